@@ -1,0 +1,42 @@
+"""SpaCEX: spatially co-expressed genes, learnt from the image that each gene draws over a tissue section.
+
+Rooms: `pp` (spots to pixels), `tl` (the method and its applications), `pl` (figures), `io` (readers),
+`datasets` (simulated sections). Everything is imported on first use, so that ``import spacex`` is instant and
+loads neither torch nor matplotlib nor scikit-learn.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spacex import datasets, io, pl, pp, tl
+    from spacex._check import InputError
+    from spacex._config import Config
+    from spacex.io import read
+    from spacex.model.estimator import SpaCEX
+
+__version__ = "0.1.0"
+
+__all__ = ["Config", "InputError", "SpaCEX", "__version__", "datasets", "io", "pl", "pp", "read", "tl"]
+
+_ROOMS = frozenset({"datasets", "io", "pl", "pp", "tl"})
+_HOMES = {
+    "Config": "spacex._config",
+    "InputError": "spacex._check",
+    "SpaCEX": "spacex.model.estimator",
+    "read": "spacex.io",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"spacex.{name}")
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value  # the next look-up does not come here
+        return value
+    raise AttributeError(f"module 'spacex' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

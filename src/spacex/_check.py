@@ -1,0 +1,44 @@
+"""Checks of what callers hand in, and the one kind of error that they raise.
+
+Every message names the argument, its value, what is allowed and the call that mends it, on one line.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """The input cannot be used as it is; the message says what is wrong and what mends it."""
+
+
+def check_finite(values: np.ndarray, *, name: str, mend: str) -> None:
+    """Raise `InputError` where `values` holds NaN or infinity."""
+    bad = int(np.size(values) - np.isfinite(values).sum())
+    if bad:
+        raise InputError(f"{name} holds {bad} NaN or infinite value(s); all must be finite: {mend}")
+
+
+def check_int(value: Any, *, name: str, low: int, high: int | None = None) -> int:
+    """Return `value` as an int between `low` and `high` (both inclusive), or raise `InputError`."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+    if not whole or value < low or (high is not None and value > high):
+        allowed = f"a whole number from {low} to {high}" if high is not None else f"a whole number >= {low}"
+        raise InputError(f"{name}={value!r} is not allowed; pass {allowed}")
+    return int(value)
+
+
+def check_choice(value: Any, *, name: str, allowed: tuple[str, ...]) -> str:
+    """Return `value` if it is one of `allowed`, or raise `InputError`."""
+    if value not in allowed:
+        raise InputError(f"{name}={value!r} is not allowed; pass one of {', '.join(map(repr, allowed))}")
+    return str(value)
+
+
+def check_extra(module: str, *, extra: str, purpose: str) -> None:
+    """Raise `InputError` naming the pip line when an optional module is not installed."""
+    if find_spec(module) is None:
+        raise InputError(f'{purpose} needs {module}, which is not installed: pip install "spacex-st[{extra}]"')

@@ -1,0 +1,142 @@
+"""Every number of the method, once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from ._check import InputError, check_choice, check_int
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the method; the defaults are those that measured best (see ``docs/method.md``).
+
+    Parameters
+    ----------
+    max_side
+        Largest number of pixels a side when free positions are binned.
+    spots_per_pixel
+        Mean number of spots in a pixel, at median density, when free positions are binned.
+    theta
+        Inverse dispersion in the Pearson residuals.
+    min_counts
+        Genes with fewer counts in the section are not embedded.
+    sigma
+        Width in pixel pitches of the Gaussian that smooths maps before the linear start is taken from them.
+    n_dims
+        Embedding dimensions D.
+    patch
+        Side of a patch in pixels.
+    width, depth, heads
+        Of the transformer blocks. ``depth=0`` leaves the linear path alone.
+    holdout
+        Share of the counts set aside by binomial thinning to stop the training.
+    epochs
+        Most passes over the genes in pre-training; 0 keeps the linear start.
+    patience
+        Epochs without a gain on the held-out counts after which pre-training stops.
+    batch
+        Genes in a batch.
+    learning_rate, weight_decay
+        Of AdamW.
+    patch_mask, pixel_mask
+        Share of the patches that are hidden, and of the pixels of the visible patches.
+    scale
+        Scale of the mixture's components: one for all (``"tied"``) or one each (``"spherical"``).
+    concentration
+        Dirichlet concentration of the components' weights.
+    max_modules
+        Largest number of modules that ``n_modules="auto"`` considers.
+    em_iterations, em_tolerance
+        Most EM iterations, and the relative gain of the objective at which they stop.
+    nu_range
+        Bounds of the degrees of freedom.
+    boost_rounds
+        Most rounds of discriminative boosting; 0 turns it off.
+    boost_epochs
+        Passes over the genes in one round.
+    boost_power
+        Exponent that sharpens the posteriors into the target.
+    boost_learning_rate
+        Of AdamW while boosting.
+    boost_tolerance
+        Loss of held-out gain, relative to that before boosting, at which boosting stops.
+    """
+
+    max_side: int = 96
+    spots_per_pixel: float = 2.0
+    theta: float = 100.0
+    min_counts: int = 10
+    sigma: float = 1.0
+    n_dims: int = 48
+    patch: int = 8
+    width: int = 64
+    depth: int = 1
+    heads: int = 4
+    holdout: float = 0.1
+    epochs: int = 6
+    patience: int = 1
+    batch: int = 256
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    patch_mask: float = 0.5
+    pixel_mask: float = 0.3
+    scale: Literal["tied", "spherical"] = "tied"
+    concentration: float = 2.0
+    max_modules: int = 60
+    em_iterations: int = 200
+    em_tolerance: float = 1e-6
+    nu_range: tuple[float, float] = (1.0, 200.0)
+    boost_rounds: int = 3
+    boost_epochs: int = 1
+    boost_power: float = 2.0
+    boost_learning_rate: float = 1e-4
+    boost_tolerance: float = 0.02
+
+    def __post_init__(self) -> None:
+        counted = {"max_side": 4, "min_counts": 1, "n_dims": 2, "patch": 1, "width": 1, "depth": 0, "heads": 1}
+        counted |= {"epochs": 0, "patience": 1, "batch": 1, "max_modules": 2, "em_iterations": 1}
+        counted |= {"boost_rounds": 0, "boost_epochs": 1}
+        for name, low in counted.items():
+            check_int(getattr(self, name), name=f"Config.{name}", low=low)
+        positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
+        for name in (*positive, "boost_power", "boost_learning_rate", "boost_tolerance"):
+            _check_range(self, name, above=0.0)
+        _check_range(self, "weight_decay", at_least=0.0)
+        _check_range(self, "holdout", above=0.0, below=1.0)
+        _check_range(self, "patch_mask", at_least=0.0, below=1.0)
+        _check_range(self, "pixel_mask", at_least=0.0, below=1.0)
+        check_choice(self.scale, name="Config.scale", allowed=("tied", "spherical"))
+        if self.width % self.heads:
+            raise InputError(f"Config.width={self.width} must be a multiple of Config.heads={self.heads}")
+        low_nu, high_nu = self.nu_range
+        if not 0 < low_nu < high_nu:
+            raise InputError(f"Config.nu_range={self.nu_range!r} must be two rising positive numbers")
+        object.__setattr__(self, "nu_range", (float(low_nu), float(high_nu)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values that JSON can hold."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The settings written by `to_dict`; an unknown name is an error."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(f"Config has no setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+def _check_range(
+    config: Config, name: str, *, above: float | None = None, at_least: float | None = None, below: float | None = None
+) -> None:
+    value = getattr(config, name)
+    real = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    low = above if above is not None else at_least
+    inside = real and (above is None or value > above) and (at_least is None or value >= at_least)
+    if not inside or (below is not None and value >= below):
+        sign = ">" if above is not None else ">="
+        limit = f" and < {below:g}" if below is not None else ""
+        raise InputError(f"Config.{name}={value!r} is not allowed; pass a number {sign} {low:g}{limit}")

@@ -1,0 +1,33 @@
+"""What happened while a model was fitted, stage by stage, in values that JSON and AnnData can hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class History:
+    """Records of every stage of a fit.
+
+    Attributes
+    ----------
+    records
+        Stage name -> list of records, each a dict of numbers of one epoch, round or candidate.
+    """
+
+    def __init__(self, records: dict[str, list[dict[str, float]]] | None = None):
+        self.records = records or {}
+
+    def add(self, stage: str, **values: float) -> None:
+        """Append one record to a stage."""
+        self.records.setdefault(stage, []).append({key: float(v) for key, v in values.items()})
+
+    def columns(self) -> dict[str, dict[str, list[float]]]:
+        """Stage -> name -> values in order: the form that is written to ``uns``."""
+        return {
+            stage: {name: [row[name] for row in rows if name in row] for name in rows[0]}
+            for stage, rows in self.records.items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The records, for JSON."""
+        return self.records

@@ -1,0 +1,238 @@
+"""A mixture of spherical Student's t distributions, fitted by MAP-EM, with a background component.
+
+The formulas are free functions on a tuple of parameters; `StudentMixture` owns the story of a fit.
+All is in log space and double precision. Directions of genes are points on the unit sphere: modules are
+heavy-tailed clouds on it, and genes without a pattern, whose directions are isotropic, belong to the background,
+a component centred at the origin whose place and scale are fixed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from scipy.optimize import brentq
+from scipy.special import digamma
+from torch import Tensor
+
+logger = logging.getLogger("spacex")
+
+BACKGROUND_NU = 1000.0
+
+
+class Parameters(NamedTuple):
+    """Parameters of K modules and, last, the background: K + 1 components in D dimensions."""
+
+    log_weight: Tensor  # (K + 1,)
+    mean: Tensor  # (K + 1, D)
+    log_scale: Tensor  # (K + 1,) log of the squared scale
+    nu: Tensor  # (K + 1,)
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics of the complete data (Peel & McLachlan 2000, section 4)."""
+
+    count: Tensor  # (K + 1,) sum of responsibilities
+    weight: Tensor  # (K + 1,) sum of responsibilities times latent precision
+    first: Tensor  # (K + 1, D)
+    second: Tensor  # (K + 1,)
+    tail: Tensor  # (K + 1,) sum of responsibilities times (log u - u)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Conjugate prior: Dirichlet on weights, normal on means, inverse gamma on squared scales."""
+
+    concentration: float = 2.0
+    mean_strength: float = 0.01
+    scale_shape: float = 2.0
+    scale_rate: float = 0.01
+
+
+def squared_distance(x: Tensor, p: Parameters) -> Tensor:
+    """Mahalanobis distances (N, K + 1) of points (N, D)."""
+    square = (x**2).sum(1, keepdim=True) - 2 * x @ p.mean.T + (p.mean**2).sum(1)
+    return square.clamp(min=0.0) * torch.exp(-p.log_scale)
+
+
+def log_density(x: Tensor, p: Parameters) -> Tensor:
+    """Log density (N, K + 1) of the multivariate t distribution with covariance scale^2 I.
+
+    Kotz & Nadarajah 2004, equation 1.1; equals ``scipy.stats.multivariate_t.logpdf``.
+    """
+    d = x.shape[1]
+    half = 0.5 * (p.nu + d)
+    constant = torch.lgamma(half) - torch.lgamma(0.5 * p.nu) - 0.5 * d * (torch.log(p.nu * math.pi) + p.log_scale)
+    return constant - half * torch.log1p(squared_distance(x, p) / p.nu)
+
+
+def e_step(x: Tensor, p: Parameters) -> tuple[Tensor, Tensor]:
+    """Log responsibilities (N, K + 1) and log likelihood (N,) of points (N, D)."""
+    joint = p.log_weight + log_density(x, p)
+    evidence = torch.logsumexp(joint, dim=1)
+    return joint - evidence[:, None], evidence
+
+
+def statistics(x: Tensor, p: Parameters, log_resp: Tensor) -> Statistics:
+    """Expected sufficient statistics; u = (nu + D) / (nu + distance) (Peel & McLachlan 2000, eq. 18)."""
+    resp = log_resp.exp()
+    u = (p.nu + x.shape[1]) / (p.nu + squared_distance(x, p))
+    weighted = resp * u
+    second = weighted.T @ (x**2).sum(1)
+    tail = (resp * (torch.log(u) - u)).sum(0)
+    return Statistics(resp.sum(0), weighted.sum(0), weighted.T @ x, second, tail)
+
+
+def solve_nu(tail: float, old: float, d: int, bounds: tuple[float, float]) -> float:
+    """Degrees of freedom that maximise the expected log likelihood, within bounds.
+
+    `tail` is the mean of log u - u under the responsibilities. Root of Peel & McLachlan 2000, eq. 30; the left side
+    falls with nu, so that outside the bounds the nearer bound is the maximum.
+    """
+    rest = 1 + tail + digamma((old + d) / 2) - math.log((old + d) / 2)
+
+    def slope(nu: float) -> float:
+        return float(-digamma(nu / 2) + math.log(nu / 2) + rest)
+
+    low, high = bounds
+    if slope(low) <= 0:
+        return low
+    if slope(high) >= 0:
+        return high
+    return float(brentq(slope, low, high, xtol=1e-10))
+
+
+def m_step(
+    s: Statistics, p: Parameters, prior: Prior, *, tied: bool, nu_range: tuple[float, float]
+) -> Parameters:
+    """Posterior mode of the parameters given the expected statistics; the background's place is kept."""
+    d = p.mean.shape[1]
+    weight = s.count + prior.concentration - 1
+    log_weight = torch.log(weight / weight.sum())
+    mean = s.first[:-1] / (s.weight[:-1] + prior.mean_strength)[:, None]
+    spread = s.second[:-1] - 2 * (mean * s.first[:-1]).sum(1) + s.weight[:-1] * (mean**2).sum(1)
+    spread = spread.clamp(min=0.0) + prior.mean_strength * (mean**2).sum(1)
+    count, dims = s.count[:-1], float(d)
+    if tied:
+        # One scale: the prior on it enters once, the priors on the means once a component.
+        freedom = count.sum() * dims + len(count) * dims + 2 * prior.scale_shape + 2
+        square = ((spread.sum() + 2 * prior.scale_rate) / freedom).expand(len(count))
+    else:
+        square = (spread + 2 * prior.scale_rate) / (count * dims + dims + 2 * prior.scale_shape + 2)
+    nu = _new_nu(s, p, d, tied, nu_range)
+    return Parameters(
+        log_weight,
+        torch.cat([mean, p.mean[-1:]]),
+        torch.cat([torch.log(square), p.log_scale[-1:]]),
+        torch.cat([nu, p.nu[-1:]]),
+    )
+
+
+def _new_nu(s: Statistics, p: Parameters, d: int, tied: bool, bounds: tuple[float, float]) -> Tensor:
+    """Degrees of freedom (K,) of the modules: one equation for all where tied, else one each."""
+    old, count, tail = p.nu[:-1].tolist(), s.count[:-1], s.tail[:-1]
+    if tied:
+        shared = solve_nu(float(tail.sum() / count.sum().clamp(min=1e-12)), old[0], d, bounds)
+        return p.nu.new_full((len(old),), shared)
+    mean_tail = (tail / count.clamp(min=1e-12)).tolist()
+    return p.nu.new_tensor([solve_nu(t, o, d, bounds) for t, o in zip(mean_tail, old, strict=True)])
+
+
+def log_prior(p: Parameters, prior: Prior, *, tied: bool) -> Tensor:
+    """Log density of the prior at the parameters of the modules, up to a constant."""
+    mean, log_scale = p.mean[:-1], p.log_scale[:-1]
+    d = mean.shape[1]
+    weights = (prior.concentration - 1) * p.log_weight.sum()
+    means = -0.5 * (prior.mean_strength * (mean**2).sum(1) * torch.exp(-log_scale) + d * log_scale).sum()
+    scale = log_scale[:1] if tied else log_scale
+    scales = (-(prior.scale_shape + 1) * scale - prior.scale_rate * torch.exp(-scale)).sum()
+    return weights + means + scales
+
+
+def start(centres: Tensor, x: Tensor) -> Parameters:
+    """First parameters: given centres, the scale of the points around the nearest, a flat background."""
+    k, d = centres.shape
+    nearest = torch.cdist(x, centres).min(dim=1).values.pow(2).median() / d
+    mean = torch.cat([centres, centres.new_zeros(1, d)])
+    log_scale = torch.log(torch.cat([nearest.expand(k), centres.new_full((1,), 1.0 / d)]))
+    nu = torch.cat([centres.new_full((k,), 30.0), centres.new_full((1,), BACKGROUND_NU)])
+    return Parameters(centres.new_full((k + 1,), -math.log(k + 1)), mean, log_scale, nu)
+
+
+class StudentMixture:
+    """MAP-EM for a mixture of spherical Student's t distributions and a background.
+
+    Parameters
+    ----------
+    scale
+        ``"tied"``: one scale and one number of degrees of freedom for all modules; ``"spherical"``: one each.
+    prior
+        Conjugate prior of the parameters.
+    nu_range
+        Bounds of the degrees of freedom.
+    iterations, tolerance
+        Most iterations, and the gain of the objective per point at which they stop.
+
+    Attributes
+    ----------
+    parameters_
+        Fitted `Parameters`.
+    objective_
+        Log posterior after every iteration, up to a constant; it never falls except where a component was re-seeded.
+    reseeded_
+        Iterations at which an empty component was placed anew.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: Literal["tied", "spherical"] = "tied",
+        prior: Prior | None = None,
+        nu_range: tuple[float, float] = (1.0, 200.0),
+        iterations: int = 200,
+        tolerance: float = 1e-6,
+    ):
+        self.scale = scale
+        self.prior = prior or Prior()
+        self.nu_range = nu_range
+        self.iterations = iterations
+        self.tolerance = tolerance
+
+    def fit(self, x: Tensor, first: Parameters) -> StudentMixture:
+        """Fit to points (N, D) from the parameters `first`, as `start` gives them."""
+        p, tied = first, self.scale == "tied"
+        self.objective_: list[float] = []
+        self.reseeded_: list[int] = []
+        log_resp, evidence = e_step(x, p)
+        for step in range(self.iterations):
+            p = m_step(statistics(x, p, log_resp), p, self.prior, tied=tied, nu_range=self.nu_range)
+            log_resp, evidence = e_step(x, p)
+            self.objective_.append(float(evidence.sum() + log_prior(p, self.prior, tied=tied)))
+            empty = log_resp[:, :-1].exp().sum(0) < 1.0
+            # Twice at most: a mixture with more components than the points carry keeps empty ones.
+            if bool(empty.any()) and len(self.reseeded_) < 2:
+                p = self._reseed(x, p, empty, evidence, step)
+                log_resp, evidence = e_step(x, p)
+            elif step and self.objective_[-1] - self.objective_[-2] < self.tolerance * len(x):
+                break
+        self.parameters_ = p
+        return self
+
+    def _reseed(self, x: Tensor, p: Parameters, empty: Tensor, evidence: Tensor, step: int) -> Parameters:
+        """Move empty components to the points that the mixture explains worst."""
+        which = torch.nonzero(empty).flatten()
+        worst = torch.argsort(evidence)[: len(which)]
+        which = which[: len(worst)]
+        logger.info("mixture: %d empty component(s) placed anew at iteration %d", len(which), step)
+        self.reseeded_.append(step)
+        mean, log_weight = p.mean.clone(), p.log_weight.clone()
+        mean[which] = x[worst]
+        log_weight[which] = -math.log(len(log_weight))
+        return p._replace(mean=mean, log_weight=log_weight - torch.logsumexp(log_weight, 0))
+
+    def log_resp(self, x: Tensor) -> Tensor:
+        """Log responsibilities (N, K + 1) of points (N, D); the background is last."""
+        return e_step(x, self.parameters_)[0]

@@ -1,0 +1,240 @@
+"""Gene images: counts summed into pixels, and the residual images made from them batch by batch.
+
+Counts and library sizes are summed into pixels first; residuals are taken after. Images are never
+stored whole: what is kept is the sparse matrix of counts per pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .grid import Grid
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """One or several sections side by side: the plane on which gene images live.
+
+    Attributes
+    ----------
+    grids
+        The grid of each section.
+    section
+        (P,) section of every tissue pixel.
+    pixel
+        (P, 2) row and column of every tissue pixel in the grid of its own section.
+    """
+
+    grids: tuple[Grid, ...]
+    section: np.ndarray
+    pixel: np.ndarray
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """First column of each section on the canvas; sections stand one column apart."""
+        widths = [grid.shape[1] + 1 for grid in self.grids]
+        return np.concatenate([[0], np.cumsum(widths)[:-1]]).astype(int)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns (H, W) of the canvas."""
+        height = max(grid.shape[0] for grid in self.grids)
+        return height, sum(grid.shape[1] for grid in self.grids) + len(self.grids) - 1
+
+    @property
+    def flat(self) -> np.ndarray:
+        """(P,) position of every tissue pixel in the flattened canvas."""
+        return self.pixel[:, 0] * self.shape[1] + self.pixel[:, 1] + self.offsets[self.section]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) whether a pixel of the canvas lies on tissue."""
+        mask = np.zeros(self.shape[0] * self.shape[1], dtype=bool)
+        mask[self.flat] = True
+        return mask.reshape(self.shape)
+
+    def paint(self, values: np.ndarray) -> np.ndarray:
+        """Values (B, P) of tissue pixels as images (B, H, W), zero off the tissue."""
+        images = np.zeros((len(values), self.shape[0] * self.shape[1]), dtype=values.dtype)
+        images[:, self.flat] = values
+        return images.reshape(-1, *self.shape)
+
+
+def section_means(values: np.ndarray, section: np.ndarray, n_sections: int) -> np.ndarray:
+    """Mean (B, n_sections) of values (B, P) over the pixels of each section."""
+    if n_sections == 1:
+        return values.mean(axis=1, keepdims=True)
+    sums = np.stack([values[:, section == s].sum(axis=1) for s in range(n_sections)], axis=1)
+    return sums / np.maximum(np.bincount(section, minlength=n_sections), 1)
+
+
+@dataclass(frozen=True)
+class GeneImages:
+    """Counts of every gene in every tissue pixel, and the images made from them.
+
+    Attributes
+    ----------
+    counts
+        (P, G) sparse by columns: summed counts, or mean intensities where ``is_count`` is false.
+    library
+        (P,) library size of each pixel (all genes of the section, also those that are not imaged).
+    canvas
+        Where the pixels lie.
+    is_count
+        Whether `counts` are counts; else residuals are plain z-scores.
+    theta
+        Inverse dispersion of the negative binomial in the Pearson residual.
+    noise
+        (G,) standard deviation of the noise of each gene's z-scores; only for intensities.
+    """
+
+    counts: sp.csc_array
+    library: np.ndarray
+    canvas: Canvas
+    is_count: bool = True
+    theta: float = 100.0
+    totals: np.ndarray = field(init=False, repr=False)
+    share: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        section, n_sections = self.canvas.section, len(self.canvas.grids)
+        member = sp.csr_array(
+            (np.ones(len(section)), (section, np.arange(len(section)))), shape=(n_sections, len(section))
+        )
+        section_library = np.maximum(member @ self.library, 1e-300)
+        object.__setattr__(self, "totals", (member @ self.counts).toarray())
+        object.__setattr__(self, "share", self.library / section_library[section])
+
+    @property
+    def n_genes(self) -> int:
+        """G."""
+        return int(self.counts.shape[1])
+
+    @property
+    def n_pixels(self) -> int:
+        """P, the number of tissue pixels."""
+        return int(self.counts.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns (H, W) of an image."""
+        return self.canvas.shape
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) tissue mask."""
+        return self.canvas.mask
+
+    def __len__(self) -> int:
+        return self.n_genes
+
+    def take(self, genes: np.ndarray) -> GeneImages:
+        """The images of some genes, with the library sizes of all."""
+        return replace(self, counts=self.counts[:, genes])
+
+    def residuals(self, genes: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Residual maps (B, P) float32 of some genes, centred in each section.
+
+        Counts: analytic Pearson residuals (Lause, Berens & Kobak 2021, eq. 3) with the mean
+        gene total x share of the library, clipped at the square root of the number of pixels.
+        Intensities: z-scores over the tissue.
+        """
+        block = self.counts[:, genes].toarray().T.astype(np.float32)
+        if self.is_count:
+            mean = self.totals[:, genes].T.astype(np.float32)[:, self.canvas.section]
+            mean *= self.share.astype(np.float32)
+            block -= mean
+            block /= np.sqrt(np.maximum(mean + mean * mean / self.theta, 1e-12))
+            limit = np.sqrt(self.n_pixels)
+            np.clip(block, -limit, limit, out=block)
+        n_sections = len(self.canvas.grids)
+        block -= section_means(block, self.canvas.section, n_sections)[:, self.canvas.section]
+        if not self.is_count:
+            scale = np.sqrt(section_means(block**2, self.canvas.section, n_sections))
+            block /= np.maximum(scale, 1e-12)[:, self.canvas.section]
+        return block
+
+    def images(self, genes: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Residual images (B, H, W) float32 of some genes, zero off the tissue."""
+        return self.canvas.paint(self.residuals(genes))
+
+    def batches(self, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Residual maps in batches of genes: a slice of genes and their maps (B, P)."""
+        for start in range(0, self.n_genes, size):
+            genes = slice(start, min(start + size, self.n_genes))
+            yield genes, self.residuals(genes)
+
+    def thin(self, fraction: float, rng: np.random.Generator) -> tuple[GeneImages, GeneImages]:
+        """Split into two independent sections: one keeps `fraction` of the counts, the other the rest.
+
+        Counts are thinned binomially (Gerard 2020): independent given the expected counts where counts
+        are Poisson. Intensities are thinned as Gaussians (Neufeld et al. 2024, section 3) with a noise
+        variance estimated from differences between neighbouring tissue pixels.
+        """
+        return self._thin_counts(fraction, rng) if self.is_count else self._thin_values(fraction, rng)
+
+    def _thin_counts(self, fraction: float, rng: np.random.Generator) -> tuple[GeneImages, GeneImages]:
+        kept = rng.binomial(self.counts.data.astype(np.int64), fraction).astype(self.counts.data.dtype)
+        halves = []
+        for data, part in ((kept, fraction), (self.counts.data - kept, 1 - fraction)):
+            counts = sp.csc_array((data, self.counts.indices, self.counts.indptr), shape=self.counts.shape)
+            counts = counts.copy()
+            counts.eliminate_zeros()
+            halves.append(replace(self, counts=counts, library=self.library * part))
+        return halves[0], halves[1]
+
+    def _thin_values(self, fraction: float, rng: np.random.Generator) -> tuple[GeneImages, GeneImages]:
+        values = self.counts.toarray()
+        order = np.lexsort((self.canvas.pixel[:, 1], self.canvas.pixel[:, 0], self.canvas.section))
+        noise = np.sqrt(np.mean(np.diff(values[order], axis=0) ** 2, axis=0) / 2)
+        added = rng.standard_normal(values.shape) * noise * np.sqrt(fraction * (1 - fraction))
+        first = fraction * values + added
+        return (
+            replace(self, counts=sp.csc_array(first.astype(values.dtype))),
+            replace(self, counts=sp.csc_array((values - first).astype(values.dtype))),
+        )
+
+
+def gene_images(
+    matrix: Any, library: np.ndarray, pixels: list[np.ndarray], grids: list[Grid], section: np.ndarray,
+    *, is_count: bool = True, theta: float = 100.0,
+) -> GeneImages:  # fmt: skip
+    """Sum a matrix of spots x genes into the pixels of its sections.
+
+    Parameters
+    ----------
+    matrix
+        Counts or intensities (S, G), sparse or dense.
+    library
+        (S,) library size of each spot.
+    pixels
+        For each section the (S_k, 2) row and column of its spots, in the order of the spots.
+    grids
+        The grid of each section.
+    section
+        (S,) section of each spot.
+    """
+    n_spots = len(library)
+    label = np.empty(n_spots, dtype=np.int64)
+    owner, place, start = [], [], 0
+    for s, (grid, pixel) in enumerate(zip(grids, pixels, strict=True)):
+        flat, index = np.unique(pixel[:, 0] * grid.shape[1] + pixel[:, 1], return_inverse=True)
+        label[section == s] = start + index
+        place.append(np.column_stack([flat // grid.shape[1], flat % grid.shape[1]]))
+        owner.append(np.full(len(flat), s))
+        start += len(flat)
+    operator = sp.csr_array((np.ones(n_spots, dtype=np.float32), (label, np.arange(n_spots))), shape=(start, n_spots))
+    summed = sp.csc_array(operator @ (matrix if sp.issparse(matrix) else np.asarray(matrix)))
+    pixel_library = np.asarray(operator.astype(np.float64) @ library)
+    if not is_count:
+        spots_per_pixel = np.bincount(label, minlength=start)
+        summed = sp.csc_array(sp.diags_array(1.0 / spots_per_pixel) @ summed)
+        pixel_library = spots_per_pixel.astype(np.float64)
+    tissue = pixel_library > 0
+    canvas = Canvas(tuple(grids), np.concatenate(owner)[tissue], np.concatenate(place)[tissue])
+    return GeneImages(summed[tissue], pixel_library[tissue], canvas, is_count, theta)
