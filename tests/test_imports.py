@@ -18,6 +18,7 @@ FLOORS = {
     "_check": 0,
     "_config": 0,
     "_tissue": 1,
+    "autocorrelation": 1,
     "grid": 1,
     "raster": 1,
     "spectral": 1,

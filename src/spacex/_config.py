@@ -25,7 +25,9 @@ class Config:
     sigma
         Width in pixel pitches of the Gaussian that smooths maps before the linear start is taken from them.
     n_dims
-        Embedding dimensions D.
+        Embedding dimensions D, or ``"auto"``: as many as stand out of maps with shuffled pixels, within `dims_range`.
+    dims_range
+        Fewest and most dimensions under ``"auto"``.
     patch
         Side of a patch in pixels.
     width, depth, heads
@@ -46,6 +48,10 @@ class Config:
         Scale of the mixture's components: one for all (``"tied"``) or one each (``"spherical"``).
     concentration
         Dirichlet concentration of the components' weights.
+    unassigned
+        Posterior of the background above which a gene is left unassigned.
+    n_null
+        Genes with shuffled pixels that tell how strong a signal looks where there is none.
     max_modules
         Largest number of modules that ``n_modules="auto"`` considers.
     em_iterations, em_tolerance
@@ -67,9 +73,10 @@ class Config:
     max_side: int = 96
     spots_per_pixel: float = 2.0
     theta: float = 100.0
-    min_counts: int = 10
+    min_counts: int = 5
     sigma: float = 1.0
-    n_dims: int = 48
+    n_dims: int | Literal["auto"] = "auto"
+    dims_range: tuple[int, int] = (16, 48)
     patch: int = 8
     width: int = 64
     depth: int = 1
@@ -84,6 +91,8 @@ class Config:
     pixel_mask: float = 0.3
     scale: Literal["tied", "spherical"] = "tied"
     concentration: float = 2.0
+    unassigned: float = 0.9
+    n_null: int = 500
     max_modules: int = 60
     em_iterations: int = 200
     em_tolerance: float = 1e-6
@@ -95,8 +104,8 @@ class Config:
     boost_tolerance: float = 0.02
 
     def __post_init__(self) -> None:
-        counted = {"max_side": 4, "min_counts": 1, "n_dims": 2, "patch": 1, "width": 1, "depth": 0, "heads": 1}
-        counted |= {"epochs": 0, "patience": 1, "batch": 1, "max_modules": 2, "em_iterations": 1}
+        counted = {"max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1}
+        counted |= {"epochs": 0, "patience": 1, "batch": 1, "max_modules": 2, "n_null": 50, "em_iterations": 1}
         counted |= {"boost_rounds": 0, "boost_epochs": 1}
         for name, low in counted.items():
             check_int(getattr(self, name), name=f"Config.{name}", low=low)
@@ -105,15 +114,22 @@ class Config:
             _check_range(self, name, above=0.0)
         _check_range(self, "weight_decay", at_least=0.0)
         _check_range(self, "holdout", above=0.0, below=1.0)
+        _check_range(self, "unassigned", above=0.0, below=1.0)
         _check_range(self, "patch_mask", at_least=0.0, below=1.0)
         _check_range(self, "pixel_mask", at_least=0.0, below=1.0)
         check_choice(self.scale, name="Config.scale", allowed=("tied", "spherical"))
         if self.width % self.heads:
             raise InputError(f"Config.width={self.width} must be a multiple of Config.heads={self.heads}")
+        if self.n_dims != "auto":
+            check_int(self.n_dims, name="Config.n_dims", low=2)
+        low_dims, high_dims = self.dims_range
+        if not 2 <= low_dims <= high_dims:
+            raise InputError(f"Config.dims_range={self.dims_range!r} must be two rising whole numbers >= 2")
         low_nu, high_nu = self.nu_range
         if not 0 < low_nu < high_nu:
             raise InputError(f"Config.nu_range={self.nu_range!r} must be two rising positive numbers")
         object.__setattr__(self, "nu_range", (float(low_nu), float(high_nu)))
+        object.__setattr__(self, "dims_range", (int(low_dims), int(high_dims)))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values that JSON can hold."""

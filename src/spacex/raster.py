@@ -15,6 +15,8 @@ import scipy.sparse as sp
 
 from .grid import Grid
 
+BLOCK = 48
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -144,20 +146,42 @@ class GeneImages:
         gene total x share of the library, clipped at the square root of the number of pixels.
         Intensities: z-scores over the tissue.
         """
-        block = self.counts[:, genes].toarray().T.astype(np.float32)
-        if self.is_count:
-            mean = self.totals[:, genes].T.astype(np.float32)[:, self.canvas.section]
-            mean *= self.share.astype(np.float32)
-            block -= mean
-            block /= np.sqrt(np.maximum(mean + mean * mean / self.theta, 1e-12))
-            limit = np.sqrt(self.n_pixels)
-            np.clip(block, -limit, limit, out=block)
-        n_sections = len(self.canvas.grids)
-        block -= section_means(block, self.canvas.section, n_sections)[:, self.canvas.section]
-        if not self.is_count:
-            scale = np.sqrt(section_means(block**2, self.canvas.section, n_sections))
-            block /= np.maximum(scale, 1e-12)[:, self.canvas.section]
-        return block
+        rows = self.counts[:, genes].T.tocsr()
+        totals = self.totals[:, genes].T.astype(np.float32)
+        out = np.empty(rows.shape, dtype=np.float32)
+        # Blocks that stay in the processor's cache: the same arithmetic, several times as fast.
+        for start in range(0, len(out), BLOCK):
+            block = slice(start, start + BLOCK)
+            if self.is_count:
+                self._pearson(rows[block], totals[block], out[block])
+            else:
+                self._standardise(rows[block], out[block])
+        return out
+
+    def _pearson(self, counts: sp.csr_array, totals: np.ndarray, out: np.ndarray) -> None:
+        """Centred, clipped Pearson residuals of counts (B, P) with section totals (B, n_sections)."""
+        section, limit = self.canvas.section, np.float32(np.sqrt(self.n_pixels))
+        mean = totals[:, section] if totals.shape[1] > 1 else np.repeat(totals, self.n_pixels, axis=1)
+        mean *= self.share.astype(np.float32)
+        # Where there is no count the residual is -sqrt(mean / (1 + mean / theta)); where there is, add count / sd.
+        np.divide(mean, self.theta, out=out)
+        out += 1.0
+        out *= mean
+        spread = np.sqrt(np.maximum(out, 1e-12, out=out), out=out)
+        row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+        filled = np.minimum((counts.data - mean[row, counts.indices]) / spread[row, counts.indices], limit)
+        np.divide(mean, spread, out=out)
+        np.maximum(np.negative(out, out=out), -limit, out=out)
+        out[row, counts.indices] = filled
+        out -= section_means(out, section, len(self.canvas.grids))[:, section]
+
+    def _standardise(self, values: sp.csr_array, out: np.ndarray) -> None:
+        """Z-scores of intensities (B, P) in each section."""
+        section, n_sections = self.canvas.section, len(self.canvas.grids)
+        out[:] = values.toarray()
+        out -= section_means(out, section, n_sections)[:, section]
+        scale = np.sqrt(section_means(out**2, section, n_sections))
+        out /= np.maximum(scale, 1e-12)[:, section]
 
     def images(self, genes: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Residual images (B, H, W) float32 of some genes, zero off the tissue."""

@@ -13,6 +13,7 @@ from .grid import Grid
 from .raster import Canvas, GeneImages
 
 BATCH = 512
+POWER_ITERATIONS = 3
 
 
 def _kernel(target: np.ndarray, source: np.ndarray, sigma: float) -> np.ndarray:
@@ -79,30 +80,60 @@ class Smoother:
         return self._sum(maps / self.weight, self.sigma)
 
 
-def smooth_basis(images: GeneImages, *, sigma: float, n_components: int, seed: int) -> np.ndarray:
-    """Leading components (P, D) of the smoothed residual maps: orthonormal, sign fixed, largest first.
+def smooth_basis(images: GeneImages, *, sigma: float, n_components: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Leading components (P, D) of the smoothed residual maps, and their eigenvalues (D,).
 
-    Randomised subspace iteration (Halko, Martinsson & Tropp 2011, algorithm 4.4) on W R'R W' for
-    residual maps R (G, P) and smoother W: the maps stream by in batches of genes, and only the
-    basis is ever smoothed.
+    Components are orthonormal, with fixed signs, largest first. Randomised subspace iteration (Halko, Martinsson & Tropp
+    2011, algorithm 4.4) on W R'R W' for residual maps R (G, P) and smoother W: the maps stream by in batches of
+    genes, and only the basis is ever smoothed.
     """
-    rng = np.random.default_rng(seed)
     smoother = Smoother(images.canvas, sigma)
     rank = min(n_components, images.n_pixels - 1, images.n_genes)
-    width = min(rank + 16, images.n_pixels)
-    basis = rng.standard_normal((images.n_pixels, width)).astype(np.float32)
-    for _ in range(3):
-        basis = qr(_covariance_times(images, smoother, basis), mode="economic")[0].astype(np.float32)
-    left = eigh(basis.T @ _covariance_times(images, smoother, basis))[1][:, ::-1][:, :rank]
-    basis = (basis @ left).astype(np.float32)
+    basis, values = _subspace(images, smoother, min(rank + 16, images.n_pixels), seed, flip=False)
+    basis = basis[:, :rank]
     largest = np.abs(basis).argmax(axis=0)
-    return basis * np.sign(basis[largest, np.arange(rank)])
+    return basis * np.sign(basis[largest, np.arange(rank)]), values[:rank]
 
 
-def _covariance_times(images: GeneImages, smoother: Smoother, basis: np.ndarray) -> np.ndarray:
+def null_eigenvalue(images: GeneImages, *, sigma: float, seed: int) -> float:
+    """Largest eigenvalue of the smoothed maps when nothing is spatial (parallel analysis, Horn 1965).
+
+    The null flips the sign of every residual at random: what neighbours and genes share is gone, and the variance of
+    every pixel of every gene is as it was.
+    """
+    return float(_subspace(images, Smoother(images.canvas, sigma), min(16, images.n_pixels), seed, flip=True)[1][0])
+
+
+def _subspace(
+    images: GeneImages, smoother: Smoother, width: int, seed: int, *, flip: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leading eigenvectors (P, width) and eigenvalues, largest first."""
+    start = np.random.default_rng(seed).standard_normal((images.n_pixels, width)).astype(np.float32)
+
+    def times(basis: np.ndarray) -> np.ndarray:
+        return _covariance_times(images, smoother, basis, seed if flip else None)
+
+    basis = start
+    for _ in range(POWER_ITERATIONS):
+        basis = qr(times(basis), mode="economic")[0].astype(np.float32)
+    values, vectors = eigh(basis.T @ times(basis))
+    return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
+
+
+def _covariance_times(
+    images: GeneImages, smoother: Smoother, basis: np.ndarray, flip_seed: int | None
+) -> np.ndarray:
     """S'S B for the smoothed maps S = R W' (G, P) and a matrix B (P, R), streaming over genes."""
-    smooth = smoother.apply_transposed(basis.T).T
+    smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
     out = np.zeros(basis.shape, dtype=np.float32)
-    for _, maps in images.batches(BATCH):
+    for genes, maps in images.batches(BATCH):
+        if flip_seed is not None:
+            _flip(maps, np.random.default_rng((flip_seed, genes.start)))
         out += maps.T @ (maps @ smooth)
     return smoother.apply(out.T).T
+
+
+def _flip(maps: np.ndarray, rng: np.random.Generator) -> None:
+    """Flip the sign of every value of maps (B, P) with probability one half, in place."""
+    bits = np.unpackbits(np.frombuffer(rng.bytes(-(-maps.size // 8)), dtype=np.uint8), count=maps.size)
+    maps *= (1 - 2 * bits.view(np.int8)).reshape(maps.shape)

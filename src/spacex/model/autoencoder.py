@@ -46,6 +46,8 @@ class MaskedAutoencoder(nn.Module):
     The decoder is linear on purpose: what reconstructs the image has to be in the embedding.
     """
 
+    owner: Tensor
+
     def __init__(self, encoder: Encoder, owner: np.ndarray):
         super().__init__()
         self.encoder = encoder

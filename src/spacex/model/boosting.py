@@ -26,11 +26,12 @@ def target_distribution(log_resp: Tensor, power: float) -> Tensor:
     return torch.cat([sharp + share, log_resp[:, -1:]], dim=1).exp()
 
 
-def boosting_loss(z: Tensor, parameters: Parameters, target: Tensor) -> Tensor:
+def boosting_loss(z: Tensor, parameters: Parameters, target: Tensor, null: Tensor | None = None) -> Tensor:
     """Kullback-Leibler divergence from the target to the mixture's posterior, mean over genes.
 
-    Differentiable in the embeddings (N, D) and in the mixture's parameters (Xie et al. 2016, eq. 2).
+    Differentiable in the embeddings (N, D) and in the mixture's parameters (Xie et al. 2016, eq. 2); `null` as in
+    `e_step`.
     """
-    log_resp, _ = e_step(directions(z), parameters)
+    log_resp, _ = e_step(directions(z), parameters, null)
     entropy = torch.special.xlogy(target, target).sum(1)
     return (entropy - (target * log_resp).sum(1)).mean()

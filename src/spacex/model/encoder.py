@@ -64,6 +64,9 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Residual maps (B, P) to embeddings (B, D).
 
+    The linear path holds one weight for every pixel and dimension; the attention path reads tokens of patches through
+    weights that every position has for itself, so that where a pattern lies is never averaged away.
+
     Parameters
     ----------
     index
@@ -74,16 +77,19 @@ class Encoder(nn.Module):
         Of the attention blocks.
     """
 
+    index: Tensor
+    basis: Tensor
+
     def __init__(self, index: np.ndarray, basis: np.ndarray, *, width: int, depth: int, heads: int):
         super().__init__()
         length, area = index.shape
         self.register_buffer("index", torch.from_numpy(index))
-        self.linear = nn.Parameter(torch.from_numpy(basis).clone())
+        self.register_buffer("basis", torch.from_numpy(basis).clone())
+        self.linear = nn.Parameter(self.basis.clone())
         if depth:
             self.embed = nn.Linear(area, width)
             self.position = nn.Parameter(0.02 * torch.randn(length, width))
             self.norm = nn.LayerNorm(width)
-            # Every position has weights of its own: a pattern is where it is, so tokens are never averaged.
             self.readout = nn.Parameter(torch.zeros(length, width, basis.shape[1]))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
 

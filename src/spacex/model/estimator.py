@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from .._check import InputError, check_int
 from .._config import Config
-from ..grid import Grid
-from ..raster import Canvas, GeneImages
-from ..spectral import smooth_basis
+from ..raster import GeneImages
+from ..spectral import null_eigenvalue, smooth_basis
+from . import store
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
+from .embedding import embed_maps
 from .encoder import Encoder, patch_index
 from .history import History
-from .mixture import Parameters, Prior, StudentMixture, e_step, start
-from .training import Session, embed, pretrain, refine
-
-logger = logging.getLogger("spacex")
-
-FORMAT = 1
-
-
-def resolve_device(device: str) -> torch.device:
-    """The torch device that a name stands for; ``"auto"`` is the GPU where there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device={device!r} cannot be used here; pass 'auto', 'cpu' or 'cuda'") from error
-    return chosen
+from .mixture import StudentMixture
+from .modules import by_size, choose_n_modules, fit_modules, null_probability, posterior
+from .session import Session
+from .training import pretrain, refine
 
 
 class SpaCEX:
@@ -95,24 +78,152 @@ class SpaCEX:
 
     def fit(self, images: GeneImages) -> SpaCEX:
         """Fit encoder and mixture to the images of all genes, and return the estimator."""
+        if self.n_modules != "auto":
+            check_int(self.n_modules, name="n_modules", low=1, high=images.n_genes)
         session = self._session()
-        self.history_ = History()
+        self.history_, self.canvas_ = History(), images.canvas
         train, held = images.thin(1 - self.config.holdout, np.random.default_rng(self.seed))
-        self.model_ = self._build(images.canvas, self._basis(train)).to(session.device)
-        pretrain(self.model_, train, held, self.history_, session)
-        self.fit_mixture(self._embed(images, session))
-        if self.config.boost_rounds:
-            refine(self.model_, self.mixture_, images, held, self.history_, session)
-        return self
-
-    def fit_mixture(self, z: np.ndarray) -> SpaCEX:
-        """Fit the mixture alone, to embeddings (G, D), with this estimator's number of modules."""
-        x, weight = directions(torch.from_numpy(z).double()), evidence(z)
-        if self.n_modules == "auto":
-            self.n_modules_ = self._choose_modules(x, weight)
-        else:
-            self.n_modules_ = check_int(self.n_modules, name="n_modules", low=1, high=len(z))
-        self.mixture_ = self._fit_modules(x, weight, self.n_modules_)
+        self.model_ = self._build(images, train if self.config.epochs else images).to(session.device)
+        if self.config.epochs:
+            pretrain(self.model_, train, held, self.history_, session)
+        self._calibrate(images, session)
+        z, null = self._embed(images, session)
+        self.n_modules_ = (
+            choose_n_modules(z, null, self.config, self.seed, self.history_)
+            if self.n_modules == "auto"
+            else int(self.n_modules)
+        )
+        self.mixture_ = fit_modules(z, null, self.n_modules_, self.config, self.seed)
         for step, value in enumerate(self.mixture_.objective_):
             self.history_.add("mixture", iteration=step, objective=value)
+        if self.config.boost_rounds:
+            refine(self.model_, self.mixture_, train, held, torch.from_numpy(null), self.history_, session)
+            self._calibrate(images, session)
+        by_size(self.mixture_, *self._embed(images, session))
         return self
+
+    def _session(self) -> Session:
+        return Session.open(self.config, self.device, self.seed, progress=self.progress)
+
+    def _build(self, images: GeneImages, train: GeneImages) -> MaskedAutoencoder:
+        """The autoencoder at its linear start, taken from the counts that it will train on."""
+        config, canvas = self.config, images.canvas
+        basis, values = smooth_basis(train, sigma=config.sigma, n_components=self._most_dims(), seed=self.seed)
+        if config.n_dims == "auto":
+            null = null_eigenvalue(train, sigma=config.sigma, seed=self.seed)
+            basis = basis[:, : max(config.dims_range[0], int((values > null).sum()))]
+        index, owner = patch_index(canvas.pixel, canvas.section, config.patch)
+        # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            encoder = Encoder(index, basis, width=config.width, depth=config.depth, heads=config.heads)
+        return MaskedAutoencoder(encoder, owner)
+
+    def _most_dims(self) -> int:
+        return self.config.dims_range[1] if self.config.n_dims == "auto" else int(self.config.n_dims)
+
+    def _calibrate(self, images: GeneImages, session: Session) -> None:
+        """Learn the norms of genes without a pattern: those of real genes whose pixels are shuffled."""
+        rng = np.random.default_rng(self.seed)
+        genes = rng.choice(images.n_genes, min(self.config.n_null, images.n_genes), replace=False)
+        copies = -(-self.config.n_null // len(genes))
+        square = np.concatenate(
+            [
+                embed_maps(self.model_, session.tensor(rng.permuted(images.residuals(part), axis=1)))[1].cpu().numpy()
+                for _ in range(copies)
+                for part in np.array_split(genes, -(-len(genes) // self.config.batch))
+            ]
+        )
+        self.null_mean_ = float(square.mean())
+        self.null_shape_ = float(square.mean() ** 2 / max(square.var(), 1e-12))
+
+    # -- using --------------------------------------------------------------------------------
+
+    def transform(self, images: GeneImages | np.ndarray) -> np.ndarray:
+        """Embeddings of genes.
+
+        Parameters
+        ----------
+        images
+            `GeneImages` on the same grid as those of `fit`, or residual images (G, H, W).
+
+        Returns
+        -------
+        (G, D) float32. The direction is the gene's pattern; the norm is the strength of its spatial signal, whose
+        square is one on average over genes without a pattern.
+        """
+        self._check_fitted()
+        return self._embed(images, self._session())[0]
+
+    def predict_proba(self, images: GeneImages | np.ndarray) -> np.ndarray:
+        """Posterior probabilities (G, K) of the components: the modules in order and, last, the background."""
+        self._check_fitted()
+        return posterior(self.mixture_, *self._embed(images, self._session())).exp().numpy()
+
+    def _embed(self, images: GeneImages | np.ndarray, session: Session) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings (G, D) and null probabilities (G,)."""
+        parts, squares = [], []
+        for maps in self._maps(images):
+            z, square = embed_maps(self.model_, session.tensor(maps))
+            parts.append(z.cpu())
+            squares.append(square.cpu().numpy())
+        norm = np.sqrt(np.concatenate(squares) / self.null_mean_)
+        direction = directions(torch.cat(parts)).numpy()
+        return (direction * norm[:, None]).astype(np.float32), null_probability(norm, self.null_shape_)
+
+    def _maps(self, images: GeneImages | np.ndarray) -> Iterator[np.ndarray]:
+        canvas = self.canvas_
+        if isinstance(images, GeneImages):
+            if images.shape != canvas.shape or not np.array_equal(images.canvas.flat, canvas.flat):
+                raise InputError(
+                    f"the images lie on a grid of {images.shape} with {images.n_pixels} pixels, the model on one of "
+                    f"{canvas.shape} with {len(canvas.section)}; fit a model to these images: SpaCEX(...).fit(images)"
+                )
+            yield from (maps for _, maps in images.batches(self.config.batch))
+            return
+        images = np.asarray(images, dtype=np.float32)
+        if images.ndim != 3 or images.shape[1:] != canvas.shape:
+            raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, {canvas.shape[0]}, {canvas.shape[1]})")
+        for start in range(0, len(images), self.config.batch):
+            yield np.ascontiguousarray(images[start : start + self.config.batch].reshape(-1, canvas.shape[0] * canvas.shape[1])[:, canvas.flat])
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "mixture_"):
+            raise InputError("this SpaCEX is not fitted; call fit(images) or SpaCEX.load(directory)")
+
+    # -- keeping ------------------------------------------------------------------------------
+
+    def save(self, directory: str | Path) -> None:
+        """Write the fitted model to a folder: ``config.json`` and ``model.safetensors``."""
+        self._check_fitted()
+        settings = {
+            "config": self.config.to_dict(),
+            "seed": self.seed,
+            "n_modules": self.n_modules_,
+            "null_mean": self.null_mean_,
+            "null_shape": self.null_shape_,
+            "canvas": store.canvas_settings(self.canvas_),
+            "history": self.history_.to_dict(),
+        }
+        arrays = {f"model.{key}": value for key, value in self.model_.state_dict().items()}
+        arrays |= {f"mixture.{key}": value for key, value in self.mixture_.parameters_._asdict().items()}
+        arrays["canvas.section"] = torch.from_numpy(self.canvas_.section)
+        arrays["canvas.pixel"] = torch.from_numpy(self.canvas_.pixel)
+        store.write(directory, settings, arrays)
+
+    @classmethod
+    def load(cls, directory: str | Path, *, device: str = "auto") -> SpaCEX:
+        """Read a model that `save` wrote."""
+        settings, arrays = store.read(directory)
+        config = Config.from_dict(settings["config"])
+        model = cls(config, n_modules=settings["n_modules"], device=device, seed=settings["seed"])
+        session = model._session()
+        model.n_modules_ = settings["n_modules"]
+        model.null_mean_, model.null_shape_ = settings["null_mean"], settings["null_shape"]
+        model.canvas_ = store.canvas_of(settings["canvas"], arrays)
+        model.history_ = History(settings["history"])
+        sizes = {"width": config.width, "depth": config.depth, "heads": config.heads}
+        model.model_ = store.autoencoder_of(arrays, **sizes).to(session.device)
+        model.mixture_ = StudentMixture(scale=config.scale)
+        model.mixture_.parameters_ = store.parameters_of(arrays)
+        return model

@@ -15,7 +15,7 @@ class History:
     """
 
     def __init__(self, records: dict[str, list[dict[str, float]]] | None = None):
-        self.records = records or {}
+        self.records: dict[str, list[dict[str, float]]] = records or {}
 
     def add(self, stage: str, **values: float) -> None:
         """Append one record to a stage."""

@@ -69,9 +69,17 @@ def log_density(x: Tensor, p: Parameters) -> Tensor:
     return constant - half * torch.log1p(squared_distance(x, p) / p.nu)
 
 
-def e_step(x: Tensor, p: Parameters) -> tuple[Tensor, Tensor]:
-    """Log responsibilities (N, K + 1) and log likelihood (N,) of points (N, D)."""
+def e_step(x: Tensor, p: Parameters, null: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Log responsibilities (N, K + 1) and log likelihood (N,) of points (N, D).
+
+    `null` (N,) in (0, 1) is a second observation of each point, independent of its direction given the component: how
+    well the background explains the strength of its signal. Its likelihood is `null` under the background and
+    1 - `null` under every module.
+    """
     joint = p.log_weight + log_density(x, p)
+    if null is not None:
+        strength = torch.log1p(-null)[:, None].expand(-1, joint.shape[1] - 1)
+        joint = joint + torch.cat([strength, torch.log(null)[:, None]], dim=1)
     evidence = torch.logsumexp(joint, dim=1)
     return joint - evidence[:, None], evidence
 
@@ -201,21 +209,21 @@ class StudentMixture:
         self.iterations = iterations
         self.tolerance = tolerance
 
-    def fit(self, x: Tensor, first: Parameters) -> StudentMixture:
-        """Fit to points (N, D) from the parameters `first`, as `start` gives them."""
+    def fit(self, x: Tensor, first: Parameters, null: Tensor | None = None) -> StudentMixture:
+        """Fit to points (N, D) from the parameters `first`, as `start` gives them; `null` as in `e_step`."""
         p, tied = first, self.scale == "tied"
         self.objective_: list[float] = []
         self.reseeded_: list[int] = []
-        log_resp, evidence = e_step(x, p)
+        log_resp, evidence = e_step(x, p, null)
         for step in range(self.iterations):
             p = m_step(statistics(x, p, log_resp), p, self.prior, tied=tied, nu_range=self.nu_range)
-            log_resp, evidence = e_step(x, p)
+            log_resp, evidence = e_step(x, p, null)
             self.objective_.append(float(evidence.sum() + log_prior(p, self.prior, tied=tied)))
             empty = log_resp[:, :-1].exp().sum(0) < 1.0
             # Twice at most: a mixture with more components than the points carry keeps empty ones.
             if bool(empty.any()) and len(self.reseeded_) < 2:
                 p = self._reseed(x, p, empty, evidence, step)
-                log_resp, evidence = e_step(x, p)
+                log_resp, evidence = e_step(x, p, null)
             elif step and self.objective_[-1] - self.objective_[-2] < self.tolerance * len(x):
                 break
         self.parameters_ = p
@@ -233,6 +241,6 @@ class StudentMixture:
         log_weight[which] = -math.log(len(log_weight))
         return p._replace(mean=mean, log_weight=log_weight - torch.logsumexp(log_weight, 0))
 
-    def log_resp(self, x: Tensor) -> Tensor:
-        """Log responsibilities (N, K + 1) of points (N, D); the background is last."""
-        return e_step(x, self.parameters_)[0]
+    def log_resp(self, x: Tensor, null: Tensor | None = None) -> Tensor:
+        """Log responsibilities (N, K + 1) of points (N, D); the background is last; `null` as in `e_step`."""
+        return e_step(x, self.parameters_, null)[0]

@@ -5,42 +5,20 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .._config import Config
 from ..raster import GeneImages
 from .autoencoder import MaskedAutoencoder, draw_mask
 from .boosting import boosting_loss, directions, target_distribution
+from .embedding import embed
 from .history import History
 from .mixture import Parameters, StudentMixture
+from .session import Session
 
 logger = logging.getLogger("spacex")
-
-
-@dataclass(frozen=True)
-class Session:
-    """What both loops share: settings, the device, the local random generator, whether to show progress."""
-
-    config: Config
-    device: torch.device
-    generator: torch.Generator
-    progress: bool
-
-
-@torch.inference_mode()
-def embed(model: MaskedAutoencoder, images: GeneImages, session: Session) -> Tensor:
-    """Embeddings (G, D) of all genes, on the device."""
-    model.eval()
-    parts = [
-        model.encoder(torch.from_numpy(np.ascontiguousarray(maps)).to(session.device))
-        for _, maps in images.batches(session.config.batch)
-    ]
-    return torch.cat(parts).clone()
 
 
 @torch.inference_mode()
@@ -49,8 +27,8 @@ def held_out_correlation(model: MaskedAutoencoder, train: GeneImages, held: Gene
     model.eval()
     total = 0.0
     for genes, maps in train.batches(session.config.batch):
-        guess = model.reconstruct(model.encoder(torch.from_numpy(np.ascontiguousarray(maps)).to(session.device)))
-        truth = torch.from_numpy(np.ascontiguousarray(held.residuals(genes))).to(session.device)
+        guess = model.reconstruct(model.encoder(session.tensor(maps)))
+        truth = session.tensor(held.residuals(genes))
         total += float(torch.nn.functional.cosine_similarity(guess, truth, dim=1).double().sum())
     return total / train.n_genes
 
@@ -109,7 +87,7 @@ def _epoch(
     order = torch.randperm(images.n_genes, generator=session.generator)
     losses = []
     for genes in order.split(session.config.batch):
-        maps = torch.from_numpy(np.ascontiguousarray(images.residuals(genes.numpy()))).to(session.device)
+        maps = session.tensor(images.residuals(genes.numpy()))
         loss = loss_of(maps, genes)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -124,6 +102,7 @@ def refine(
     mixture: StudentMixture,
     train: GeneImages,
     held: GeneImages,
+    null: Tensor,
     history: History,
     session: Session,
 ) -> None:
@@ -133,17 +112,18 @@ def refine(
     not, or when fewer than one gene in two hundred changes its module.
     """
     config = session.config
-    x = directions(embed(model, train, session)).double()
-    log_resp = mixture.log_resp(x)
+    x = directions(embed(model, train, session)).double().cpu()
+    log_resp = mixture.log_resp(x, null)
     start_score = held_out_correlation(model, train, held, session)
     history.add("boosting", round=0, loss=float("nan"), held_out=start_score, changed=float("nan"))
     rounds = tqdm(range(1, config.boost_rounds + 1), desc="boosting", unit="round", disable=not session.progress)
     for step in rounds:
         kept_state, kept_parameters = copy.deepcopy(model.state_dict()), mixture.parameters_
-        loss = _boost(model, mixture, train, target_distribution(log_resp, config.boost_power), session)
-        x = directions(embed(model, train, session)).double()
-        mixture.fit(x, mixture.parameters_)
-        new = mixture.log_resp(x)
+        target = target_distribution(log_resp, config.boost_power)
+        loss = _boost(model, mixture, train, target, null, session)
+        x = directions(embed(model, train, session)).double().cpu()
+        mixture.fit(x, mixture.parameters_, null)
+        new = mixture.log_resp(x, null)
         changed = float((new.argmax(1) != log_resp.argmax(1)).double().mean())
         score = held_out_correlation(model, train, held, session)
         history.add("boosting", round=step, loss=loss, held_out=score, changed=changed)
@@ -159,7 +139,12 @@ def refine(
 
 
 def _boost(
-    model: MaskedAutoencoder, mixture: StudentMixture, train: GeneImages, target: Tensor, session: Session
+    model: MaskedAutoencoder,
+    mixture: StudentMixture,
+    train: GeneImages,
+    target: Tensor,
+    null: Tensor,
+    session: Session,
 ) -> float:
     """Gradient steps on encoder and mixture towards a fixed target, with the reconstruction as a tether."""
     config = session.config
@@ -177,8 +162,9 @@ def _boost(
         return Parameters(torch.log_softmax(log_weight, 0), mean, log_scale, mixture.parameters_.nu)
 
     def loss_of(maps: Tensor, genes: Tensor) -> Tensor:
-        z = model.encoder(maps).double()
-        return boosting_loss(z, parameters(), target[genes.to(target.device)]) + _masked_loss(model, maps, session)
+        z = model.encoder(maps).double().cpu()  # the mixture is small and lives on the CPU in double precision
+        boosting = boosting_loss(z, parameters(), target[genes], null[genes])
+        return boosting + _masked_loss(model, maps, session)
 
     losses = [_epoch(model, train, optimiser, session, loss_of) for _ in range(config.boost_epochs)]
     with torch.no_grad():

@@ -1,0 +1,110 @@
+"""Modules of genes: a Student's t mixture on the directions of their embeddings, and how many there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import gamma
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from .._config import Config
+from .boosting import directions
+from .history import History
+from .mixture import Prior, StudentMixture, e_step, start
+
+FOLDS = 4
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Module of every gene: its number (G,), -1 for the background, and the posterior probability (G,) of that."""
+
+    module: np.ndarray
+    probability: np.ndarray
+
+
+def null_probability(norm: np.ndarray, shape: float) -> np.ndarray:
+    """How often a gene without a pattern has a norm (G,) this large, within (0, 1).
+
+    The squared norm of genes with shuffled pixels has mean one and a gamma distribution with the given shape.
+    """
+    return np.clip(gamma.sf(norm.astype(np.float64) ** 2, shape, scale=1.0 / shape), 1e-12, 1 - 1e-3)
+
+
+def fit_modules(
+    z: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int
+) -> StudentMixture:
+    """Mixture fitted to embeddings (G, D), whose genes look like noise with probability `null` (G,)."""
+    x, strength = directions(torch.from_numpy(z).double()), 1.0 - null
+    means = KMeans(n_modules, n_init=4, random_state=seed).fit(x.numpy(), sample_weight=strength)
+    mixture = StudentMixture(
+        scale=config.scale,
+        prior=Prior(concentration=config.concentration),
+        nu_range=config.nu_range,
+        iterations=config.em_iterations,
+        tolerance=config.em_tolerance,
+    )
+    return mixture.fit(x, start(torch.from_numpy(means.cluster_centers_).double(), x), torch.from_numpy(null))
+
+
+def posterior(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Tensor:
+    """Log posterior (G, K + 1) of modules and background for embeddings (G, D) and null probabilities (G,)."""
+    return mixture.log_resp(directions(torch.from_numpy(z).double()), torch.from_numpy(null))
+
+
+def assign(log_resp: Tensor, unassigned: float) -> Assignment:
+    """The most probable module of every gene; none where the background's posterior is above `unassigned`."""
+    chance = log_resp.exp().numpy()
+    module = chance[:, :-1].argmax(axis=1)
+    background = chance[:, -1] > unassigned
+    probability = np.where(background, chance[:, -1], chance[np.arange(len(module)), module])
+    return Assignment(np.where(background, -1, module), probability)
+
+
+def by_size(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> StudentMixture:
+    """The same mixture with its modules numbered from the largest to the smallest."""
+    log_resp = posterior(mixture, z, null)
+    size = log_resp[:, :-1].exp().sum(0)
+    order = torch.cat([torch.argsort(size, descending=True, stable=True), torch.tensor([len(size)])])
+    parameters = mixture.parameters_
+    mixture.parameters_ = type(parameters)(*(value[order] for value in parameters))
+    return mixture
+
+
+def candidates(n_genes: int, most: int) -> list[int]:
+    """Numbers of modules to try: in steps of about a quarter, at least four genes a module."""
+    most = max(2, min(most, n_genes // 4))
+    steps = np.unique(np.rint(np.geomspace(2, most, num=max(2, int(np.log(most / 2) / np.log(1.25)) + 2))).astype(int))
+    return [int(k) for k in steps]
+
+
+def choose_n_modules(
+    z: np.ndarray, null: np.ndarray, config: Config, seed: int, history: History
+) -> int:
+    """Number of modules that best predicts held-out genes.
+
+    Genes are split into folds; a mixture fitted to the others gives each fold its log likelihood. The smallest number
+    within one standard error of the best is taken (Breiman et al. 1984, section 3.4.3).
+    """
+    rng = np.random.default_rng(seed)
+    strong = np.flatnonzero(null < 0.5)  # genes without a pattern say nothing about the number of patterns
+    if len(strong) < 8 * FOLDS:
+        strong = np.arange(len(z))
+    fold = rng.permutation(len(strong)) % FOLDS
+    x = directions(torch.from_numpy(z).double())
+    tried: list[tuple[int, float, float]] = []
+    for k in candidates(int(0.75 * len(strong)), config.max_modules):
+        scores = np.empty(len(strong))
+        for f in range(FOLDS):
+            train, test = strong[fold != f], strong[fold == f]
+            mixture = fit_modules(z[train], null[train], k, config, seed)
+            scores[fold == f] = e_step(x[test], mixture.parameters_, torch.from_numpy(null[test]))[1].numpy()
+        tried.append((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores)))))
+        history.add("modules", n_modules=k, score=tried[-1][1], standard_error=tried[-1][2])
+        best = max(tried, key=lambda row: row[1])
+        if len(tried) - tried.index(best) > 3:
+            break
+    return min(k for k, score, _ in tried if score >= best[1] - best[2])

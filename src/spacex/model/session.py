@@ -1,0 +1,43 @@
+"""What every loop over genes shares: settings, device, a random generator of its own, progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._check import InputError
+from .._config import Config
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device that a name stands for; ``"auto"`` is the GPU where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise InputError(f"device={device!r} cannot be used here; pass 'auto', 'cpu' or 'cuda'") from error
+    return chosen
+
+
+@dataclass(frozen=True)
+class Session:
+    """Settings, the device, the local random generator, and whether to show progress."""
+
+    config: Config
+    device: torch.device
+    generator: torch.Generator
+    progress: bool
+
+    @classmethod
+    def open(cls, config: Config, device: str, seed: int, *, progress: bool) -> Session:
+        """A session on the device that the name `device` stands for, with a generator seeded with `seed`."""
+        return cls(config, resolve_device(device), torch.Generator().manual_seed(seed), progress)
+
+    def tensor(self, maps: np.ndarray) -> Tensor:
+        """Maps as a tensor on the device."""
+        return torch.from_numpy(maps).to(self.device)

@@ -1,0 +1,82 @@
+"""A fitted model on disk: settings in JSON, arrays in safetensors, nothing that can run code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .._check import InputError
+from ..grid import Grid
+from ..raster import Canvas
+from .autoencoder import MaskedAutoencoder
+from .encoder import Encoder
+from .mixture import Parameters
+
+FORMAT = 1
+SETTINGS, ARRAYS = "config.json", "model.safetensors"
+
+
+def write(directory: str | Path, settings: dict[str, Any], arrays: dict[str, Tensor]) -> None:
+    """Write both files; each appears under its name only when it is complete."""
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / (ARRAYS + ".part")
+    save_file({key: value.detach().cpu().contiguous() for key, value in arrays.items()}, draft)
+    draft.replace(folder / ARRAYS)
+    draft = folder / (SETTINGS + ".part")
+    draft.write_text(json.dumps({"format": FORMAT, **settings}, indent=1))
+    draft.replace(folder / SETTINGS)
+
+
+def read(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Settings and arrays that `write` left; an error that says what is wrong with the folder."""
+    folder = Path(directory)
+    for name in (SETTINGS, ARRAYS):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} holds no {name}; pass a folder that SpaCEX.save(directory) wrote")
+    try:
+        settings = json.loads((folder / SETTINGS).read_text())
+        arrays = load_file(folder / ARRAYS)
+    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+        raise InputError(f"the model in {folder} cannot be read ({error}); save it again") from error
+    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
+        found = settings.get("format") if isinstance(settings, dict) else None
+        raise InputError(f"the model in {folder} has format {found!r}, this version reads {FORMAT}; save it again")
+    return settings, arrays
+
+
+def canvas_settings(canvas: Canvas) -> list[dict[str, Any]]:
+    """The grids of a canvas for JSON."""
+    return [{"shape": list(g.shape), "kind": g.kind, "aspect": g.aspect, "pitch": g.pitch} for g in canvas.grids]
+
+
+def canvas_of(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Canvas:
+    """The canvas that `canvas_settings` and the arrays ``canvas.*`` describe."""
+    grids = tuple(
+        Grid((int(g["shape"][0]), int(g["shape"][1])), g["kind"], float(g["aspect"]), float(g["pitch"]))
+        for g in settings
+    )
+    return Canvas(grids, np.asarray(arrays["canvas.section"]), np.asarray(arrays["canvas.pixel"]))
+
+
+def autoencoder_of(arrays: dict[str, Tensor], *, width: int, depth: int, heads: int) -> MaskedAutoencoder:
+    """The autoencoder whose state the arrays ``model.*`` hold."""
+    state = {key.removeprefix("model."): value for key, value in arrays.items() if key.startswith("model.")}
+    basis = state["encoder.basis"].numpy()
+    with torch.random.fork_rng(devices=[]):
+        encoder = Encoder(state["encoder.index"].numpy(), basis, width=width, depth=depth, heads=heads)
+    model = MaskedAutoencoder(encoder, state["owner"].numpy())
+    model.load_state_dict(state)
+    return model
+
+
+def parameters_of(arrays: dict[str, Tensor]) -> Parameters:
+    """The mixture's parameters from the arrays ``mixture.*``."""
+    return Parameters(*(arrays[f"mixture.{name}"] for name in Parameters._fields))

@@ -1,0 +1,15 @@
+"""Figures: every function draws slots that `tl` wrote, on given axes or on new ones, and returns what it drew on.
+
+Conventions are those of scanpy and squidpy: `palette` for categories, `cmap` for numbers, `library_key` for several
+sections, which stand side by side in one map. ``ax=`` takes one Axes (a figure of several panels then draws into
+parts of it) or one Axes a panel; ``save=`` writes the figure to a file; ``show=True`` opens its window.
+"""
+
+from spacex.pl._domains import domains
+from spacex.pl._embedding import embedding
+from spacex.pl._gene_images import gene_images
+from spacex.pl._modules import modules
+from spacex.pl._svg import svg
+from spacex.pl._training import training
+
+__all__ = ["domains", "embedding", "gene_images", "modules", "svg", "training"]

@@ -1,0 +1,94 @@
+"""Tissue domains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from .. import _slots
+from .._check import InputError
+from ._colors import Palette, categories_of, category_colors
+from ._gene_images import map_size
+from ._panels import Path, Target, finish, panels, rows_of_boxes, title
+from ._tissue import tissue_of
+
+
+def domains(
+    adata: AnnData,
+    *,
+    reference: str | None = None,
+    palette: Palette = None,
+    library_key: str | None = None,
+    ax: Target = None,
+    show: bool | None = None,
+    save: Path | None = None,
+) -> Axes | list[Axes]:
+    """Draw the tissue coloured by domain, and by an annotation beside it.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.domains`.
+    reference
+        Column of ``obs`` to draw beside the domains, such as layers drawn by an expert.
+    palette
+        Name of a colour map, list of colours, or dict from category to colour.
+    library_key
+        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+    ax
+        Axes to draw on: one, or two where there is a `reference`.
+    show, save
+        Whether to open the figure's window; file to write the figure to.
+
+    Returns
+    -------
+    The Axes, or a list of two; `ax` itself where it is one Axes.
+
+    Raises
+    ------
+    InputError
+        If there are no domains yet, or `reference` is not a column of ``obs``.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4, n_domains=3)
+    >>> model = sx.tl.embed(adata, config=sx.Config(epochs=0, boost_rounds=0), progress=False)
+    >>> sx.tl.domains(adata, n_domains=3)
+    >>> [ax.get_title() for ax in sx.pl.domains(adata, reference="domain")]
+    ['SpaCEX domains', 'domain']
+    """
+    if _slots.DOMAIN not in adata.obs:
+        raise InputError('the spots have no domains yet: obs["spacex_domain"] is missing; call sx.tl.domains(adata)')
+    if reference is not None and reference not in adata.obs:
+        raise InputError(f"reference={reference!r} is not a column of adata.obs; pass one with labels of the spots")
+    columns = [_slots.DOMAIN] + ([reference] if reference is not None else [])
+    tissue = tissue_of(adata, library_key=library_key)
+    width, height = map_size(tissue.aspect, 3.6)
+    boxes, size = rows_of_boxes(
+        len(columns), columns=2, width=width, height=height, gap=(1.2, 0.3), margin=(0.1, 0.1, 1.2, 0.35)
+    )
+    drawn = panels(ax, boxes, size)
+    for one, column in zip(drawn, columns, strict=True):
+        labels = categories_of(adata.obs[column])
+        colors = category_colors(list(labels.categories), palette)
+        tissue.draw_categories(one, np.asarray(labels.codes), list(colors.values()))
+        _legend(one, labels, colors)
+        title(one, "SpaCEX domains" if column == _slots.DOMAIN else column, fontsize=10)
+    return finish(ax, drawn, show=show, save=save)
+
+
+def _legend(ax: Axes, labels: pd.Categorical, colors: dict[str, str]) -> None:
+    shown = list(colors.items())[:30]
+    handles = [Patch(color=color, label=name) for name, color in shown]
+    if (labels.codes < 0).any():
+        handles.append(Patch(facecolor="#DDDDDD", label="none"))
+    legend = ax.legend(
+        handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=7.5,
+        handlelength=1.0, handleheight=1.0, ncols=1 if len(handles) <= 15 else 2,
+    )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)

@@ -1,0 +1,189 @@
+"""The map of all genes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.patheffects import withStroke
+
+from .. import _slots
+from .._check import InputError
+from ._colors import GREY, SEQUENTIAL, Palette, categories_of, category_colors
+from ._gene_images import color_bar
+from ._maps import mean_expression, robust_norm
+from ._panels import Path, Target, finish, panels, rows_of_boxes, title
+
+LAYOUT = "X_spacex_umap"
+HALO = [withStroke(linewidth=2.0, foreground="white")]
+
+
+def embedding(
+    adata: AnnData,
+    *,
+    color: str | Sequence[str] = "module",
+    genes: Sequence[str] = (),
+    palette: Palette = None,
+    cmap: str | Colormap = SEQUENTIAL,
+    size: float | None = None,
+    columns: int = 3,
+    ax: Target = None,
+    show: bool | None = None,
+    save: Path | None = None,
+) -> Axes | list[Axes]:
+    """Draw the map of all embedded genes: genes that lie close are expressed in the same places.
+
+    The two coordinates are ``varm["X_spacex_umap"]`` (G, 2) where it is there; else UMAP lays out the directions of
+    ``varm["X_spacex"]`` by their cosines, always with the same seed. That takes seconds and is not stored.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+    color
+        What colours the genes: ``"module"``, ``"svg"`` (score of spatial variability), ``"expression"`` (log10 of the
+        mean count), ``"strength"`` (norm of the embedding) or a column of ``var``. Several make several panels.
+    genes
+        Genes to name on the map.
+    palette, cmap
+        Colours of categories, and colour map of numbers.
+    size
+        Area of a point; by default the smaller the more genes there are.
+    columns
+        Panels in a row.
+    ax
+        Axes to draw on: one, or one for each colour.
+    show, save
+        Whether to open the figure's window; file to write the figure to.
+
+    Returns
+    -------
+    The Axes, or a list of them for several colours; `ax` itself where it is one Axes.
+
+    Raises
+    ------
+    InputError
+        If there is no embedding, or nothing in `adata` has the name of a colour or of a gene.
+
+    Examples
+    --------
+    >>> import numpy as np, spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4)
+    >>> model = sx.tl.embed(adata, config=sx.Config(epochs=0, boost_rounds=0), progress=False)
+    >>> adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # any layout will do
+    >>> sx.pl.embedding(adata, color="expression").get_title()
+    'log10 mean expression'
+    """
+    names = [color] if isinstance(color, str) else [str(name) for name in color]
+    values = [_values(adata, name) for name in names]
+    marked = [_slots.gene_index(adata, gene) for gene in genes]
+    place = gene_layout(adata)
+    boxes, figure_size = rows_of_boxes(
+        len(names), columns=columns, width=3.8, height=3.8, gap=(0.8, 0.4), margin=(0.15, 0.15, 0.85, 0.35)
+    )
+    drawn = panels(ax, boxes, figure_size)
+    area = size if size is not None else float(np.clip(14000 / max(len(place), 1), 2.5, 30))
+    for one, (label, column) in zip(drawn, values, strict=True):
+        _frame(one, label)
+        if column.dtype == float:
+            _draw_numbers(one, place, column.to_numpy(), area, cmap, label)
+        else:
+            _draw_categories(one, place, categories_of(column), area, palette)
+        for gene in marked:
+            _name(one, place[gene], str(adata.var_names[gene]))
+    return finish(ax, drawn, show=show, save=save)
+
+
+def gene_layout(adata: AnnData) -> np.ndarray:
+    """Two coordinates (G, 2) of every gene, NaN where it is not embedded."""
+    if LAYOUT in adata.varm:
+        stored = np.asarray(adata.varm[LAYOUT], dtype=np.float64)
+        if stored.ndim != 2 or stored.shape[1] < 2:
+            raise InputError(f"varm[{LAYOUT!r}] has shape {stored.shape}; a layout has two columns: (n_vars, 2)")
+        return stored[:, :2]
+    z = _slots.read_embedding(adata)
+    embedded = np.isfinite(z).all(axis=1)
+    place = np.full((len(z), 2), np.nan)
+    direction = z[embedded] / np.maximum(np.linalg.norm(z[embedded], axis=1, keepdims=True), 1e-12)
+    if embedded.sum() < 15:  # too few neighbours for a UMAP
+        place[embedded] = direction[:, :2]
+        return place
+    from umap import UMAP
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its notices are about threads and seeds, which are as wanted
+        layout = UMAP(n_neighbors=min(15, int(embedded.sum()) - 1), min_dist=0.3, metric="cosine", random_state=0, n_jobs=1)
+        place[embedded] = layout.fit_transform(direction)
+    return place
+
+
+def _values(adata: AnnData, color: str) -> tuple[str, pd.Series]:
+    """Title and values (G,) of a colour: floats, or else categories."""
+    index = adata.var_names
+    if color == "module":
+        return "module", _slots.read_modules(adata)
+    if color == "expression":
+        with np.errstate(divide="ignore"):
+            mean = np.log10(mean_expression(adata))
+        return "log10 mean expression", pd.Series(np.where(np.isfinite(mean), mean, np.nan), index)
+    if color == "strength":
+        strength = np.linalg.norm(_slots.read_embedding(adata).astype(np.float64), axis=1)
+        return "strength of the spatial signal", pd.Series(strength, index)
+    column = f"{_slots.SVG}_score" if color == "svg" else color
+    if column not in adata.var:
+        mend = "call sx.tl.svg(adata)" if color == "svg" else "pass 'module', 'svg', 'expression', 'strength' or a column"
+        raise InputError(f"color={color!r}: var[{column!r}] is missing; {mend}")
+    values = adata.var[column]
+    number = pd.api.types.is_float_dtype(values)
+    return "SVG score" if color == "svg" else color, values.astype(float) if number else values
+
+
+def _frame(ax: Axes, label: str) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    title(ax, label, fontsize=10)
+
+
+def _draw_numbers(
+    ax: Axes, place: np.ndarray, values: np.ndarray, area: float, cmap: str | Colormap, label: str
+) -> None:
+    """Colour points by numbers, the highest on top; without a number they are grey."""
+    missing = ~np.isfinite(values)
+    ax.scatter(*place[missing].T, s=area, c=GREY, lw=0, rasterized=True)
+    order = np.flatnonzero(~missing)[np.argsort(values[~missing], kind="stable")]
+    points = ax.scatter(
+        *place[order].T, s=area, c=values[order], cmap=cmap, norm=robust_norm(values), lw=0, rasterized=True
+    )
+    color_bar(ax, points, label)
+
+
+def _draw_categories(ax: Axes, place: np.ndarray, labels: pd.Categorical, area: float, palette: Palette) -> None:
+    """Colour points by categories, each named where its genes are; unassigned ones lie below the others."""
+    colors = category_colors(list(labels.categories), palette)
+    table = np.array([*colors.values(), GREY])
+    rest = np.isin(np.asarray(labels), [_slots.UNASSIGNED]) | (labels.codes < 0)
+    ax.scatter(*place[rest].T, s=area * 0.7, c=GREY, alpha=0.5, lw=0, rasterized=True)
+    ax.scatter(*place[~rest].T, s=area, c=table[labels.codes[~rest]], lw=0, rasterized=True)
+    for code, name in enumerate(labels.categories):
+        member = place[(labels.codes == code) & np.isfinite(place[:, 0])]
+        if name == _slots.UNASSIGNED or not len(member):
+            continue
+        centre = np.median(member, axis=0)
+        nearest = member[np.argmin(np.linalg.norm(member - centre, axis=1))]
+        ax.text(*nearest, name, fontsize=8, weight="bold", ha="center", va="center", path_effects=HALO, parse_math=False)
+
+
+def _name(ax: Axes, point: np.ndarray, gene: str) -> None:
+    if not np.isfinite(point).all():
+        return
+    ax.plot(*point, "o", ms=4, mfc="none", mec="black", mew=0.9)
+    ax.annotate(
+        gene, tuple(point), xytext=(4, 4), textcoords="offset points", fontsize=8, fontstyle="italic",
+        path_effects=HALO, parse_math=False,
+    )  # fmt: skip

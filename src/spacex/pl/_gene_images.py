@@ -1,0 +1,118 @@
+"""Maps of genes over the tissue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, Normalize
+
+from .._check import InputError
+from ._colors import SEQUENTIAL
+from ._maps import Value, gene_values, robust_norm
+from ._panels import Path, Target, finish, panels, rows_of_boxes, title
+from ._tissue import tissue_of
+
+
+def gene_images(
+    adata: AnnData,
+    genes: str | Sequence[str],
+    *,
+    value: Value = "lognorm",
+    smooth: float = 0.0,
+    layer: str | None = None,
+    cmap: str | Colormap = SEQUENTIAL,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    columns: int = 4,
+    library_key: str | None = None,
+    ax: Target = None,
+    show: bool | None = None,
+    save: Path | None = None,
+) -> Axes | list[Axes]:
+    """Draw genes over the tissue, every spot at its true position.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, with coordinates.
+    genes
+        One gene or several.
+    value
+        ``"lognorm"``: log1p of counts scaled to the median library size; ``"counts"``; or ``"residual"``: analytic
+        Pearson residuals, which the model sees. The colour bar says which.
+    smooth
+        Width of a Gaussian, in spot pitches, that smooths the maps; 0 leaves them as they were measured.
+        ``"residual"`` and smoothing need the pixels of `spacex.pp.rasterize`.
+    layer
+        Layer to draw; else the one that was embedded, else ``X``.
+    cmap, vmin, vmax
+        Colour map and its limits; by default the 1st and 99th percentile of each gene, and zero for expression.
+    columns
+        Maps in a row.
+    library_key
+        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+    ax
+        Axes to draw on: one, or one for each gene.
+    show, save
+        Whether to open the figure's window; file to write the figure to.
+
+    Returns
+    -------
+    The Axes of one gene, or a list of them; `ax` itself where it is one Axes.
+
+    Raises
+    ------
+    InputError
+        If a gene is unknown (the message has close names) or coordinates or counts cannot be used.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> axes = sx.pl.gene_images(adata, ["gene01", "gene02"])
+    >>> [ax.get_title() for ax in axes]
+    ['gene01', 'gene02']
+    """
+    names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
+    if not names:
+        raise InputError("genes is empty; pass one gene or several")
+    values, label = gene_values(adata, names, value=value, smooth=smooth, layer=layer)
+    side = 4.0 if len(names) == 1 else 2.2
+    tissue = tissue_of(adata, library_key=library_key, resolution=900 if len(names) <= 4 else 400)
+    width, height = map_size(tissue.aspect, side)
+    boxes, size = rows_of_boxes(
+        len(names), columns=columns, width=width, height=height, gap=(0.65, 0.35), margin=(0.1, 0.15, 0.75, 0.3)
+    )
+    drawn = panels(ax, boxes, size)
+    for one, name, row in zip(drawn, names, values, strict=True):
+        norm = robust_norm(row, zero=value != "residual", vmin=vmin, vmax=vmax)
+        image = tissue.draw(one, row, cmap=cmap, norm=norm)
+        color_bar(one, image, label)
+        title(one, name, fontsize=10, fontstyle="italic")
+    return finish(ax, drawn, show=show, save=save)
+
+
+def map_size(aspect: float, side: float) -> tuple[float, float]:
+    """Width and height in inches of a map whose area is that of a square of `side`, not wider than 10 inches."""
+    width = min(side * np.sqrt(aspect), 10.0)
+    return float(width), float(width / aspect)
+
+
+def color_bar(ax: Axes, image: ScalarMappable, label: str) -> None:
+    """Draw a slim colour bar just right of the map."""
+    norm: Normalize = image.norm  # type: ignore[assignment]
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes([1.03, 0.1, 0.035, 0.8]))
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.set_ticks(_few_ticks(float(norm.vmin or 0.0), float(norm.vmax or 0.0)))
+    bar.ax.tick_params(labelsize=6.5, length=2, pad=1.5)
+    bar.set_label(label, fontsize=6.5)
+
+
+def _few_ticks(low: float, high: float) -> list[float]:
+    from matplotlib.ticker import MaxNLocator
+
+    return [tick for tick in MaxNLocator(nbins=4).tick_values(low, high) if low <= tick <= high]

@@ -1,0 +1,159 @@
+"""What the maps show: values of genes and of modules at the spots, and how they are named in a colour bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.colors import Normalize
+
+from .. import _slots
+from .._check import InputError, check_choice
+from .._config import Config
+from ..raster import GeneImages
+from ..spectral import Smoother
+
+Value = Literal["lognorm", "counts", "residual"]
+
+
+def counted_layer(adata: AnnData) -> str | None:
+    """The layer that the embedding was made from; None for ``X``."""
+    return _slots.noted(adata, "embed").get("layer") or None
+
+
+def gene_values(
+    adata: AnnData, genes: Sequence[str], *, value: Value = "lognorm", smooth: float = 0.0, layer: str | None = None
+) -> tuple[np.ndarray, str]:
+    """Values (B, S) of genes at the spots, and the words that say what they are.
+
+    ``"lognorm"``: log1p of counts scaled to the median library; ``"counts"``: as they are; ``"residual"``: analytic
+    Pearson residuals of the pixels. `smooth` is the width of a Gaussian in spot pitches, applied to pixels.
+    """
+    check_choice(value, name="value", allowed=("lognorm", "counts", "residual"))
+    if not smooth >= 0:
+        raise InputError(f"smooth={smooth!r} is not allowed; pass a width in spot pitches, 0 for none")
+    index = [_slots.gene_index(adata, gene) for gene in genes]
+    layer = layer or counted_layer(adata)
+    matrix, is_count = _slots.read_matrix(adata, layer)
+    if value == "residual":
+        images = _images(adata, layer)
+        maps, label = images.residuals(np.array(index)), "Pearson residual" if is_count else "z-score"
+        if smooth:
+            maps, label = Smoother(images.canvas, smooth).apply(maps), f"{label}, smoothed σ = {smooth:g}"
+        return at_spots(adata, images, maps), label
+    values = matrix[:, index].toarray().T.astype(np.float64)
+    label = "counts" if is_count else "intensity"
+    if value == "lognorm" and is_count:
+        library = np.asarray(matrix.sum(axis=1)).ravel()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.log1p(values / library * np.median(library[library > 0]))
+        label = "log1p normalised counts"
+    if smooth:
+        images = _images(adata, layer)
+        pixels = Smoother(images.canvas, smooth).apply(_pixel_means(adata, images, values).astype(np.float32))
+        values, label = at_spots(adata, images, pixels), f"{label}, smoothed σ = {smooth:g}"
+    return values, label
+
+
+def _images(adata: AnnData, layer: str | None) -> GeneImages:
+    return _slots.read_images(adata, layer=layer, config=Config())
+
+
+def at_spots(adata: AnnData, images: GeneImages, maps: np.ndarray) -> np.ndarray:
+    """Values (B, S) of the spots from maps (B, P) of the pixels; NaN for spots whose pixel is empty."""
+    pixel = _slots.read_pixel_of_spot(adata, images)
+    return np.where(pixel >= 0, maps[:, np.maximum(pixel, 0)], np.nan)
+
+
+def _pixel_means(adata: AnnData, images: GeneImages, values: np.ndarray) -> np.ndarray:
+    """Means (B, P) over the spots of each pixel of values (B, S)."""
+    pixel = _slots.read_pixel_of_spot(adata, images)
+    kept = pixel >= 0
+    sums = np.stack([np.bincount(pixel[kept], row[kept], images.n_pixels) for row in np.nan_to_num(values)])
+    return sums / np.maximum(np.bincount(pixel[kept], minlength=images.n_pixels), 1)
+
+
+def mean_expression(adata: AnnData) -> np.ndarray:
+    """Mean count (G,), or intensity, of every gene over the spots."""
+    matrix, _ = _slots.read_matrix(adata, counted_layer(adata))
+    return np.asarray(matrix.mean(axis=0), dtype=np.float64).ravel()
+
+
+def robust_norm(values: np.ndarray, *, zero: bool = False, vmin: float | None = None, vmax: float | None = None) -> Normalize:
+    """Colour limits at the 1st and 99th percentile, from zero where `zero`, so that single spots do not rule."""
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, [1.0, 99.0]) if finite.size else (0.0, 1.0)
+    if high <= low:
+        high = finite.max(initial=low + 1e-9)
+    low = vmin if vmin is not None else 0.0 if zero and (not finite.size or finite.min() >= 0) else float(low)
+    high = vmax if vmax is not None else float(high)
+    return Normalize(low, max(high, low + 1e-9), clip=True)
+
+
+# -- modules ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModuleMaps:
+    """Maps of one module: smoothed residuals with a standard deviation of one.
+
+    Attributes
+    ----------
+    name
+        The module.
+    genes
+        Its genes, the strongest first.
+    mean
+        (S,) mean map of up to `N_MEAN` genes.
+    maps
+        (B, S) maps of the first genes.
+    """
+
+    name: str
+    genes: list[str]
+    mean: np.ndarray
+    maps: np.ndarray
+
+
+N_MEAN = 50
+MEAN_LABEL = "mean z-score of smoothed residuals"
+MAP_LABEL = "z-score of smoothed residuals"
+
+
+def module_sizes(adata: AnnData) -> pd.Series:
+    """Number of genes in each module, the largest first; genes without a module are not counted."""
+    column = _slots.read_modules(adata).astype(str)
+    embedded = np.isfinite(_slots.read_embedding(adata)[:, 0])
+    sizes = column[embedded & (column != _slots.UNASSIGNED).to_numpy()].value_counts()
+    return sizes.loc[sorted(sizes.index, key=lambda name: (-sizes[name], len(name), name))]
+
+
+def ranked_members(adata: AnnData, module: str) -> np.ndarray:
+    """Numbers of a module's genes by probability times strength of signal, the largest first."""
+    member = np.flatnonzero(_slots.read_modules(adata).astype(str).to_numpy() == module)
+    strength = np.linalg.norm(_slots.read_embedding(adata)[member].astype(np.float64), axis=1)
+    weight = strength * adata.var[_slots.MODULE_PROB].to_numpy(dtype=float)[member]
+    return member[np.argsort(-np.nan_to_num(weight, nan=-1.0), kind="stable")]
+
+
+def module_maps(adata: AnnData, modules: Sequence[str], *, n_genes: int, sigma: float = 1.0) -> list[ModuleMaps]:
+    """Mean map of each module and maps of its `n_genes` strongest genes."""
+    known = set(module_sizes(adata).index)
+    unknown = [str(name) for name in modules if str(name) not in known]
+    if unknown:
+        raise InputError(f"there is no module {', '.join(unknown)}; known are {', '.join(sorted(known, key=lambda n: (len(n), n)))}")
+    images = _images(adata, counted_layer(adata))
+    smoother = Smoother(images.canvas, sigma)
+    made = []
+    for name in map(str, modules):
+        members = ranked_members(adata, name)
+        maps = smoother.apply(images.residuals(members[:N_MEAN]))
+        maps -= maps.mean(axis=1, keepdims=True)
+        maps /= np.maximum(maps.std(axis=1, keepdims=True), 1e-12)
+        spots = at_spots(adata, images, np.vstack([maps.mean(axis=0), maps[:n_genes]]))
+        made.append(ModuleMaps(name, list(adata.var_names[members]), spots[0], spots[1:]))
+    return made

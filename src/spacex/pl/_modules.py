@@ -1,0 +1,130 @@
+"""Cards of modules: the mean map of each and the maps of its strongest genes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize
+
+from .._check import InputError, check_int
+from ._colors import SEQUENTIAL
+from ._gene_images import color_bar, map_size
+from ._maps import MAP_LABEL, MEAN_LABEL, ModuleMaps, module_maps, module_sizes, robust_norm
+from ._panels import Box, Path, Target, finish, panels, plain, rows_of_boxes, title
+from ._tissue import Tissue, tissue_of
+
+
+def modules(
+    adata: AnnData,
+    *,
+    modules: Sequence[str | int] | None = None,
+    n_modules: int = 6,
+    n_genes: int = 4,
+    cmap: str | Colormap = SEQUENTIAL,
+    library_key: str | None = None,
+    ax: Target = None,
+    show: bool | None = None,
+    save: Path | None = None,
+) -> Axes | list[Axes]:
+    """Draw the sizes of all modules, and a card of the largest: the mean map and the maps of the strongest genes.
+
+    A map is the gene's Pearson residuals smoothed with a width of one spot pitch, as the linear start of the model
+    sees them, scaled to a standard deviation of one; the mean is over the module's 50 strongest genes.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+    modules
+        Modules to draw a card of; by default the `n_modules` largest.
+    n_modules
+        Number of cards.
+    n_genes
+        Genes on a card, by probability times strength of the spatial signal.
+    cmap
+        Colour map.
+    library_key
+        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+    ax
+        Axes to draw on: one; or one for the sizes and then, card by card, one for the mean and one for each gene
+        (``1 + n_modules * (1 + n_genes)`` in all).
+    show, save
+        Whether to open the figure's window; file to write the figure to.
+
+    Returns
+    -------
+    A list of Axes in that order; `ax` itself where it is one Axes.
+
+    Raises
+    ------
+    InputError
+        If there are no modules yet, or a module that is asked for does not exist.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> axes = sx.pl.modules(adata, modules=["0"], n_genes=2)
+    >>> len(axes)
+    4
+    """
+    check_int(n_modules, name="n_modules", low=1)
+    check_int(n_genes, name="n_genes", low=0)
+    sizes = module_sizes(adata)
+    if not len(sizes):
+        raise InputError("no gene has a module: all are unassigned; call sx.tl.modules(adata, n_modules=...)")
+    chosen = [str(name) for name in modules] if modules is not None else list(sizes.index[:n_modules])
+    cards = module_maps(adata, chosen, n_genes=n_genes)
+    tissue = tissue_of(adata, library_key=library_key, resolution=350)
+    boxes, size = _boxes(tissue.aspect, len(cards), n_genes)
+    drawn = panels(ax, boxes, size)
+    _draw_sizes(drawn[0], sizes, chosen)
+    for i, card in enumerate(cards):
+        first = 1 + i * (1 + n_genes)
+        _draw_card(drawn[first : first + 1 + n_genes], card, tissue, cmap)
+    return finish(ax, drawn, show=show, save=save)
+
+
+def _boxes(aspect: float, n_cards: int, n_genes: int) -> tuple[list[Box], tuple[float, float]]:
+    width, height = map_size(aspect, 1.7)
+    maps, (figure_width, maps_height) = rows_of_boxes(
+        n_cards * (1 + n_genes), columns=1 + n_genes, width=width, height=height, gap=(0.12, 0.35),
+        margin=(0.1, 0.1, 0.75, 0.4),
+    )  # fmt: skip
+    figure_width = max(figure_width, 5.0)
+    sizes = (0.55, maps_height + 0.5, figure_width - 0.75, 1.1)
+    return [sizes, *maps], (figure_width, maps_height + 1.9)
+
+
+def _draw_sizes(ax: Axes, sizes: pd.Series, chosen: list[str]) -> None:
+    colors = ["#0072B2" if name in chosen else "#9DB9CC" for name in sizes.index]
+    ax.bar(np.arange(len(sizes)), sizes.to_numpy(), color=colors, width=0.8)
+    ax.set_xticks(np.arange(len(sizes)), list(sizes.index))
+    plain(ax)
+    ax.tick_params(axis="x", labelsize=8 if len(sizes) <= 30 else 6, length=0)
+    ax.set_xlim(-0.6, len(sizes) - 0.4)
+    ax.set_xlabel("module")
+    ax.set_ylabel("genes")
+
+
+def _draw_card(axes: list[Axes], card: ModuleMaps, tissue: Tissue, cmap: str | Colormap) -> None:
+    """Mean and members of one module, on one scale each, so that members can be compared."""
+    maps = list(card.maps) + [np.full_like(card.mean, np.nan)] * (len(axes) - 1 - len(card.maps))
+    names = card.genes[: len(card.maps)] + [""] * (len(maps) - len(card.maps))
+    tissue.draw(axes[0], card.mean, cmap=cmap, norm=robust_norm(card.mean))
+    title(axes[0], f"module {card.name} · {len(card.genes)} genes", weight="bold", fontsize=8.5)
+    norm: Normalize = robust_norm(card.maps)
+    for one, name, row in zip(axes[1:], names, maps, strict=True):
+        if not name:
+            one.set_axis_off()
+            continue
+        image = tissue.draw(one, row, cmap=cmap, norm=norm)
+        title(one, name, fontstyle="italic", fontsize=8.5)
+    if card.maps.size:
+        color_bar(axes[len(card.maps)], image, MAP_LABEL.replace("of smoothed", "of\nsmoothed"))
+    axes[0].set_label(MEAN_LABEL)

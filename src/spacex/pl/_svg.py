@@ -1,0 +1,140 @@
+"""Spatially variable genes: are the p-values what they should be, and what do the genes at the top look like."""
+
+from __future__ import annotations
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+
+from .. import _slots
+from .._check import InputError, check_int
+from ._colors import GREY, SEQUENTIAL
+from ._gene_images import color_bar, map_size
+from ._maps import Value, gene_values, mean_expression, robust_norm
+from ._panels import Path, Target, finish, panels, plain, rows_of_boxes, title
+from ._tissue import tissue_of
+
+SMALLEST = 1e-300
+
+
+def svg(
+    adata: AnnData,
+    *,
+    n_genes: int = 8,
+    alpha: float = 0.05,
+    value: Value = "lognorm",
+    smooth: float = 0.0,
+    cmap: str | Colormap = SEQUENTIAL,
+    columns: int = 4,
+    library_key: str | None = None,
+    ax: Target = None,
+    show: bool | None = None,
+    save: Path | None = None,
+) -> Axes | list[Axes]:
+    """Draw a QQ plot of the p-values, the score against mean expression, and maps of the genes ranked first.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.svg`.
+    n_genes
+        Number of maps: the genes of the highest score, in order.
+    alpha
+        Level of the q-value from which on a gene counts as spatially variable.
+    value, smooth, cmap
+        What the maps show, see `spacex.pl.gene_images`.
+    columns
+        Maps in a row.
+    library_key
+        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+    ax
+        Axes to draw on: one; or one for the QQ plot, one for the scores and one for each gene.
+    show, save
+        Whether to open the figure's window; file to write the figure to.
+
+    Returns
+    -------
+    A list of Axes in that order; `ax` itself where it is one Axes.
+
+    Raises
+    ------
+    InputError
+        If the genes were not tested yet.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=2)
+    >>> sx.tl.svg(adata)
+    >>> len(sx.pl.svg(adata, n_genes=2))
+    4
+    """
+    check_int(n_genes, name="n_genes", low=0)
+    top = ranked_genes(adata)[:n_genes]
+    values, label = gene_values(adata, top, value=value, smooth=smooth) if top else (np.empty((0, adata.n_obs)), "")
+    tissue = tissue_of(adata, library_key=library_key, resolution=400)
+    width, height = map_size(tissue.aspect, 2.0)
+    maps, (total, below) = rows_of_boxes(
+        len(top), columns=columns, width=width, height=height, gap=(0.65, 0.35), margin=(0.1, 0.15, 0.75, 0.3)
+    )
+    total, below = max(total, 7.2), below if top else 0.0
+    half = (total - 1.5) / 2
+    charts = [(0.55, below + 0.5, half, 2.4), (1.4 + half, below + 0.5, half, 2.4)]
+    drawn = panels(ax, [*charts, *maps], (total, below + 3.2))
+    draw_qq(drawn[0], adata)
+    draw_scores(drawn[1], adata, alpha=alpha)
+    for one, name, row in zip(drawn[2:], top, values, strict=True):
+        image = tissue.draw(one, row, cmap=cmap, norm=robust_norm(row, zero=value != "residual"))
+        color_bar(one, image, label)
+        title(one, name, fontstyle="italic")
+    return finish(ax, drawn, show=show, save=save)
+
+
+def column(adata: AnnData, name: str) -> np.ndarray:
+    """``var["spacex_svg_<name>"]`` (G,)."""
+    key = f"{_slots.SVG}_{name}"
+    if key not in adata.var:
+        raise InputError(f'the genes were not tested yet: var["{key}"] is missing; call sx.tl.svg(adata)')
+    return adata.var[key].to_numpy(dtype=np.float64)
+
+
+def ranked_genes(adata: AnnData) -> list[str]:
+    """Tested genes, those of the highest score first."""
+    score = column(adata, "score")
+    order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
+    return list(adata.var_names[order[np.isfinite(score[order])]])
+
+
+def draw_qq(ax: Axes, adata: AnnData) -> None:
+    """Observed p-values against those of a section without any pattern, from (i - ½) / n of the i-th smallest."""
+    pvalue = column(adata, "pvalue")
+    pvalue = np.sort(pvalue[np.isfinite(pvalue)])
+    expected = -np.log10((np.arange(len(pvalue)) + 0.5) / max(len(pvalue), 1))
+    ax.plot([0, expected.max(initial=1.0)], [0, expected.max(initial=1.0)], color="0.5", lw=1, ls="--")
+    ax.scatter(expected, -np.log10(np.maximum(pvalue, SMALLEST)), s=7, c="#0072B2", lw=0, rasterized=True)
+    # On a section with many patterns the small p-values would hide the diagonal.
+    ax.set_yscale("symlog", linthresh=float(expected.max(initial=1.0)))
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("expected −log10 p")
+    ax.set_ylabel("observed −log10 p")
+    title(ax, f"QQ plot · {len(pvalue)} genes tested", fontsize=10)
+    plain(ax)
+
+
+def draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
+    """Score of every tested gene against its mean expression, so that it shows if one follows the other."""
+    score, qvalue, mean = column(adata, "score"), column(adata, "qvalue"), mean_expression(adata)
+    tested = np.isfinite(score) & (mean > 0)
+    variable = tested & (qvalue < alpha)
+    for here, color, name in ((tested & ~variable, GREY, f"q ≥ {alpha:g}"), (variable, "#0072B2", f"q < {alpha:g}")):
+        label = f"{name} ({here.sum()})"
+        ax.scatter(mean[here], score[here], s=7, c=color, lw=0, label=label, rasterized=True)
+    ax.set_xscale("log")
+    ax.set_xlabel("mean count per spot")
+    ax.set_ylabel("SVG score")
+    legend = ax.legend(frameon=False, fontsize=7.5, markerscale=2, handletextpad=0.2)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)  # type: ignore[union-attr]
+    title(ax, "Score against expression", fontsize=10)
+    plain(ax)

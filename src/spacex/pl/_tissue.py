@@ -1,0 +1,119 @@
+"""Maps of the tissue: every spot drawn at its true position as the area nearest to it.
+
+On a hexagonal array that area is a hexagon, on a square one a square, among free positions a Voronoi cell; none
+reaches farther from its spot than about one spacing, so that holes and the outline of the tissue stay what they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize, to_rgba
+from matplotlib.image import AxesImage
+from scipy.spatial import cKDTree
+
+from .. import _slots
+from .._check import InputError
+
+OFF = (0.5, 0.5, 0.5, 0.18)
+"""Colour of spots without a value."""
+
+TILE = 220
+"""Resolution of small maps."""
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Which spot each point of a picture of the tissue shows.
+
+    Attributes
+    ----------
+    index
+        (H, W) number of the spot at every point of the picture, -1 off the tissue; row 0 is the smallest y.
+    labels
+        Name and centre of each section, as x from 0 to 1, where there are several.
+    """
+
+    index: np.ndarray
+    labels: list[tuple[str, float]]
+
+    @property
+    def aspect(self) -> float:
+        """Width of the picture divided by its height."""
+        return self.index.shape[1] / self.index.shape[0]
+
+    def paint(self, values: np.ndarray) -> np.ma.MaskedArray:
+        """Values (S,) of spots as a picture (H, W), masked off the tissue and where a value is missing."""
+        picture = np.asarray(values)[np.maximum(self.index, 0)]
+        return np.ma.masked_array(picture, mask=(self.index < 0) | ~np.isfinite(picture))
+
+    def draw(self, ax: Axes, values: np.ndarray, *, cmap: str | Colormap, norm: Normalize) -> AxesImage:
+        """Draw numbers (S,) of spots; return the image, for a colour bar."""
+        self._ground(ax)
+        return ax.imshow(self.paint(values), cmap=cmap, norm=norm, interpolation="nearest")
+
+    def draw_categories(self, ax: Axes, codes: np.ndarray, colors: list[str]) -> None:
+        """Draw categories (S,) of spots given as numbers; -1 is drawn as missing."""
+        self._ground(ax)
+        table = np.array([to_rgba(color) for color in colors] + [(0.0, 0.0, 0.0, 0.0)])
+        picture = np.where(self.index < 0, -1, codes[np.maximum(self.index, 0)])
+        ax.imshow(table[picture], interpolation="nearest")
+
+    def _ground(self, ax: Axes) -> None:
+        ground = np.zeros((*self.index.shape, 4))
+        ground[self.index >= 0] = OFF
+        ax.imshow(ground, interpolation="nearest")
+        ax.set_axis_off()
+        for name, x in self.labels:
+            ax.text(x, -0.01, name, transform=ax.transAxes, ha="center", va="top", fontsize=7, parse_math=False)
+
+
+def tissue_of(
+    adata: AnnData, *, library_key: str | None = None, spatial_key: str | None = None, resolution: int = 800
+) -> Tissue:
+    """The picture of the section, or of all sections side by side, `resolution` points on its longer side."""
+    grid = _slots.noted(adata, "grid")
+    library_key = library_key or grid.get("library_key") or None
+    xy = _slots.read_positions(adata, spatial_key or grid.get("spatial_key") or "spatial")
+    if np.ptp(xy, axis=0).max() <= 0:
+        raise InputError("all spots lie in one place; a map needs positions that differ: check obsm['spatial']")
+    section, names = _slots.read_sections(adata, library_key)
+    columns = len(names) if len(names) <= 4 else int(np.ceil(np.sqrt(len(names))))
+    width, height, placed = 0.0, 0.0, xy.copy()
+    cells = [np.ptp(xy[section == s], axis=0) for s in range(len(names))]
+    step = 1.06 * np.max(cells, axis=0)
+    for s in range(len(names)):
+        here = section == s
+        corner = step * [s % columns, s // columns]
+        placed[here] += corner - xy[here].min(axis=0) + (step / 1.06 - cells[s]) / 2
+        width, height = max(width, corner[0] + step[0] / 1.06), max(height, corner[1] + step[1] / 1.06)
+    labels = []
+    if 1 < len(names) <= columns:
+        labels = [(name, (s * step[0] + step[0] / 2.12) / width) for s, name in enumerate(names)]
+    return Tissue(_nearest_spot(placed, _reach(xy, section), (width, height), resolution), labels)
+
+
+def _reach(xy: np.ndarray, section: np.ndarray) -> float:
+    """How far from its spot a point still shows it.
+
+    On a lattice all nearest distances are alike, and .75 of them covers the corners of squares and hexagons;
+    free positions have gaps, and the sixth neighbour tells how wide these are.
+    """
+    points = xy[section == np.bincount(section).argmax()]
+    points = np.unique(points, axis=0)
+    distance, _ = cKDTree(points).query(points, k=min(7, len(points)))
+    low, middle, high = np.quantile(distance[:, 1], [0.1, 0.5, 0.9])
+    return float(0.75 * middle if high - low < 0.25 * middle else np.median(distance[:, -1]))
+
+
+def _nearest_spot(xy: np.ndarray, reach: float, extent: tuple[float, float], resolution: int) -> np.ndarray:
+    width, height = extent[0] + 2 * reach, extent[1] + 2 * reach
+    step = max(width, height) / resolution
+    x = np.arange(max(1, round(width / step))) * step - reach + step / 2
+    y = np.arange(max(1, round(height / step))) * step - reach + step / 2
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    distance, spot = cKDTree(xy).query(points, distance_upper_bound=reach)
+    return np.where(np.isfinite(distance), spot, -1).reshape(len(y), len(x))

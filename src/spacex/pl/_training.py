@@ -1,0 +1,98 @@
+"""What happened while the model was fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from .. import _slots
+from .._check import InputError
+from ._panels import Path, Target, finish, panels, plain, rows_of_boxes, title
+
+# stage -> title, the column along x, its name, what y is, the columns drawn
+STAGES: dict[str, tuple[str, str, str, str, tuple[str, ...]]] = {
+    "pretrain": ("Masked autoencoder", "epoch", "epoch", "training loss", ("loss", "held_out")),
+    "modules": ("Number of modules", "n_modules", "modules", "score of held-out genes", ("score",)),
+    "mixture": ("Student's t mixture", "iteration", "EM iteration", "MAP objective", ("objective",)),
+    "boosting": ("Boosting", "round", "round", "training loss", ("loss", "held_out")),
+}
+LINES = {"loss": ("training loss", "#0072B2", "-"), "held_out": ("correlation with held-out counts", "#D55E00", "--")}
+
+
+def training(
+    adata: AnnData, *, ax: Target = None, show: bool | None = None, save: Path | None = None
+) -> Axes | list[Axes]:
+    """Draw the history of the fit: one panel a stage, in the order in which they ran.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+    ax
+        Axes to draw on: one, or one for each stage.
+    show, save
+        Whether to open the figure's window; file to write the figure to.
+
+    Returns
+    -------
+    A list of Axes; `ax` itself where it is one Axes.
+
+    Raises
+    ------
+    InputError
+        If no history was kept.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4)
+    >>> model = sx.tl.embed(adata, config=sx.Config(epochs=1, boost_rounds=0), progress=False)
+    >>> [ax.get_title() for ax in sx.pl.training(adata)][0]
+    'Masked autoencoder'
+    """
+    history = _slots.noted(adata, "history")
+    stages = [stage for stage in STAGES if stage in history and len(np.atleast_1d(_along(history[stage], stage)))]
+    if not stages:
+        raise InputError('no history of a fit is kept: uns["spacex"]["history"] is missing; call sx.tl.embed(adata)')
+    boxes, size = rows_of_boxes(
+        len(stages), columns=4, width=2.2, height=1.7, gap=(0.75, 0.7), margin=(0.7, 0.5, 0.7, 0.35)
+    )
+    drawn = panels(ax, boxes, size)
+    for one, stage in zip(drawn, stages, strict=True):
+        _draw(one, stage, history[stage])
+    return finish(ax, drawn, show=show, save=save)
+
+
+def _along(columns: Mapping[str, np.ndarray], stage: str) -> np.ndarray:
+    return np.atleast_1d(columns.get(STAGES[stage][1], ()))
+
+
+def _draw(ax: Axes, stage: str, columns: Mapping[str, np.ndarray]) -> None:
+    """One stage; what is measured on another scale (held-out counts) has an axis of its own."""
+    name, _, x_label, y_label, shown = STAGES[stage]
+    x = _along(columns, stage)
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    title(ax, name, fontsize=10)
+    plain(ax)
+    lines = []
+    for column in [column for column in shown if column in columns]:
+        y = np.atleast_1d(columns[column])
+        label, color, style = LINES.get(column, (y_label, "#0072B2", "-"))
+        on = ax if not lines else ax.twinx()
+        if lines:
+            on.spines["top"].set_visible(False)
+            on.tick_params(labelsize=8, colors=color)
+            ax.tick_params(axis="y", colors=lines[0].get_color())
+        mark = "o" if len(y) <= 30 else None
+        lines += on.plot(x[: len(y)], y, style, color=color, marker=mark, ms=3.5, lw=1.4, label=label)
+    if stage == "modules" and len(lines):
+        best = int(np.nanargmax(lines[0].get_ydata()))
+        ax.axvline(x[best], color="0.6", lw=0.8, ls=":")
+    if len(lines) > 1:
+        ax.legend(handles=lines, frameon=False, fontsize=7, loc="best")

@@ -1,0 +1,130 @@
+"""Preparation: spots to pixels, and the images of genes."""
+
+from __future__ import annotations
+
+import numpy as np
+from anndata import AnnData
+
+from . import _slots
+from ._check import InputError, check_int
+from ._config import Config
+from .grid import GridSize, place_spots
+from .raster import GeneImages
+
+__all__ = ["gene_images", "rasterize"]
+
+
+def rasterize(
+    adata: AnnData,
+    *,
+    grid: GridSize = "auto",
+    spatial_key: str = "spatial",
+    library_key: str | None = None,
+    config: Config | None = None,
+) -> None:
+    """Give every spot a pixel.
+
+    Arrays keep one spot a pixel: Visium's from ``obs["array_row"]`` and ``["array_col"]``, others recognised from
+    their coordinates alone, at any rotation. Free positions (cells, beads) and lattices of more than 160 spots a
+    side are binned: the pixel is as large as needed to hold two spots at the tissue's median density, and so large
+    that no side has more than 96 pixels (`Config.spots_per_pixel`, `Config.max_side`).
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, with coordinates in ``obsm[spatial_key]``.
+    grid
+        ``"auto"``; the number of pixels on the longer side; or (rows, columns). Numbers bin the positions.
+    spatial_key
+        Key of the coordinates (S, 2), in any unit, the same on both axes.
+    library_key
+        Column of ``obs`` that names the section of each spot, where there are several. Each gets a grid of its own.
+    config
+        Settings of the method.
+
+    Raises
+    ------
+    InputError
+        If coordinates are missing, not finite, in one column or all in one place, or `grid` is not allowed.
+
+    Notes
+    -----
+    Writes ``obsm["spacex_pixel"]`` (S, 2): row and column of the pixel in its section's grid; and
+    ``uns["spacex"]["grid"]``.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> sx.pp.rasterize(adata)
+    >>> adata.obsm["spacex_pixel"].shape
+    (300, 2)
+    """
+    config = config or Config()
+    size = _check_size(grid)
+    xy = _slots.read_positions(adata, spatial_key)
+    if len(xy) < _slots.FEWEST_PIXELS:
+        raise InputError(f"adata has {len(xy)} spot(s); SpaCEX needs at least {_slots.FEWEST_PIXELS}")
+    section, names = _slots.read_sections(adata, library_key)
+    array = _slots.read_array(adata)
+    pixel, grids = np.empty(xy.shape, dtype=np.int64), []
+    for s in range(len(names)):
+        here = section == s
+        found, pixel[here] = place_spots(
+            xy[here],
+            array=array[here] if array is not None else None,
+            size=size,
+            max_side=config.max_side,
+            spots_per_pixel=config.spots_per_pixel,
+        )
+        grids.append(found)
+    _slots.write_grid(adata, grids, pixel, names, spatial_key=spatial_key, library_key=library_key)
+
+
+def _check_size(grid: GridSize) -> GridSize:
+    if isinstance(grid, str):
+        if grid != "auto":
+            raise InputError(f"grid={grid!r} is not allowed; pass 'auto', a number of pixels or (rows, columns)")
+        return "auto"
+    if isinstance(grid, tuple):
+        if len(grid) != 2:
+            raise InputError(f"grid={grid!r} is not allowed; pass 'auto', a number of pixels or (rows, columns)")
+        return check_int(grid[0], name="grid[0]", low=1, high=2048), check_int(grid[1], name="grid[1]", low=1, high=2048)
+    return check_int(grid, name="grid", low=2, high=2048)
+
+
+def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | None = None) -> GeneImages:
+    """Images of all genes, as the model sees them; rasterizes if that was not done.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes with coordinates.
+    layer
+        Layer with raw counts; else ``X``.
+    config
+        Settings of the method.
+
+    Returns
+    -------
+    `GeneImages`: sparse counts per pixel, from which ``images.images(genes)`` makes residual images (B, H, W).
+
+    Raises
+    ------
+    InputError
+        If the counts or the coordinates cannot be used.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> images = sx.pp.gene_images(adata)
+    >>> images.images(slice(0, 5)).shape == (5, *images.shape)
+    True
+    """
+    config = config or Config()
+    _slots.check_names(adata)
+    _slots.read_matrix(adata, layer)
+    if not _slots.has_grid(adata):
+        rasterize(adata, config=config)
+    return _slots.read_images(adata, layer=layer, config=config)

@@ -1,0 +1,119 @@
+"""`embed`: a vector and a module for every gene."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from anndata import AnnData
+
+from .. import _slots, pp
+from .._check import InputError, check_int
+from .._config import Config
+from ..model.estimator import SpaCEX
+from ..model.modules import assign, null_probability, posterior
+
+
+def embed(
+    adata: AnnData,
+    *,
+    n_modules: int | Literal["auto"] = "auto",
+    layer: str | None = None,
+    library_key: str | None = None,
+    config: Config | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: bool = True,
+) -> SpaCEX:
+    """Learn a vector for every gene, in which nearby means spatially co-expressed, and a module for every gene.
+
+    Rasterizes if that was not done. Genes with fewer than `Config.min_counts` counts are not embedded.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes with raw counts and coordinates in ``obsm["spatial"]``.
+    n_modules
+        Number of modules, or ``"auto"``: the number that best predicts held-out genes.
+    layer
+        Layer with raw counts. Where it is not given and ``X`` does not hold counts, ``layers["counts"]`` is used if
+        it does; else ``X`` is treated as intensities, with a warning.
+    library_key
+        Column of ``obs`` that names the section of each spot: one embedding over several sections.
+    config
+        Settings of the method.
+    device
+        ``"auto"`` (the GPU where there is one), ``"cpu"`` or ``"cuda"``.
+    seed
+        Seed of every random choice.
+    progress
+        Whether to show progress on stderr.
+
+    Returns
+    -------
+    The fitted `SpaCEX`.
+
+    Raises
+    ------
+    InputError
+        If counts, coordinates, names or arguments cannot be used; before any work, and with `adata` unchanged.
+
+    Notes
+    -----
+    Writes ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm the strength of the spatial signal
+    (about one where there is none), NaN for genes that are not embedded; ``var["spacex_module"]``, numbered by size, with
+    ``"unassigned"`` for genes without a clear pattern; ``var["spacex_module_prob"]``, the posterior probability;
+    ``uns["spacex"]``.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> adata.varm["X_spacex"].shape[0], adata.var["spacex_module"].nunique() <= 4
+    (80, True)
+    """
+    config = config or Config()
+    _slots.check_names(adata)
+    if n_modules != "auto":
+        check_int(n_modules, name="n_modules", low=1, high=adata.n_vars)
+    _slots.read_matrix(adata, layer)
+    # A grid from an earlier call serves again, unless other sections are asked for.
+    if not _slots.has_grid(adata) or (library_key and library_key != _slots.noted(adata, "grid")["library_key"]):
+        pp.rasterize(adata, library_key=library_key, config=config)
+    images = _slots.read_images(adata, layer=layer, config=config)
+    embedded = _enough(images.counts, config.min_counts, images.is_count)
+    if embedded.sum() < max(2, n_modules if n_modules != "auto" else 2):
+        raise InputError(
+            f"{embedded.sum()} gene(s) have at least {config.min_counts} counts; too few to embed"
+            + (f" in n_modules={n_modules}" if n_modules != "auto" else "")
+            + ": pass more genes, or Config(min_counts=...)"
+        )
+    images = images.take(np.flatnonzero(embedded))
+    model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress).fit(images)
+    z = model.transform(images)
+    null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
+    found = assign(posterior(model.mixture_, z, null), config.unassigned)
+    _slots.write_embedding(adata, embedded, z)
+    _slots.write_modules(adata, embedded, found.module, found.probability)
+    _slots.note(
+        adata,
+        parameters=config.to_dict(),
+        embed={
+            "layer": layer or "",
+            "seed": seed,
+            "n_modules": model.n_modules_,
+            "n_dims": z.shape[1],
+            "is_count": images.is_count,
+            "null_shape": model.null_shape_,
+        },
+        history=model.history_.columns(),
+    )
+    return model
+
+
+def _enough(counts: object, least: int, is_count: bool) -> np.ndarray:
+    """Genes (G,) that have enough counts, in more than one pixel, to have a map."""
+    total = np.asarray(counts.sum(axis=0)).ravel()  # type: ignore[attr-defined]
+    pixels = np.diff(counts.indptr)  # type: ignore[attr-defined]
+    return (total >= least if is_count else total > 0) & (pixels > 1)

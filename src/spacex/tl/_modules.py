@@ -1,0 +1,61 @@
+"""`modules`: cut the embedding into another number of modules."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from anndata import AnnData
+
+from .. import _slots
+from .._check import check_int
+from .._config import Config
+from ..model.history import History
+from ..model.modules import assign, by_size, choose_n_modules, fit_modules, null_probability, posterior
+
+
+def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> None:
+    """Cut the modules anew, with another number of them, without training again.
+
+    Fits the Student's t mixture to the embedding in ``varm["X_spacex"]``; see `spacex.tl.embed`.
+
+    Parameters
+    ----------
+    adata
+        An AnnData on which `spacex.tl.embed` was called.
+    n_modules
+        Number of modules, or ``"auto"``: the number that best predicts held-out genes.
+
+    Raises
+    ------
+    InputError
+        If there is no embedding, or `n_modules` is not allowed.
+
+    Notes
+    -----
+    Writes ``var["spacex_module"]``, ``var["spacex_module_prob"]`` and ``uns["spacex"]["modules"]``.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> sx.tl.modules(adata, n_modules=2)
+    >>> list(adata.var["spacex_module"].cat.categories)
+    ['0', '1', 'unassigned']
+    """
+    full = _slots.read_embedding(adata)
+    embedded = np.isfinite(full).all(axis=1)
+    z = full[embedded]
+    noted = _slots.noted(adata, "embed")
+    if n_modules != "auto":
+        check_int(n_modules, name="n_modules", low=1, high=len(z))
+    config = Config.from_dict(_slots.noted(adata, "parameters"))
+    seed = int(noted["seed"])
+    null = null_probability(np.linalg.norm(z, axis=1), float(noted["null_shape"]))
+    history = History()
+    k = choose_n_modules(z, null, config, seed, history) if n_modules == "auto" else int(n_modules)
+    mixture = by_size(fit_modules(z, null, k, config, seed), z, null)
+    found = assign(posterior(mixture, z, null), config.unassigned)
+    _slots.write_modules(adata, embedded, found.module, found.probability)
+    _slots.note(adata, modules={"n_modules": k, "seed": seed, **history.columns().get("modules", {})})

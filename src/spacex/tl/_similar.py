@@ -1,0 +1,67 @@
+"""`similar_genes`: the genes whose maps look most like a gene's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy.stats import beta, false_discovery_control
+
+from .. import _slots
+from .._check import InputError, check_int
+
+
+def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
+    """The genes nearest to a gene in the embedding.
+
+    Parameters
+    ----------
+    adata
+        An AnnData on which `spacex.tl.embed` was called.
+    gene
+        Name of the gene.
+    n
+        Number of genes to return.
+
+    Returns
+    -------
+    A table with the columns ``gene``, ``similarity`` (cosine of the embeddings) and ``qvalue``, the most similar first.
+    The q-value is that of Benjamini and Hochberg over all genes; its p-value is the chance that a gene without a
+    pattern is as similar. The direction of such a gene is isotropic, so that (1 + cosine) / 2 has a beta distribution
+    with both parameters (D - 1) / 2.
+
+    Raises
+    ------
+    InputError
+        If there is no embedding, the gene is unknown or was not embedded, or `n` is not allowed.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> list(sx.tl.similar_genes(adata, "gene0001", n=5).columns)
+    ['gene', 'similarity', 'qvalue']
+    """
+    full = _slots.read_embedding(adata)
+    check_int(n, name="n", low=1)
+    index = _slots.gene_index(adata, gene)
+    embedded = np.isfinite(full).all(axis=1)
+    if not embedded[index]:
+        raise InputError(
+            f"gene {gene!r} was not embedded: it has too few counts in this section; choose another, or pass "
+            "Config(min_counts=...) to sx.tl.embed"
+        )
+    direction = full / np.maximum(np.linalg.norm(full, axis=1, keepdims=True), 1e-12)
+    others = np.flatnonzero(embedded & (np.arange(len(full)) != index))
+    similarity = direction[others] @ direction[index]
+    half = (full.shape[1] - 1) / 2
+    pvalue = beta.sf(np.clip((1 + similarity) / 2, 0, 1), half, half)
+    order = np.argsort(-similarity, kind="stable")[:n]
+    return pd.DataFrame(
+        {
+            "gene": adata.var_names[others[order]].to_numpy(),
+            "similarity": similarity[order],
+            "qvalue": false_discovery_control(pvalue)[order],
+        }
+    )
