@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any, Literal
 
 from ._check import InputError, check_choice, check_int
@@ -27,7 +28,8 @@ class Config:
     n_dims
         Embedding dimensions D, or ``"auto"``: as many as stand out of maps with shuffled pixels, within `dims_range`.
     dims_range
-        Fewest and most dimensions under ``"auto"``.
+        Fewest and most dimensions under ``"auto"``; the fewest is no more than one for every `genes_per_dim` genes, since
+        dimensions that few genes support hold their noise.
     patch
         Side of a patch in pixels.
     width, depth, heads
@@ -77,12 +79,13 @@ class Config:
     sigma: float = 1.0
     n_dims: int | Literal["auto"] = "auto"
     dims_range: tuple[int, int] = (16, 48)
+    genes_per_dim: int = 100
     patch: int = 8
     width: int = 64
     depth: int = 1
     heads: int = 4
     holdout: float = 0.1
-    epochs: int = 6
+    epochs: int = 4
     patience: int = 1
     batch: int = 256
     learning_rate: float = 5e-4
@@ -91,13 +94,13 @@ class Config:
     pixel_mask: float = 0.3
     scale: Literal["tied", "spherical"] = "tied"
     concentration: float = 2.0
-    unassigned: float = 0.9
+    unassigned: float = 0.8
     n_null: int = 500
     max_modules: int = 60
     em_iterations: int = 200
     em_tolerance: float = 1e-6
-    nu_range: tuple[float, float] = (1.0, 200.0)
-    boost_rounds: int = 3
+    nu_range: tuple[float, float] = (3.0, 200.0)
+    boost_rounds: int = 2
     boost_epochs: int = 1
     boost_power: float = 2.0
     boost_learning_rate: float = 1e-4
@@ -105,10 +108,17 @@ class Config:
 
     def __post_init__(self) -> None:
         counted = {"max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1}
-        counted |= {"epochs": 0, "patience": 1, "batch": 1, "max_modules": 2, "n_null": 50, "em_iterations": 1}
+        counted |= {
+            "epochs": 0,
+            "patience": 1,
+            "batch": 1,
+            "max_modules": 2,
+            "n_null": 50,
+            "em_iterations": 1,
+        }
         counted |= {"boost_rounds": 0, "boost_epochs": 1}
         for name, low in counted.items():
-            check_int(getattr(self, name), name=f"Config.{name}", low=low)
+            object.__setattr__(self, name, check_int(getattr(self, name), name=f"Config.{name}", low=low))
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
         for name in (*positive, "boost_power", "boost_learning_rate", "boost_tolerance"):
             _check_range(self, name, above=0.0)
@@ -121,9 +131,13 @@ class Config:
         if self.width % self.heads:
             raise InputError(f"Config.width={self.width} must be a multiple of Config.heads={self.heads}")
         if self.n_dims != "auto":
-            check_int(self.n_dims, name="Config.n_dims", low=2)
+            object.__setattr__(self, "n_dims", check_int(self.n_dims, name="Config.n_dims", low=2))
+        for name in ("dims_range", "nu_range"):
+            pair = getattr(self, name)
+            if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(v, Real) for v in pair)):
+                raise InputError(f"Config.{name}={pair!r} is not allowed; pass a pair of rising numbers")
         low_dims, high_dims = self.dims_range
-        if not 2 <= low_dims <= high_dims:
+        if not 2 <= low_dims <= high_dims or low_dims % 1 or high_dims % 1:
             raise InputError(f"Config.dims_range={self.dims_range!r} must be two rising whole numbers >= 2")
         low_nu, high_nu = self.nu_range
         if not 0 < low_nu < high_nu:
@@ -142,17 +156,31 @@ class Config:
         unknown = sorted(set(values) - known)
         if unknown:
             raise InputError(f"Config has no setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        plain = {key: _plain(value) for key, value in values.items()}
+        return cls(**plain)
+
+
+def _plain(value: Any) -> Any:
+    """A setting as it was before JSON, HDF5 or zarr kept it: pairs as tuples, numbers as Python's own."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_range(
-    config: Config, name: str, *, above: float | None = None, at_least: float | None = None, below: float | None = None
+    config: Config,
+    name: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
 ) -> None:
     value = getattr(config, name)
-    real = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    real = isinstance(value, Real) and not isinstance(value, bool) and value == value
     low = above if above is not None else at_least
     inside = real and (above is None or value > above) and (at_least is None or value >= at_least)
     if not inside or (below is not None and value >= below):
         sign = ">" if above is not None else ">="
         limit = f" and < {below:g}" if below is not None else ""
         raise InputError(f"Config.{name}={value!r} is not allowed; pass a number {sign} {low:g}{limit}")
+    object.__setattr__(config, name, float(value))

@@ -7,7 +7,8 @@ every call checks all of its input before it does any work.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -84,10 +85,10 @@ def _checked(matrix: Any, name: str) -> sp.csr_matrix | sp.csr_array:
         raise InputError(f"adata.{name} is empty; put raw counts there")
     if hasattr(matrix, "to_memory"):
         matrix = matrix.to_memory()
-    if not sp.issparse(matrix):
-        matrix = np.asarray(matrix)
-        if not np.issubdtype(matrix.dtype, np.number) and matrix.dtype != bool:
-            raise InputError(f"adata.{name} holds {matrix.dtype} values; it must hold numbers: raw counts")
+    matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
+    if matrix.dtype.kind not in "buif":
+        raise InputError(f"adata.{name} holds {matrix.dtype} values; it must hold real numbers: raw counts")
+    matrix = matrix.astype(np.float32) if matrix.dtype == np.float16 else matrix  # scipy has no sparse float16
     rows = sp.csr_array(matrix) if not sp.issparse(matrix) else matrix.tocsr()
     check_finite(rows.data, name=f"adata.{name}", mend="remove or replace those values")
     if rows.nnz and rows.data.min() < 0:
@@ -116,9 +117,7 @@ def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise InputError(f"obsm[{spatial_key!r}] does not hold numbers; put coordinates (n_obs, 2) there") from error
     if xy.ndim != 2 or xy.shape[1] < 2:
-        raise InputError(
-            f"obsm[{spatial_key!r}] has shape {xy.shape}; SpaCEX needs two columns, x and y: (n_obs, 2)"
-        )
+        raise InputError(f"obsm[{spatial_key!r}] has shape {xy.shape}; SpaCEX needs two columns, x and y: (n_obs, 2)")
     if xy.shape[1] > 2:
         logger.warning("obsm[%r] has %d columns; the first two are used", spatial_key, xy.shape[1])
     check_finite(xy[:, :2], name=f"obsm[{spatial_key!r}]", mend="drop the spots without coordinates")
@@ -157,7 +156,13 @@ def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, 
 
 
 def write_grid(
-    adata: AnnData, grids: Sequence[Grid], pixel: np.ndarray, names: list[str], *, spatial_key: str, library_key: str | None
+    adata: AnnData,
+    grids: Sequence[Grid],
+    pixel: np.ndarray,
+    names: list[str],
+    *,
+    spatial_key: str,
+    library_key: str | None,
 ) -> None:
     """Write ``obsm["spacex_pixel"]`` and ``uns["spacex"]["grid"]``."""
     adata.obsm[PIXEL] = pixel.astype(np.int64)
@@ -275,6 +280,25 @@ def write_domains(adata: AnnData, label: np.ndarray) -> None:
     adata.obs[DOMAIN] = pd.Categorical.from_codes(label, categories=names)
 
 
+@contextmanager
+def restored_on_error(adata: AnnData) -> Iterator[None]:
+    """Give the caller's AnnData back as it was when what is done inside fails or is interrupted."""
+    mappings = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "varp", "uns")}
+    frames = {name: getattr(adata, name).copy(deep=False) for name in ("obs", "var")}
+    try:
+        yield
+    except BaseException:
+        for name, before in mappings.items():
+            now = getattr(adata, name)
+            for key in [key for key in now if key not in before]:
+                del now[key]
+            for key, value in before.items():
+                now[key] = value
+        for name, frame in frames.items():
+            setattr(adata, name, frame)
+        raise
+
+
 def gene_index(adata: AnnData, gene: str) -> int:
     """Number of a gene; an error that names the nearest names where it is unknown."""
     if gene not in adata.var_names:
@@ -287,7 +311,7 @@ def gene_index(adata: AnnData, gene: str) -> int:
     return int(adata.var_names.get_loc(gene))
 
 
-def note(adata: AnnData, **sections: dict[str, Any]) -> None:
+def note(adata: AnnData, **sections: Any) -> None:
     """Write sections of ``uns["spacex"]``, keeping the others; values of types that HDF5 and zarr can hold."""
     uns = dict(adata.uns.get(KEY, {}))
     for name, values in sections.items():

@@ -62,9 +62,7 @@ def _visium_sites(n_spots: int, rng: np.random.Generator) -> tuple[Array, Array,
     turn = np.deg2rad(rng.uniform(-2, 2))
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     pixels = np.round(137.0 * sites @ rotation + rng.uniform(1500, 3000, 2))
-    obs = pd.DataFrame(
-        {"in_tissue": 1, "array_row": row, "array_col": col}, index=number_names("spot", n_spots)
-    )
+    obs = pd.DataFrame({"in_tissue": 1, "array_row": row, "array_col": col}, index=number_names("spot", n_spots))
     return sites, pixels, obs
 
 

@@ -1,9 +1,9 @@
 """Spatial autocorrelation of gene maps at several widths, and its null distribution.
 
-The statistic of a map r at width σ is Q = r'(G - D) r with Gaussian weights G_ij = exp(-d_ij² / 4σ²) between tissue
-pixels, so that r'Gr is, up to a factor and the edge of the tissue, the energy of the map smoothed with width σ. The
-diagonal D is taken out: what is left are products of *different* pixels, whose mean is zero whatever the variance,
-dispersion or kurtosis of the counts, and whose variance does not depend on the kurtosis.
+The statistic of a map r at width σ is Q = r'(G - D) r with Gaussian weights G_ij = exp(-d_ij² / 4σ²) between
+tissue pixels, so that r'Gr is, up to a factor and the edge of the tissue, the energy of the map smoothed
+with width σ. The diagonal D is taken out: what is left are products of *different* pixels, whose mean is zero
+whatever the variance, dispersion or kurtosis of the counts, and whose variance does not depend on the kurtosis.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NEGLIGIBLE = 1e-7
 
 
 def choose_scales(canvas: Canvas) -> tuple[float, ...]:
-    """Widths σ in pixel pitches: those of `SCALES` up to a third of the side of the largest section, and two at least.
+    """Widths σ in pixel pitches: `SCALES` up to a third of the largest section's side, two at least.
 
     Wider ones see the same few gradients again, and would only dilute the others.
     """
@@ -35,7 +35,7 @@ def choose_scales(canvas: Canvas) -> tuple[float, ...]:
 
 
 def _factor(points: np.ndarray, tau: float) -> np.ndarray:
-    """F (N, R) with F F' = Gaussian weights of width `tau` between points on a line; R falls as `tau` grows."""
+    """F (N, R) with F F' = Gaussian weights of width `tau` between points on a line; wide ones need few R."""
     values, vectors = np.linalg.eigh(np.exp(-0.5 * ((points[:, None] - points) / tau) ** 2))
     kept = values > NEGLIGIBLE * values[-1]
     return (vectors[:, kept] * np.sqrt(values[kept])).astype(np.float32)
@@ -67,8 +67,8 @@ class Energy:
 class PairKernel:
     """K = H (G - D) H: Gaussian weights between different pixels of a section, on centred maps.
 
-    H centres within sections and D makes the diagonal of K vanish but for terms of order 1 / pixels. No N x N matrix
-    is made. Traces are per section (S,):
+    H centres within sections and D makes the diagonal of K vanish but for terms of order 1 / pixels. No N x N
+    matrix is made. Traces are per section (S,):
 
     ``square``
         tr K², exact: the square of a Gaussian is a Gaussian.
@@ -120,12 +120,12 @@ class PairKernel:
         return maps - section_means(maps, self.section, self.n_sections)[:, self.section]
 
     def statistic(self, images: list[np.ndarray], squares: np.ndarray) -> np.ndarray:
-        """r'K r (B, S) of centred maps r, as images (H, W, B) of each section and as squares (B, P)."""
+        """Statistic r'K r (B, S) of centred maps r, as images (H, W, B) of each section and squares (B, P)."""
         energy = [of(image) for of, image in zip(self._energy, images, strict=True)]
         return np.stack(energy, axis=1) - squares @ (self.member * self._diagonal[:, None])
 
     def _from_rows(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """tr K³ and the sum of K_ij³ by rows of K, relative to tr K² by the same rows.
+        """Trace of K³ and the sum of K_ij³ by rows of K, relative to tr K² by the same rows.
 
         Sections do not mix, so that one map holds a unit vector for each of them.
         """
@@ -140,7 +140,7 @@ class PairKernel:
 
 
 def log_gamma_sf(shape: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """log of the regularised upper incomplete gamma function, also where that underflows.
+    """Log of the regularised upper incomplete gamma function, also where that underflows.
 
     There by its continued fraction (Abramowitz & Stegun 6.5.31).
     """
@@ -157,23 +157,24 @@ def log_gamma_sf(shape: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def log_tail(value: np.ndarray, variance: np.ndarray, third: np.ndarray) -> np.ndarray:
-    """log P(X > value) for a shifted gamma X of mean 0 with this variance and third cumulant (Pearson's type III)."""
+    """Log P(X > value), X a shifted gamma (Pearson's type III) of mean 0, `variance` and `third` cumulant."""
     scale = np.sqrt(np.maximum(variance, 1e-30))
     skewness = np.maximum(third / scale**3, 1e-3)
     shape = 4.0 / skewness**2
     return log_gamma_sf(shape, np.maximum(shape + np.sqrt(shape) * value / scale, 0.0))
 
 
-def combine(log_p: np.ndarray) -> np.ndarray:
-    """Cauchy combination (Liu & Xie 2020) of log p-values (K, G) over the first axis, in log space."""
+def combine(log_p: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Cauchy combination (Liu & Xie 2020) of log p-values (K, G), weighted, over the first axis, in log space."""
+    weight = weight / weight.sum(axis=0)
     p = np.exp(np.clip(log_p, -30.0, np.log(LARGEST_P)))
-    body = np.log(0.5 - np.arctan(np.mean(np.tan((0.5 - p) * np.pi), axis=0)) / np.pi)
-    far = np.log(len(log_p)) - logsumexp(-log_p, axis=0)  # tan((1/2 - p) π) tends to 1 / (p π)
+    body = np.log(0.5 - np.arctan(np.sum(weight * np.tan((0.5 - p) * np.pi), axis=0)) / np.pi)
+    far = -logsumexp(-log_p, b=weight, axis=0)  # tan((1/2 - p) π) tends to 1 / (p π)
     return np.where(log_p.min(axis=0) < -20.0, far, body)
 
 
 def dispersion(images: GeneImages) -> np.ndarray:
-    """Excess variance φ (G,) by moments, Var = mean + φ mean², with the mean in proportion to the library size."""
+    """Excess variance φ (G,) by moments: Var = mean + φ mean², mean in proportion to the library size."""
     counts, section, share = images.counts.astype(np.float64), images.canvas.section, images.share
     n_sections = len(images.canvas.grids)
     spread = sp.csr_array((share, (section, np.arange(len(section)))), shape=(n_sections, len(section)))
@@ -194,27 +195,28 @@ def count_skewness(images: GeneImages, genes: slice, phi: np.ndarray) -> np.ndar
     return section_means(skewness, section, len(images.canvas.grids)).astype(np.float64)
 
 
-def testable(images: GeneImages) -> np.ndarray:
+def can_be_tested(images: GeneImages) -> np.ndarray:
     """Genes (G,) with enough counts in enough pixels, and not the same value in all."""
     counts = images.counts
-    present = np.asarray((counts != 0).sum(axis=0)).ravel()
+    present = np.bincount(counts.nonzero()[1], minlength=images.n_genes)
     low, high = (np.asarray(x.toarray()).ravel() for x in (counts.min(axis=0), counts.max(axis=0)))
-    enough = images.totals.sum(axis=0) >= FEWEST_COUNTS if images.is_count else np.ones(len(present), dtype=bool)
-    return (present >= FEWEST_PIXELS) & enough & (high > low)
+    possible = (present >= FEWEST_PIXELS) & (high > low)
+    return possible & (images.totals.sum(axis=0) >= FEWEST_COUNTS) if images.is_count else possible
 
 
 def log_pvalues(images: GeneImages, *, seed: int = 0) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Log p-values (G,) of spatial variation of every gene; NaN where a gene cannot be tested; and the widths.
+    """Log p-values (G,) of spatial variation, NaN for genes that cannot be tested; and the widths.
 
-    Under the null the residuals r of a gene are independent between pixels, with one variance v and one skewness s
-    per section. For a K without diagonal the cumulants of r'Kr are then 0, 2 v² tr K² and v³ (8 tr K³ + 4 s² ΣK_ij³)
-    (Leonov & Shiryaev 1959); v is estimated from the map, s follows from the negative binomial with the gene's
-    moments (counts) or from the map (intensities). A shifted gamma with these cumulants gives a p-value per width;
-    the Cauchy combination joins the widths.
+    Under the null the residuals r of a gene are independent between pixels, with one variance v and one
+    skewness s per section. For a K without diagonal the cumulants of r'Kr are then 0, 2 v² tr K² and
+    v³ (8 tr K³ + 4 s² ΣK_ij³) (Leonov & Shiryaev 1959); v is estimated from the map, s follows from the
+    negative binomial with the gene's moments (counts) or from the map (intensities). A shifted gamma with these
+    cumulants gives a p-value per width; the Cauchy combination joins the widths. A width's weight is the share of
+    the third cumulant that Gaussian noise would have too: fine widths tell little about sparse genes.
     """
     scales = choose_scales(images.canvas)
     log_p = np.full(images.n_genes, np.nan)
-    tested = testable(images)
+    tested = can_be_tested(images)
     if not tested.any():
         return log_p, scales
     images = images.take(np.flatnonzero(tested))
@@ -230,10 +232,11 @@ def log_pvalues(images: GeneImages, *, seed: int = 0) -> tuple[np.ndarray, tuple
         if images.is_count:
             skewness = count_skewness(images, genes, phi)
         else:
-            skewness = _section_sums(squares * maps, kernels[0]) / degrees / np.maximum(variance, 1e-12) ** 1.5
+            third = _section_sums(squares * maps, kernels[0]) / degrees
+            skewness = third / np.maximum(variance, 1e-12) ** 1.5
         sections = _section_images(images.canvas, maps)
-        each = [_log_p(kernel, kernel.statistic(sections, squares), variance, skewness) for kernel in kernels]
-        found[genes] = combine(np.array(each))
+        each = [_evidence(k, k.statistic(sections, squares), variance, skewness) for k in kernels]
+        found[genes] = combine(*np.stack(each, axis=1))
     log_p[tested] = np.minimum(found, 0.0)
     return log_p, scales
 
@@ -254,11 +257,11 @@ def _section_images(canvas: Canvas, maps: np.ndarray) -> list[np.ndarray]:
     return images
 
 
-def _log_p(
-    kernel: PairKernel, statistic: np.ndarray, variance: np.ndarray, skewness: np.ndarray
-) -> np.ndarray:
-    """Log p-values (B,) at one width: the sections' statistics and cumulants add up."""
+def _evidence(kernel: PairKernel, statistic: np.ndarray, variance: np.ndarray, skewness: np.ndarray) -> np.ndarray:
+    """Log p-values and weights (2, B) of one width: the sections' statistics and cumulants add up."""
     value = statistic.sum(axis=1, dtype=np.float64)
     spread = (2 * variance**2 * kernel.square).sum(axis=1)
-    third = (variance**3 * (8 * kernel.cube + 4 * skewness**2 * kernel.third)).sum(axis=1)
-    return log_tail(value, spread, third)
+    gaussian = (variance**3 * 8 * kernel.cube).sum(axis=1)
+    third = gaussian + (variance**3 * 4 * skewness**2 * kernel.third).sum(axis=1)
+    weight = np.clip(gaussian / np.maximum(third, 1e-30), 1e-6, 1.0)
+    return np.stack([log_tail(value, spread, third), weight])

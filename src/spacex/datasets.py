@@ -173,9 +173,7 @@ def _check_number(value: Any, *, name: str, high: float) -> None:
         raise InputError(f"{name}={value!r} is not allowed; pass a number above 0 and at most {high}")
 
 
-def _genes(
-    n_genes: int, n_spatial: int, kinds: list[str], effect: float, rng: np.random.Generator
-) -> pd.DataFrame:
+def _genes(n_genes: int, n_spatial: int, kinds: list[str], effect: float, rng: np.random.Generator) -> pd.DataFrame:
     """The truth of every gene; modules differ in size, and neither name nor order tells them apart."""
     n_modules = len(kinds)
     module = np.full(n_genes, -1)

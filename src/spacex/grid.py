@@ -86,9 +86,7 @@ def place_spots(
     The grid and the row and column (S, 2) of each spot's pixel.
     """
     if np.ptp(xy, axis=0).max() <= 0:
-        raise InputError(
-            "all spots lie in one place; SpaCEX needs positions that differ: check obsm['spatial']"
-        )
+        raise InputError("all spots lie in one place; SpaCEX needs positions that differ: check obsm['spatial']")
     if size == "auto":
         found = _from_array(array, xy) if array is not None else None
         found = found or _fit_lattice(xy)
@@ -141,15 +139,17 @@ def _fit_lattice(xy: np.ndarray) -> tuple[Grid, np.ndarray] | None:
     angle = np.arctan2(step[:, 1], step[:, 0])
     four, six = np.exp(4j * angle).mean(), np.exp(6j * angle).mean()
     kind: Literal["hex", "square"] = "hex" if abs(six) > abs(four) else "square"
-    turn = np.angle(six) / 6 if kind == "hex" else np.angle(four) / 4
+    # The cut of the angle is moved away from arrays that stand upright, where rounding would choose the side.
+    turn = (np.angle(six * np.exp(0.1j)) - 0.1) / 6 if kind == "hex" else (np.angle(four * np.exp(0.1j)) - 0.1) / 4
     second = turn + (np.pi / 3 if kind == "hex" else np.pi / 2)
     basis = pitch * np.array([[np.cos(turn), np.sin(turn)], [np.cos(second), np.sin(second)]])
     index, basis = _grow(xy, basis, pitch)
     error = np.linalg.norm(xy - _least_squares(index, xy, index), axis=1)
     if np.quantile(error, 0.95) > 0.35 * pitch or len(np.unique(index, axis=0)) < 0.99 * len(points):
         return None
-    col = index[:, 0] + (index[:, 1] // 2 if kind == "hex" else 0)
-    return _on_lattice(index[:, 1], col, kind, float(pitch))
+    row = index[:, 1] - index[:, 1].min()  # which row is even must not hang on the spot that the disc grew from
+    col = index[:, 0] + (row // 2 if kind == "hex" else 0)
+    return _on_lattice(row, col, kind, float(np.linalg.norm(basis[0])))
 
 
 def _grow(xy: np.ndarray, basis: np.ndarray, pitch: float) -> tuple[np.ndarray, np.ndarray]:
@@ -176,9 +176,7 @@ def _least_squares(index: np.ndarray, xy: np.ndarray, at: np.ndarray) -> np.ndar
     return np.column_stack([at, np.ones(len(at))]) @ fitted
 
 
-def _bin(
-    xy: np.ndarray, size: GridSize, max_side: int, spots_per_pixel: float
-) -> tuple[Grid, np.ndarray]:
+def _bin(xy: np.ndarray, size: GridSize, max_side: int, spots_per_pixel: float) -> tuple[Grid, np.ndarray]:
     """Bin free positions into square pixels (rectangular where `size` is a pair)."""
     start, extent = xy.min(axis=0), np.ptp(xy, axis=0)
     if isinstance(size, tuple):

@@ -89,7 +89,9 @@ def _check_size(grid: GridSize) -> GridSize:
     if isinstance(grid, tuple):
         if len(grid) != 2:
             raise InputError(f"grid={grid!r} is not allowed; pass 'auto', a number of pixels or (rows, columns)")
-        return check_int(grid[0], name="grid[0]", low=1, high=2048), check_int(grid[1], name="grid[1]", low=1, high=2048)
+        return check_int(grid[0], name="grid[0]", low=1, high=2048), check_int(
+            grid[1], name="grid[1]", low=1, high=2048
+        )
     return check_int(grid, name="grid", low=2, high=2048)
 
 

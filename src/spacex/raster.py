@@ -143,7 +143,7 @@ class GeneImages:
         """Residual maps (B, P) float32 of some genes, centred in each section.
 
         Counts: analytic Pearson residuals (Lause, Berens & Kobak 2021, eq. 3) with the mean
-        gene total x share of the library, clipped at the square root of the number of pixels.
+        gene total x share of the library, clipped at the square root of the section's number of pixels.
         Intensities: z-scores over the tissue.
         """
         rows = self.counts[:, genes].T.tocsr()
@@ -160,7 +160,8 @@ class GeneImages:
 
     def _pearson(self, counts: sp.csr_array, totals: np.ndarray, out: np.ndarray) -> None:
         """Centred, clipped Pearson residuals of counts (B, P) with section totals (B, n_sections)."""
-        section, limit = self.canvas.section, np.float32(np.sqrt(self.n_pixels))
+        section = self.canvas.section
+        limit = np.sqrt(np.bincount(section), dtype=np.float32)[section]  # of its own section, as of one alone
         mean = totals[:, section] if totals.shape[1] > 1 else np.repeat(totals, self.n_pixels, axis=1)
         mean *= self.share.astype(np.float32)
         # Where there is no count the residual is -sqrt(mean / (1 + mean / theta)); where there is, add count / sd.
@@ -169,7 +170,7 @@ class GeneImages:
         out *= mean
         spread = np.sqrt(np.maximum(out, 1e-12, out=out), out=out)
         row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-        filled = np.minimum((counts.data - mean[row, counts.indices]) / spread[row, counts.indices], limit)
+        filled = np.minimum((counts.data - mean[row, counts.indices]) / spread[row, counts.indices], limit[counts.indices])
         np.divide(mean, spread, out=out)
         np.maximum(np.negative(out, out=out), -limit, out=out)
         out[row, counts.indices] = filled
@@ -259,6 +260,7 @@ def gene_images(
         spots_per_pixel = np.bincount(label, minlength=start)
         summed = sp.csc_array(sp.diags_array(1.0 / spots_per_pixel) @ summed)
         pixel_library = spots_per_pixel.astype(np.float64)
+    summed.eliminate_zeros()
     tissue = pixel_library > 0
     canvas = Canvas(tuple(grids), np.concatenate(owner)[tissue], np.concatenate(place)[tissue])
     return GeneImages(summed[tissue], pixel_library[tissue], canvas, is_count, theta)

@@ -83,9 +83,9 @@ class Smoother:
 def smooth_basis(images: GeneImages, *, sigma: float, n_components: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Leading components (P, D) of the smoothed residual maps, and their eigenvalues (D,).
 
-    Components are orthonormal, with fixed signs, largest first. Randomised subspace iteration (Halko, Martinsson & Tropp
-    2011, algorithm 4.4) on W R'R W' for residual maps R (G, P) and smoother W: the maps stream by in batches of
-    genes, and only the basis is ever smoothed.
+    Components are orthonormal, with fixed signs, largest first. Randomised subspace iteration (Halko, Martinsson &
+    Tropp 2011, algorithm 4.4) on W R'R W' for residual maps R (G, P) and smoother W: the maps stream by in batches
+    of genes, and only the basis is ever smoothed.
     """
     smoother = Smoother(images.canvas, sigma)
     rank = min(n_components, images.n_pixels - 1, images.n_genes)
@@ -120,9 +120,7 @@ def _subspace(
     return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
 
 
-def _covariance_times(
-    images: GeneImages, smoother: Smoother, basis: np.ndarray, flip_seed: int | None
-) -> np.ndarray:
+def _covariance_times(images: GeneImages, smoother: Smoother, basis: np.ndarray, flip_seed: int | None) -> np.ndarray:
     """S'S B for the smoothed maps S = R W' (G, P) and a matrix B (P, R), streaming over genes."""
     smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
     out = np.zeros(basis.shape, dtype=np.float32)

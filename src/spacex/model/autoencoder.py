@@ -21,7 +21,13 @@ class Mask:
 
 
 def draw_mask(
-    owner: Tensor, n_patches: int, n_maps: int, *, patch_mask: float, pixel_mask: float, generator: torch.Generator
+    owner: Tensor,
+    n_patches: int,
+    n_maps: int,
+    *,
+    patch_mask: float,
+    pixel_mask: float,
+    generator: torch.Generator,
 ) -> Mask:
     """Hide a share of the patches, the same for the batch, and of the visible pixels, map by map.
 

@@ -64,8 +64,9 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Residual maps (B, P) to embeddings (B, D).
 
-    The linear path holds one weight for every pixel and dimension; the attention path reads tokens of patches through
-    weights that every position has for itself, so that where a pattern lies is never averaged away.
+    The linear path holds one weight for every pixel and dimension. The attention path reads the tokens of patches
+    through weights of their places: position-aware, so that where a pattern lies is never averaged away, yet of low
+    rank, so that a few thousand genes can teach it.
 
     Parameters
     ----------
@@ -90,7 +91,8 @@ class Encoder(nn.Module):
             self.embed = nn.Linear(area, width)
             self.position = nn.Parameter(0.02 * torch.randn(length, width))
             self.norm = nn.LayerNorm(width)
-            self.readout = nn.Parameter(torch.zeros(length, width, basis.shape[1]))
+            self.where = nn.Parameter(torch.randn(length, basis.shape[1]) / length**0.5)
+            self.what = nn.Parameter(torch.zeros(width, basis.shape[1]))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
 
     def forward(self, maps: Tensor, keep: Tensor | None = None, patches: Tensor | None = None) -> Tensor:
@@ -115,6 +117,6 @@ class Encoder(nn.Module):
         tokens = self.embed(tokens) + (self.position if patches is None else self.position[patches])
         for block in self.blocks:
             tokens = block(tokens)
-        readout = self.readout if patches is None else self.readout[patches]
-        added = self.norm(tokens).flatten(1) @ readout.flatten(0, 1)  # (B, L * width) @ (L * width, D)
-        return z + added * (len(self.index) / len(index))
+        where = self.where if patches is None else self.where[patches] * (len(self.index) / len(index))
+        # Dimension d reads channel mix what[:, d] at the places where[:, d]: tokens are never averaged alike.
+        return z + torch.einsum("bld,ld->bd", self.norm(tokens) @ self.what, where)

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .._check import InputError, check_int
 from .._config import Config
@@ -71,7 +70,7 @@ class SpaCEX:
         self.config = config or Config()
         self.n_modules = n_modules
         self.device = device
-        self.seed = seed
+        self.seed = check_int(seed, name="seed", low=0, high=2**32 - 1)
         self.progress = progress
 
     # -- learning -----------------------------------------------------------------------------
@@ -111,7 +110,8 @@ class SpaCEX:
         basis, values = smooth_basis(train, sigma=config.sigma, n_components=self._most_dims(), seed=self.seed)
         if config.n_dims == "auto":
             null = null_eigenvalue(train, sigma=config.sigma, seed=self.seed)
-            basis = basis[:, : max(config.dims_range[0], int((values > null).sum()))]
+            fewest = max(2, min(config.dims_range[0], images.n_genes // config.genes_per_dim))
+            basis = basis[:, : max(fewest, int((values > null).sum()))]
         index, owner = patch_index(canvas.pixel, canvas.section, config.patch)
         # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
         with torch.random.fork_rng(devices=[]):
@@ -183,9 +183,10 @@ class SpaCEX:
             return
         images = np.asarray(images, dtype=np.float32)
         if images.ndim != 3 or images.shape[1:] != canvas.shape:
-            raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, {canvas.shape[0]}, {canvas.shape[1]})")
+            raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {canvas.shape}")
+        flat = images.reshape(len(images), -1)
         for start in range(0, len(images), self.config.batch):
-            yield np.ascontiguousarray(images[start : start + self.config.batch].reshape(-1, canvas.shape[0] * canvas.shape[1])[:, canvas.flat])
+            yield np.ascontiguousarray(flat[start : start + self.config.batch, canvas.flat])
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "mixture_"):

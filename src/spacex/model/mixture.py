@@ -3,7 +3,7 @@
 The formulas are free functions on a tuple of parameters; `StudentMixture` owns the story of a fit.
 All is in log space and double precision. Directions of genes are points on the unit sphere: modules are
 heavy-tailed clouds on it, and genes without a pattern, whose directions are isotropic, belong to the background,
-a component centred at the origin whose place and scale are fixed.
+a component centred at the origin whose place, scale and weight are given and stay as they are.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Parameters(NamedTuple):
 class Statistics(NamedTuple):
     """Expected sufficient statistics of the complete data (Peel & McLachlan 2000, section 4)."""
 
-    count: Tensor  # (K + 1,) sum of responsibilities
+    total: Tensor  # (K + 1,) sum of responsibilities
     weight: Tensor  # (K + 1,) sum of responsibilities times latent precision
     first: Tensor  # (K + 1, D)
     second: Tensor  # (K + 1,)
@@ -113,17 +113,20 @@ def solve_nu(tail: float, old: float, d: int, bounds: tuple[float, float]) -> fl
     return float(brentq(slope, low, high, xtol=1e-10))
 
 
-def m_step(
-    s: Statistics, p: Parameters, prior: Prior, *, tied: bool, nu_range: tuple[float, float]
-) -> Parameters:
-    """Posterior mode of the parameters given the expected statistics; the background's place is kept."""
+def module_log_weight(free: Tensor, p: Parameters) -> Tensor:
+    """Log weights (K,) of the modules, proportional to exp(free), that leave the background its weight."""
+    return torch.log_softmax(free, 0) + torch.log1p(-p.log_weight[-1].exp())
+
+
+def m_step(s: Statistics, p: Parameters, prior: Prior, *, tied: bool, nu_range: tuple[float, float]) -> Parameters:
+    """Posterior mode of the parameters given the expected statistics; the background is kept."""
     d = p.mean.shape[1]
-    weight = s.count + prior.concentration - 1
-    log_weight = torch.log(weight / weight.sum())
+    weight = s.total[:-1] + prior.concentration - 1
+    log_weight = torch.cat([module_log_weight(torch.log(weight), p), p.log_weight[-1:]])
     mean = s.first[:-1] / (s.weight[:-1] + prior.mean_strength)[:, None]
     spread = s.second[:-1] - 2 * (mean * s.first[:-1]).sum(1) + s.weight[:-1] * (mean**2).sum(1)
     spread = spread.clamp(min=0.0) + prior.mean_strength * (mean**2).sum(1)
-    count, dims = s.count[:-1], float(d)
+    count, dims = s.total[:-1], float(d)
     if tied:
         # One scale: the prior on it enters once, the priors on the means once a component.
         freedom = count.sum() * dims + len(count) * dims + 2 * prior.scale_shape + 2
@@ -141,7 +144,7 @@ def m_step(
 
 def _new_nu(s: Statistics, p: Parameters, d: int, tied: bool, bounds: tuple[float, float]) -> Tensor:
     """Degrees of freedom (K,) of the modules: one equation for all where tied, else one each."""
-    old, count, tail = p.nu[:-1].tolist(), s.count[:-1], s.tail[:-1]
+    old, count, tail = p.nu[:-1].tolist(), s.total[:-1], s.tail[:-1]
     if tied:
         shared = solve_nu(float(tail.sum() / count.sum().clamp(min=1e-12)), old[0], d, bounds)
         return p.nu.new_full((len(old),), shared)
@@ -153,21 +156,24 @@ def log_prior(p: Parameters, prior: Prior, *, tied: bool) -> Tensor:
     """Log density of the prior at the parameters of the modules, up to a constant."""
     mean, log_scale = p.mean[:-1], p.log_scale[:-1]
     d = mean.shape[1]
-    weights = (prior.concentration - 1) * p.log_weight.sum()
+    weights = (prior.concentration - 1) * p.log_weight[:-1].sum()
     means = -0.5 * (prior.mean_strength * (mean**2).sum(1) * torch.exp(-log_scale) + d * log_scale).sum()
     scale = log_scale[:1] if tied else log_scale
     scales = (-(prior.scale_shape + 1) * scale - prior.scale_rate * torch.exp(-scale)).sum()
     return weights + means + scales
 
 
-def start(centres: Tensor, x: Tensor) -> Parameters:
-    """First parameters: given centres, the scale of the points around the nearest, a flat background."""
+def start(centres: Tensor, x: Tensor, *, background: float = 0.05) -> Parameters:
+    """First parameters: given centres, the scale of the points around the nearest, a background of given weight."""
     k, d = centres.shape
-    nearest = torch.cdist(x, centres).min(dim=1).values.pow(2).median() / d
+    nearest = torch.cdist(x, centres).min(dim=1).values.pow(2).median().clamp(min=1e-6) / d
     mean = torch.cat([centres, centres.new_zeros(1, d)])
     log_scale = torch.log(torch.cat([nearest.expand(k), centres.new_full((1,), 1.0 / d)]))
     nu = torch.cat([centres.new_full((k,), 30.0), centres.new_full((1,), BACKGROUND_NU)])
-    return Parameters(centres.new_full((k + 1,), -math.log(k + 1)), mean, log_scale, nu)
+    log_weight = torch.log(
+        torch.cat([centres.new_full((k,), (1 - background) / k), centres.new_full((1,), background)])
+    )
+    return Parameters(log_weight, mean, log_scale, nu)
 
 
 class StudentMixture:
@@ -199,7 +205,7 @@ class StudentMixture:
         *,
         scale: Literal["tied", "spherical"] = "tied",
         prior: Prior | None = None,
-        nu_range: tuple[float, float] = (1.0, 200.0),
+        nu_range: tuple[float, float] = (3.0, 200.0),
         iterations: int = 200,
         tolerance: float = 1e-6,
     ):
@@ -238,8 +244,9 @@ class StudentMixture:
         self.reseeded_.append(step)
         mean, log_weight = p.mean.clone(), p.log_weight.clone()
         mean[which] = x[worst]
-        log_weight[which] = -math.log(len(log_weight))
-        return p._replace(mean=mean, log_weight=log_weight - torch.logsumexp(log_weight, 0))
+        log_weight[which] = log_weight[:-1].max()
+        log_weight[:-1] = module_log_weight(log_weight[:-1], p)
+        return p._replace(mean=mean, log_weight=log_weight)
 
     def log_resp(self, x: Tensor, null: Tensor | None = None) -> Tensor:
         """Log responsibilities (N, K + 1) of points (N, D); the background is last; `null` as in `e_step`."""

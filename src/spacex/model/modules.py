@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from .boosting import directions
 from .history import History
 from .mixture import Prior, StudentMixture, e_step, start
 
-FOLDS = 4
+FOLDS = 3
+MOST_GENES_TO_CHOOSE = 3000
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,24 @@ def null_probability(norm: np.ndarray, shape: float) -> np.ndarray:
     return np.clip(gamma.sf(norm.astype(np.float64) ** 2, shape, scale=1.0 / shape), 1e-12, 1 - 1e-3)
 
 
+def clear_genes(null: np.ndarray, least: int) -> np.ndarray:
+    """Numbers of the genes that surely have a pattern: null probability below .01, or else the `least` lowest."""
+    clear = np.flatnonzero(null < 0.01)
+    return clear if len(clear) >= least else np.argsort(null, kind="stable")[:least]
+
+
+def background_weight(null: np.ndarray) -> float:
+    """Share of genes without a pattern: twice that of the null probabilities above one half (Storey 2002, eq. 6)."""
+    return float(np.clip(2 * np.mean(null > 0.5), 0.02, 0.95))
+
+
 def fit_modules(
-    z: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int
+    z: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int, *, starts: int = 10
 ) -> StudentMixture:
     """Mixture fitted to embeddings (G, D), whose genes look like noise with probability `null` (G,)."""
-    x, strength = directions(torch.from_numpy(z).double()), 1.0 - null
-    means = KMeans(n_modules, n_init=4, random_state=seed).fit(x.numpy(), sample_weight=strength)
+    x = directions(torch.from_numpy(z).double())
+    # The first centres come from genes that surely have a pattern: others would be given modules of their own.
+    means = KMeans(n_modules, n_init=starts, random_state=seed).fit(x.numpy()[clear_genes(null, 4 * n_modules)])
     mixture = StudentMixture(
         scale=config.scale,
         prior=Prior(concentration=config.concentration),
@@ -47,7 +60,8 @@ def fit_modules(
         iterations=config.em_iterations,
         tolerance=config.em_tolerance,
     )
-    return mixture.fit(x, start(torch.from_numpy(means.cluster_centers_).double(), x), torch.from_numpy(null))
+    centres = torch.from_numpy(means.cluster_centers_).double()
+    return mixture.fit(x, start(centres, x, background=background_weight(null)), torch.from_numpy(null))
 
 
 def posterior(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Tensor:
@@ -75,36 +89,34 @@ def by_size(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Student
 
 
 def candidates(n_genes: int, most: int) -> list[int]:
-    """Numbers of modules to try: in steps of about a quarter, at least four genes a module."""
+    """Numbers of modules to try: in steps of about a third, at least four genes a module."""
     most = max(2, min(most, n_genes // 4))
-    steps = np.unique(np.rint(np.geomspace(2, most, num=max(2, int(np.log(most / 2) / np.log(1.25)) + 2))).astype(int))
+    steps = np.unique(np.rint(np.geomspace(2, most, num=max(2, int(np.log(most / 2) / np.log(1.33)) + 2))).astype(int))
     return [int(k) for k in steps]
 
 
-def choose_n_modules(
-    z: np.ndarray, null: np.ndarray, config: Config, seed: int, history: History
-) -> int:
+def choose_n_modules(z: np.ndarray, null: np.ndarray, config: Config, seed: int, history: History) -> int:
     """Number of modules that best predicts held-out genes.
 
     Genes are split into folds; a mixture fitted to the others gives each fold its log likelihood. The smallest number
     within one standard error of the best is taken (Breiman et al. 1984, section 3.4.3).
     """
     rng = np.random.default_rng(seed)
-    strong = np.flatnonzero(null < 0.5)  # genes without a pattern say nothing about the number of patterns
-    if len(strong) < 8 * FOLDS:
-        strong = np.arange(len(z))
-    fold = rng.permutation(len(strong)) % FOLDS
+    # Genes without a pattern say nothing about the number of patterns.
+    clear = rng.permutation(clear_genes(null, 8 * FOLDS))[:MOST_GENES_TO_CHOOSE]
+    fold = np.arange(len(clear)) % FOLDS
+    quick = replace(config, em_iterations=min(config.em_iterations, 40), em_tolerance=max(config.em_tolerance, 1e-4))
     x = directions(torch.from_numpy(z).double())
     tried: list[tuple[int, float, float]] = []
-    for k in candidates(int(0.75 * len(strong)), config.max_modules):
-        scores = np.empty(len(strong))
+    for k in candidates(len(clear) * (FOLDS - 1) // FOLDS, config.max_modules):
+        scores = np.empty(len(clear))
         for f in range(FOLDS):
-            train, test = strong[fold != f], strong[fold == f]
-            mixture = fit_modules(z[train], null[train], k, config, seed)
+            train, test = clear[fold != f], clear[fold == f]
+            mixture = fit_modules(z[train], null[train], k, quick, seed, starts=2)
             scores[fold == f] = e_step(x[test], mixture.parameters_, torch.from_numpy(null[test]))[1].numpy()
         tried.append((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores)))))
         history.add("modules", n_modules=k, score=tried[-1][1], standard_error=tried[-1][2])
         best = max(tried, key=lambda row: row[1])
-        if len(tried) - tried.index(best) > 3:
+        if len(tried) - tried.index(best) > 2:
             break
     return min(k for k, score, _ in tried if score >= best[1] - best[2])

@@ -18,7 +18,7 @@ SAFE = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#790000",
     "#183D6D", "#AA3118", "#6186F3", "#79556D", "#CEE7B6", "#0049AA", "#CEDBFF", "#79C279",
 )  # fmt: skip
-GREY = "#BFBFBF"
+GREY = "#bfbfbf"
 SEQUENTIAL = "viridis"
 
 Palette = str | Sequence[str] | Mapping[str, str] | None
@@ -31,11 +31,11 @@ def category_colors(categories: Sequence[str], palette: Palette = None) -> dict[
         missing = [name for name in names if name not in palette and name != UNASSIGNED]
         if missing:
             raise InputError(f"palette has no colour for {', '.join(missing)}; pass a colour for every category")
-        return {name: to_hex(palette.get(name, GREY)) for name in names}
+        return {name: to_hex(palette.get(name, GREY)).lower() for name in names}
     try:
         colors = _colors_of(palette, len(names))
         chosen = [name for name in names if name != UNASSIGNED]
-        return {name: to_hex(colors[i % len(colors)]) for i, name in enumerate(chosen)} | {
+        return {name: to_hex(colors[i % len(colors)]).lower() for i, name in enumerate(chosen)} | {
             name: GREY for name in names if name == UNASSIGNED
         }
     except (KeyError, ValueError) as error:
@@ -58,7 +58,8 @@ def _colors_of(palette: str | Sequence[str] | None, n: int) -> Sequence:
 def categories_of(column: pd.Series) -> pd.Categorical:
     """A column as text categories, numbers in the order of numbers, missing values as missing."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.cat.rename_categories([str(c) for c in column.cat.categories]).cat.remove_unused_categories().array
+        text = column.cat.rename_categories([str(category) for category in column.cat.categories])
+        return text.cat.remove_unused_categories().array
     values = sorted(column.dropna().unique())
     text = column.map(lambda value: str(value), na_action="ignore")
     return pd.Categorical(text, categories=[str(value) for value in values])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,10 +15,10 @@ from .. import _slots
 from .._check import InputError
 from ._colors import GREY, SEQUENTIAL, Palette, categories_of, category_colors
 from ._gene_images import color_bar
+from ._layout import gene_layout
 from ._maps import mean_expression, robust_norm
 from ._panels import Path, Target, finish, panels, rows_of_boxes, title
 
-LAYOUT = "X_spacex_umap"
 HALO = [withStroke(linewidth=2.0, foreground="white")]
 
 
@@ -99,29 +98,6 @@ def embedding(
     return finish(ax, drawn, show=show, save=save)
 
 
-def gene_layout(adata: AnnData) -> np.ndarray:
-    """Two coordinates (G, 2) of every gene, NaN where it is not embedded."""
-    if LAYOUT in adata.varm:
-        stored = np.asarray(adata.varm[LAYOUT], dtype=np.float64)
-        if stored.ndim != 2 or stored.shape[1] < 2:
-            raise InputError(f"varm[{LAYOUT!r}] has shape {stored.shape}; a layout has two columns: (n_vars, 2)")
-        return stored[:, :2]
-    z = _slots.read_embedding(adata)
-    embedded = np.isfinite(z).all(axis=1)
-    place = np.full((len(z), 2), np.nan)
-    direction = z[embedded] / np.maximum(np.linalg.norm(z[embedded], axis=1, keepdims=True), 1e-12)
-    if embedded.sum() < 15:  # too few neighbours for a UMAP
-        place[embedded] = direction[:, :2]
-        return place
-    from umap import UMAP
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its notices are about threads and seeds, which are as wanted
-        layout = UMAP(n_neighbors=min(15, int(embedded.sum()) - 1), min_dist=0.3, metric="cosine", random_state=0, n_jobs=1)
-        place[embedded] = layout.fit_transform(direction)
-    return place
-
-
 def _values(adata: AnnData, color: str) -> tuple[str, pd.Series]:
     """Title and values (G,) of a colour: floats, or else categories."""
     index = adata.var_names
@@ -136,7 +112,9 @@ def _values(adata: AnnData, color: str) -> tuple[str, pd.Series]:
         return "strength of the spatial signal", pd.Series(strength, index)
     column = f"{_slots.SVG}_score" if color == "svg" else color
     if column not in adata.var:
-        mend = "call sx.tl.svg(adata)" if color == "svg" else "pass 'module', 'svg', 'expression', 'strength' or a column"
+        mend = (
+            "call sx.tl.svg(adata)" if color == "svg" else "pass 'module', 'svg', 'expression', 'strength' or a column"
+        )
         raise InputError(f"color={color!r}: var[{column!r}] is missing; {mend}")
     values = adata.var[column]
     number = pd.api.types.is_float_dtype(values)
@@ -147,6 +125,7 @@ def _frame(ax: Axes, label: str) -> None:
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
+    ax.margins(0.08)
     title(ax, label, fontsize=10)
 
 
@@ -155,11 +134,11 @@ def _draw_numbers(
 ) -> None:
     """Colour points by numbers, the highest on top; without a number they are grey."""
     missing = ~np.isfinite(values)
-    ax.scatter(*place[missing].T, s=area, c=GREY, lw=0, rasterized=True)
+    x, y = place.T
+    ax.scatter(x[missing], y[missing], s=area, c=GREY, lw=0, rasterized=True)
     order = np.flatnonzero(~missing)[np.argsort(values[~missing], kind="stable")]
-    points = ax.scatter(
-        *place[order].T, s=area, c=values[order], cmap=cmap, norm=robust_norm(values), lw=0, rasterized=True
-    )
+    norm = robust_norm(values)
+    points = ax.scatter(x[order], y[order], s=area, c=values[order], cmap=cmap, norm=norm, lw=0, rasterized=True)
     color_bar(ax, points, label)
 
 
@@ -168,15 +147,17 @@ def _draw_categories(ax: Axes, place: np.ndarray, labels: pd.Categorical, area: 
     colors = category_colors(list(labels.categories), palette)
     table = np.array([*colors.values(), GREY])
     rest = np.isin(np.asarray(labels), [_slots.UNASSIGNED]) | (labels.codes < 0)
-    ax.scatter(*place[rest].T, s=area * 0.7, c=GREY, alpha=0.5, lw=0, rasterized=True)
-    ax.scatter(*place[~rest].T, s=area, c=table[labels.codes[~rest]], lw=0, rasterized=True)
+    x, y = place.T
+    ax.scatter(x[rest], y[rest], s=area * 0.7, c=GREY, alpha=0.5, lw=0, rasterized=True)
+    ax.scatter(x[~rest], y[~rest], s=area, c=table[labels.codes[~rest]], lw=0, rasterized=True)
     for code, name in enumerate(labels.categories):
         member = place[(labels.codes == code) & np.isfinite(place[:, 0])]
         if name == _slots.UNASSIGNED or not len(member):
             continue
         centre = np.median(member, axis=0)
-        nearest = member[np.argmin(np.linalg.norm(member - centre, axis=1))]
-        ax.text(*nearest, name, fontsize=8, weight="bold", ha="center", va="center", path_effects=HALO, parse_math=False)
+        left, up = map(float, member[np.argmin(np.linalg.norm(member - centre, axis=1))])
+        text = ax.text(left, up, name, fontsize=8, weight="bold", ha="center", va="center", path_effects=HALO)
+        text.set_parse_math(False)
 
 
 def _name(ax: Axes, point: np.ndarray, gene: str) -> None:

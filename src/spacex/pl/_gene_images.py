@@ -85,11 +85,16 @@ def gene_images(
     tissue = tissue_of(adata, library_key=library_key, resolution=900 if len(names) <= 4 else 400)
     width, height = map_size(tissue.aspect, side)
     boxes, size = rows_of_boxes(
-        len(names), columns=columns, width=width, height=height, gap=(0.65, 0.35), margin=(0.1, 0.15, 0.75, 0.3)
+        len(names),
+        columns=columns,
+        width=width,
+        height=height,
+        gap=(0.65, 0.35),
+        margin=(0.1, 0.15, 0.75, 0.3),
     )
     drawn = panels(ax, boxes, size)
     for one, name, row in zip(drawn, names, values, strict=True):
-        norm = robust_norm(row, zero=value != "residual", vmin=vmin, vmax=vmax)
+        norm = robust_norm(row, zero=value != "residual" and not smooth, vmin=vmin, vmax=vmax)
         image = tissue.draw(one, row, cmap=cmap, norm=norm)
         color_bar(one, image, label)
         title(one, name, fontsize=10, fontstyle="italic")
@@ -105,8 +110,8 @@ def map_size(aspect: float, side: float) -> tuple[float, float]:
 def color_bar(ax: Axes, image: ScalarMappable, label: str) -> None:
     """Draw a slim colour bar just right of the map."""
     norm: Normalize = image.norm  # type: ignore[assignment]
-    bar = ax.figure.colorbar(image, cax=ax.inset_axes([1.03, 0.1, 0.035, 0.8]))
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0.1, 0.035, 0.8)))
+    bar.outline.set_visible(False)
     bar.set_ticks(_few_ticks(float(norm.vmin or 0.0), float(norm.vmax or 0.0)))
     bar.ax.tick_params(labelsize=6.5, length=2, pad=1.5)
     bar.set_label(label, fontsize=6.5)

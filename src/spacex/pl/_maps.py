@@ -26,7 +26,12 @@ def counted_layer(adata: AnnData) -> str | None:
 
 
 def gene_values(
-    adata: AnnData, genes: Sequence[str], *, value: Value = "lognorm", smooth: float = 0.0, layer: str | None = None
+    adata: AnnData,
+    genes: Sequence[str],
+    *,
+    value: Value = "lognorm",
+    smooth: float = 0.0,
+    layer: str | None = None,
 ) -> tuple[np.ndarray, str]:
     """Values (B, S) of genes at the spots, and the words that say what they are.
 
@@ -83,7 +88,9 @@ def mean_expression(adata: AnnData) -> np.ndarray:
     return np.asarray(matrix.mean(axis=0), dtype=np.float64).ravel()
 
 
-def robust_norm(values: np.ndarray, *, zero: bool = False, vmin: float | None = None, vmax: float | None = None) -> Normalize:
+def robust_norm(
+    values: np.ndarray, *, zero: bool = False, vmin: float | None = None, vmax: float | None = None
+) -> Normalize:
     """Colour limits at the 1st and 99th percentile, from zero where `zero`, so that single spots do not rule."""
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, [1.0, 99.0]) if finite.size else (0.0, 1.0)
@@ -145,7 +152,8 @@ def module_maps(adata: AnnData, modules: Sequence[str], *, n_genes: int, sigma: 
     known = set(module_sizes(adata).index)
     unknown = [str(name) for name in modules if str(name) not in known]
     if unknown:
-        raise InputError(f"there is no module {', '.join(unknown)}; known are {', '.join(sorted(known, key=lambda n: (len(n), n)))}")
+        listed = ", ".join(sorted(known, key=lambda name: (len(name), name)))
+        raise InputError(f"there is no module {', '.join(unknown)}; known are {listed}")
     images = _images(adata, counted_layer(adata))
     smoother = Smoother(images.canvas, sigma)
     made = []

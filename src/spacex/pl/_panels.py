@@ -21,7 +21,13 @@ Box = tuple[float, float, float, float]
 
 
 def rows_of_boxes(
-    n: int, *, columns: int, width: float, height: float, gap: tuple[float, float], margin: tuple[float, float, float, float]
+    n: int,
+    *,
+    columns: int,
+    width: float,
+    height: float,
+    gap: tuple[float, float],
+    margin: tuple[float, float, float, float],
 ) -> tuple[list[Box], tuple[float, float]]:
     """Boxes of `n` equal panels in rows, and the size of the figure that holds them.
 
@@ -52,7 +58,9 @@ def panels(ax: Target, boxes: Sequence[Box], size: tuple[float, float]) -> list[
     if ax is not None:
         given = list(ax.ravel()) if hasattr(ax, "ravel") else list(ax)
         if len(given) != len(boxes) or not all(isinstance(one, Axes) for one in given):
-            raise InputError(f"ax has {len(given)} item(s), but there are {len(boxes)} panel(s); pass one Axes a panel or one for all")
+            raise InputError(
+                f"ax has {len(given)} item(s) for {len(boxes)} panel(s); pass one Axes a panel, or one for all"
+            )
         return given
     figure = plt.figure(figsize=size)
     return [figure.add_axes(_fraction(box, size)) for box in boxes]
@@ -83,5 +91,5 @@ def plain(ax: Axes) -> None:
     """Leave a chart the two axes that are read."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8)
-    ax.xaxis.label.set_size(9)
-    ax.yaxis.label.set_size(9)
+    ax.xaxis.label.set_fontsize(9)
+    ax.yaxis.label.set_fontsize(9)

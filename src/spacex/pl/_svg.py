@@ -85,7 +85,7 @@ def svg(
     draw_qq(drawn[0], adata)
     draw_scores(drawn[1], adata, alpha=alpha)
     for one, name, row in zip(drawn[2:], top, values, strict=True):
-        image = tissue.draw(one, row, cmap=cmap, norm=robust_norm(row, zero=value != "residual"))
+        image = tissue.draw(one, row, cmap=cmap, norm=robust_norm(row, zero=value != "residual" and not smooth))
         color_bar(one, image, label)
         title(one, name, fontstyle="italic")
     return finish(ax, drawn, show=show, save=save)
@@ -127,7 +127,10 @@ def draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
     score, qvalue, mean = column(adata, "score"), column(adata, "qvalue"), mean_expression(adata)
     tested = np.isfinite(score) & (mean > 0)
     variable = tested & (qvalue < alpha)
-    for here, color, name in ((tested & ~variable, GREY, f"q ≥ {alpha:g}"), (variable, "#0072B2", f"q < {alpha:g}")):
+    for here, color, name in (
+        (tested & ~variable, GREY, f"q ≥ {alpha:g}"),
+        (variable, "#0072B2", f"q < {alpha:g}"),
+    ):
         label = f"{name} ({here.sum()})"
         ax.scatter(mean[here], score[here], s=7, c=color, lw=0, label=label, rasterized=True)
     ax.set_xscale("log")

@@ -21,8 +21,8 @@ from .._check import InputError
 OFF = (0.5, 0.5, 0.5, 0.18)
 """Colour of spots without a value."""
 
-TILE = 220
-"""Resolution of small maps."""
+POINTS = 12
+"""Most points of a picture in the reach of a spot."""
 
 
 @dataclass(frozen=True)
@@ -74,26 +74,37 @@ class Tissue:
 def tissue_of(
     adata: AnnData, *, library_key: str | None = None, spatial_key: str | None = None, resolution: int = 800
 ) -> Tissue:
-    """The picture of the section, or of all sections side by side, `resolution` points on its longer side."""
+    """The picture of the section, or of all sections side by side, at most `resolution` points on its longer side."""
     grid = _slots.noted(adata, "grid")
-    library_key = library_key or grid.get("library_key") or None
     xy = _slots.read_positions(adata, spatial_key or grid.get("spatial_key") or "spatial")
     if np.ptp(xy, axis=0).max() <= 0:
         raise InputError("all spots lie in one place; a map needs positions that differ: check obsm['spatial']")
-    section, names = _slots.read_sections(adata, library_key)
+    section, names = _slots.read_sections(adata, library_key or grid.get("library_key") or None)
+    reach = _reach(xy, section)
     columns = len(names) if len(names) <= 4 else int(np.ceil(np.sqrt(len(names))))
-    width, height, placed = 0.0, 0.0, xy.copy()
-    cells = [np.ptp(xy[section == s], axis=0) for s in range(len(names))]
-    step = 1.06 * np.max(cells, axis=0)
-    for s in range(len(names)):
-        here = section == s
-        corner = step * [s % columns, s // columns]
-        placed[here] += corner - xy[here].min(axis=0) + (step / 1.06 - cells[s]) / 2
-        width, height = max(width, corner[0] + step[0] / 1.06), max(height, corner[1] + step[1] / 1.06)
+    placed, cell, step = _side_by_side(xy, section, columns, gap=2.5 * reach)
+    rows = -(-len(names) // columns)
+    width, height = cell + step * (np.array([columns, rows]) - 1)
     labels = []
-    if 1 < len(names) <= columns:
-        labels = [(name, (s * step[0] + step[0] / 2.12) / width) for s, name in enumerate(names)]
-    return Tissue(_nearest_spot(placed, _reach(xy, section), (width, height), resolution), labels)
+    if len(names) > 1 and rows == 1:
+        labels = [(name, float((s * step[0] + cell[0] / 2) / width)) for s, name in enumerate(names)]
+    return Tissue(_nearest_spot(placed, reach, (float(width), float(height)), resolution), labels)
+
+
+def _side_by_side(
+    xy: np.ndarray, section: np.ndarray, columns: int, *, gap: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions (S, 2) with every section in the middle of a cell of its own; size and distance of the cells."""
+    numbers = range(int(section.max()) + 1)
+    extents = np.array([np.ptp(xy[section == s], axis=0) for s in numbers])
+    cell = extents.max(axis=0)
+    step = cell + max(0.06 * cell.max(), gap)
+    placed = xy.copy()
+    for s in numbers:
+        here = section == s
+        corner = step * [s % columns, s // columns] + (cell - extents[s]) / 2
+        placed[here] += corner - xy[here].min(axis=0)
+    return placed, cell, step
 
 
 def _reach(xy: np.ndarray, section: np.ndarray) -> float:
@@ -111,7 +122,8 @@ def _reach(xy: np.ndarray, section: np.ndarray) -> float:
 
 def _nearest_spot(xy: np.ndarray, reach: float, extent: tuple[float, float], resolution: int) -> np.ndarray:
     width, height = extent[0] + 2 * reach, extent[1] + 2 * reach
-    step = max(width, height) / resolution
+    # More than this many points for a spot add nothing but time.
+    step = max(max(width, height) / resolution, reach / POINTS)
     x = np.arange(max(1, round(width / step))) * step - reach + step / 2
     y = np.arange(max(1, round(height / step))) * step - reach + step / 2
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

@@ -16,11 +16,11 @@ from ._panels import Path, Target, finish, panels, plain, rows_of_boxes, title
 # stage -> title, the column along x, its name, what y is, the columns drawn
 STAGES: dict[str, tuple[str, str, str, str, tuple[str, ...]]] = {
     "pretrain": ("Masked autoencoder", "epoch", "epoch", "training loss", ("loss", "held_out")),
-    "modules": ("Number of modules", "n_modules", "modules", "score of held-out genes", ("score",)),
+    "modules": ("Number of modules", "n_modules", "modules", "score on held-out genes", ("score",)),
     "mixture": ("Student's t mixture", "iteration", "EM iteration", "MAP objective", ("objective",)),
     "boosting": ("Boosting", "round", "round", "training loss", ("loss", "held_out")),
 }
-LINES = {"loss": ("training loss", "#0072B2", "-"), "held_out": ("correlation with held-out counts", "#D55E00", "--")}
+LINES = {"loss": ("training loss", "#0072B2", "-"), "held_out": ("held-out correlation", "#D55E00", "--")}
 
 
 def training(
@@ -54,12 +54,11 @@ def training(
     >>> [ax.get_title() for ax in sx.pl.training(adata)][0]
     'Masked autoencoder'
     """
-    history = _slots.noted(adata, "history")
-    stages = [stage for stage in STAGES if stage in history and len(np.atleast_1d(_along(history[stage], stage)))]
+    history, stages = _slots.noted(adata, "history"), stages_of(adata)
     if not stages:
         raise InputError('no history of a fit is kept: uns["spacex"]["history"] is missing; call sx.tl.embed(adata)')
     boxes, size = rows_of_boxes(
-        len(stages), columns=4, width=2.2, height=1.7, gap=(0.75, 0.7), margin=(0.7, 0.5, 0.7, 0.35)
+        len(stages), columns=4, width=2.2, height=1.7, gap=(1.35, 0.7), margin=(0.75, 0.5, 0.8, 0.35)
     )
     drawn = panels(ax, boxes, size)
     for one, stage in zip(drawn, stages, strict=True):
@@ -67,32 +66,36 @@ def training(
     return finish(ax, drawn, show=show, save=save)
 
 
+def stages_of(adata: AnnData) -> list[str]:
+    """Stages of which a history is kept, in their order."""
+    history = _slots.noted(adata, "history")
+    return [stage for stage in STAGES if stage in history and len(_along(history[stage], stage))]
+
+
 def _along(columns: Mapping[str, np.ndarray], stage: str) -> np.ndarray:
     return np.atleast_1d(columns.get(STAGES[stage][1], ()))
 
 
 def _draw(ax: Axes, stage: str, columns: Mapping[str, np.ndarray]) -> None:
-    """One stage; what is measured on another scale (held-out counts) has an axis of its own."""
+    """One stage; the held-out counts are measured on another scale than the loss and have an axis of their own."""
     name, _, x_label, y_label, shown = STAGES[stage]
     x = _along(columns, stage)
     ax.set_xlabel(x_label)
-    ax.set_ylabel(y_label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     title(ax, name, fontsize=10)
-    plain(ax)
-    lines = []
-    for column in [column for column in shown if column in columns]:
+    present = [column for column in shown if column in columns]
+    for i, column in enumerate(present):
         y = np.atleast_1d(columns[column])
         label, color, style = LINES.get(column, (y_label, "#0072B2", "-"))
-        on = ax if not lines else ax.twinx()
-        if lines:
-            on.spines["top"].set_visible(False)
-            on.tick_params(labelsize=8, colors=color)
-            ax.tick_params(axis="y", colors=lines[0].get_color())
-        mark = "o" if len(y) <= 30 else None
-        lines += on.plot(x[: len(y)], y, style, color=color, marker=mark, ms=3.5, lw=1.4, label=label)
-    if stage == "modules" and len(lines):
-        best = int(np.nanargmax(lines[0].get_ydata()))
-        ax.axvline(x[best], color="0.6", lw=0.8, ls=":")
-    if len(lines) > 1:
-        ax.legend(handles=lines, frameon=False, fontsize=7, loc="best")
+        on = ax.twinx() if i else ax
+        on.plot(x[: len(y)], y, style, color=color, marker="o" if len(y) <= 30 else None, ms=3.5, lw=1.4)
+        on.set_ylabel(label)
+        plain(on)
+        if i:
+            on.spines["right"].set_visible(True)
+        if len(present) > 1:
+            on.yaxis.label.set_color(color)
+            on.tick_params(axis="y", colors=color)
+    if stage == "modules":
+        chosen = int(np.nanargmax(np.atleast_1d(columns[shown[0]])))
+        ax.axvline(x[chosen], color="0.6", lw=0.8, ls=":")

@@ -1,7 +1,10 @@
 """Tools: the method, and the questions it answers."""
 
+from ._domains import domains
 from ._embed import embed
+from ._enrich import enrich, read_gene_sets
 from ._modules import modules
 from ._similar import similar_genes
+from ._svg import svg
 
-__all__ = ["embed", "modules", "similar_genes"]
+__all__ = ["domains", "embed", "enrich", "modules", "read_gene_sets", "similar_genes", "svg"]

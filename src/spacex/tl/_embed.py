@@ -12,6 +12,8 @@ from .._check import InputError, check_int
 from .._config import Config
 from ..model.estimator import SpaCEX
 from ..model.modules import assign, null_probability, posterior
+from ..model.session import resolve_device
+from ..raster import GeneImages
 
 
 def embed(
@@ -60,10 +62,10 @@ def embed(
 
     Notes
     -----
-    Writes ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm the strength of the spatial signal
-    (about one where there is none), NaN for genes that are not embedded; ``var["spacex_module"]``, numbered by size, with
-    ``"unassigned"`` for genes without a clear pattern; ``var["spacex_module_prob"]``, the posterior probability;
-    ``uns["spacex"]``.
+    Writes ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm the strength of the spatial
+    signal (about one where there is none), NaN for genes that are not embedded; ``var["spacex_module"]``, numbered by
+    size, with ``"unassigned"`` for genes without a clear pattern; ``var["spacex_module_prob"]``, the posterior
+    probability; ``uns["spacex"]``.
 
     Examples
     --------
@@ -77,43 +79,43 @@ def embed(
     _slots.check_names(adata)
     if n_modules != "auto":
         check_int(n_modules, name="n_modules", low=1, high=adata.n_vars)
+    seed = check_int(seed, name="seed", low=0, high=2**32 - 1)
+    resolve_device(device)
     _slots.read_matrix(adata, layer)
-    # A grid from an earlier call serves again, unless other sections are asked for.
-    if not _slots.has_grid(adata) or (library_key and library_key != _slots.noted(adata, "grid")["library_key"]):
-        pp.rasterize(adata, library_key=library_key, config=config)
-    images = _slots.read_images(adata, layer=layer, config=config)
-    embedded = _enough(images.counts, config.min_counts, images.is_count)
-    if embedded.sum() < max(2, n_modules if n_modules != "auto" else 2):
-        raise InputError(
-            f"{embedded.sum()} gene(s) have at least {config.min_counts} counts; too few to embed"
-            + (f" in n_modules={n_modules}" if n_modules != "auto" else "")
-            + ": pass more genes, or Config(min_counts=...)"
+    with _slots.restored_on_error(adata):
+        # A grid from an earlier call serves again, unless other sections are asked for.
+        if not _slots.has_grid(adata) or (library_key and library_key != _slots.noted(adata, "grid")["library_key"]):
+            pp.rasterize(adata, library_key=library_key, config=config)
+        images, embedded = _images_to_embed(adata, layer, config, n_modules)
+        model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress).fit(images)
+        z = model.transform(images)
+        null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
+        found = assign(posterior(model.mixture_, z, null), config.unassigned)
+        _slots.write_embedding(adata, embedded, z)
+        _slots.write_modules(adata, embedded, found.module, found.probability)
+        learnt = {"n_modules": model.n_modules_, "n_dims": z.shape[1], "null_shape": model.null_shape_}
+        _slots.note(
+            adata,
+            seed=seed,
+            parameters=config.to_dict(),
+            embed={"layer": layer or "", "seed": seed, "is_count": images.is_count, **learnt},
+            history=model.history_.columns(),
         )
-    images = images.take(np.flatnonzero(embedded))
-    model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress).fit(images)
-    z = model.transform(images)
-    null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
-    found = assign(posterior(model.mixture_, z, null), config.unassigned)
-    _slots.write_embedding(adata, embedded, z)
-    _slots.write_modules(adata, embedded, found.module, found.probability)
-    _slots.note(
-        adata,
-        parameters=config.to_dict(),
-        embed={
-            "layer": layer or "",
-            "seed": seed,
-            "n_modules": model.n_modules_,
-            "n_dims": z.shape[1],
-            "is_count": images.is_count,
-            "null_shape": model.null_shape_,
-        },
-        history=model.history_.columns(),
-    )
     return model
 
 
-def _enough(counts: object, least: int, is_count: bool) -> np.ndarray:
-    """Genes (G,) that have enough counts, in more than one pixel, to have a map."""
-    total = np.asarray(counts.sum(axis=0)).ravel()  # type: ignore[attr-defined]
-    pixels = np.diff(counts.indptr)  # type: ignore[attr-defined]
-    return (total >= least if is_count else total > 0) & (pixels > 1)
+def _images_to_embed(
+    adata: AnnData, layer: str | None, config: Config, n_modules: int | Literal["auto"]
+) -> tuple[GeneImages, np.ndarray]:
+    """Images of the genes that have enough counts, in more than one pixel, to have a map; and which (G,) those are."""
+    images = _slots.read_images(adata, layer=layer, config=config)
+    total = np.asarray(images.counts.sum(axis=0)).ravel()
+    least = config.min_counts if images.is_count else 0.0
+    embedded = (total >= least) & (np.diff(images.counts.indptr) > 1)
+    wanted = 2 if n_modules == "auto" else max(2, n_modules)
+    if embedded.sum() < wanted:
+        raise InputError(
+            f"{embedded.sum()} gene(s) have at least {config.min_counts} counts, in more than one place; "
+            f"n_modules={n_modules!r} needs {wanted}: pass more genes, or config=Config(min_counts=...)"
+        )
+    return images.take(np.flatnonzero(embedded)), embedded

@@ -1,0 +1,1 @@
+"""Benchmarks: quality against baselines, and speed against a yardstick."""

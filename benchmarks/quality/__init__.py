@@ -1,0 +1,1 @@
+"""How good the results are, beside baselines in the same run."""

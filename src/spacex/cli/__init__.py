@@ -1,0 +1,193 @@
+"""The command line. Progress goes to stderr, results to stdout or files; bad input is one line and exit code 2.
+
+Everything heavy is imported inside the commands, so that ``spacex --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import spacex as sx
+from spacex._check import InputError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Spatially co-expressed genes from spatial transcriptomics sections.",
+)
+# What typer raises for wrong options; the class itself lives in click or, since typer 0.26, inside typer.
+UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+INTERRUPTED = 128 + signal.SIGINT
+
+Result = Annotated[Path, typer.Argument(metavar="RESULT.h5ad", help="Result of spacex run.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spacex {sx.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="DIR", help="Write the result here.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Simulate a section, run the whole job on it and print what was recovered."""
+    from spacex.cli._job import run_demo
+
+    run_demo(out, seed=seed, device=device)
+
+
+@app.command()
+def run(
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help=".h5ad, .zarr, Space Ranger, Visium HD or Xenium.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the result.")],
+    library_key: Annotated[str | None, typer.Option(help="Column of obs that names the sections.")] = None,
+    n_modules: Annotated[
+        int | None, typer.Option(min=1, help="Number of modules; found from the data if left out.")
+    ] = None,
+    n_domains: Annotated[
+        int | None, typer.Option(min=2, help="Number of tissue domains; none are made if left out.")
+    ] = None,
+    gene_sets: Annotated[
+        Path | None, typer.Option(metavar="FILE.gmt", help="Gene sets to look for in the modules.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted run of the same job stopped.")
+    ] = False,
+) -> None:
+    """Run the whole job on a section.
+
+    DIR gets result.h5ad, genes.csv, modules.csv, model/, report.html and run.json; with --n-domains also domains.csv,
+    with --gene-sets also enrichment.csv.
+    """
+    from spacex.cli._job import Options, run_file
+
+    options = Options(
+        library_key=library_key,
+        n_modules=n_modules,
+        n_domains=n_domains,
+        gene_sets=gene_sets,
+        seed=seed,
+        device=device,
+    )
+    run_file(input, out, options, resume=resume)
+
+
+@app.command()
+def query(
+    result: Result,
+    gene: Annotated[str, typer.Argument(help="Name of a gene.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of genes to print.")] = 20,
+) -> None:
+    """Print the genes most similar to a gene, as a table with tabs."""
+    table = sx.tl.similar_genes(sx.read(result), gene, n=n)
+    typer.echo(table.to_csv(sep="\t", index=False, float_format="%.4g"), nl=False)
+
+
+@app.command()
+def report(
+    result: Result,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.html", help="File to write.")] = Path("report.html"),
+) -> None:
+    """Write the report of a result: one HTML file that needs nothing else."""
+    from spacex.report import write_report
+
+    write_report(sx.read(result), out)
+    say(f"wrote {out}")
+
+
+def say(text: str) -> None:
+    """Print one line to stderr."""
+    typer.echo(f"spacex: {' '.join(text.split())}", err=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code: 0, 2 for bad input, 130 when interrupted.
+
+    Examples
+    --------
+    >>> from spacex.cli import main
+    >>> main(["query", "no_such_file.h5ad", "MBP"])
+    2
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with _quiet(), _terminable():
+        try:
+            # Outside of its standalone mode typer returns exit codes and lets errors through; it exits with 1 by itself
+            # when the reader of stdout, such as head, has seen enough.
+            code = int(app(given or ["--help"], prog_name="spacex", standalone_mode=False) or 0)
+        except UsageError as error:
+            say(f"{error.format_message().rstrip('.')} (see spacex --help)")
+            code = 2
+        except (InputError, OSError) as error:
+            say(str(error))
+            code = 2
+        except (KeyboardInterrupt, typer.Abort):
+            code = INTERRUPTED
+    if code == INTERRUPTED:
+        say("interrupted")
+    return code
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send the library's log to stderr, and leave out what dependencies say about their own future."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("spacex: %(message)s"))
+    logger = logging.getLogger("spacex")
+    level, logger.level = logger.level, logging.INFO
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            for category in (FutureWarning, DeprecationWarning, UserWarning):
+                warnings.simplefilter("ignore", category)
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a request to terminate unwind the stack, so that whatever is half-written is removed."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,109 @@
+"""Going on after an interruption: what was done, of which input, with which choices."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from anndata import AnnData
+
+import spacex as sx
+from spacex._check import InputError
+
+FOLDER = ".spacex-checkpoint"
+NOTES = "checkpoint.json"
+
+
+def fingerprint(path: Path) -> str:
+    """What tells one input from another: the bytes of a file; names, sizes and times of a folder's files.
+
+    A folder of a vendor may hold a hundred gigabytes of images, which are not read only to be told apart.
+    """
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+            status = file.stat()
+            digest.update(f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+class Checkpoint:
+    """The state after the embedding, kept in a hidden folder of the result until the result is complete.
+
+    Parameters
+    ----------
+    out
+        Folder of the result.
+    choices
+        What the embedding depends on.
+    """
+
+    def __init__(self, out: Path, choices: dict[str, Any]):
+        self.out, self.choices = out, choices
+        self.folder = out / FOLDER
+        self.model = self.folder / "model"
+
+    def write(self, adata: AnnData, model: Any, seconds: dict[str, float]) -> None:
+        """Keep the state; the folder gets its name once it is complete."""
+        self.made = not self.out.exists()
+        partial = self.out / f"{FOLDER}-partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            adata.write_h5ad(partial / "section.h5ad")
+            model.save(partial / "model")
+            (partial / NOTES).write_text(json.dumps({"choices": self.choices, "seconds": seconds}))
+            shutil.rmtree(self.folder, ignore_errors=True)
+            partial.rename(self.folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            self.remove()
+            raise
+
+    def read(self) -> tuple[AnnData, dict[str, float]]:
+        """The section with its embedding, and the seconds that it took."""
+        return sx.read(self.folder / "section.h5ad"), dict(self.notes()["seconds"])
+
+    def notes(self) -> dict[str, Any]:
+        """What was noted beside the state; empty where there is none."""
+        file = self.folder / NOTES
+        return json.loads(file.read_text()) if file.is_file() else {}
+
+    def remove(self) -> None:
+        """Remove the state, and the folder of the result if nothing else is in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if getattr(self, "made", False) and self.out.is_dir() and not any(self.out.iterdir()):
+            self.out.rmdir()
+
+
+def refuse_or_find(checkpoint: Checkpoint, choices: dict[str, Any]) -> Literal["complete", "checkpoint"] | None:
+    """What ``--resume`` can go on from; an error where the folder holds something of another job."""
+    result = _finished(checkpoint.out)
+    if result == choices:
+        return "complete"
+    kept = checkpoint.notes().get("choices")
+    if kept == checkpoint.choices:
+        return "checkpoint"
+    if result is None and kept is None:
+        return None
+    other, mine = (kept, checkpoint.choices) if kept is not None else (result, choices)
+    changed = [name.replace("_", "-") for name in mine if (other or {}).get(name) != mine[name]]
+    raise InputError(
+        f"--resume: {checkpoint.out} holds work of another job (different: {', '.join(changed)}); "
+        "leave out --resume to replace it, or pass another folder by -o"
+    )
+
+
+def _finished(out: Path) -> dict[str, Any] | None:
+    """The choices of the complete result in a folder, if one is there."""
+    try:
+        notes = json.loads((out / "run.json").read_text())
+        complete = all((out / name).exists() for name in notes["files"])
+        return dict(notes["choices"]) if complete else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,153 @@
+"""The job: read, rasterize, embed, test, cluster, enrich, write."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+from anndata import AnnData
+from pandas import DataFrame
+
+import spacex as sx
+from spacex._check import InputError
+from spacex.cli import say
+from spacex.cli._checkpoint import Checkpoint, fingerprint, refuse_or_find
+from spacex.cli._outputs import check_folder, write_folder
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose, besides where from and where to."""
+
+    library_key: str | None = None
+    n_modules: int | None = None
+    n_domains: int | None = None
+    gene_sets: Path | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def embedding(self) -> dict[str, Any]:
+        """The choices that the embedding depends on."""
+        return {"library_key": self.library_key, "n_modules": self.n_modules or "auto", "seed": self.seed}
+
+    def all(self) -> dict[str, Any]:
+        """Every choice that the result depends on, as JSON holds it."""
+        sets = fingerprint(self.gene_sets) if self.gene_sets is not None else None
+        return {**self.embedding(), "n_domains": self.n_domains, "gene_sets": sets}
+
+
+@dataclass
+class Clock:
+    """Seconds of every stage, said when the stage is over."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+        say(f"{name}: {self.seconds[name]:.1f} s")
+
+
+def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
+    """Run the job on a file and write everything to a folder."""
+    sets = sx.tl.read_gene_sets(options.gene_sets) if options.gene_sets is not None else None
+    if not path.exists():
+        sx.read(path)  # says what is wrong
+    check_folder(out)
+    source = fingerprint(path)
+    checkpoint = Checkpoint(out, {"input": source, "version": sx.__version__, **options.embedding()})
+    choices = {"input": source, "version": sx.__version__, **options.all()}
+    found = refuse_or_find(checkpoint, choices) if resume else None
+    if found == "complete":
+        say(f"{out} holds the complete result of this job; nothing to do")
+        return
+    clock = Clock()
+    try:
+        if found == "checkpoint":
+            adata, clock.seconds = checkpoint.read()
+            say(f"going on after the embedding, from {checkpoint.folder}")
+        else:
+            with clock.stage("read"):
+                adata = sx.read(path)
+            _check(adata, options, sets)
+            model = embed(adata, options, clock)
+            checkpoint.write(adata, model, clock.seconds)
+        enrichment = analyse(adata, options, sets, clock)
+        write_folder(adata, out, checkpoint.model, enrichment, choices=choices, name=path.name, clock=clock)
+    except InputError:
+        checkpoint.remove()  # bad input leaves nothing behind
+        raise
+    checkpoint.remove()
+    say(f"wrote {out}")
+
+
+def run_demo(out: Path | None, *, seed: int, device: str) -> None:
+    """Run the job on a simulated section and print what was recovered of its truth."""
+    from spacex.cli._recovery import recovery
+
+    if out is not None:
+        check_folder(out)
+    clock = Clock()
+    with clock.stage("simulate"):
+        adata = sx.datasets.simulate_section(seed=seed)
+    options = Options(n_domains=adata.obs["domain"].nunique(), seed=seed, device=device)
+    model = embed(adata, options, clock)
+    analyse(adata, options, None, clock)
+    if out is not None:
+        choices = {"input": f"simulate_section(seed={seed})", "version": sx.__version__, **options.all()}
+        write_folder(adata, out, model, None, choices=choices, name="simulated section", clock=clock)
+        say(f"wrote {out}")
+    for line in recovery(adata):
+        typer.echo(line)
+
+
+def _check(adata: AnnData, options: Options, sets: dict[str, list[str]] | None) -> None:
+    """What can be told before any work."""
+    if options.n_domains is not None and options.n_domains >= adata.n_obs:
+        raise InputError(f"--n-domains {options.n_domains} is not allowed: there are {adata.n_obs} spots; pass fewer")
+    if options.n_modules is not None and options.n_modules > adata.n_vars:
+        raise InputError(f"--n-modules {options.n_modules} is not allowed: there are {adata.n_vars} genes; pass fewer")
+    if sets is not None:
+        known = {str(gene).upper() for gene in adata.var_names}
+        if not any(symbol.upper() in known for symbols in sets.values() for symbol in symbols):
+            raise InputError(
+                f"--gene-sets {options.gene_sets}: none of its symbols is a gene of this section (such as "
+                f"{adata.var_names[0]}); pass sets of the same species and kind of name"
+            )
+
+
+def embed(adata: AnnData, options: Options, clock: Clock) -> Any:
+    """Rasterize and embed; return the fitted model."""
+    with clock.stage("rasterize"):
+        sx.pp.rasterize(adata, library_key=options.library_key)
+    with clock.stage("embed"):
+        return sx.tl.embed(
+            adata,
+            n_modules=options.n_modules or "auto",
+            library_key=options.library_key,
+            device=options.device,
+            seed=options.seed,
+            progress=sys.stderr.isatty(),
+        )
+
+
+def analyse(adata: AnnData, options: Options, sets: dict[str, list[str]] | None, clock: Clock) -> DataFrame | None:
+    """Everything that follows the embedding; return the enrichment where there are gene sets."""
+    with clock.stage("svg"):
+        sx.tl.svg(adata, seed=options.seed)
+    if options.n_domains is not None:
+        with clock.stage("domains"):
+            sx.tl.domains(adata, n_domains=options.n_domains, seed=options.seed)
+    if sets is None:
+        return None
+    with clock.stage("enrich"):
+        return sx.tl.enrich(adata, sets)

@@ -1,0 +1,100 @@
+"""Pictures inside the page: maps as small PNG files with a palette, charts as SVG that follows the page's colours."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from anndata import AnnData
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from .. import pl
+from ..pl._colors import SEQUENTIAL
+from ..pl._panels import Box
+from ..pl._svg import draw_qq, draw_scores
+from ..pl._tissue import Tissue
+
+LEVELS = 64
+"""Colours in a map: more cannot be told apart at this size, and cost bytes."""
+
+INK = "#010203"
+"""Drawn in place of text colour, and replaced by that of the page."""
+
+
+Draw = Callable[[list[Axes]], object]
+
+
+def map_uri(tissue: Tissue, values: np.ndarray, norm: Normalize) -> str:
+    """A map of numbers (S,) as a PNG in a data URI; transparent off the tissue, grey where a value is missing."""
+    level = np.rint(np.ma.filled(norm(tissue.paint(values)), 0.0) * (LEVELS - 1)).astype(np.int64)
+    missing = ~np.isfinite(np.asarray(values, dtype=float))[np.maximum(tissue.index, 0)]
+    code = np.where(missing, LEVELS, np.clip(level, 0, LEVELS - 1))
+    colors = mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, LEVELS))[:, :3]
+    return _png(np.where(tissue.index < 0, LEVELS + 1, code), [*colors, (0.6, 0.6, 0.6)])
+
+
+def category_uri(tissue: Tissue, codes: np.ndarray, colors: Sequence[str]) -> str:
+    """A map of categories (S,) given as numbers, as a PNG in a data URI; -1 is grey."""
+    code = np.where(codes < 0, len(colors), codes)[np.maximum(tissue.index, 0)]
+    return _png(np.where(tissue.index < 0, len(colors) + 1, code), [*map(to_rgb, colors), (0.6, 0.6, 0.6)])
+
+
+def _png(codes: np.ndarray, colors: Sequence[Sequence[float]]) -> str:
+    """Codes (H, W) below 256 as a PNG with a palette; the code after the last colour is transparent."""
+    image = Image.fromarray(codes.astype(np.uint8), mode=None)
+    image.putpalette(np.rint(255 * np.array([*colors, (1.0, 1.0, 1.0)])).astype(np.uint8).tobytes())
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True, transparency=len(colors))
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _chart(draw: Draw, boxes: Sequence[Box], size: tuple[float, float], name: str) -> Markup:
+    """An SVG drawn on axes in the given boxes (inches), without a size of its own and in the page's colours."""
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    style: dict[Any, Any] = {**dict.fromkeys(inked, INK), "axes.facecolor": "none"}
+    with mpl.rc_context({**style, "svg.fonttype": "none", "svg.hashsalt": name}):
+        figure = Figure(figsize=size)
+        axes = [figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1])) for x, y, w, h in boxes]
+        draw(axes)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, dpi=150, metadata={"Date": None, "Creator": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    head, rest = text.split(">", 1)
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    rest = re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.S)
+    rest = rest.replace(INK, "currentColor").replace("#ffffff", "var(--card)").replace("#0072b2", "var(--accent)")
+    return Markup(f'{head} role="img" style="max-width:{size[0]:.2f}in">{rest}')
+
+
+def svg_chart(adata: AnnData, *, alpha: float) -> Markup:
+    """QQ plot and scores against expression."""
+
+    def draw(axes: list[Axes]) -> None:
+        draw_qq(axes[0], adata)
+        draw_scores(axes[1], adata, alpha=alpha)
+
+    return _chart(draw, [(0.6, 0.5, 3.6, 2.6), (5.0, 0.5, 3.6, 2.6)], (8.8, 3.4), "svg")
+
+
+def training_chart(adata: AnnData, n_stages: int) -> Markup:
+    """The history of the fit."""
+    boxes = [(0.75 + 3.4 * (i % 2), 0.5 + 2.5 * ((n_stages - 1) // 2 - i // 2), 2.0, 1.6) for i in range(n_stages)]
+    size = (7.0 if n_stages > 1 else 3.6, 2.5 * -(-n_stages // 2))
+    return _chart(lambda axes: pl.training(adata, ax=axes), boxes, size, "training")
+
+
+def embedding_chart(adata: AnnData, colors: Sequence[str]) -> Markup:
+    """Maps of all genes, one a colour."""
+    boxes = [(0.1 + 4.0 * i, 0.1, 3.3, 3.3) for i in range(len(colors))]
+    size = (4.0 * len(colors) + 0.1, 3.7)
+    return _chart(lambda axes: pl.embedding(adata, color=list(colors), ax=axes), boxes, size, "embedding")

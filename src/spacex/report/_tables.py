@@ -1,0 +1,101 @@
+"""Tables of a result: a row per gene, a row per module."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from .. import _slots
+from ..pl._maps import counted_layer, module_sizes, ranked_members
+
+N_TOP = 10
+N_TERMS = 3
+
+
+def gene_table(adata: AnnData) -> pd.DataFrame:
+    """A row per gene, in the order of the section.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+
+    Returns
+    -------
+    Columns ``gene``, ``module``, ``probability`` (of the module), ``strength`` (norm of the embedding; missing where
+    the gene was not embedded), ``svg_score``, ``svg_pvalue``, ``svg_qvalue`` (where tested), ``mean_count`` (per spot),
+    ``detected`` (share of the spots with a count).
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> from spacex.report import gene_table
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2)
+    >>> model = sx.tl.embed(adata, config=sx.Config(epochs=0, boost_rounds=0), progress=False)
+    >>> list(gene_table(adata).columns)[:4]
+    ['gene', 'module', 'probability', 'strength']
+    """
+    matrix, _ = _slots.read_matrix(adata, counted_layer(adata))
+    table = pd.DataFrame(
+        {
+            "gene": adata.var_names.astype(str),
+            "module": _slots.read_modules(adata).astype(str).to_numpy(),
+            "probability": adata.var[_slots.MODULE_PROB].to_numpy(dtype=float),
+            "strength": np.linalg.norm(_slots.read_embedding(adata).astype(np.float64), axis=1),
+        }
+    )
+    for name in ("score", "pvalue", "qvalue"):
+        if f"{_slots.SVG}_{name}" in adata.var:
+            table[f"svg_{name}"] = adata.var[f"{_slots.SVG}_{name}"].to_numpy(dtype=float)
+    table["mean_count"] = np.asarray(matrix.mean(axis=0), dtype=float).ravel()
+    table["detected"] = np.bincount(matrix.indices[matrix.data > 0], minlength=adata.n_vars) / adata.n_obs
+    return table
+
+
+def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
+    """A row per module, the largest first.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+    enrichment
+        Table of `spacex.tl.enrich`, where there is one.
+    alpha
+        Level of the q-value below which a term is named.
+
+    Returns
+    -------
+    Columns ``module``, ``size``, ``probability`` (mean over its genes), ``top_genes`` (by probability times strength,
+    joined by commas), ``terms`` (up to three with the smallest q-value, joined by semicolons; only with `enrichment`).
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> from spacex.report import module_table
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2)
+    >>> model = sx.tl.embed(adata, config=sx.Config(epochs=0, boost_rounds=0), progress=False)
+    >>> list(module_table(adata).columns)
+    ['module', 'size', 'probability', 'top_genes']
+    """
+    sizes = module_sizes(adata)
+    members = [ranked_members(adata, str(name)) for name in sizes.index]
+    probability = adata.var[_slots.MODULE_PROB].to_numpy(dtype=float)
+    table = pd.DataFrame(
+        {
+            "module": sizes.index.astype(str),
+            "size": sizes.to_numpy(),
+            "probability": [float(np.nanmean(probability[genes])) for genes in members],
+            "top_genes": [",".join(map(str, adata.var_names[genes[:N_TOP]])) for genes in members],
+        }
+    )
+    if enrichment is not None:
+        table["terms"] = ["; ".join(terms_of(enrichment, name, alpha)["term"].astype(str)) for name in table["module"]]
+    return table
+
+
+def terms_of(enrichment: pd.DataFrame, module: str, alpha: float = 0.05) -> pd.DataFrame:
+    """The few terms of a module with the smallest q-values, below `alpha`."""
+    kept = (enrichment["module"].astype(str) == module) & (enrichment["qvalue"] < alpha)
+    return enrichment[kept].sort_values("qvalue", kind="stable").head(N_TERMS)

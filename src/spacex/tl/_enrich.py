@@ -1,0 +1,195 @@
+"""`enrich`: gene sets that a module holds more of than chance would give it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy.stats import false_discovery_control, hypergeom
+
+from .. import _slots
+from .._check import InputError, check_int
+
+logger = logging.getLogger("spacex")
+
+GeneSets = str | os.PathLike[str] | Mapping[str, Iterable[str]]
+COLUMNS = ("module", "term", "overlap", "size", "pvalue", "qvalue", "genes")
+
+
+def enrich(adata: AnnData, gene_sets: GeneSets, *, min_size: int = 2) -> pd.DataFrame:
+    r"""Over-representation of gene sets in every module.
+
+    The p-value is that of the hypergeometric distribution: of N embedded genes, K belong to a set and n to a module;
+    the chance to find k or more of the set in the module is P(X >= k) (the one-sided exact test of Fisher 1935).
+    The background is the embedded genes, with and without a module, not the genome. Q-values are those of Benjamini
+    and Hochberg over all modules and sets, also over pairs without a gene in common, which are not listed.
+
+    Parameters
+    ----------
+    adata
+        An AnnData on which `spacex.tl.embed` was called.
+    gene_sets
+        Path of a GMT file (a line a set: name, description and genes, separated by tabs), or a dict from name to genes.
+        Symbols are matched without regard to case.
+    min_size
+        Sets with fewer embedded genes are left out.
+
+    Returns
+    -------
+    A table, the smallest p-value first: ``module``, ``term``, ``overlap`` (genes in both), ``size`` (embedded genes of
+    the set), ``pvalue``, ``qvalue``, ``genes`` (those in both, joined by commas).
+
+    Raises
+    ------
+    InputError
+        If there are no modules, the file is absent or malformed, or no gene of the sets is embedded.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> planted = {str(name): list(genes) for name, genes in adata.var.groupby("module").groups.items()}
+    >>> list(sx.tl.enrich(adata, planted).columns)
+    ['module', 'term', 'overlap', 'size', 'pvalue', 'qvalue', 'genes']
+    """
+    check_int(min_size, name="min_size", low=1)
+    sets = read_gene_sets(gene_sets)
+    module = _slots.read_modules(adata).astype(str).to_numpy()
+    embedded = np.isfinite(_slots.read_embedding(adata)).all(axis=1)
+    genes, module = adata.var_names[embedded].to_numpy(), module[embedded]
+    member = _membership(genes, sets)
+    _log_mapping(member, genes, sets)
+    sizes = member.sum(axis=0)
+    tested = sizes >= min_size
+    if not tested.any():
+        raise InputError(
+            f"gene_sets: none of {len(sets)} set(s) has {min_size} or more of the {len(genes)} embedded genes; "
+            f"pass sets of symbols like {genes[0]}, or a smaller min_size="
+        )
+    return _test(genes, module, member[:, tested], [term for term, kept in zip(sets, tested, strict=True) if kept])
+
+
+def _test(genes: np.ndarray, module: np.ndarray, member: np.ndarray, terms: list[str]) -> pd.DataFrame:
+    """The table, from the module (G,) of every gene and its membership (G, T) in every set."""
+    names = sorted(set(module) - {_slots.UNASSIGNED}, key=lambda name: (len(name), name))
+    inside = module[:, None] == np.array(names, dtype=object)[None, :]
+    overlap = inside.T.astype(np.float64) @ member.astype(np.float64)
+    sizes, drawn = member.sum(axis=0), inside.sum(axis=0)
+    pvalue = hypergeom.sf(overlap - 1, len(genes), sizes[None, :], drawn[:, None])
+    qvalue = false_discovery_control(np.clip(pvalue, 0, 1), axis=None).reshape(pvalue.shape) if pvalue.size else pvalue
+    rows, columns = np.nonzero(overlap)
+    order = np.lexsort((columns, rows, -overlap[rows, columns], pvalue[rows, columns]))
+    rows, columns = rows[order], columns[order]
+    shared = [",".join(genes[inside[:, m] & member[:, t]]) for m, t in zip(rows, columns, strict=True)]
+    values = (
+        np.array(names, dtype=object)[rows],
+        np.array(terms, dtype=object)[columns],
+        overlap[rows, columns].astype(int),
+        sizes[columns],
+        pvalue[rows, columns],
+        qvalue[rows, columns],
+        np.array(shared, dtype=object),
+    )
+    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+
+
+def _membership(genes: np.ndarray, sets: Mapping[str, list[str]]) -> np.ndarray:
+    """Whether (G, T) each gene belongs to each set, without regard to case."""
+    where: dict[str, list[int]] = {}
+    for i, gene in enumerate(genes):
+        where.setdefault(str(gene).upper(), []).append(i)
+    member = np.zeros((len(genes), len(sets)), dtype=bool)
+    for t, symbols in enumerate(sets.values()):
+        for symbol in symbols:
+            member[where.get(symbol.upper(), []), t] = True
+    return member
+
+
+def _log_mapping(member: np.ndarray, genes: np.ndarray, sets: Mapping[str, list[str]]) -> None:
+    symbols = {symbol.upper() for listed in sets.values() for symbol in listed}
+    mapped = len(symbols & {str(gene).upper() for gene in genes})
+    if not mapped:
+        raise InputError(
+            f"gene_sets: none of their {len(symbols)} symbols (such as {sorted(symbols)[0]}) is an embedded gene "
+            f"(such as {genes[0]}); pass sets of the same species and kind of name"
+        )
+    share = mapped / len(symbols)
+    logger.info("gene sets: %d of their %d symbols (%.0f %%) are embedded genes", mapped, len(symbols), 100 * share)
+    if share < 0.1:
+        logger.warning(
+            "only %.0f %% of the symbols in the gene sets are embedded genes: is it the right species?",
+            100 * share,
+        )
+
+
+# -- reading ---------------------------------------------------------------------------------------------
+
+
+def read_gene_sets(gene_sets: GeneSets) -> dict[str, list[str]]:
+    """Gene sets by name, from a GMT file or a mapping.
+
+    Parameters
+    ----------
+    gene_sets
+        Path of a GMT file, or a mapping from name to genes.
+
+    Raises
+    ------
+    InputError
+        If the file is absent or malformed, or there is no set.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> sx.tl.read_gene_sets({"myelin": ["MBP", "PLP1"]})
+    {'myelin': ['MBP', 'PLP1']}
+    """
+    if isinstance(gene_sets, (str, os.PathLike)):
+        return _read_gmt(Path(gene_sets).expanduser())
+    if not isinstance(gene_sets, Mapping):
+        raise InputError(
+            f"gene_sets is a {type(gene_sets).__name__}; pass the path of a GMT file or a dict from name to genes"
+        )
+    for term, symbols in gene_sets.items():
+        if isinstance(symbols, (str, bytes)) or not isinstance(symbols, Iterable):
+            raise InputError(f"gene_sets[{term!r}] is {symbols!r}; pass a list of genes")
+    sets = {str(term): [str(symbol) for symbol in symbols] for term, symbols in gene_sets.items()}
+    if not any(sets.values()):
+        raise InputError("gene_sets holds no genes; pass a dict from name to genes")
+    return sets
+
+
+def _read_gmt(path: Path) -> dict[str, list[str]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"gene_sets='{path}' cannot be found; check its spelling and the working directory") from None
+    except UnicodeDecodeError:
+        raise InputError(f"gene_sets='{path}' is not text; pass a GMT file, not compressed") from None
+    except OSError as error:
+        raise InputError(f"gene_sets='{path}' cannot be read: {error.strerror}; pass a GMT file") from None
+    sets: dict[str, list[str]] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        term, *rest = line.rstrip("\r\n").split("\t")
+        # Enrichr writes weights behind a comma: "MBP,1.0".
+        symbols = [field.split(",")[0].strip() for field in rest[1:] if field.strip()]
+        if not term.strip() or not symbols:
+            raise InputError(
+                f"gene_sets='{path}' line {number} is not GMT: name, description and genes, separated by tabs"
+            )
+        if term in sets:
+            raise InputError(f"gene_sets='{path}' line {number} repeats the set {term!r}; name every set once")
+        sets[term] = symbols
+    if not sets:
+        raise InputError(
+            f"gene_sets='{path}' is empty; pass a GMT file: name, description and genes, separated by tabs"
+        )
+    return sets

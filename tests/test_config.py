@@ -1,0 +1,166 @@
+"""Settings are checked when they are made, and survive JSON and HDF5 types unchanged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacex import Config
+from spacex._check import InputError, check_choice, check_extra, check_finite, check_int
+
+NAN, INF = float("nan"), float("inf")
+
+OTHERS = {
+    "max_side": 50, "spots_per_pixel": 3.5, "theta": 50.0, "min_counts": 2, "sigma": 2.0, "n_dims": 12,
+    "dims_range": (4, 20), "patch": 5, "width": 32, "depth": 0, "heads": 2, "holdout": 0.2, "epochs": 0,
+    "scale": "spherical", "nu_range": (2.0, 50.0), "boost_rounds": 0, "unassigned": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [{}, *({key: value} for key, value in OTHERS.items()), OTHERS])
+def test_settings_survive_json(change: dict) -> None:
+    config = Config(**change)
+    back = Config.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert back == config
+    assert [type(getattr(back, f.name)) for f in fields(Config)] == [
+        type(getattr(config, f.name)) for f in fields(Config)
+    ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.builds(
+        dict, theta=st.floats(1e-3, 1e6), sigma=st.floats(1e-3, 50), holdout=st.floats(0.01, 0.99),
+        learning_rate=st.floats(1e-9, 1), patch=st.integers(1, 64), nu_range=st.tuples(st.floats(0.1, 5), st.floats(6, 500)),
+    )
+)  # fmt: skip
+def test_any_allowed_settings_survive_json(change: dict) -> None:
+    config = Config(**change)
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_settings_survive_the_types_of_hdf5() -> None:
+    config = Config(theta=100, sigma=1, depth=0, nu_range=(2, 50), dims_range=(4, 20))  # whole numbers, as people type
+    stored = {
+        key: np.asarray(value) if isinstance(value, list) else np.asarray(value)[()] if not isinstance(value, str)
+        else value for key, value in config.to_dict().items()
+    }  # fmt: skip
+    assert isinstance(stored["theta"], np.generic)
+    assert Config.from_dict(stored) == config
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    config = Config(
+        epochs=np.int64(2), n_dims=np.int32(8), sigma=np.float64(1.5), theta=np.float32(50), holdout=np.float64(0.2),
+        dims_range=(np.int64(4), np.int64(8)), nu_range=(np.float64(2), np.float64(9)),
+    )  # fmt: skip
+    assert config == Config(epochs=2, n_dims=8, sigma=1.5, theta=50.0, holdout=0.2, dims_range=(4, 8), nu_range=(2.0, 9.0))
+    json.dumps(config.to_dict())
+
+
+def test_settings_are_values() -> None:
+    assert Config() == Config()
+    assert hash(Config()) == hash(Config())
+    assert replace(Config(), epochs=9) == Config(epochs=9) != Config()
+    with pytest.raises(FrozenInstanceError):
+        Config().epochs = 3  # type: ignore[misc]
+    with pytest.raises(InputError):
+        replace(Config(), epochs=-1)
+
+
+def test_every_setting_is_documented() -> None:
+    parameters = (Config.__doc__ or "").partition("Parameters")[2]
+    named = {name.strip() for line in parameters.splitlines() if line[:4] == "    " != line[4:8] for name in line.split(",")}
+    assert {f.name for f in fields(Config)} <= named
+
+
+WHOLE = {
+    "max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1, "epochs": 0, "patience": 1,
+    "batch": 1, "max_modules": 2, "n_null": 50, "em_iterations": 1, "boost_rounds": 0, "boost_epochs": 1, "n_dims": 2,
+}  # fmt: skip
+POSITIVE = (
+    "spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance", "boost_power",
+    "boost_learning_rate", "boost_tolerance",
+)  # fmt: skip
+BAD = [
+    *((name, value) for name, low in WHOLE.items() for value in (low - 1, low + 0.5, True, None, str(low))),
+    *((name, value) for name in POSITIVE for value in (0, -1.0, NAN, None, "1", True)),
+    *((name, value) for name in ("holdout", "unassigned") for value in (0.0, 1.0, -0.1, 1.5, NAN, "half")),
+    *((name, value) for name in ("patch_mask", "pixel_mask") for value in (-0.1, 1.0, NAN, None)),
+    ("weight_decay", -1e-9),
+    ("scale", "full"),
+    ("scale", None),
+    ("n_dims", "many"),
+    ("dims_range", (1, 8)),
+    ("dims_range", (9, 8)),
+    ("nu_range", (0.0, 5.0)),
+    ("nu_range", (5.0, 5.0)),
+    ("nu_range", (NAN, 5.0)),
+    ("nu_range", (1.0, NAN)),
+]
+PAIRS = [
+    (name, value)
+    for name in ("dims_range", "nu_range")
+    for value in (5, None, (5,), (3, 4, 5), ("3", "9"), (None, 9))
+] + [("dims_range", (4.5, 9))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [*BAD, *PAIRS], ids=lambda v: repr(v))
+def test_a_setting_out_of_range_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"Config.{name}") as caught:
+        Config(**{name: value})
+    assert repr(value) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "low"), WHOLE.items())
+def test_the_least_allowed_value_is_allowed(name: str, low: int) -> None:
+    heads = {"heads": 1} if name == "width" else {}
+    assert getattr(Config(**{name: low, **heads}), name) == low
+
+
+def test_width_must_be_shared_by_the_heads() -> None:
+    with pytest.raises(InputError, match=r"Config.width=30.*multiple of Config.heads=4"):
+        Config(width=30, heads=4)
+    assert Config(width=30, heads=3).width == 30
+
+
+def test_an_unknown_setting_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"no setting epoch, sigmas; known are .*epochs.*sigma"):
+        Config.from_dict({"epoch": 3, "sigmas": 1.0, "theta": 5.0})
+
+
+# -- the checks themselves ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
+def test_whole_numbers_come_back_as_int(value: object) -> None:
+    assert check_int(value, name="n", low=3, high=3) == 3
+    assert type(check_int(value, name="n", low=0)) is int
+
+
+@pytest.mark.parametrize("value", [2, 6, 3.0, "3", None, True, np.bool_(True), [3]])
+def test_other_values_are_refused_with_the_range(value: object) -> None:
+    with pytest.raises(InputError, match=r"^n=.* is not allowed; pass a whole number from 3 to 5$"):
+        check_int(value, name="n", low=3, high=5)
+
+
+def test_choices_extras_and_finite_values() -> None:
+    assert check_choice("a", name="x", allowed=("a", "b")) == "a"
+    with pytest.raises(InputError, match=r"^x='c' is not allowed; pass one of 'a', 'b'$"):
+        check_choice("c", name="x", allowed=("a", "b"))
+    check_extra("json", extra="io", purpose="reading")
+    with pytest.raises(InputError, match=r'^reading needs no_such_module.*pip install "spacex-st\[io\]"$'):
+        check_extra("no_such_module", extra="io", purpose="reading")
+    check_finite(np.array([1.0, 2.0]), name="X", mend="mend it")
+    with pytest.raises(InputError, match=r"^X holds 2 NaN or infinite value\(s\).*mend it$"):
+        check_finite(np.array([NAN, INF, 1.0]), name="X", mend="mend it")
+
+
+def test_input_errors_are_value_errors() -> None:
+    assert issubclass(InputError, ValueError)

@@ -1,0 +1,146 @@
+"""Over-representation: the numbers are those of scipy's exact tests, and bad gene sets are told from good ones."""
+
+import logging
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import false_discovery_control, fisher_exact, hypergeom
+
+import spacex as sx
+
+COLUMNS = ["module", "term", "overlap", "size", "pvalue", "qvalue", "genes"]
+SETS = {
+    "myelin": ["g0", "g1", "g2", "g3", "absent"],
+    "mixed": ["g0", "g10", "g20", "g21"],
+    "layer": ["g10", "g11", "g12", "g13", "g30"],
+}
+
+
+@pytest.fixture
+def section():
+    """Forty genes: modules 0 and 1 of ten, sixteen without one, four (the last) not embedded."""
+    names = [f"g{i}" for i in range(40)]
+    module = ["0"] * 10 + ["1"] * 10 + ["unassigned"] * 20
+    adata = anndata.AnnData(np.ones((12, 40), dtype="float32"), var=pd.DataFrame(index=names))
+    z = np.ones((40, 3), dtype="float32")
+    z[36:] = np.nan
+    adata.varm["X_spacex"] = z
+    adata.var["spacex_module"] = pd.Categorical(module, categories=["0", "1", "unassigned"])
+    return adata
+
+
+def row(table, module, term):
+    return table[(table["module"] == module) & (table["term"] == term)].iloc[0]
+
+
+def test_p_values_are_those_of_the_exact_tests(section):
+    table = sx.tl.enrich(section, SETS)
+    assert list(table.columns) == COLUMNS
+    for _, found in table.iterrows():
+        embedded = set(section.var_names[:36])
+        module = {g for g in embedded if section.var.loc[g, "spacex_module"] == found["module"]}
+        term = embedded & set(SETS[found["term"]])
+        k, rest = len(module & term), embedded - module - term
+        assert (found["overlap"], found["size"]) == (k, len(term))
+        assert set(found["genes"].split(",")) == module & term
+        assert found["pvalue"] == pytest.approx(hypergeom.sf(k - 1, 36, len(term), len(module)))
+        counts = [[k, len(module - term)], [len(term - module), len(rest)]]
+        assert found["pvalue"] == pytest.approx(fisher_exact(counts, alternative="greater").pvalue)
+
+
+def test_q_values_cover_pairs_without_a_gene_in_common_too(section):
+    table = sx.tl.enrich(section, SETS)
+    pairs = {(m, t): 1.0 for m in "01" for t in SETS} | {
+        (r["module"], r["term"]): r["pvalue"] for _, r in table.iterrows()
+    }
+    expected = dict(zip(pairs, false_discovery_control(list(pairs.values())), strict=True))
+    assert len(table) < len(pairs)
+    for _, found in table.iterrows():
+        assert found["qvalue"] == pytest.approx(expected[found["module"], found["term"]])
+
+
+def test_the_smallest_p_value_comes_first(section):
+    table = sx.tl.enrich(section, SETS)
+    assert table["pvalue"].is_monotonic_increasing
+    assert "unassigned" not in set(table["module"])
+
+
+def test_case_does_not_matter(section):
+    upper = {term: [gene.upper() for gene in genes] for term, genes in SETS.items()}
+    pd.testing.assert_frame_equal(sx.tl.enrich(section, upper), sx.tl.enrich(section, SETS))
+
+
+def test_a_file_and_a_dict_say_the_same(section, tmp_path):
+    lines = ["\t".join([term, "http://example.org", *genes]) for term, genes in SETS.items()]
+    (tmp_path / "sets.gmt").write_text("\r\n".join([*lines, ""]))
+    pd.testing.assert_frame_equal(sx.tl.enrich(section, tmp_path / "sets.gmt"), sx.tl.enrich(section, SETS))
+
+
+def test_weights_of_enrichr_are_left_out(tmp_path):
+    (tmp_path / "sets.gmt").write_text("myelin\t\tMBP,1.0\tPLP1,0.5\t\n")
+    assert sx.tl.read_gene_sets(tmp_path / "sets.gmt") == {"myelin": ["MBP", "PLP1"]}
+
+
+def test_a_gene_named_twice_counts_once(section):
+    assert row(sx.tl.enrich(section, {"a": ["g0", "g0", "G0", "g1"]}), "0", "a")["overlap"] == 2
+
+
+def test_sets_below_the_smallest_size_are_left_out(section):
+    sets = {"pair": ["g0", "g1"], "single": ["g2"]}
+    assert set(sx.tl.enrich(section, sets)["term"]) == {"pair"}
+    assert set(sx.tl.enrich(section, sets, min_size=1)["term"]) == {"pair", "single"}
+
+
+def test_the_share_of_mapped_symbols_is_logged(section, caplog):
+    with caplog.at_level(logging.INFO, logger="spacex"):
+        sx.tl.enrich(section, SETS)
+    assert "11 of their 12 symbols" in caplog.text
+
+
+def test_a_section_without_modules_has_no_rows(section):
+    section.var["spacex_module"] = pd.Categorical(["unassigned"] * 40)
+    table = sx.tl.enrich(section, SETS)
+    assert list(table.columns) == COLUMNS
+    assert not len(table)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("myelin MBP PLP1\n", "line 1 is not GMT"),
+        ("a\tx\tg0\nb\tx\n", "line 2 is not GMT"),
+        ("\tx\tg0\n", "line 1 is not GMT"),
+        ("a\tx\tg0\na\tx\tg1\n", "line 2 repeats the set 'a'"),
+        (b"\x1f\x8b\x08\xff\xfe", "is not text"),
+    ],
+)
+def test_malformed_files(section, tmp_path, content, message):
+    path = tmp_path / "sets.gmt"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(sx.InputError, match=message):
+        sx.tl.enrich(section, path)
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ("absent.gmt", "cannot be found"),
+        ({"a": ["x", "y"]}, "is an embedded gene"),
+        ({"a": "g0"}, "pass a list of genes"),
+        ({}, "holds no genes"),
+        (["g0", "g1"], "is a list"),
+        ({"a": ["g0"]}, "smaller min_size"),
+    ],
+)
+def test_unusable_sets(section, sets, message):
+    with pytest.raises(sx.InputError, match=message):
+        sx.tl.enrich(section, sets)
+
+
+def test_without_an_embedding(section):
+    del section.var["spacex_module"]
+    with pytest.raises(sx.InputError, match=r"call sx\.tl\.embed"):
+        sx.tl.enrich(section, SETS)

@@ -1,0 +1,258 @@
+"""Figures draw what is in the slots, where they are told to, and change nothing."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+import spacex as sx
+from spacex.pl._colors import SAFE, category_colors
+from spacex.pl._layout import _neighbours, gene_layout
+from spacex.pl._maps import gene_values, module_maps, module_sizes, ranked_members
+from spacex.pl._tissue import tissue_of
+
+ODD = ["$a_1$", "<b>", "gene & co"]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    adata = sx.datasets.simulate_section(n_genes=100, n_spots=250, n_modules=3, n_domains=3, depth=1.0)
+    adata.var_names = ODD + list(adata.var_names[3:])
+    sx.tl.embed(adata, n_modules=3, config=sx.Config(epochs=1, boost_rounds=1), progress=False)
+    sx.tl.svg(adata)
+    sx.tl.domains(adata, n_domains=3)
+    adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2].astype(float)
+    return adata
+
+
+@pytest.fixture
+def adata(fitted):
+    return fitted.copy()
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_left():
+    yield
+    plt.close("all")
+
+
+DRAWN = {
+    "gene_images": lambda a, **k: sx.pl.gene_images(a, ODD, **k),
+    "embedding": lambda a, **k: sx.pl.embedding(a, color=["module", "svg"], genes=ODD, **k),
+    "modules": lambda a, **k: sx.pl.modules(a, n_modules=1, n_genes=2, **k),
+    "svg": lambda a, **k: sx.pl.svg(a, n_genes=2, **k),
+    "domains": lambda a, **k: sx.pl.domains(a, reference="domain", **k),
+    "training": lambda a, **k: sx.pl.training(a, **k),
+}
+PANELS = {"gene_images": 3, "embedding": 2, "modules": 4, "svg": 4, "domains": 2, "training": 3}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_new_axes_come_back(adata, name):
+    drawn = DRAWN[name](adata)
+    assert len(drawn) == PANELS[name]
+    assert all(isinstance(ax, Axes) and ax.has_data() for ax in drawn)
+    assert len({ax.figure for ax in drawn}) == 1
+    drawn[0].figure.canvas.draw()  # names are no formulas: nothing fails to be set
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_one_axes_holds_all_panels(adata, name):
+    figure, (left, right) = plt.subplots(1, 2)
+    assert DRAWN[name](adata, ax=left) is left
+    assert len(left.child_axes) == PANELS[name]
+    assert not right.has_data()
+    assert plt.get_fignums() == [figure.number]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_given_axes_are_drawn_on(adata, name):
+    figure, axes = plt.subplots(1, PANELS[name])
+    assert list(DRAWN[name](adata, ax=axes)) == list(axes)
+    assert all(ax.has_data() for ax in axes)
+    assert plt.get_fignums() == [figure.number]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_wrong_number_of_axes_is_an_error(adata, name):
+    _, axes = plt.subplots(1, 7)
+    with pytest.raises(sx.InputError, match=f"7 item\\(s\\) for {PANELS[name]} panel"):
+        DRAWN[name](adata, ax=axes)
+
+
+@pytest.mark.parametrize("name", ["gene_images", "svg"])
+def test_figures_are_saved(adata, name, tmp_path):
+    DRAWN[name](adata, save=tmp_path / "figure.png")
+    DRAWN[name](adata, save=tmp_path / "figure.pdf")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "figure.pdf").stat().st_size > 1000
+
+
+def test_drawing_changes_nothing(adata):
+    before = adata.copy()
+    for draw in DRAWN.values():
+        draw(adata)
+    pd.testing.assert_frame_equal(adata.var, before.var)
+    pd.testing.assert_frame_equal(adata.obs, before.obs)
+    assert set(adata.varm) == set(before.varm)
+    assert set(adata.uns["spacex"]) == set(before.uns["spacex"])
+
+
+def test_a_single_panel_is_one_axes(adata):
+    assert isinstance(sx.pl.gene_images(adata, ODD[0]), Axes)
+    assert isinstance(sx.pl.embedding(adata), Axes)
+    _, ax = plt.subplots()
+    assert sx.pl.domains(adata, ax=ax) is ax
+    assert not ax.child_axes
+
+
+@pytest.mark.parametrize(
+    ("slot", "draw", "call"),
+    [
+        ("varm:X_spacex", lambda a: sx.pl.modules(a), "sx.tl.embed"),
+        ("var:spacex_module", lambda a: sx.pl.modules(a), "sx.tl.embed"),
+        ("var:spacex_module", lambda a: sx.pl.embedding(a), "sx.tl.embed"),
+        ("var:spacex_svg_score", lambda a: sx.pl.svg(a), "sx.tl.svg"),
+        ("var:spacex_svg_score", lambda a: sx.pl.embedding(a, color="svg"), "sx.tl.svg"),
+        ("obs:spacex_domain", lambda a: sx.pl.domains(a), "sx.tl.domains"),
+        ("uns:spacex", lambda a: sx.pl.training(a), "sx.tl.embed"),
+        ("uns:spacex", lambda a: sx.pl.gene_images(a, ODD, smooth=1), "sx.pp.rasterize"),
+        ("obsm:spatial", lambda a: sx.pl.gene_images(a, ODD), "spatial_key"),
+    ],
+)
+def test_a_missing_slot_names_the_call(adata, slot, draw, call):
+    where, key = slot.split(":")
+    if where in ("var", "obs"):
+        setattr(adata, where, getattr(adata, where).drop(columns=key))
+    else:
+        del getattr(adata, where)[key]
+    with pytest.raises(sx.InputError, match=call):
+        draw(adata)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda a: sx.pl.gene_images(a, "gene00007"), "close to it"),
+        (lambda a: sx.pl.gene_images(a, []), "genes is empty"),
+        (lambda a: sx.pl.gene_images(a, ODD, value="raw"), "value='raw'"),
+        (lambda a: sx.pl.gene_images(a, ODD, smooth=-1), "smooth=-1"),
+        (lambda a: sx.pl.embedding(a, color="size"), "color='size'"),
+        (lambda a: sx.pl.modules(a, modules=["99"]), "there is no module 99"),
+        (lambda a: sx.pl.domains(a, reference="layer"), "reference='layer'"),
+        (lambda a: sx.pl.domains(a, palette="no_such_map"), "palette='no_such_map'"),
+        (lambda a: sx.pl.domains(a, palette={"0": "red"}), "no colour for 1, 2"),
+    ],
+)
+def test_wrong_arguments_are_named(adata, draw, message):
+    with pytest.raises(sx.InputError, match=message):
+        draw(adata)
+
+
+# What is drawn
+
+
+@pytest.mark.parametrize("technology", ["visium", "st", "cells"])
+def test_every_spot_is_where_it_is(technology):
+    adata = sx.datasets.simulate_section(n_genes=30, n_spots=300, n_modules=2, technology=technology)
+    tissue = tissue_of(adata, resolution=600)
+    shown = np.unique(tissue.index)
+    assert np.isin(np.arange(adata.n_obs), shown).all()
+    row, col = np.indices(tissue.index.shape)
+    on = tissue.index >= 0
+    for axis, at in ((0, col), (1, row)):  # the picture is the positions, shifted and scaled, y downwards
+        centre = np.bincount(tissue.index[on], at[on]) / np.bincount(tissue.index[on])
+        assert np.corrcoef(centre, adata.obsm["spatial"][:, axis])[0, 1] > 0.999
+    assert 0.02 < np.mean(~on) < 0.7  # neither a filled square nor lost dots
+
+
+def test_spots_of_an_array_have_areas_alike():
+    adata = sx.datasets.simulate_section(n_genes=30, n_spots=300, n_modules=2)
+    index = tissue_of(adata, resolution=800).index
+    area = np.bincount(index[index >= 0])
+    assert np.median(np.abs(area / np.median(area) - 1)) < 0.05
+
+
+def test_sections_stand_side_by_side(adata):
+    adata.obs["slide"] = np.where(np.arange(adata.n_obs) % 2, "right", "left")
+    tissue = tissue_of(adata, library_key="slide")
+    half = tissue.index.shape[1] // 2
+    on_left = np.unique(tissue.index[:, : half - 1])
+    assert (adata.obs["slide"].to_numpy()[on_left[on_left >= 0]] == "left").all()
+    assert [name for name, _ in tissue.labels] == ["left", "right"]
+    assert sx.pl.gene_images(adata, ODD[0], library_key="slide").texts[0].get_text() == "left"
+
+
+def test_values_are_what_their_label_says(adata):
+    counts, label = gene_values(adata, ODD, value="counts")
+    np.testing.assert_array_equal(counts, adata[:, ODD].X.toarray().T)
+    assert label == "counts"
+    library = np.asarray(adata.X.sum(axis=1)).ravel()
+    logs, label = gene_values(adata, ODD)
+    np.testing.assert_allclose(logs, np.log1p(counts / library * np.median(library)))
+    assert label == "log1p normalised counts"
+    smooth, label = gene_values(adata, ODD, smooth=2)
+    assert (smooth.std(axis=1) < logs.std(axis=1)).all()
+    assert "smoothed σ = 2" in label
+    residual, label = gene_values(adata, ODD, value="residual")
+    np.testing.assert_allclose(residual.mean(axis=1), 0, atol=1e-5)
+    assert label == "Pearson residual"
+    assert sx.pl.gene_images(adata, ODD[0]).child_axes[0].get_ylabel() == "log1p normalised counts"
+
+
+def test_cards_show_the_strongest_members(adata):
+    sizes = module_sizes(adata)
+    assert sizes.is_monotonic_decreasing
+    name = sizes.index[0]
+    (card,) = module_maps(adata, [name], n_genes=3)
+    members = ranked_members(adata, name)
+    assert set(card.genes) == set(adata.var_names[adata.var["spacex_module"] == name])
+    weight = np.linalg.norm(adata.varm["X_spacex"][members], axis=1) * adata.var["spacex_module_prob"].iloc[members]
+    assert weight.is_monotonic_decreasing
+    np.testing.assert_allclose(card.maps.std(axis=1), 1, rtol=1e-3)
+    # the mean map is what the members have in common
+    assert np.mean([np.corrcoef(card.mean, one)[0, 1] for one in card.maps]) > 0.3
+
+
+def test_stored_layouts_are_used_and_others_are_not_kept(adata):
+    np.testing.assert_array_equal(gene_layout(adata), adata.varm["X_spacex_umap"])
+    del adata.varm["X_spacex_umap"]
+    few = adata[:, :20].copy()
+    assert gene_layout(few).shape == (20, 2)
+    assert "X_spacex_umap" not in few.varm
+
+
+@pytest.mark.slow
+def test_neighbours_lie_close_in_the_umap(adata):
+    del adata.varm["X_spacex_umap"]
+    place = gene_layout(adata)
+    np.testing.assert_array_equal(place, gene_layout(adata))
+    kept = np.isfinite(place[:, 0])
+    z = adata.varm["X_spacex"][kept]
+    near = _neighbours(z / np.linalg.norm(z, axis=1, keepdims=True))[0][:, 1:6]
+    close = np.linalg.norm(place[kept][near] - place[kept][:, None], axis=2).mean()
+    apart = np.linalg.norm(place[kept][:, None] - place[kept][None], axis=2).mean()
+    assert close < 0.5 * apart
+
+
+def test_neighbours_are_the_nearest():
+    x = np.random.default_rng(0).standard_normal((60, 4)).astype("float32")
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    neighbour, distance = _neighbours(x)
+    np.testing.assert_array_equal(neighbour[:, 0], np.arange(60))
+    np.testing.assert_allclose(distance, np.sort(1 - x @ x.T, axis=1)[:, :15].clip(0), atol=1e-5)
+
+
+def test_colours():
+    assert category_colors(["0", "unassigned", "1"]) == {"0": "#0072b2", "1": "#e69f00", "unassigned": "#bfbfbf"}
+    assert category_colors(["a"], {"a": "red"}) == {"a": "#ff0000"}
+    assert category_colors(["a", "b"], ["black"]) == {"a": "#000000", "b": "#000000"}
+    assert len(set(category_colors([str(i) for i in range(16)]).values())) == len(SAFE) == 16
+    assert len(set(category_colors([str(i) for i in range(30)], "turbo").values())) == 30
+
+
+def test_intensities_are_called_so():
+    adata = sx.datasets.simulate_section(n_genes=30, n_spots=200, n_modules=2)
+    adata.X = adata.X * 0.37
+    assert gene_values(adata, list(adata.var_names[:2]))[1] == "intensity"

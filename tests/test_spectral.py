@@ -1,0 +1,109 @@
+"""Smoothing equals the matrix it stands for on every grid; the smooth basis is that of the exact SVD."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spacex import pp
+from spacex.datasets import simulate_section
+from spacex.grid import Grid
+from spacex.raster import Canvas, GeneImages
+from spacex.spectral import Smoother, null_eigenvalue, smooth_basis
+
+SIGMAS = (0.3, 1.0, 2.7, 40.0)
+
+
+def canvas_of(*kinds: str, seed: int = 0) -> Canvas:
+    """One section of 9 x 7 pixels with holes for each kind of grid."""
+    rng = np.random.default_rng(seed)
+    aspect = {"hex": np.sqrt(0.75), "square": 1.0, "bins": 1.3}
+    grids = tuple(Grid((9, 7), kind, aspect[kind], 10.0) for kind in kinds)
+    chosen = [np.sort(rng.permutation(63)[:45]) for _ in kinds]
+    pixel = np.concatenate([np.column_stack(np.divmod(flat, 7)) for flat in chosen])
+    return Canvas(grids, np.repeat(np.arange(len(kinds)), 45), pixel)
+
+
+def brute_force(canvas: Canvas, sigma: float) -> np.ndarray:
+    """W (P, P) from the distances between pixels."""
+    weight = np.zeros((len(canvas.section),) * 2)
+    for s, grid in enumerate(canvas.grids):
+        here = np.flatnonzero(canvas.section == s)
+        at = grid.positions(canvas.pixel[here])
+        weight[np.ix_(here, here)] = np.exp(-0.5 * np.square(at[:, None] - at[None]).sum(-1) / sigma**2)
+    return weight / weight.sum(axis=1, keepdims=True)
+
+
+CANVASES = [("hex",), ("square",), ("bins",), ("hex", "bins")]
+
+
+@pytest.mark.parametrize("kinds", CANVASES, ids="+".join)
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_smoothing_is_the_gaussian_weight_matrix(kinds: tuple[str, ...], sigma: float) -> None:
+    canvas = canvas_of(*kinds)
+    maps = np.random.default_rng(1).standard_normal((5, len(canvas.section))).astype(np.float32)
+    smoother, weight = Smoother(canvas, sigma), brute_force(canvas, sigma)
+    np.testing.assert_allclose(smoother.apply(maps), maps @ weight.T, atol=2e-5)
+    np.testing.assert_allclose(smoother.apply_transposed(maps), maps @ weight, atol=2e-5)
+    np.testing.assert_allclose(smoother.variance, np.square(weight).sum(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kinds", CANVASES, ids="+".join)
+def test_the_transpose_is_the_adjoint(kinds: tuple[str, ...]) -> None:
+    canvas = canvas_of(*kinds)
+    a, b = np.random.default_rng(2).standard_normal((2, 1, len(canvas.section))).astype(np.float32)
+    smoother = Smoother(canvas, 1.5)
+    assert (smoother.apply(a) @ b.T).item() == pytest.approx((a @ smoother.apply_transposed(b).T).item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_constants_stay_constant_in_each_section(sigma: float) -> None:
+    canvas = canvas_of("hex", "square")
+    constant = np.where(canvas.section == 0, 3.0, -1.0).astype(np.float32)[None]
+    np.testing.assert_allclose(Smoother(canvas, sigma).apply(constant), constant, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def images() -> GeneImages:
+    adata = simulate_section(n_genes=80, n_spots=250, n_modules=4, n_domains=3, seed=2)
+    return pp.gene_images(adata)
+
+
+def test_basis_is_orthonormal_and_spans_that_of_the_exact_decomposition(images: GeneImages) -> None:
+    basis, values = smooth_basis(images, sigma=1.0, n_components=6, seed=0)
+    assert basis.shape == (images.n_pixels, 6)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(6), atol=1e-5)
+    maps = images.residuals() @ brute_force(images.canvas, 1.0).T
+    _, singular, right = np.linalg.svd(maps, full_matrices=False)
+    exact = right[:6].T
+    cosines = np.linalg.svd(basis.T @ exact, compute_uv=False)
+    assert cosines[:4].min() > 0.9999
+    assert cosines.min() > 0.98
+    np.testing.assert_allclose(values, singular[:6] ** 2, rtol=0.01)
+    np.testing.assert_allclose(np.linalg.norm(maps @ basis), np.linalg.norm(maps @ exact), rtol=1e-3)
+
+
+def test_components_come_largest_first_with_a_fixed_sign(images: GeneImages) -> None:
+    basis, values = smooth_basis(images, sigma=1.0, n_components=6, seed=0)
+    assert (np.diff(values) <= 0).all()
+    assert (basis[np.abs(basis).argmax(axis=0), np.arange(6)] > 0).all()
+
+
+def test_same_seed_same_bytes(images: GeneImages) -> None:
+    first, second, other = (smooth_basis(images, sigma=1.0, n_components=5, seed=seed)[0] for seed in (0, 0, 1))
+    assert first.tobytes() == second.tobytes()
+    np.testing.assert_allclose(first[:, :3], other[:, :3], atol=0.02)
+
+
+def test_more_components_than_the_section_has_are_not_invented() -> None:
+    few = pp.gene_images(simulate_section(n_genes=8, n_spots=60, n_modules=2, n_domains=2, seed=0))
+    assert smooth_basis(few, sigma=1.0, n_components=48, seed=0)[0].shape == (few.n_pixels, 8)
+
+
+def test_null_eigenvalue_is_what_a_section_without_patterns_has(images: GeneImages) -> None:
+    null = pp.gene_images(simulate_section(n_genes=300, n_spots=400, n_modules=0, seed=0))
+    largest = smooth_basis(null, sigma=1.0, n_components=2, seed=0)[1][0]
+    assert null_eigenvalue(null, sigma=1.0, seed=0) == pytest.approx(largest, rel=0.25)
+    spatial = smooth_basis(images, sigma=1.0, n_components=2, seed=0)[1][0]
+    assert spatial > 1.2 * null_eigenvalue(images, sigma=1.0, seed=0)
+    assert null_eigenvalue(null, sigma=1.0, seed=3) == null_eigenvalue(null, sigma=1.0, seed=3)
