@@ -36,7 +36,8 @@ def test_settings_survive_json(change: dict) -> None:
 @given(
     st.builds(
         dict, theta=st.floats(1e-3, 1e6), sigma=st.floats(1e-3, 50), holdout=st.floats(0.01, 0.99),
-        learning_rate=st.floats(1e-9, 1), patch=st.integers(1, 64), nu_range=st.tuples(st.floats(0.1, 5), st.floats(6, 500)),
+        learning_rate=st.floats(1e-9, 1), patch=st.integers(1, 64),
+        nu_range=st.tuples(st.floats(0.1, 5), st.floats(6, 500)),
     )
 )  # fmt: skip
 def test_any_allowed_settings_survive_json(change: dict) -> None:
@@ -59,7 +60,9 @@ def test_numbers_of_numpy_are_numbers() -> None:
         epochs=np.int64(2), n_dims=np.int32(8), sigma=np.float64(1.5), theta=np.float32(50), holdout=np.float64(0.2),
         dims_range=(np.int64(4), np.int64(8)), nu_range=(np.float64(2), np.float64(9)),
     )  # fmt: skip
-    assert config == Config(epochs=2, n_dims=8, sigma=1.5, theta=50.0, holdout=0.2, dims_range=(4, 8), nu_range=(2.0, 9.0))
+    assert config == Config(
+        epochs=2, n_dims=8, sigma=1.5, theta=50.0, holdout=0.2, dims_range=(4, 8), nu_range=(2.0, 9.0)
+    )
     json.dumps(config.to_dict())
 
 
@@ -75,13 +78,16 @@ def test_settings_are_values() -> None:
 
 def test_every_setting_is_documented() -> None:
     parameters = (Config.__doc__ or "").partition("Parameters")[2]
-    named = {name.strip() for line in parameters.splitlines() if line[:4] == "    " != line[4:8] for name in line.split(",")}
+    named = {
+        name.strip() for line in parameters.splitlines() if line[:4] == "    " != line[4:8] for name in line.split(",")
+    }
     assert {f.name for f in fields(Config)} <= named
 
 
 WHOLE = {
     "max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1, "epochs": 0, "patience": 1,
-    "batch": 1, "max_modules": 2, "n_null": 50, "em_iterations": 1, "boost_rounds": 0, "boost_epochs": 1, "n_dims": 2,
+    "batch": 1, "max_modules": 2, "n_null": 50, "em_iterations": 1, "genes_per_dim": 1,
+    "boost_rounds": 0, "boost_epochs": 1, "n_dims": 2,
 }  # fmt: skip
 POSITIVE = (
     "spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance", "boost_power",

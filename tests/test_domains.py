@@ -86,21 +86,15 @@ def test_genes_without_a_pattern_have_no_say(section: AnnData):
 
 
 def test_number_of_domains_is_chosen(section: AnnData, monkeypatch):
-    monkeypatch.setattr(_domains, "MOST_DOMAINS", 10)
+    monkeypatch.setattr(_domains, "CHOICE", (2, 8))
     adata = section.copy()
     domains(adata)
     noted = adata.uns["spacex"]["domains"]
     assert noted["n_domains"] == adata.obs["spacex_domain"].nunique()
-    assert 3 <= noted["n_domains"] <= 8  # 4 are planted, and patterns that are no domains
-    assert list(noted["tried"]) == list(range(2, 11))
+    assert 3 <= noted["n_domains"] <= 6  # 4 are planted
+    assert noted["n_domains"] == noted["tried"][noted["agreement"].argmax()]
+    assert list(noted["tried"]) == list(range(2, 9))
     assert not noted["n_domains_given"]
-
-
-def test_the_largest_stable_number_is_chosen(caplog):
-    assert _domains._most_stable({2: 0.99, 3: 0.6, 4: 0.92, 5: 0.7}) == 4
-    with caplog.at_level(logging.WARNING, logger="spacex"):
-        assert _domains._most_stable({2: 0.5, 3: 0.6, 4: 0.4}) == 3
-    assert "stable" in caplog.text
 
 
 # -- labels ----------------------------------------------------------------------------------------------

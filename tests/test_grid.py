@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
@@ -54,7 +54,7 @@ def affine_error(xy: np.ndarray, grid: Grid, pixel: np.ndarray) -> float:
 @pytest.mark.parametrize("start", [0, 1, 6, 7])
 def test_visium_array_coordinates_are_taken_at_their_word(start: int) -> None:
     xy, array = lattice("hex", 9, 11)
-    array = array + [start, start % 2]  # a section seldom starts at the corner of the slide
+    array = array + np.array([start, start % 2])  # a section seldom starts at the corner of the slide
     grid, pixel = place_spots(xy, array=array)
     assert grid.kind == "hex"
     assert grid.staggered
@@ -119,12 +119,13 @@ def test_jitter_does_not_hide_a_lattice(kind: str, turn: float, seed: int) -> No
     assert_same_lattice(true, grid, pixel, 1.0)
 
 
-def test_small_errors_of_pitch_do_not_add_up_over_a_large_array(rng: np.random.Generator) -> None:
-    xy = moved(lattice("hex", 78, 64)[0], 0.013, 137.0, (5000, 3000), False)
-    xy = np.rint(xy + rng.normal(scale=1.0, size=xy.shape))  # Space Ranger rounds to full-resolution pixels
+@pytest.mark.parametrize("seed", range(5))
+def test_small_errors_of_pitch_and_angle_do_not_add_up_over_a_large_array(seed: int) -> None:
+    true = moved(lattice("hex", 78, 64)[0], 0.013, 137.0, (5000, 3000), False)
+    xy = np.rint(true + np.random.default_rng(seed).normal(scale=7.0, size=true.shape))
     grid, pixel = place_spots(xy)
     assert grid.kind == "hex"
-    assert_same_lattice(xy, grid, pixel, 137.0)
+    assert_same_lattice(true, grid, pixel, 137.0)
 
 
 @pytest.mark.parametrize("kind", ["hex", "square"])
@@ -266,6 +267,7 @@ def test_staggered_rows_lie_half_a_pixel_to_the_right() -> None:
     np.testing.assert_allclose(square.positions(pixel), [[0, 0], [0, 1], [3, 2]])
 
 
+@example(turn=6.0, seed=4)  # where two spots are equally near the middle
 @settings(max_examples=20, deadline=None)
 @given(turn=st.one_of(TURNS, st.sampled_from([0, np.pi / 2, np.pi, np.pi / 3])), seed=st.integers(0, 999))
 def test_the_order_of_the_spots_does_not_matter(turn: float, seed: int) -> None:

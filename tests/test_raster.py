@@ -17,7 +17,12 @@ def square(height: int, width: int) -> Grid:
 
 
 def poisson_section(
-    rng: np.random.Generator, *, n_spots: int = 400, n_genes: int = 30, mean: float = 1.0, shape: tuple[int, int] = (12, 14)
+    rng: np.random.Generator,
+    *,
+    n_spots: int = 400,
+    n_genes: int = 30,
+    mean: float = 1.0,
+    shape: tuple[int, int] = (12, 14),
 ) -> tuple[np.ndarray, np.ndarray, Grid]:
     """Counts (S, G) whose mean is library size x gene total and nothing else, and the pixel (S, 2) of every spot."""
     library = rng.lognormal(0, 0.5, n_spots)
@@ -93,7 +98,9 @@ def test_intensities_are_averaged_and_empty_spots_stay(rng: np.random.Generator)
     spots = dense_pixels(np.ones(300), pixel, grid)
     row, col = images.canvas.pixel.T
     np.testing.assert_allclose(
-        images.counts.toarray(), (dense_pixels(values, pixel, grid) / np.maximum(spots, 1)[..., None])[row, col], rtol=1e-5
+        images.counts.toarray(),
+        (dense_pixels(values, pixel, grid) / np.maximum(spots, 1)[..., None])[row, col],
+        rtol=1e-5,
     )
     np.testing.assert_array_equal(images.mask, spots > 0)
 

@@ -111,7 +111,9 @@ def test_large_counts_stay_what_they_are(section: AnnData) -> None:
     assert images.counts.max() == 2.0**33
     assert images.library.max() == pytest.approx(2**33, rel=1e-6)
     assert np.isfinite(images.residuals()).all()
-    assert max(half.counts.max() for half in images.thin(0.5, np.random.default_rng(0))) == pytest.approx(2**32, rel=1e-3)
+    assert max(half.counts.max() for half in images.thin(0.5, np.random.default_rng(0))) == pytest.approx(
+        2**32, rel=1e-3
+    )
 
 
 # -- counts or not -----------------------------------------------------------------------------------------
@@ -352,12 +354,19 @@ def assert_equal_values(a: object, b: object, path: str = "uns") -> None:
         np.testing.assert_array_equal(first.astype(second.dtype), second, err_msg=path)
 
 
-@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
-def test_every_slot_survives_the_disk(section: AnnData, tmp_path: Path, suffix: str) -> None:
-    counts = section.X.toarray()
+@pytest.fixture(scope="module")
+def embedded(simulated: AnnData) -> AnnData:
+    adata = simulated.copy()
+    counts = adata.X.toarray()
     counts[:, 7] = 0  # a gene that is not embedded
-    section.X = counts
-    sx.tl.embed(section, n_modules=3, config=Config(epochs=1, boost_rounds=1), progress=False, seed=5)
+    adata.X = counts
+    sx.tl.embed(adata, n_modules=3, config=Config(epochs=1, boost_rounds=1), progress=False, seed=5)
+    return adata
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_every_slot_survives_the_disk(embedded: AnnData, tmp_path: Path, suffix: str) -> None:
+    section = embedded.copy()
     back = through_disk(section, tmp_path, suffix)
     np.testing.assert_array_equal(back.obsm["spacex_pixel"], section.obsm["spacex_pixel"])
     np.testing.assert_array_equal(back.varm["X_spacex"], section.varm["X_spacex"])
@@ -416,7 +425,10 @@ def test_domains_and_tests_are_written(section: AnnData) -> None:
 
 
 def test_missing_results_name_the_call_that_makes_them(section: AnnData) -> None:
-    for read, slot in ((_slots.read_embedding, r'varm\["X_spacex"\]'), (_slots.read_modules, r'var\["spacex_module"\]')):
+    for read, slot in (
+        (_slots.read_embedding, r'varm\["X_spacex"\]'),
+        (_slots.read_modules, r'var\["spacex_module"\]'),
+    ):
         with pytest.raises(InputError, match=rf"{slot} is missing; call sx.tl.embed"):
             read(section)
     assert _slots.noted(section, "embed") == {}

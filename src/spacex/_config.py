@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
+
 from ._check import InputError, check_choice, check_int
 
 
@@ -28,8 +30,10 @@ class Config:
     n_dims
         Embedding dimensions D, or ``"auto"``: as many as stand out of maps with shuffled pixels, within `dims_range`.
     dims_range
-        Fewest and most dimensions under ``"auto"``; the fewest is no more than one for every `genes_per_dim` genes, since
-        dimensions that few genes support hold their noise.
+        Fewest and most dimensions under ``"auto"``.
+    genes_per_dim
+        Under ``"auto"`` the fewest is no more than one for every so many genes: dimensions that few genes support hold
+        their noise.
     patch
         Side of a patch in pixels.
     width, depth, heads
@@ -38,6 +42,8 @@ class Config:
         Share of the counts set aside by binomial thinning to stop the training.
     epochs
         Most passes over the genes in pre-training; 0 keeps the linear start.
+    epoch_genes
+        Most genes in one pass, drawn anew for each: the cost of training does not grow with the genes beyond it.
     patience
         Epochs without a gain on the held-out counts after which pre-training stops.
     batch
@@ -86,6 +92,7 @@ class Config:
     heads: int = 4
     holdout: float = 0.1
     epochs: int = 4
+    epoch_genes: int = 4096
     patience: int = 1
     batch: int = 256
     learning_rate: float = 5e-4
@@ -116,7 +123,7 @@ class Config:
             "n_null": 50,
             "em_iterations": 1,
         }
-        counted |= {"boost_rounds": 0, "boost_epochs": 1}
+        counted |= {"boost_rounds": 0, "boost_epochs": 1, "genes_per_dim": 1}
         for name, low in counted.items():
             object.__setattr__(self, name, check_int(getattr(self, name), name=f"Config.{name}", low=low))
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
@@ -176,7 +183,7 @@ def _check_range(
     below: float | None = None,
 ) -> None:
     value = getattr(config, name)
-    real = isinstance(value, Real) and not isinstance(value, bool) and value == value
+    real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and value == value
     low = above if above is not None else at_least
     inside = real and (above is None or value > above) and (at_least is None or value >= at_least)
     if not inside or (below is not None and value >= below):

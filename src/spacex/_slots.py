@@ -113,7 +113,8 @@ def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
         )
     raw = adata.obsm[spatial_key]
     try:
-        xy = np.asarray(raw.toarray() if sp.issparse(raw) else raw).astype(np.float64)
+        given = np.asarray(raw.toarray() if sp.issparse(raw) else raw)
+        xy = given.astype(np.float64, casting="same_kind" if given.dtype.kind == "c" else "unsafe")
     except (TypeError, ValueError) as error:
         raise InputError(f"obsm[{spatial_key!r}] does not hold numbers; put coordinates (n_obs, 2) there") from error
     if xy.ndim != 2 or xy.shape[1] < 2:
@@ -121,6 +122,8 @@ def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
     if xy.shape[1] > 2:
         logger.warning("obsm[%r] has %d columns; the first two are used", spatial_key, xy.shape[1])
     check_finite(xy[:, :2], name=f"obsm[{spatial_key!r}]", mend="drop the spots without coordinates")
+    if np.abs(xy[:, :2]).max(initial=0) > 1e100:
+        raise InputError(f"obsm[{spatial_key!r}] holds values above 1e100, too large to compute with; rescale them")
     return np.ascontiguousarray(xy[:, :2])
 
 

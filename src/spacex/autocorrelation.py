@@ -23,6 +23,8 @@ FEWEST_COUNTS = 3
 FEWEST_PIXELS = 3
 LARGEST_P = 0.999
 NEGLIGIBLE = 1e-7
+EXCESS = 0.05
+"""Measured excess of the Cauchy combination of widths at p = .1 to .01 under Gaussian noise: .03 to .07."""
 
 
 def choose_scales(canvas: Canvas) -> tuple[float, ...]:
@@ -198,7 +200,8 @@ def count_skewness(images: GeneImages, genes: slice, phi: np.ndarray) -> np.ndar
 def can_be_tested(images: GeneImages) -> np.ndarray:
     """Genes (G,) with enough counts in enough pixels, and not the same value in all."""
     counts = images.counts
-    present = np.bincount(counts.nonzero()[1], minlength=images.n_genes)
+    gene = np.repeat(np.arange(images.n_genes), np.diff(counts.indptr))
+    present = np.bincount(gene[counts.data != 0], minlength=images.n_genes)
     low, high = (np.asarray(x.toarray()).ravel() for x in (counts.min(axis=0), counts.max(axis=0)))
     possible = (present >= FEWEST_PIXELS) & (high > low)
     return possible & (images.totals.sum(axis=0) >= FEWEST_COUNTS) if images.is_count else possible
@@ -237,7 +240,8 @@ def log_pvalues(images: GeneImages, *, seed: int = 0) -> tuple[np.ndarray, tuple
         sections = _section_images(images.canvas, maps)
         each = [_evidence(k, k.statistic(sections, squares), variance, skewness) for k in kernels]
         found[genes] = combine(*np.stack(each, axis=1))
-    log_p[tested] = np.minimum(found, 0.0)
+    # Neighbouring widths agree, which makes the combination a little bold; p = 1 stays where it is.
+    log_p[tested] = np.minimum(found + np.log1p(EXCESS * -np.expm1(found)), 0.0)
     return log_p, scales
 
 

@@ -170,7 +170,8 @@ class GeneImages:
         out *= mean
         spread = np.sqrt(np.maximum(out, 1e-12, out=out), out=out)
         row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-        filled = np.minimum((counts.data - mean[row, counts.indices]) / spread[row, counts.indices], limit[counts.indices])
+        column = counts.indices
+        filled = np.minimum((counts.data - mean[row, column]) / spread[row, column], limit[column])
         np.divide(mean, spread, out=out)
         np.maximum(np.negative(out, out=out), -limit, out=out)
         out[row, counts.indices] = filled
@@ -260,7 +261,6 @@ def gene_images(
         spots_per_pixel = np.bincount(label, minlength=start)
         summed = sp.csc_array(sp.diags_array(1.0 / spots_per_pixel) @ summed)
         pixel_library = spots_per_pixel.astype(np.float64)
-    summed.eliminate_zeros()
     tissue = pixel_library > 0
     canvas = Canvas(tuple(grids), np.concatenate(owner)[tissue], np.concatenate(place)[tissue])
     return GeneImages(summed[tissue], pixel_library[tissue], canvas, is_count, theta)

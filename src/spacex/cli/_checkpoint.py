@@ -45,12 +45,13 @@ class Checkpoint:
 
     def __init__(self, out: Path, choices: dict[str, Any]):
         self.out, self.choices = out, choices
+        self.made_out = False
         self.folder = out / FOLDER
         self.model = self.folder / "model"
 
     def write(self, adata: AnnData, model: Any, seconds: dict[str, float]) -> None:
         """Keep the state; the folder gets its name once it is complete."""
-        self.made = not self.out.exists()
+        self.made_out = not self.out.exists()
         partial = self.out / f"{FOLDER}-partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -77,7 +78,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the state, and the folder of the result if nothing else is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if getattr(self, "made", False) and self.out.is_dir() and not any(self.out.iterdir()):
+        if self.made_out and self.out.is_dir() and not any(self.out.iterdir()):
             self.out.rmdir()
 
 

@@ -75,6 +75,7 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
         if found == "checkpoint":
             adata, clock.seconds = checkpoint.read()
             say(f"going on after the embedding, from {checkpoint.folder}")
+            _check(adata, options, sets)
         else:
             with clock.stage("read"):
                 adata = sx.read(path)
@@ -84,7 +85,8 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
         enrichment = analyse(adata, options, sets, clock)
         write_folder(adata, out, checkpoint.model, enrichment, choices=choices, name=path.name, clock=clock)
     except InputError:
-        checkpoint.remove()  # bad input leaves nothing behind
+        if found is None:
+            checkpoint.remove()  # bad input leaves nothing behind
         raise
     checkpoint.remove()
     say(f"wrote {out}")

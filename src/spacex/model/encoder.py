@@ -49,7 +49,7 @@ class Block(nn.Module):
         self.heads = heads
         self.norm_attention, self.norm_forward = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.merge = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.forward_in, self.forward_out = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.forward_in, self.forward_out = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (B, L, width) to tokens of the same shape."""
@@ -113,10 +113,11 @@ class Encoder(nn.Module):
         if not self.blocks:
             return z
         index = self.index if patches is None else self.index[patches]
-        tokens = F.pad(maps, (0, 1))[:, index]  # (B, L, patch**2); the padding is the pixel off the tissue
+        padded = F.pad(maps, (0, 1))  # the last pixel is the one off the tissue
+        tokens = padded.index_select(1, index.flatten()).view(len(maps), *index.shape)  # (B, L, patch**2)
         tokens = self.embed(tokens) + (self.position if patches is None else self.position[patches])
         for block in self.blocks:
             tokens = block(tokens)
         where = self.where if patches is None else self.where[patches] * (len(self.index) / len(index))
         # Dimension d reads channel mix what[:, d] at the places where[:, d]: tokens are never averaged alike.
-        return z + torch.einsum("bld,ld->bd", self.norm(tokens) @ self.what, where)
+        return z + ((self.norm(tokens) @ self.what) * where).sum(dim=1)

@@ -15,8 +15,8 @@ from .boosting import directions
 from .history import History
 from .mixture import Prior, StudentMixture, e_step, start
 
-FOLDS = 3
-MOST_GENES_TO_CHOOSE = 3000
+FOLDS = 2
+MOST_GENES_TO_CHOOSE = 2000
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ def by_size(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Student
 
 
 def candidates(n_genes: int, most: int) -> list[int]:
-    """Numbers of modules to try: in steps of about a third, at least four genes a module."""
+    """Numbers of modules to try: in steps of about two fifths, at least four genes a module."""
     most = max(2, min(most, n_genes // 4))
-    steps = np.unique(np.rint(np.geomspace(2, most, num=max(2, int(np.log(most / 2) / np.log(1.33)) + 2))).astype(int))
+    steps = np.unique(np.rint(np.geomspace(2, most, num=max(2, int(np.log(most / 2) / np.log(1.4)) + 2))).astype(int))
     return [int(k) for k in steps]
 
 
@@ -104,8 +104,10 @@ def choose_n_modules(z: np.ndarray, null: np.ndarray, config: Config, seed: int,
     rng = np.random.default_rng(seed)
     # Genes without a pattern say nothing about the number of patterns.
     clear = rng.permutation(clear_genes(null, 8 * FOLDS))[:MOST_GENES_TO_CHOOSE]
+    if len(clear) < 2 * FOLDS:
+        return 1  # too few to hold any out
     fold = np.arange(len(clear)) % FOLDS
-    quick = replace(config, em_iterations=min(config.em_iterations, 40), em_tolerance=max(config.em_tolerance, 1e-4))
+    quick = replace(config, em_iterations=min(config.em_iterations, 25), em_tolerance=max(config.em_tolerance, 1e-4))
     x = directions(torch.from_numpy(z).double())
     tried: list[tuple[int, float, float]] = []
     for k in candidates(len(clear) * (FOLDS - 1) // FOLDS, config.max_modules):

@@ -112,9 +112,9 @@ def _epoch(
     session: Session,
     loss_of: Callable[[Tensor, Tensor], Tensor],
 ) -> float:
-    """One pass over the genes in random order; returns the mean loss."""
+    """One pass over the genes in random order, at most `Config.epoch_genes` of them; returns the mean loss."""
     model.train()
-    order = torch.randperm(images.n_genes, generator=session.generator)
+    order = torch.randperm(images.n_genes, generator=session.generator)[: session.config.epoch_genes]
     losses = []
     for genes in order.split(session.config.batch):
         maps = session.tensor(images.residuals(genes.numpy()))

@@ -73,9 +73,9 @@ def gene_images(
     --------
     >>> import spacex as sx
     >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
-    >>> axes = sx.pl.gene_images(adata, ["gene01", "gene02"])
+    >>> axes = sx.pl.gene_images(adata, ["gene0001", "gene0002"])
     >>> [ax.get_title() for ax in axes]
-    ['gene01', 'gene02']
+    ['gene0001', 'gene0002']
     """
     names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
     if not names:

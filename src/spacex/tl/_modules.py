@@ -58,4 +58,4 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     mixture = by_size(fit_modules(z, null, k, config, seed), z, null)
     found = assign(posterior(mixture, z, null), config.unassigned)
     _slots.write_modules(adata, embedded, found.module, found.probability)
-    _slots.note(adata, modules={"n_modules": k, "seed": seed, **history.columns().get("modules", {})})
+    _slots.note(adata, modules={"n_modules": k, "seed": seed, "tried": history.columns().get("modules", {})})
