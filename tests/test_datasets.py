@@ -135,10 +135,7 @@ def test_library_size_varies_smoothly_and_with_domains(section: AnnData) -> None
     assert (library > 0).all()
     log = np.log(library)
     assert 0.35 < log.std() < 0.9
-    assert (
-        stats.f_oneway(*(log[section.obs["domain"] == d] for d in section.obs["domain"].cat.categories))[1]
-        < 1e-6
-    )
+    assert stats.f_oneway(*(log[section.obs["domain"] == d] for d in section.obs["domain"].cat.categories))[1] < 1e-6
     neighbours = cKDTree(section.obsm["spatial"]).query(section.obsm["spatial"], 7)[1][:, 1:]
     assert np.corrcoef(log, log[neighbours].mean(1))[0, 1] > 0.3
     assert np.corrcoef(library, np.asarray(section.X.sum(1)).ravel())[0, 1] > 0.9
@@ -267,9 +264,6 @@ def test_h5ad_round_trip(tmp_path) -> None:
 
 
 def test_import_is_light() -> None:
-    code = (
-        "import sys, spacex.datasets; "
-        "print([m for m in ('torch', 'matplotlib', 'sklearn') if m in sys.modules])"
-    )
+    code = "import sys, spacex.datasets; print([m for m in ('torch', 'matplotlib', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -21,17 +21,15 @@ GENES = ["Mbp", "Plp1", "Mbp", "NegControlProbe_1"]
 TYPES = ["Gene Expression"] * 3 + ["Negative Control Probe"]
 BARCODES = ["AAAC-1", "CCCG-1", "GGGT-1"]
 COUNTS = np.array([[1, 0, 2, 9], [0, 3, 0, 9], [4, 0, 0, 9]], dtype=np.int32)
-POSITIONS = (
-    pd.DataFrame(  # in another order than the matrix, with a spot off the tissue that the matrix lacks
-        {
-            "barcode": ["TTTT-1", "GGGT-1", "AAAC-1", "CCCG-1"],
-            "in_tissue": [0, 1, 1, 1],
-            "array_row": [5, 2, 0, 1],
-            "array_col": [9, 4, 0, 3],
-            "pxl_row_in_fullres": [90, 20, 0, 10],
-            "pxl_col_in_fullres": [900, 200, 1, 100],
-        }
-    )
+POSITIONS = pd.DataFrame(  # in another order than the matrix, with a spot off the tissue that the matrix lacks
+    {
+        "barcode": ["TTTT-1", "GGGT-1", "AAAC-1", "CCCG-1"],
+        "in_tissue": [0, 1, 1, 1],
+        "array_row": [5, 2, 0, 1],
+        "array_col": [9, 4, 0, 3],
+        "pxl_row_in_fullres": [90, 20, 0, 10],
+        "pxl_col_in_fullres": [900, 200, 1, 100],
+    }
 )
 XY = [[1, 0], [100, 10], [200, 20]]
 

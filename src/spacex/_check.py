@@ -38,6 +38,12 @@ def check_choice(value: Any, *, name: str, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
+def check_instance(value: Any, kind: type, *, name: str) -> None:
+    """Raise `InputError` where `value` is not an instance of `kind`."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name}={value!r} is not allowed; pass a {kind.__name__}, or leave it out")
+
+
 def check_extra(module: str, *, extra: str, purpose: str) -> None:
     """Raise `InputError` naming the pip line when an optional module is not installed."""
     if find_spec(module) is None:

@@ -6,7 +6,7 @@ import numpy as np
 from anndata import AnnData
 
 from . import _slots
-from ._check import InputError, check_int
+from ._check import InputError, check_instance, check_int
 from ._config import Config
 from .grid import GridSize, place_spots
 from .raster import GeneImages
@@ -60,7 +60,8 @@ def rasterize(
     >>> adata.obsm["spacex_pixel"].shape
     (300, 2)
     """
-    config = config or Config()
+    config = config if config is not None else Config()
+    check_instance(config, Config, name="config")
     size = _check_size(grid)
     xy = _slots.read_positions(adata, spatial_key)
     if len(xy) < _slots.FEWEST_PIXELS:
@@ -124,7 +125,8 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     >>> images.images(slice(0, 5)).shape == (5, *images.shape)
     True
     """
-    config = config or Config()
+    config = config if config is not None else Config()
+    check_instance(config, Config, name="config")
     _slots.check_names(adata)
     _slots.read_matrix(adata, layer)
     if not _slots.has_grid(adata):

@@ -62,7 +62,11 @@ def test_the_loss_is_zero_at_its_own_target_and_positive_elsewhere():
 
 def test_the_gradient_reaches_every_part_of_encoder_and_mixture():
     model, maps, p, target = setting()
-    free = [p.log_weight.clone().requires_grad_(), p.mean.clone().requires_grad_(), p.log_scale.clone().requires_grad_()]
+    free = [
+        p.log_weight.clone().requires_grad_(),
+        p.mean.clone().requires_grad_(),
+        p.log_scale.clone().requires_grad_(),
+    ]
     loss_of(model, maps, Parameters(*free, p.nu), target).backward()
     for name, weight in model.encoder.named_parameters():
         assert weight.grad is not None, name

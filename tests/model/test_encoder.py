@@ -51,7 +51,9 @@ def test_it_starts_at_the_linear_optimum():
     pixel = grid(13, 9, share=0.8)
     model, maps = build(pixel, live=False), maps_of(pixel)
     torch.testing.assert_close(model.encoder(maps), maps @ model.encoder.basis)
-    torch.testing.assert_close(model.reconstruct(model.encoder(maps)), maps @ model.encoder.basis @ model.encoder.basis.T)
+    torch.testing.assert_close(
+        model.reconstruct(model.encoder(maps)), maps @ model.encoder.basis @ model.encoder.basis.T
+    )
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])

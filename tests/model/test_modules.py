@@ -33,7 +33,7 @@ def test_background_weight_is_the_share_of_noise():
 
 def test_planted_modules_and_background_are_recovered():
     z, label, null = embeddings()
-    mixture = md.by_size(md.fit_modules(z, null, 5, Config(), 0), z, null)
+    mixture = md.by_size(md.fit_modules(z, null, 5, Config(), 0), z, null, 0.8)
     found = md.assign(md.posterior(mixture, z, null), 0.8)
     assert adjusted_rand_score(label[label >= 0], found.module[label >= 0]) > 0.95
     assert (found.module[label < 0] < 0).mean() > 0.5
@@ -43,8 +43,10 @@ def test_planted_modules_and_background_are_recovered():
 def test_modules_are_numbered_by_size():
     rng = np.random.default_rng(0)
     z, label, null = embeddings(k=3, per=100, n_null=0)
-    keep = np.concatenate([rng.choice(np.flatnonzero(label == k), n, replace=False) for k, n in enumerate((20, 100, 50))])
-    mixture = md.by_size(md.fit_modules(z[keep], null[keep], 3, Config(), 0), z[keep], null[keep])
+    keep = np.concatenate(
+        [rng.choice(np.flatnonzero(label == k), n, replace=False) for k, n in enumerate((20, 100, 50))]
+    )
+    mixture = md.by_size(md.fit_modules(z[keep], null[keep], 3, Config(), 0), z[keep], null[keep], 0.8)
     size = np.bincount(md.assign(md.posterior(mixture, z[keep], null[keep]), 0.8).module, minlength=3)
     assert list(size) == [100, 50, 20]
 

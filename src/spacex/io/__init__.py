@@ -64,9 +64,7 @@ def read(path: str | os.PathLike[str], *, bin: str = "008um") -> AnnData:
     place = Path(path).expanduser()
     # Not Path.exists, which raises where a folder on the way may not be entered.
     if not os.path.exists(place):
-        raise FileNotFoundError(
-            f"path='{place}' cannot be found; check its spelling and the working directory"
-        )
+        raise FileNotFoundError(f"path='{place}' cannot be found; check its spelling and the working directory")
     with reading(place, "input"):
         if not os.access(place, os.R_OK):
             raise PermissionError
@@ -97,6 +95,4 @@ def _read_folder(path: Path, bin: str) -> AnnData:
     if "outs" in found and (path / "outs").is_dir():
         return _read_folder(path / "outs", bin)
     listed = ", ".join(sorted(found)[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
-    raise InputError(
-        f"path='{path}' is a folder that holds {listed or 'nothing'}; what is understood: {UNDERSTOOD}"
-    )
+    raise InputError(f"path='{path}' is a folder that holds {listed or 'nothing'}; what is understood: {UNDERSTOOD}")

@@ -22,9 +22,7 @@ def read_h5ad_file(path: Path) -> AnnData:
         with h5py.File(path, "r") as file:
             missing = [name for name in ("obs", "var") if name not in file]
         if missing:
-            raise InputError(
-                f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {UNDERSTOOD}"
-            )
+            raise InputError(f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {UNDERSTOOD}")
         return anndata.read_h5ad(path)
 
 
@@ -38,9 +36,7 @@ def read_zarr_store(path: Path, bin: str) -> AnnData:
         tables = path / "tables" if (path / "tables").is_dir() else path / "table"
         names = sorted(entry.name for entry in tables.iterdir() if entry.is_dir()) if tables.is_dir() else []
         if not names:
-            raise InputError(
-                f"path='{path}' is a zarr store with neither an AnnData nor a SpatialData table in it"
-            )
+            raise InputError(f"path='{path}' is a zarr store with neither an AnnData nor a SpatialData table in it")
         chosen = [name for name in ("table", f"square_{bin}") if name in names]
         if len(names) > 1 and not chosen:
             raise InputError(
@@ -57,9 +53,7 @@ def _read_spatialdata(path: Path, table_path: Path) -> AnnData:
     table = anndata.read_zarr(table_path)
     if "spatial" in table.obsm:
         return table
-    check_extra(
-        "spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table"
-    )
+    check_extra("spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table")
     import numpy as np
     import pandas as pd
     import spatialdata
@@ -69,8 +63,6 @@ def _read_spatialdata(path: Path, table_path: Path) -> AnnData:
     data = spatialdata.read_zarr(path)
     centroids = [spatialdata.get_centroids(data[region]).compute() for region in regions]
     where = pd.concat(centroids, keys=list(regions))[["x", "y"]]
-    keys = pd.MultiIndex.from_arrays(
-        [table.obs[attrs["region_key"]].astype(str), table.obs[attrs["instance_key"]]]
-    )
+    keys = pd.MultiIndex.from_arrays([table.obs[attrs["region_key"]].astype(str), table.obs[attrs["instance_key"]]])
     table.obsm["spatial"] = where.reindex(keys).to_numpy(dtype=float)
     return table

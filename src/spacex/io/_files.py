@@ -45,9 +45,7 @@ def require_hdf5(path: Path) -> None:
         pass
 
 
-def read_table(
-    file: Path, *, header_starts: str | None = None, columns: list[str] | None = None
-) -> pd.DataFrame:
+def read_table(file: Path, *, header_starts: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
     """Read parquet or CSV; a CSV that does not begin with `header_starts` has no header but `columns`."""
     import pandas as pd
 

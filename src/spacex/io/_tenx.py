@@ -30,9 +30,7 @@ def read_visium(path: Path) -> AnnData:
     """Read a Space Ranger ``outs/`` folder; public downloads put the sample's name before the file's."""
     matrices = sorted(path.glob(f"*{MATRIX}")) or sorted(path.glob("*raw_feature_bc_matrix.h5"))
     if len(matrices) > 1:
-        raise InputError(
-            f"path='{path}' holds several count matrices, {listed(m.name for m in matrices)}; leave one"
-        )
+        raise InputError(f"path='{path}' holds several count matrices, {listed(m.name for m in matrices)}; leave one")
     adata = _read_10x_h5(matrices[0])
     source = _find(path / "spatial", _POSITION_FILES)
     positions = _visium_positions(source)
@@ -74,13 +72,9 @@ def read_visium_hd(path: Path, bin: str) -> AnnData:
     squares = sorted(entry.name for entry in path.glob("square_*") if entry.is_dir())
     if f"square_{bin}" not in squares:
         sizes = [name.removeprefix("square_") for name in squares]
-        raise InputError(
-            f"bin={bin!r} is not in '{path}'; pass one of {', '.join(map(repr, sizes)) or 'none found'}"
-        )
+        raise InputError(f"bin={bin!r} is not in '{path}'; pass one of {', '.join(map(repr, sizes)) or 'none found'}")
     if not (path / f"square_{bin}" / MATRIX).is_file():
-        raise InputError(
-            f"path='{path / f'square_{bin}'}' lacks {MATRIX}; copy the whole binned_outputs/ folder"
-        )
+        raise InputError(f"path='{path / f'square_{bin}'}' lacks {MATRIX}; copy the whole binned_outputs/ folder")
     return read_visium(path / f"square_{bin}")
 
 
@@ -132,7 +126,5 @@ def _place(adata: AnnData, table: pd.DataFrame, columns: list[str], source: Path
             f"matrix (such as {adata.obs_names[absent][0]!r}); copy matrix and positions of one run"
         )
     if table.index.has_duplicates:
-        raise InputError(
-            f"path='{source}' repeats barcode {table.index[table.index.duplicated()][0]!r}; leave one row"
-        )
+        raise InputError(f"path='{source}' repeats barcode {table.index[table.index.duplicated()][0]!r}; leave one row")
     adata.obsm["spatial"] = table.loc[adata.obs_names, columns].to_numpy(dtype=float)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from .._check import InputError, check_int
+from .._check import InputError, check_instance, check_int
 from .._config import Config
 from ..raster import GeneImages
 from ..spectral import null_eigenvalue, smooth_basis
@@ -67,7 +68,8 @@ class SpaCEX:
         seed: int = 0,
         progress: bool = True,
     ):
-        self.config = config or Config()
+        self.config = config if config is not None else Config()
+        check_instance(self.config, Config, name="config")
         self.n_modules = n_modules
         self.device = device
         self.seed = check_int(seed, name="seed", low=0, high=2**32 - 1)
@@ -98,7 +100,7 @@ class SpaCEX:
         if self.config.boost_rounds:
             refine(self.model_, self.mixture_, train, held, torch.from_numpy(null), self.history_, session)
             self._calibrate(images, session)
-        by_size(self.mixture_, *self._embed(images, session))
+        by_size(self.mixture_, *self._embed(images, session), self.config.unassigned)
         return self
 
     def _session(self) -> Session:
@@ -216,15 +218,37 @@ class SpaCEX:
     def load(cls, directory: str | Path, *, device: str = "auto") -> SpaCEX:
         """Read a model that `save` wrote."""
         settings, arrays = store.read(directory)
-        config = Config.from_dict(settings["config"])
-        model = cls(config, n_modules=settings["n_modules"], device=device, seed=settings["seed"])
+        try:
+            return cls._assembled(settings, arrays, device)
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"the model in {directory} is not one that save() wrote ({reason}); save it again"
+            ) from error
+
+    @classmethod
+    def _assembled(cls, settings: dict[str, Any], arrays: dict[str, Tensor], device: str) -> SpaCEX:
+        """The model that settings and arrays from `store.read` describe."""
+        config, n_modules = Config.from_dict(settings["config"]), settings["n_modules"]
+        model = cls(config, n_modules=n_modules, device=device, seed=settings["seed"])
         session = model._session()
-        model.n_modules_ = settings["n_modules"]
-        model.null_mean_, model.null_shape_ = settings["null_mean"], settings["null_shape"]
+        model.n_modules_ = check_int(n_modules, name="n_modules", low=1)
+        model.null_mean_, model.null_shape_ = (positive(settings, name) for name in ("null_mean", "null_shape"))
         model.canvas_ = store.canvas_of(settings["canvas"], arrays)
         model.history_ = History(settings["history"])
         sizes = {"width": config.width, "depth": config.depth, "heads": config.heads}
         model.model_ = store.autoencoder_of(arrays, **sizes).to(session.device)
         model.mixture_ = StudentMixture(scale=config.scale)
         model.mixture_.parameters_ = store.parameters_of(arrays)
+        store.check_sizes(model.canvas_, model.model_, model.mixture_.parameters_, n_modules)
         return model
+
+
+def positive(settings: dict[str, Any], name: str) -> float:
+    """A setting that must be a positive number."""
+    value = settings[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise InputError(f"the model's {name}={value!r} is not a positive number; save the model again")
+    return float(value)

@@ -78,12 +78,12 @@ def assign(log_resp: Tensor, unassigned: float) -> Assignment:
     return Assignment(np.where(background, -1, module), probability)
 
 
-def by_size(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> StudentMixture:
-    """The same mixture with its modules numbered from the largest to the smallest."""
-    log_resp = posterior(mixture, z, null)
-    size = log_resp[:, :-1].exp().sum(0)
-    order = torch.cat([torch.argsort(size, descending=True, stable=True), torch.tensor([len(size)])])
+def by_size(mixture: StudentMixture, z: np.ndarray, null: np.ndarray, unassigned: float) -> StudentMixture:
+    """The same mixture with its modules numbered from the one with most genes to the one with fewest."""
+    module = assign(posterior(mixture, z, null), unassigned).module
     parameters = mixture.parameters_
+    size = np.bincount(module[module >= 0], minlength=len(parameters.nu) - 1)
+    order = torch.from_numpy(np.append(np.argsort(-size, kind="stable"), len(size)))
     mixture.parameters_ = type(parameters)(*(value[order] for value in parameters))
     return mixture
 

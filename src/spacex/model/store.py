@@ -80,3 +80,15 @@ def autoencoder_of(arrays: dict[str, Tensor], *, width: int, depth: int, heads: 
 def parameters_of(arrays: dict[str, Tensor]) -> Parameters:
     """The mixture's parameters from the arrays ``mixture.*``."""
     return Parameters(*(arrays[f"mixture.{name}"] for name in Parameters._fields))
+
+
+def check_sizes(canvas: Canvas, model: MaskedAutoencoder, parameters: Parameters, n_modules: int) -> None:
+    """Raise `InputError` where grid, encoder and mixture do not fit one another."""
+    n_pixels, n_dims = model.encoder.basis.shape
+    pixels_fit = canvas.pixel.shape == (n_pixels, 2) and canvas.section.shape == (n_pixels,)
+    shapes = [tuple(value.shape) for value in parameters]
+    k = n_modules + 1
+    if not pixels_fit or shapes != [(k,), (k, n_dims), (k,), (k,)]:
+        raise InputError("the parts of the saved model do not fit one another; save it again")
+    if canvas.section.min() < 0 or canvas.section.max() >= len(canvas.grids):
+        raise InputError("the saved model names a section that has no grid; save it again")

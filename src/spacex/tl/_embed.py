@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _slots, pp
-from .._check import InputError, check_int
+from .._check import InputError, check_instance, check_int
 from .._config import Config
 from ..model.estimator import SpaCEX
 from ..model.modules import assign, null_probability, posterior
@@ -75,7 +75,8 @@ def embed(
     >>> adata.varm["X_spacex"].shape[0], adata.var["spacex_module"].nunique() <= 4
     (80, True)
     """
-    config = config or Config()
+    config = config if config is not None else Config()
+    check_instance(config, Config, name="config")
     _slots.check_names(adata)
     if n_modules != "auto":
         check_int(n_modules, name="n_modules", low=1, high=adata.n_vars)

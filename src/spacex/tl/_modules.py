@@ -55,7 +55,7 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     null = null_probability(np.linalg.norm(z, axis=1), float(noted["null_shape"]))
     history = History()
     k = choose_n_modules(z, null, config, seed, history) if n_modules == "auto" else int(n_modules)
-    mixture = by_size(fit_modules(z, null, k, config, seed), z, null)
+    mixture = by_size(fit_modules(z, null, k, config, seed), z, null, config.unassigned)
     found = assign(posterior(mixture, z, null), config.unassigned)
     _slots.write_modules(adata, embedded, found.module, found.probability)
     _slots.note(adata, modules={"n_modules": k, "seed": seed, "tried": history.columns().get("modules", {})})
