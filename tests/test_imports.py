@@ -164,7 +164,6 @@ def test_looking_around_is_light():
     assert not modules_loaded_by("import spacex; dir(spacex); spacex.__version__").intersection(HEAVY)
 
 
-@pytest.mark.skipif(not (SOURCE / "cli.py").exists(), reason="no command line yet")
 def test_the_command_line_starts_light():
     assert not modules_loaded_by("import spacex.cli").intersection(HEAVY)
 
