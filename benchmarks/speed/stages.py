@@ -1,0 +1,114 @@
+"""What is measured: one function a stage, and the measurement of one stage in the process that calls it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+
+import spacex as sx
+from spacex import _slots
+from spacex._config import Config
+
+MB = 2**20
+SECTION, WARM, RASTERIZED, EMBEDDED = "section.h5ad", "warm.h5ad", "rasterized.h5ad", "embedded.h5ad"
+
+
+def rasterize(adata: ad.AnnData) -> None:
+    sx.pp.rasterize(adata)
+
+
+def residual_images(adata: ad.AnnData) -> None:
+    """Counts are summed into pixels, then every gene's residuals are made once, a batch at a time."""
+    for _ in sx.pp.gene_images(adata).batches(Config().batch):
+        pass
+
+
+def embed(adata: ad.AnnData) -> None:
+    sx.tl.embed(adata, seed=0)
+
+
+def svg(adata: ad.AnnData) -> None:
+    sx.tl.svg(adata, seed=0)
+
+
+def domains(adata: ad.AnnData) -> None:
+    sx.tl.domains(adata, seed=0)
+
+
+def yardstick(adata: ad.AnnData) -> None:
+    """Log-normalised maps, PCA and K-means of the genes, by scanpy and scikit-learn."""
+    import scanpy as sc
+    from sklearn.cluster import KMeans
+
+    cells = ad.AnnData(_slots.read_matrix(adata, None)[0].astype(np.float32))
+    sc.pp.normalize_total(cells)
+    sc.pp.log1p(cells)
+    genes = cells.T.copy()
+    sc.pp.pca(genes, n_comps=min(32, min(genes.shape) - 1))
+    KMeans(min(24, genes.n_obs), n_init=10, random_state=0).fit(genes.obsm["X_pca"])
+
+
+STAGES: dict[str, tuple[Callable[[ad.AnnData], None], str, str | None]] = {
+    "yardstick": (yardstick, SECTION, None),
+    "rasterize": (rasterize, SECTION, RASTERIZED),
+    "residual images": (residual_images, RASTERIZED, None),
+    "embed": (embed, RASTERIZED, EMBEDDED),
+    "svg": (svg, RASTERIZED, None),
+    "domains": (domains, EMBEDDED, None),
+}
+"""Function, the file it starts from, and the file its result is passed on in."""
+
+
+def prepare(folder: Path, path: Path | None, n_genes: int | None) -> dict[str, object]:
+    """Write the section to measure on, or a simulated one, and a small one to warm up on; say what it is."""
+    if path is not None and path.is_file():
+        adata, name = sx.read(path), path.stem
+        if n_genes is not None and n_genes < adata.n_vars:
+            kept = np.random.default_rng(0).choice(adata.n_vars, n_genes, replace=False)
+            adata = adata[:, np.sort(kept)].copy()
+    else:
+        adata, name = sx.datasets.simulate_section(n_genes=n_genes or 2000, seed=0), "simulated section"
+    adata.write_h5ad(folder / SECTION)
+    small = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4, n_domains=3, depth=1.0)
+    sx.tl.embed(small)
+    small.write_h5ad(folder / WARM)
+    return {"name": name, "spots": adata.n_obs, "genes": adata.n_vars}
+
+
+def measure(name: str, folder: Path) -> dict[str, float]:
+    """Run one stage in this process; seconds, and the peak memory of the process in MB.
+
+    It runs on a small section first: imports that wait for the first call, and thread pools, are not the stage's.
+    """
+    stage, source, target = STAGES[name]
+    stage(ad.read_h5ad(folder / WARM))
+    adata = ad.read_h5ad(folder / source)
+    before = resident()
+    wall, cpu = time.perf_counter(), time.process_time()
+    stage(adata)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = peak_memory()
+    if target is not None:
+        adata.write_h5ad(folder / target)
+    return {"wall": wall, "cpu": cpu, "peak": peak, "over": peak - before}
+
+
+def peak_memory() -> float:
+    """Peak resident memory of this process in MB (the kernel gives KiB, on macOS bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / MB if sys.platform == "darwin" else peak * 1024 / MB
+
+
+def resident() -> float:
+    """Resident memory of this process now in MB; where the system does not tell, its peak so far."""
+    statm = Path("/proc/self/statm")
+    if not statm.is_file():
+        return peak_memory()
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MB

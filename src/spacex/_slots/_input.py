@@ -1,0 +1,132 @@
+"""Reading what the caller brings: the matrix, the positions, the sections. Reading checks."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from .._check import InputError, check_finite
+
+logger = logging.getLogger("spacex")
+
+FEWEST_PIXELS = 10
+
+
+def check_names(adata: AnnData) -> None:
+    """Raise `InputError` for too few genes or spots, or gene names that are not unique."""
+    if adata.n_vars < 2:
+        raise InputError(f"adata has {adata.n_vars} gene(s); SpaCEX compares genes and needs at least 2")
+    if adata.n_obs < FEWEST_PIXELS:
+        raise InputError(f"adata has {adata.n_obs} spot(s); SpaCEX needs at least {FEWEST_PIXELS}")
+    if not adata.var_names.is_unique:
+        twice = adata.var_names[adata.var_names.duplicated()].unique()
+        raise InputError(
+            f"{len(twice)} gene name(s) occur more than once (first: {twice[0]!r}); call adata.var_names_make_unique()"
+        )
+
+
+def read_matrix(adata: AnnData, layer: str | None) -> tuple[sp.csr_matrix | sp.csr_array, bool]:
+    """Matrix (S, G) to work on, and whether it holds counts.
+
+    `layer` is used if given; else ``X`` if it holds counts; else ``layers["counts"]`` if that does; else ``X`` as
+    intensities, with a warning.
+    """
+    if layer is not None and layer not in adata.layers:
+        known = ", ".join(map(repr, adata.layers.keys())) or "none"
+        raise InputError(f"layer={layer!r} is not in adata.layers (there: {known}); pass one of them or layer=None")
+    name = f"layers[{layer!r}]" if layer is not None else "X"
+    matrix = _checked(adata.layers[layer] if layer is not None else adata.X, name)
+    if _whole(matrix.data):
+        return matrix, True
+    if layer is None and "counts" in adata.layers:
+        counts = _checked(adata.layers["counts"], "layers['counts']")
+        if _whole(counts.data):
+            logger.warning("X does not hold counts; layers['counts'] is used")
+            return counts, True
+    logger.warning(
+        "%s does not hold counts: it is treated as intensities (z-scores instead of Pearson residuals); "
+        "pass layer= with raw counts where there are any",
+        name,
+    )
+    return matrix, False
+
+
+def _checked(matrix: Any, name: str) -> sp.csr_matrix | sp.csr_array:
+    """The matrix as sparse rows of float32, without NaN, infinities or negative values, and not all zero."""
+    if matrix is None:
+        raise InputError(f"adata.{name} is empty; put raw counts there")
+    if hasattr(matrix, "to_memory"):
+        matrix = matrix.to_memory()
+    matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
+    if matrix.dtype.kind not in "buif":
+        raise InputError(f"adata.{name} holds {matrix.dtype} values; it must hold real numbers: raw counts")
+    matrix = matrix.astype(np.float32) if matrix.dtype == np.float16 else matrix  # scipy has no sparse float16
+    rows = sp.csr_array(matrix) if not sp.issparse(matrix) else matrix.tocsr()
+    check_finite(rows.data, name=f"adata.{name}", mend="remove or replace those values")
+    if rows.nnz and rows.data.min() < 0:
+        raise InputError(
+            f"adata.{name} holds negative values (smallest {rows.data.min():g}); pass raw counts, in X or by layer="
+        )
+    if not rows.nnz or not rows.data.any():
+        raise InputError(f"adata.{name} is zero everywhere; pass raw counts, in X or by layer=")
+    return rows.astype(np.float32, copy=False)
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool(np.all(values == np.rint(values)))
+
+
+def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
+    """Coordinates (S, 2) of the spots; a third coordinate is left out with a warning."""
+    if spatial_key not in adata.obsm:
+        known = ", ".join(map(repr, adata.obsm.keys())) or "none"
+        raise InputError(
+            f"obsm[{spatial_key!r}] is missing (there: {known}); put coordinates (n_obs, 2) there or pass spatial_key="
+        )
+    raw = adata.obsm[spatial_key]
+    try:
+        given = np.asarray(raw.toarray() if sp.issparse(raw) else raw)
+        xy = given.astype(np.float64, casting="same_kind" if given.dtype.kind == "c" else "unsafe")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"obsm[{spatial_key!r}] does not hold numbers; put coordinates (n_obs, 2) there") from error
+    if xy.ndim != 2 or xy.shape[1] < 2:
+        raise InputError(f"obsm[{spatial_key!r}] has shape {xy.shape}; SpaCEX needs two columns, x and y: (n_obs, 2)")
+    if xy.shape[1] > 2:
+        logger.warning("obsm[%r] has %d columns; the first two are used", spatial_key, xy.shape[1])
+    check_finite(xy[:, :2], name=f"obsm[{spatial_key!r}]", mend="drop the spots without coordinates")
+    if np.abs(xy[:, :2]).max(initial=0) > 1e100:
+        raise InputError(f"obsm[{spatial_key!r}] holds values above 1e100, too large to compute with; rescale them")
+    return np.ascontiguousarray(xy[:, :2])
+
+
+def read_array(adata: AnnData) -> np.ndarray | None:
+    """Array row and column (S, 2) of the spots where ``obs`` has them, whole and complete."""
+    if not {"array_row", "array_col"} <= set(adata.obs.columns):
+        return None
+    try:
+        array = adata.obs[["array_row", "array_col"]].to_numpy(dtype=float)
+    except (TypeError, ValueError):
+        return None
+    return array.astype(int) if np.isfinite(array).all() and np.all(array == np.rint(array)) else None
+
+
+def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, list[str]]:
+    """Section (S,) of every spot as a number, and the names of the sections."""
+    if library_key is None:
+        return np.zeros(adata.n_obs, dtype=np.int64), ["section"]
+    if library_key not in adata.obs:
+        raise InputError(f"library_key={library_key!r} is not a column of adata.obs; pass one that names the sections")
+    codes, names = pd.factorize(adata.obs[library_key], sort=True)
+    if (codes < 0).any():
+        raise InputError(f"obs[{library_key!r}] is missing for {(codes < 0).sum()} spot(s); name a section for each")
+    few = [str(n) for n, size in zip(names, np.bincount(codes), strict=True) if size < FEWEST_PIXELS]
+    if few:
+        raise InputError(
+            f"section(s) {', '.join(few)} of obs[{library_key!r}] have fewer than {FEWEST_PIXELS} spots; leave them out"
+        )
+    return codes.astype(np.int64), [str(name) for name in names]

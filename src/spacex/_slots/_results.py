@@ -1,0 +1,94 @@
+"""The slots that results are written to, and read from by those who ask further."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from .._check import InputError
+
+EMBEDDING = "X_spacex"
+MODULE = "spacex_module"
+MODULE_PROB = "spacex_module_prob"
+SVG = "spacex_svg"
+DOMAIN = "spacex_domain"
+UNASSIGNED = "unassigned"
+
+
+def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray) -> None:
+    """Write ``varm["X_spacex"]`` (G, D) float32, NaN for genes that are not in the mask `embedded`."""
+    full = np.full((adata.n_vars, embedding.shape[1]), np.nan, dtype=np.float32)
+    full[embedded] = embedding
+    adata.varm[EMBEDDING] = full
+
+
+def read_embedding(adata: AnnData) -> np.ndarray:
+    """``varm["X_spacex"]`` (G, D); an error that names the call where it is missing."""
+    if EMBEDDING not in adata.varm:
+        raise InputError('the genes have no embedding yet: varm["X_spacex"] is missing; call sx.tl.embed(adata)')
+    return np.asarray(adata.varm[EMBEDDING], dtype=np.float32)
+
+
+def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, probability: np.ndarray) -> None:
+    """Write ``var["spacex_module"]`` and its probability, from numbers (-1: background) of the embedded genes."""
+    names = np.array([str(k) for k in range(int(module.max(initial=-1)) + 1)] + [UNASSIGNED], dtype=object)
+    full = np.full(adata.n_vars, len(names) - 1)
+    full[embedded] = np.where(module >= 0, module, len(names) - 1)
+    adata.var[MODULE] = pd.Categorical.from_codes(full, categories=names)
+    full_probability = np.full(adata.n_vars, np.nan)
+    full_probability[embedded] = probability
+    adata.var[MODULE_PROB] = full_probability
+
+
+def read_modules(adata: AnnData) -> pd.Series:
+    """``var["spacex_module"]``."""
+    if MODULE not in adata.var:
+        raise InputError('the genes have no modules yet: var["spacex_module"] is missing; call sx.tl.embed(adata)')
+    return adata.var[MODULE]
+
+
+def write_svg(adata: AnnData, **columns: np.ndarray) -> None:
+    """Write ``var["spacex_svg_<name>"]`` for every column (G,)."""
+    for name, values in columns.items():
+        adata.var[f"{SVG}_{name}"] = np.asarray(values, dtype=np.float64)
+
+
+def write_domains(adata: AnnData, label: np.ndarray) -> None:
+    """Write ``obs["spacex_domain"]`` from numbers (S,); -1, a spot without a domain, becomes NaN."""
+    names = [str(k) for k in range(int(label.max(initial=-1)) + 1)]
+    adata.obs[DOMAIN] = pd.Categorical.from_codes(label, categories=names)
+
+
+@contextmanager
+def restored_on_error(adata: AnnData) -> Iterator[None]:
+    """Give the caller's AnnData back as it was when what is done inside fails or is interrupted."""
+    mappings = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "varp", "uns")}
+    frames = {name: getattr(adata, name).copy(deep=False) for name in ("obs", "var")}
+    try:
+        yield
+    except BaseException:
+        for name, before in mappings.items():
+            now = getattr(adata, name)
+            for key in [key for key in now if key not in before]:
+                del now[key]
+            for key, value in before.items():
+                now[key] = value
+        for name, frame in frames.items():
+            setattr(adata, name, frame)
+        raise
+
+
+def gene_index(adata: AnnData, gene: str) -> int:
+    """Number of a gene; an error that names the nearest names where it is unknown."""
+    if gene not in adata.var_names:
+        from difflib import get_close_matches
+
+        near = get_close_matches(str(gene).upper(), [n.upper() for n in adata.var_names], n=3)
+        back = {n.upper(): n for n in adata.var_names}
+        hint = f"; close to it: {', '.join(back[n] for n in near)}" if near else ""
+        raise InputError(f"gene {gene!r} is not among the {adata.n_vars} genes of this section{hint}")
+    return int(adata.var_names.get_loc(gene))
