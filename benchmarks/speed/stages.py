@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 import time
@@ -20,26 +19,10 @@ MB = 2**20
 SECTION, WARM, RASTERIZED, EMBEDDED = "section.h5ad", "warm.h5ad", "rasterized.h5ad", "embedded.h5ad"
 
 
-def rasterize(adata: ad.AnnData) -> None:
-    sx.pp.rasterize(adata)
-
-
 def residual_images(adata: ad.AnnData) -> None:
     """Counts are summed into pixels, then every gene's residuals are made once, a batch at a time."""
     for _ in sx.pp.gene_images(adata).batches(Config().batch):
         pass
-
-
-def embed(adata: ad.AnnData) -> None:
-    sx.tl.embed(adata, seed=0)
-
-
-def svg(adata: ad.AnnData) -> None:
-    sx.tl.svg(adata, seed=0)
-
-
-def domains(adata: ad.AnnData) -> None:
-    sx.tl.domains(adata, seed=0)
 
 
 def yardstick(adata: ad.AnnData) -> None:
@@ -55,15 +38,15 @@ def yardstick(adata: ad.AnnData) -> None:
     KMeans(min(24, genes.n_obs), n_init=10, random_state=0).fit(genes.obsm["X_pca"])
 
 
-STAGES: dict[str, tuple[Callable[[ad.AnnData], None], str, str | None]] = {
+STAGES: dict[str, tuple[Callable[[ad.AnnData], object], str, str | None]] = {
     "yardstick": (yardstick, SECTION, None),
-    "rasterize": (rasterize, SECTION, RASTERIZED),
+    "rasterize": (lambda adata: sx.pp.rasterize(adata), SECTION, RASTERIZED),
     "residual images": (residual_images, RASTERIZED, None),
-    "embed": (embed, RASTERIZED, EMBEDDED),
-    "svg": (svg, RASTERIZED, None),
-    "domains": (domains, EMBEDDED, None),
+    "embed": (lambda adata: sx.tl.embed(adata), RASTERIZED, EMBEDDED),
+    "svg": (lambda adata: sx.tl.svg(adata), RASTERIZED, None),
+    "domains": (lambda adata: sx.tl.domains(adata), EMBEDDED, None),
 }
-"""Function, the file it starts from, and the file its result is passed on in."""
+"""Function (torch and the like are imported only where it is called), file it starts from, file of its result."""
 
 
 def prepare(folder: Path, path: Path | None, n_genes: int | None) -> dict[str, object]:
@@ -93,8 +76,7 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     before = resident()
     wall, cpu = time.perf_counter(), time.process_time()
     stage(adata)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = peak_memory()
+    wall, cpu, peak = time.perf_counter() - wall, time.process_time() - cpu, peak_memory()
     if target is not None:
         adata.write_h5ad(folder / target)
     return {"wall": wall, "cpu": cpu, "peak": peak, "over": peak - before}
@@ -102,13 +84,10 @@ def measure(name: str, folder: Path) -> dict[str, float]:
 
 def peak_memory() -> float:
     """Peak resident memory of this process in MB (the kernel gives KiB, on macOS bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / MB if sys.platform == "darwin" else peak * 1024 / MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (MB if sys.platform == "darwin" else 1024)
 
 
 def resident() -> float:
     """Resident memory of this process now in MB; where the system does not tell, its peak so far."""
     statm = Path("/proc/self/statm")
-    if not statm.is_file():
-        return peak_memory()
-    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MB
+    return int(statm.read_text().split()[1]) * resource.getpagesize() / MB if statm.is_file() else peak_memory()

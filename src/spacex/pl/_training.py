@@ -13,14 +13,17 @@ from .. import _slots
 from .._check import InputError
 from ._panels import Path, Target, finish, panels, plain, rows_of_boxes, title
 
+# What the held-out counts say: drawn as gain over the first record, in per cent, on one axis.
+HELD_OUT = ("correlation", "retrieval")
+
 # stage -> title, the column along x, its name, what y is, the columns drawn
 STAGES: dict[str, tuple[str, str, str, str, tuple[str, ...]]] = {
-    "pretrain": ("Masked autoencoder", "epoch", "epoch", "training loss", ("loss", "held_out")),
+    "pretrain": ("Masked autoencoder", "epoch", "epoch", "gain on held-out counts (%)", HELD_OUT),
     "modules": ("Number of modules", "n_modules", "modules", "score on held-out genes", ("score",)),
     "mixture": ("Student's t mixture", "iteration", "EM iteration", "MAP objective", ("objective",)),
-    "boosting": ("Boosting", "round", "round", "training loss", ("loss", "held_out")),
+    "boosting": ("Boosting", "round", "round", "gain on held-out counts (%)", HELD_OUT),
 }
-LINES = {"loss": ("training loss", "#0072B2", "-"), "held_out": ("held-out correlation", "#D55E00", "--")}
+LINES = {"correlation": ("reconstruction", "#0072B2", "-"), "retrieval": ("retrieval of the gene", "#D55E00", "--")}
 
 
 def training(
@@ -77,25 +80,25 @@ def _along(columns: Mapping[str, np.ndarray], stage: str) -> np.ndarray:
 
 
 def _draw(ax: Axes, stage: str, columns: Mapping[str, np.ndarray]) -> None:
-    """One stage; the held-out counts are measured on another scale than the loss and have an axis of their own."""
+    """One stage: its columns as lines; a dotted line marks the number of modules that was chosen."""
     name, _, x_label, y_label, shown = STAGES[stage]
     x = _along(columns, stage)
     ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     title(ax, name, fontsize=10)
-    present = [column for column in shown if column in columns]
-    for i, column in enumerate(present):
-        y = np.atleast_1d(columns[column])
+    for column in (column for column in shown if column in columns):
+        y = np.atleast_1d(columns[column]).astype(float)
         label, color, style = LINES.get(column, (y_label, "#0072B2", "-"))
-        on = ax.twinx() if i else ax
-        on.plot(x[: len(y)], y, style, color=color, marker="o" if len(y) <= 30 else None, ms=3.5, lw=1.4)
-        on.set_ylabel(label)
-        plain(on)
-        if i:
-            on.spines["right"].set_visible(True)
-        if len(present) > 1:
-            on.yaxis.label.set_color(color)
-            on.tick_params(axis="y", colors=color)
-    if stage == "modules":
-        chosen = int(np.nanargmax(np.atleast_1d(columns[shown[0]])))
+        if column in HELD_OUT:
+            y = 100 * (y / y[0] - 1)
+        ax.plot(x[: len(y)], y, style, color=color, marker="o" if len(y) <= 30 else None, ms=3.5, lw=1.4, label=label)
+    plain(ax)
+    if shown == HELD_OUT:
+        ax.axhline(0, color="0.6", lw=0.8, ls=":")
+        ax.legend(frameon=False, fontsize=7)
+    if stage == "modules" and "standard_error" in columns:
+        score, error = np.atleast_1d(columns["score"]), np.atleast_1d(columns["standard_error"])
+        best = int(np.nanargmax(score))
+        chosen = int(np.flatnonzero(score >= score[best] - error[best])[0])
         ax.axvline(x[chosen], color="0.6", lw=0.8, ls=":")

@@ -198,8 +198,9 @@ def _notes(adata: AnnData) -> list[str]:
             "residuals, and p-values rest on weaker ground."
         )
     history = _slots.noted(adata, "history").get("pretrain", {})
-    held = np.atleast_1d(history.get("held_out", ()))
-    if len(held) > 1 and np.nanmax(held[1:]) <= held[0]:
+    correlation, retrieval = (np.atleast_1d(history.get(name, ())) for name in ("correlation", "retrieval"))
+    gain = correlation / correlation[:1] + retrieval / retrieval[:1] - 2 if len(correlation) else np.zeros(0)
+    if len(gain) > 1 and gain[1:].max() <= 0:
         notes.append("Pre-training gained nothing on the held-out counts: the embedding is that of the linear start.")
     return notes
 
