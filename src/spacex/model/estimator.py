@@ -54,9 +54,9 @@ class SpaCEX:
     >>> import spacex as sx
     >>> adata = sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3)
     >>> images = sx.pp.gene_images(adata)
-    >>> model = sx.SpaCEX(sx.Config(epochs=1), n_modules=3, progress=False).fit(images)
+    >>> model = sx.SpaCEX(sx.Config(n_dims=8, epochs=1), n_modules=3, progress=False).fit(images)
     >>> model.transform(images).shape, model.predict_proba(images).shape
-    ((60, 48), (60, 4))
+    ((60, 8), (60, 4))
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class SpaCEX:
         basis, values = smooth_basis(train, sigma=config.sigma, n_components=self._most_dims(), seed=self.seed)
         if config.n_dims == "auto":
             null = null_eigenvalue(train, sigma=config.sigma, seed=self.seed)
-            fewest = max(2, min(config.dims_range[0], images.n_genes // config.genes_per_dim))
+            fewest = min(config.dims_range[0], max(4, images.n_genes // config.genes_per_dim))
             basis = basis[:, : max(fewest, int((values > null).sum()))]
         index, owner = patch_index(canvas.pixel, canvas.section, config.patch)
         # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
