@@ -154,7 +154,8 @@ def main() -> None:
         adata = sx.datasets.simulate_section(n_genes=2000, n_modules=24, seed=seed)
         for name, copy, z, seconds in entries(adata, 24, seed):
             rows.setdefault(name, []).append({**recovery(copy, z, seed), "CPU s": seconds})
-    table(f"simulated sections, {args.seeds} seeds", rows)
+    if rows:
+        table(f"simulated sections, {args.seeds} seeds", rows)
     for section in args.sections if args.data else []:
         if not (args.data / f"{section}.h5ad").is_file() or args.resources is None:
             print(f"\n{section}: left out, no {section}.h5ad in --data or no --resources")
