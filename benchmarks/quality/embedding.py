@@ -138,7 +138,8 @@ def table(title: str, rows: dict[str, list[dict[str, float]]]) -> None:
         cells = []
         for column in columns:
             values = [run[column] for run in runs if column in run]
-            cells.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}" if values else "-")
+            spread = f" ± {np.std(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):.3f}{spread}" if values else "-")
         print(f"{name:24s}" + "".join(f"{cell:>18s}" for cell in cells), flush=True)
 
 
