@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import spacex as sx
 from spacex._check import InputError
 from spacex.cli import say
 from spacex.cli._checkpoint import Checkpoint, fingerprint, refuse_or_find
+from spacex.cli._clock import Clock
 from spacex.cli._outputs import check_folder, write_folder
 
 
@@ -40,21 +38,6 @@ class Options:
         """Every choice that the result depends on, as JSON holds it."""
         sets = fingerprint(self.gene_sets) if self.gene_sets is not None else None
         return {**self.embedding(), "n_domains": self.n_domains, "gene_sets": sets}
-
-
-@dataclass
-class Clock:
-    """Seconds of every stage, said when the stage is over."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time one stage."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
-        say(f"{name}: {self.seconds[name]:.1f} s")
 
 
 def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:

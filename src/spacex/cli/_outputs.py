@@ -10,16 +10,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anndata import AnnData
 from pandas import DataFrame
 
 from spacex._check import InputError
+from spacex.cli._clock import Clock
 from spacex.report import gene_table, module_table, write_report
-
-if TYPE_CHECKING:
-    from spacex.cli._job import Clock
 
 PARTIAL = ".spacex-partial-"
 NAMES = (

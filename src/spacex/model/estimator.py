@@ -84,7 +84,9 @@ class SpaCEX:
         session = self._session()
         self.history_, self.canvas_ = History(), images.canvas
         train, held = images.thin(1 - self.config.holdout, np.random.default_rng(self.seed))
-        self.model_ = self._build(images, train if self.config.epochs else images).to(session.device)
+        # Where a loop will ask the held-out counts, the linear start must not have seen them.
+        learns = self.config.epochs or self.config.boost_rounds
+        self.model_ = self._build(images, train if learns else images).to(session.device)
         if self.config.epochs:
             pretrain(self.model_, train, held, self.history_, session)
         self._calibrate(images, session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,8 +18,6 @@ from .embedding import embed
 from .history import History
 from .mixture import Parameters, StudentMixture, module_log_weight
 from .session import Session
-
-logger = logging.getLogger("spacex")
 
 VALIDATED = 2048
 RANKED_AT_ONCE = 1024

@@ -1,0 +1,25 @@
+"""How long each stage of a job took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from spacex.cli import say
+
+
+@dataclass
+class Clock:
+    """Seconds of every stage, said when the stage is over."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+        say(f"{name}: {self.seconds[name]:.1f} s")
