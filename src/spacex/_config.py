@@ -28,12 +28,16 @@ class Config:
     sigma
         Width in pixel pitches of the Gaussian that smooths maps before the linear start is taken from them.
     n_dims
-        Embedding dimensions D, or ``"auto"``: as many as stand out of maps with shuffled pixels, within `dims_range`.
+        Dimensions for smooth patterns, or ``"auto"``: as many as stand out of maps with random signs, within
+        `dims_range`. An embedding has D = n_dims + fine_dims dimensions, fewer on small sections.
     dims_range
         Fewest and most dimensions under ``"auto"``.
     genes_per_dim
         Under ``"auto"`` the fewest is no more than one for every so many genes: dimensions that few genes support hold
         their noise.
+    fine_dims
+        Further dimensions, for what spots share beyond smooth patterns: components of the maps outside the span of the
+        first ones, weighed down as far as noise explains them. 0 leaves them out.
     patch
         Side of a patch in pixels.
     width, depth, heads
@@ -41,7 +45,8 @@ class Config:
     holdout
         Share of the counts set aside by binomial thinning to stop the training.
     epochs
-        Most passes over the genes in pre-training; 0 keeps the linear start.
+        Most passes over the genes in pre-training; 0, the default, keeps the linear start and builds no attention path:
+        training has not been seen to improve on it (``docs/method.md``). 4 is enough to try.
     epoch_genes
         Most genes in one pass, drawn anew for each: the cost of training does not grow with the genes beyond it.
     patience
@@ -62,12 +67,14 @@ class Config:
         Genes with shuffled pixels that tell how strong a signal looks where there is none.
     max_modules
         Largest number of modules that ``n_modules="auto"`` considers.
+    em_starts
+        Starts of the mixture; the one with the highest log posterior is kept.
     em_iterations, em_tolerance
         Most EM iterations, and the relative gain of the objective at which they stop.
     nu_range
         Bounds of the degrees of freedom.
     boost_rounds
-        Most rounds of discriminative boosting; 0 turns it off.
+        Most rounds of discriminative boosting; 0, the default, turns it off, for the same reason. 2 is enough to try.
     boost_epochs
         Passes over the genes in one round.
     boost_power
@@ -86,12 +93,13 @@ class Config:
     n_dims: int | Literal["auto"] = "auto"
     dims_range: tuple[int, int] = (16, 48)
     genes_per_dim: int = 100
+    fine_dims: int = 16
     patch: int = 8
     width: int = 64
     depth: int = 1
     heads: int = 4
     holdout: float = 0.1
-    epochs: int = 4
+    epochs: int = 0
     epoch_genes: int = 4096
     patience: int = 1
     batch: int = 256
@@ -101,13 +109,14 @@ class Config:
     pixel_mask: float = 0.3
     scale: Literal["tied", "spherical"] = "tied"
     concentration: float = 2.0
-    unassigned: float = 0.8
+    unassigned: float = 0.9
     n_null: int = 500
     max_modules: int = 60
+    em_starts: int = 10
     em_iterations: int = 200
     em_tolerance: float = 1e-6
-    nu_range: tuple[float, float] = (3.0, 200.0)
-    boost_rounds: int = 2
+    nu_range: tuple[float, float] = (6.0, 200.0)
+    boost_rounds: int = 0
     boost_epochs: int = 1
     boost_power: float = 2.0
     boost_learning_rate: float = 1e-4
@@ -123,7 +132,7 @@ class Config:
             "n_null": 50,
             "em_iterations": 1,
         }
-        counted |= {"boost_rounds": 0, "boost_epochs": 1, "genes_per_dim": 1}
+        counted |= {"boost_rounds": 0, "boost_epochs": 1, "genes_per_dim": 1, "fine_dims": 0, "em_starts": 1}
         for name, low in counted.items():
             object.__setattr__(self, name, check_int(getattr(self, name), name=f"Config.{name}", low=low))
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
@@ -151,6 +160,11 @@ class Config:
             raise InputError(f"Config.nu_range={self.nu_range!r} must be two rising positive numbers")
         object.__setattr__(self, "nu_range", (float(low_nu), float(high_nu)))
         object.__setattr__(self, "dims_range", (int(low_dims), int(high_dims)))
+
+    @property
+    def learns(self) -> bool:
+        """Whether gradients change the linear start: pre-training or boosting is on."""
+        return self.epochs > 0 or self.boost_rounds > 0
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values that JSON can hold."""

@@ -2,9 +2,13 @@
 
 A Gaussian is separable, so that smoothing a batch of maps is a few dense matrix products whatever
 its width. Staggered (hexagonal) rows are handled exactly: even and odd rows are smoothed apart and added.
+Two bases of maps come from here: the leading components of what is smooth, and those of what is left.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh, qr
@@ -14,6 +18,7 @@ from .raster import Canvas, GeneImages
 
 BATCH = 512
 POWER_ITERATIONS = 3
+FINE_ITERATIONS = 8  # what is left falls off slowly
 
 
 def _kernel(target: np.ndarray, source: np.ndarray, sigma: float) -> np.ndarray:
@@ -89,10 +94,8 @@ def smooth_basis(images: GeneImages, *, sigma: float, n_components: int, seed: i
     """
     smoother = Smoother(images.canvas, sigma)
     rank = min(n_components, images.n_pixels - 1, images.n_genes)
-    basis, values = _subspace(images, smoother, min(rank + 16, images.n_pixels), seed, flip=False)
-    basis = basis[:, :rank]
-    largest = np.abs(basis).argmax(axis=0)
-    return basis * np.sign(basis[largest, np.arange(rank)]), values[:rank]
+    basis, values = _subspace(_smoothed_covariance(images, smoother, None), images.n_pixels, rank + 16, seed)
+    return _fixed_signs(basis[:, :rank]), values[:rank]
 
 
 def null_eigenvalue(images: GeneImages, *, sigma: float, seed: int) -> float:
@@ -101,37 +104,114 @@ def null_eigenvalue(images: GeneImages, *, sigma: float, seed: int) -> float:
     The null flips the sign of every residual at random: what neighbours and genes share is gone, and the variance of
     every pixel of every gene is as it was.
     """
-    return float(_subspace(images, Smoother(images.canvas, sigma), min(16, images.n_pixels), seed, flip=True)[1][0])
+    times = _smoothed_covariance(images, Smoother(images.canvas, sigma), seed)
+    return float(_subspace(times, images.n_pixels, 16, seed)[1][0])
+
+
+class FineBasis(NamedTuple):
+    """Components (P, m) of what a coarse basis leaves, and the weight (m,) that each deserves."""
+
+    basis: np.ndarray
+    weight: np.ndarray
+
+
+def fine_basis(images: GeneImages, coarse: np.ndarray, *, n_components: int, seed: int) -> FineBasis:
+    """Leading components of the residual maps, each scaled to unit norm, outside the span of `coarse` (P, D).
+
+    They keep what spots share beyond smooth patterns. A component whose variance is above the largest of maps with
+    random signs is shrunk by the share of it that this explains. The others are directions in which noise happened to
+    be large: with G genes and P pixels its largest variance is about (1 + sqrt(P / G))^2 times its mean (Marchenko &
+    Pastur 1967), and they get the inverse of that ratio, as measured on the flipped maps: little where genes are few.
+    """
+    n_pixels, n_genes = images.n_pixels, images.n_genes
+    rank = min(n_components, n_pixels - 1 - coarse.shape[1], n_genes)
+    if rank < 1:
+        return FineBasis(np.zeros((n_pixels, 0), dtype=np.float32), np.zeros(0, dtype=np.float32))
+
+    def search(flip_seed: int | None) -> tuple[np.ndarray, np.ndarray]:
+        # The same width for both: a wider search finds larger values.
+        return _subspace(_unit_covariance(images, coarse, flip_seed), n_pixels, rank + 16, seed, FINE_ITERATIONS)
+
+    basis, values = search(None)
+    edge = search(seed)[1][0]
+    mean = n_genes / n_pixels  # of the eigenvalues of G maps of unit norm
+    signal = np.sqrt(np.clip(1 - edge / np.maximum(values[:rank], 1e-12), 0, 1))
+    weight = np.maximum(signal, min(1.0, mean / edge)).astype(np.float32)
+    return FineBasis(_fixed_signs(basis[:, :rank]), weight)
+
+
+Times = Callable[[np.ndarray], np.ndarray]
+
+
+def _fixed_signs(basis: np.ndarray) -> np.ndarray:
+    """Components (P, D) whose largest entries are positive."""
+    largest = np.abs(basis).argmax(axis=0)
+    return basis * np.sign(basis[largest, np.arange(basis.shape[1])])
 
 
 def _subspace(
-    images: GeneImages, smoother: Smoother, width: int, seed: int, *, flip: bool
+    times: Times, n_pixels: int, width: int, seed: int, iterations: int = POWER_ITERATIONS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Leading eigenvectors (P, width) and eigenvalues, largest first."""
-    start = np.random.default_rng(seed).standard_normal((images.n_pixels, width)).astype(np.float32)
-
-    def times(basis: np.ndarray) -> np.ndarray:
-        return _covariance_times(images, smoother, basis, seed if flip else None)
-
-    basis = start
-    for _ in range(POWER_ITERATIONS):
+    """Leading eigenvectors (P, width) and eigenvalues, largest first, of a covariance given by its product."""
+    width = min(width, n_pixels)
+    basis = np.random.default_rng(seed).standard_normal((n_pixels, width)).astype(np.float32)
+    for _ in range(iterations):
         basis = qr(times(basis), mode="economic")[0].astype(np.float32)
     values, vectors = eigh(basis.T @ times(basis))
     return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
 
 
-def _covariance_times(images: GeneImages, smoother: Smoother, basis: np.ndarray, flip_seed: int | None) -> np.ndarray:
-    """S'S B for the smoothed maps S = R W' (G, P) and a matrix B (P, R), streaming over genes."""
-    smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
-    out = np.zeros(basis.shape, dtype=np.float32)
-    for genes, maps in images.batches(BATCH):
-        if flip_seed is not None:
-            _flip(maps, np.random.default_rng((flip_seed, genes.start)))
-        out += maps.T @ (maps @ smooth)
-    return smoother.apply(out.T).T
+def _smoothed_covariance(images: GeneImages, smoother: Smoother, flip_seed: int | None) -> Times:
+    """B -> S'S B for the smoothed maps S = R W' (G, P) and a matrix B (P, R), streaming over genes."""
+    signs = None if flip_seed is None else _Signs(images, flip_seed)
+
+    def times(basis: np.ndarray) -> np.ndarray:
+        smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
+        out = np.zeros(basis.shape, dtype=np.float32)
+        for genes, maps in images.batches(BATCH):
+            if signs:
+                signs.flip(maps, genes)
+            out += maps.T @ (maps @ smooth)
+        return smoother.apply(out.T).T
+
+    return times
 
 
-def _flip(maps: np.ndarray, rng: np.random.Generator) -> None:
-    """Flip the sign of every value of maps (B, P) with probability one half, in place."""
-    bits = np.unpackbits(np.frombuffer(rng.bytes(-(-maps.size // 8)), dtype=np.uint8), count=maps.size)
-    maps *= (1 - 2 * bits.view(np.int8)).reshape(maps.shape)
+def _unit_covariance(images: GeneImages, coarse: np.ndarray, flip_seed: int | None) -> Times:
+    """B -> Q U'U Q B for maps U (G, P) of unit norm and the projection Q away from `coarse`, streaming over genes."""
+    signs = None if flip_seed is None else _Signs(images, flip_seed)
+
+    def away(basis: np.ndarray) -> np.ndarray:
+        return basis - coarse @ (coarse.T @ basis)
+
+    def times(basis: np.ndarray) -> np.ndarray:
+        outside = np.ascontiguousarray(away(basis))
+        out = np.zeros(basis.shape, dtype=np.float32)
+        for genes, maps in images.batches(BATCH):
+            if signs:
+                signs.flip(maps, genes)
+            square = np.maximum(np.einsum("gp,gp->g", maps, maps), 1e-12)
+            out += maps.T @ ((maps @ outside) / square[:, None])
+        return away(out)
+
+    return times
+
+
+class _Signs:
+    """Random signs of every value of every map, which stay with a gene whatever its place among the others.
+
+    Each gene reads one long string of random signs from a place of its own, which follows from its counts.
+    """
+
+    PLACES = 2**16
+
+    def __init__(self, images: GeneImages, seed: int):
+        rng = np.random.default_rng(seed)
+        signs = (2 * rng.integers(0, 2, images.n_pixels + self.PLACES) - 1).astype(np.int8)
+        self.windows = np.lib.stride_tricks.sliding_window_view(signs, images.n_pixels)
+        key = images.counts.T @ rng.random(images.n_pixels)
+        self.place = np.floor(np.abs(key) * 1e4 % self.PLACES).astype(np.int64)
+
+    def flip(self, maps: np.ndarray, genes: slice) -> None:
+        """Flip maps (B, P) of some genes in place."""
+        maps *= self.windows[self.place[genes]]

@@ -20,14 +20,15 @@ def embed(model: MaskedAutoencoder, images: GeneImages, session: Session) -> Ten
 
 @torch.inference_mode()
 def embed_maps(model: MaskedAutoencoder, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Embeddings (B, D) of maps (B, P), and their mean square in units of each map's noise (B,).
+    """Embeddings (B, D) of maps (B, P), and the strength of their smooth patterns (B,).
 
-    The noise of a map is its mean square outside the span of the linear start, where no pattern was found; so that a
-    gene with more dispersion than the residuals assume does not look spatial.
+    The strength is the mean square of the first dimensions, which stand for smooth patterns, in units of the map's
+    noise: its mean square outside their span. So a gene with more dispersion than the residuals assume does not look
+    spatial.
     """
     model.eval()
     z, basis = model.encoder(maps), model.encoder.basis
     n_pixels, n_dims = basis.shape
     outside = (maps**2).sum(1) - ((maps @ basis) ** 2).sum(1)
     noise = (outside / (n_pixels - n_dims)).clamp(min=1e-6)
-    return z, (z**2).mean(1) / noise
+    return z, (z[:, :n_dims] ** 2).mean(1) / noise

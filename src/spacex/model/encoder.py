@@ -73,7 +73,9 @@ class Encoder(nn.Module):
     index
         (L, patch**2) pixels of each patch, from `patch_index`.
     basis
-        (P, D) orthonormal start of the linear path.
+        (P, n) orthonormal components of smooth maps: the first n dimensions start there.
+    fine
+        (P, m) weighted components of what is left: the last m dimensions start there, D = n + m.
     width, depth, heads
         Of the attention blocks.
     """
@@ -81,18 +83,19 @@ class Encoder(nn.Module):
     index: Tensor
     basis: Tensor
 
-    def __init__(self, index: np.ndarray, basis: np.ndarray, *, width: int, depth: int, heads: int):
+    def __init__(self, index: np.ndarray, basis: np.ndarray, fine: np.ndarray, *, width: int, depth: int, heads: int):
         super().__init__()
         length, area = index.shape
         self.register_buffer("index", torch.from_numpy(index))
         self.register_buffer("basis", torch.from_numpy(basis).clone())
-        self.linear = nn.Parameter(self.basis.clone())
+        self.linear = nn.Parameter(torch.cat([self.basis, torch.from_numpy(fine)], dim=1))
+        n_dims = self.linear.shape[1]
         if depth:
             self.embed = nn.Linear(area, width)
             self.position = nn.Parameter(0.02 * torch.randn(length, width))
             self.norm = nn.LayerNorm(width)
-            self.where = nn.Parameter(torch.randn(length, basis.shape[1]) / length**0.5)
-            self.what = nn.Parameter(torch.zeros(width, basis.shape[1]))
+            self.where = nn.Parameter(torch.randn(length, n_dims) / length**0.5)
+            self.what = nn.Parameter(torch.zeros(width, n_dims))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
 
     def forward(self, maps: Tensor, keep: Tensor | None = None, patches: Tensor | None = None) -> Tensor:

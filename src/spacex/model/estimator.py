@@ -13,7 +13,7 @@ from torch import Tensor
 from .._check import InputError, check_instance, check_int
 from .._config import Config
 from ..raster import GeneImages
-from ..spectral import null_eigenvalue, smooth_basis
+from ..spectral import fine_basis, null_eigenvalue, smooth_basis
 from . import store
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
@@ -54,9 +54,9 @@ class SpaCEX:
     >>> import spacex as sx
     >>> adata = sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3)
     >>> images = sx.pp.gene_images(adata)
-    >>> model = sx.SpaCEX(sx.Config(n_dims=8, epochs=1), n_modules=3, progress=False).fit(images)
+    >>> model = sx.SpaCEX(sx.Config(n_dims=8, fine_dims=4), n_modules=3, progress=False).fit(images)
     >>> model.transform(images).shape, model.predict_proba(images).shape
-    ((60, 8), (60, 4))
+    ((60, 12), (60, 4))
     """
 
     def __init__(
@@ -85,8 +85,7 @@ class SpaCEX:
         self.history_, self.canvas_ = History(), images.canvas
         train, held = images.thin(1 - self.config.holdout, np.random.default_rng(self.seed))
         # Where a loop will ask the held-out counts, the linear start must not have seen them.
-        learns = self.config.epochs or self.config.boost_rounds
-        self.model_ = self._build(images, train if learns else images).to(session.device)
+        self.model_ = self._build(images, train if self.config.learns else images).to(session.device)
         if self.config.epochs:
             pretrain(self.model_, train, held, self.history_, session)
         self._calibrate(images, session)
@@ -116,11 +115,13 @@ class SpaCEX:
             null = null_eigenvalue(train, sigma=config.sigma, seed=self.seed)
             fewest = min(config.dims_range[0], max(4, images.n_genes // config.genes_per_dim))
             basis = basis[:, : max(fewest, int((values > null).sum()))]
+        fine = fine_basis(train, basis, n_components=config.fine_dims, seed=self.seed)
         index, owner = patch_index(canvas.pixel, canvas.section, config.patch)
         # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            encoder = Encoder(index, basis, width=config.width, depth=config.depth, heads=config.heads)
+            sizes = {"width": config.width, "depth": config.depth if config.learns else 0, "heads": config.heads}
+            encoder = Encoder(index, basis, fine.basis * fine.weight, **sizes)
         return MaskedAutoencoder(encoder, owner)
 
     def _most_dims(self) -> int:
@@ -240,7 +241,7 @@ class SpaCEX:
         model.null_mean_, model.null_shape_ = (positive(settings, name) for name in ("null_mean", "null_shape"))
         model.canvas_ = store.canvas_of(settings["canvas"], arrays)
         model.history_ = History(settings["history"])
-        sizes = {"width": config.width, "depth": config.depth, "heads": config.heads}
+        sizes = {"width": config.width, "depth": config.depth if config.learns else 0, "heads": config.heads}
         model.model_ = store.autoencoder_of(arrays, **sizes).to(session.device)
         model.mixture_ = StudentMixture(scale=config.scale)
         model.mixture_.parameters_ = store.parameters_of(arrays)

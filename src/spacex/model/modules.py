@@ -17,6 +17,7 @@ from .mixture import Prior, StudentMixture, e_step, start
 
 FOLDS = 2
 MOST_GENES_TO_CHOOSE = 2000
+KMEANS_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,30 @@ def background_weight(null: np.ndarray) -> float:
 
 
 def fit_modules(
-    z: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int, *, starts: int = 10
+    z: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int, *, starts: int | None = None
 ) -> StudentMixture:
-    """Mixture fitted to embeddings (G, D), whose genes look like noise with probability `null` (G,)."""
+    """Mixture fitted to embeddings (G, D), whose genes look like noise with probability `null` (G,).
+
+    The best of several fits (`Config.em_starts` unless given), by its log posterior.
+    """
     x = directions(torch.from_numpy(z).double())
+    starts = config.em_starts if starts is None else starts
     # The first centres come from genes that surely have a pattern: others would be given modules of their own.
-    means = KMeans(n_modules, n_init=starts, random_state=seed).fit(x.numpy()[clear_genes(null, 4 * n_modules)])
+    clear = x.numpy()[clear_genes(null, 4 * n_modules)]
+    fits = [_fit_once(x, clear, null, n_modules, config, start_seed) for start_seed in seeds(seed, starts)]
+    return max(fits, key=lambda mixture: mixture.objective_[-1])
+
+
+def seeds(seed: int, n: int) -> list[int]:
+    """Seeds (n,) for scikit-learn that follow from one."""
+    return [int(value) for value in np.random.SeedSequence(seed).generate_state(n)]
+
+
+def _fit_once(
+    x: Tensor, clear: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int
+) -> StudentMixture:
+    """Mixture fitted to directions `x` (G, D) from centres of K-means on those of clear genes."""
+    centres = KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit(clear).cluster_centers_
     mixture = StudentMixture(
         scale=config.scale,
         prior=Prior(concentration=config.concentration),
@@ -60,8 +79,8 @@ def fit_modules(
         iterations=config.em_iterations,
         tolerance=config.em_tolerance,
     )
-    centres = torch.from_numpy(means.cluster_centers_).double()
-    return mixture.fit(x, start(centres, x, background=background_weight(null)), torch.from_numpy(null))
+    first = start(torch.from_numpy(centres).double(), x, background=background_weight(null))
+    return mixture.fit(x, first, torch.from_numpy(null))
 
 
 def posterior(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Tensor:
@@ -114,7 +133,7 @@ def choose_n_modules(z: np.ndarray, null: np.ndarray, config: Config, seed: int,
         scores = np.empty(len(clear))
         for f in range(FOLDS):
             train, test = clear[fold != f], clear[fold == f]
-            mixture = fit_modules(z[train], null[train], k, quick, seed, starts=2)
+            mixture = fit_modules(z[train], null[train], k, quick, seed, starts=1)
             scores[fold == f] = e_step(x[test], mixture.parameters_, torch.from_numpy(null[test]))[1].numpy()
         tried.append((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores)))))
         history.add("modules", n_modules=k, score=tried[-1][1], standard_error=tried[-1][2])

@@ -19,7 +19,7 @@ from .autoencoder import MaskedAutoencoder
 from .encoder import Encoder
 from .mixture import Parameters
 
-FORMAT = 1
+FORMAT = 2  # 2: fine dimensions
 SETTINGS, ARRAYS = "config.json", "model.safetensors"
 
 
@@ -70,8 +70,9 @@ def autoencoder_of(arrays: dict[str, Tensor], *, width: int, depth: int, heads: 
     """The autoencoder whose state the arrays ``model.*`` hold."""
     state = {key.removeprefix("model."): value for key, value in arrays.items() if key.startswith("model.")}
     basis = state["encoder.basis"].numpy()
+    fine = state["encoder.linear"].numpy()[:, basis.shape[1] :]
     with torch.random.fork_rng(devices=[]):
-        encoder = Encoder(state["encoder.index"].numpy(), basis, width=width, depth=depth, heads=heads)
+        encoder = Encoder(state["encoder.index"].numpy(), basis, fine, width=width, depth=depth, heads=heads)
     model = MaskedAutoencoder(encoder, state["owner"].numpy())
     model.load_state_dict(state)
     return model
@@ -84,7 +85,7 @@ def parameters_of(arrays: dict[str, Tensor]) -> Parameters:
 
 def check_sizes(canvas: Canvas, model: MaskedAutoencoder, parameters: Parameters, n_modules: int) -> None:
     """Raise `InputError` where grid, encoder and mixture do not fit one another."""
-    n_pixels, n_dims = model.encoder.basis.shape
+    n_pixels, n_dims = model.encoder.linear.shape
     pixels_fit = canvas.pixel.shape == (n_pixels, 2) and canvas.section.shape == (n_pixels,)
     shapes = [tuple(value.shape) for value in parameters]
     k = n_modules + 1
