@@ -12,6 +12,7 @@ from ._results import (
     EMBEDDING,
     MODULE,
     MODULE_PROB,
+    SECTIONS,
     SVG,
     UNASSIGNED,
     gene_index,
@@ -21,6 +22,7 @@ from ._results import (
     write_domains,
     write_embedding,
     write_modules,
+    write_section_embeddings,
     write_svg,
 )
 
@@ -32,6 +34,7 @@ __all__ = [
     "MODULE",
     "MODULE_PROB",
     "PIXEL",
+    "SECTIONS",
     "SVG",
     "UNASSIGNED",
     "check_names",
@@ -53,5 +56,6 @@ __all__ = [
     "write_embedding",
     "write_grid",
     "write_modules",
+    "write_section_embeddings",
     "write_svg",
 ]

@@ -12,6 +12,7 @@ from anndata import AnnData
 from .._check import InputError
 
 EMBEDDING = "X_spacex"
+SECTIONS = "X_spacex_sections"
 MODULE = "spacex_module"
 MODULE_PROB = "spacex_module_prob"
 SVG = "spacex_svg"
@@ -24,6 +25,17 @@ def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray)
     full = np.full((adata.n_vars, embedding.shape[1]), np.nan, dtype=np.float32)
     full[embedded] = embedding
     adata.varm[EMBEDDING] = full
+
+
+def write_section_embeddings(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray | None) -> None:
+    """Write ``varm["X_spacex_sections"]`` (G, n_sections, D) from (n_sections, G', D); drop it where there is one."""
+    if embedding is None:
+        adata.varm.pop(SECTIONS, None)
+        return
+    n_sections, _, n_dims = embedding.shape
+    full = np.full((adata.n_vars, n_sections, n_dims), np.nan, dtype=np.float32)
+    full[embedded] = embedding.transpose(1, 0, 2)
+    adata.varm[SECTIONS] = full
 
 
 def read_embedding(adata: AnnData) -> np.ndarray:

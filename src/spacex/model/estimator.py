@@ -22,6 +22,7 @@ from .encoder import Encoder, patch_index
 from .history import History
 from .mixture import StudentMixture
 from .modules import by_size, choose_n_modules, fit_modules, null_probability, posterior
+from .sections import embed_sections
 from .session import Session
 from .training import pretrain, refine
 
@@ -159,6 +160,28 @@ class SpaCEX:
         """
         self._check_fitted()
         return self._embed(images, self._session())[0]
+
+    def transform_sections(self, images: GeneImages | np.ndarray) -> np.ndarray:
+        """Embeddings of genes in each section apart, in the space of all.
+
+        Parameters
+        ----------
+        images
+            As for `transform`.
+
+        Returns
+        -------
+        (n_sections, G, D) float32: what `transform` gives where only the pixels of one section count. A gene that
+        changes its place between sections changes its direction; coordinates need not align.
+        """
+        self._check_fitted()
+        session = self._session()
+        section = torch.from_numpy(self.canvas_.section).to(session.device)
+        parts = [
+            embed_sections(self.model_, session.tensor(maps), section, len(self.canvas_.grids)).cpu()
+            for maps in self._maps(images)
+        ]
+        return torch.cat(parts, dim=1).numpy().astype(np.float32)
 
     def predict_proba(self, images: GeneImages | np.ndarray) -> np.ndarray:
         """Posterior probabilities (G, K) of the components: the modules in order and, last, the background."""
