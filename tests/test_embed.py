@@ -588,3 +588,14 @@ def test_similar_genes_refuse_what_they_cannot_answer(embedded: AnnData, section
     for call in (lambda: sx.tl.similar_genes(section, "gene0001"), lambda: sx.tl.modules(section)):
         with pytest.raises(InputError, match=r'varm\["X_spacex"\] is missing; call sx.tl.embed\(adata\)'):
             call()
+
+
+def test_the_number_of_threads_changes_nothing(section: AnnData) -> None:
+    one = section.copy()
+    with threadpool_limits(1):
+        sx.tl.embed(one, n_modules=4, progress=False)
+    many = section.copy()
+    with threadpool_limits(4):
+        sx.tl.embed(many, n_modules=4, progress=False)
+    np.testing.assert_allclose(many.varm["X_spacex"], one.varm["X_spacex"], atol=1e-5)
+    assert (many.var["spacex_module"] == one.var["spacex_module"]).all()

@@ -152,11 +152,14 @@ def _fixed_signs(basis: np.ndarray) -> np.ndarray:
 def _subspace(
     times: Times, n_pixels: int, width: int, seed: int, iterations: int = POWER_ITERATIONS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Leading eigenvectors (P, width) and eigenvalues, largest first, of a covariance given by its product."""
-    width = min(width, n_pixels)
-    basis = np.random.default_rng(seed).standard_normal((n_pixels, width)).astype(np.float32)
+    """Leading eigenvectors (P, width) and eigenvalues, largest first, of a covariance given by its product.
+
+    In double precision: components of nearly the same variance would turn within their plane with the rounding of
+    single precision, which depends on the number of threads.
+    """
+    basis = np.random.default_rng(seed).standard_normal((n_pixels, min(width, n_pixels)))
     for _ in range(iterations):
-        basis = qr(times(basis), mode="economic")[0].astype(np.float32)
+        basis = qr(times(basis), mode="economic")[0]
     values, vectors = eigh(basis.T @ times(basis))
     return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
 
@@ -167,10 +170,11 @@ def _smoothed_covariance(images: GeneImages, smoother: Smoother, flip_seed: int 
 
     def times(basis: np.ndarray) -> np.ndarray:
         smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
-        out = np.zeros(basis.shape, dtype=np.float32)
-        for genes, maps in images.batches(BATCH):
+        out = np.zeros_like(basis)
+        for genes, single in images.batches(BATCH):
             if signs:
-                signs.flip(maps, genes)
+                signs.flip(single, genes)
+            maps = single.astype(np.float64)
             out += maps.T @ (maps @ smooth)
         return smoother.apply(out.T).T
 
@@ -186,10 +190,11 @@ def _unit_covariance(images: GeneImages, coarse: np.ndarray, flip_seed: int | No
 
     def times(basis: np.ndarray) -> np.ndarray:
         outside = np.ascontiguousarray(away(basis))
-        out = np.zeros(basis.shape, dtype=np.float32)
-        for genes, maps in images.batches(BATCH):
+        out = np.zeros_like(basis)
+        for genes, single in images.batches(BATCH):
             if signs:
-                signs.flip(maps, genes)
+                signs.flip(single, genes)
+            maps = single.astype(np.float64)
             square = np.maximum(np.einsum("gp,gp->g", maps, maps), 1e-12)
             out += maps.T @ ((maps @ outside) / square[:, None])
         return away(out)

@@ -215,13 +215,23 @@ class StudentMixture:
         self.iterations = iterations
         self.tolerance = tolerance
 
-    def fit(self, x: Tensor, first: Parameters, null: Tensor | None = None) -> StudentMixture:
-        """Fit to points (N, D) from the parameters `first`, as `start` gives them; `null` as in `e_step`."""
-        p, tied = first, self.scale == "tied"
+    def fit(
+        self, x: Tensor, first: Parameters, null: Tensor | None = None, *, iterations: int | None = None
+    ) -> StudentMixture:
+        """Fit to points (N, D) from the parameters `first`, as `start` gives them; `null` as in `e_step`.
+
+        `iterations`, where given, stands in for that of the constructor: `resume` can go on from there.
+        """
+        self.parameters_ = first
         self.objective_: list[float] = []
         self.reseeded_: list[int] = []
+        return self.resume(x, null, self.iterations if iterations is None else iterations)
+
+    def resume(self, x: Tensor, null: Tensor | None, iterations: int) -> StudentMixture:
+        """Go on from the present parameters, to at most so many iterations in all."""
+        p, tied = self.parameters_, self.scale == "tied"
         log_resp, evidence = e_step(x, p, null)
-        for step in range(self.iterations):
+        for step in range(len(self.objective_), iterations):
             p = m_step(statistics(x, p, log_resp), p, self.prior, tied=tied, nu_range=self.nu_range)
             log_resp, evidence = e_step(x, p, null)
             self.objective_.append(float(evidence.sum() + log_prior(p, self.prior, tied=tied)))

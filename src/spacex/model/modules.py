@@ -14,10 +14,12 @@ from .._config import Config
 from .boosting import directions
 from .history import History
 from .mixture import Prior, StudentMixture, e_step, start
+from .session import one_thread
 
 FOLDS = 2
 MOST_GENES_TO_CHOOSE = 2000
 KMEANS_STARTS = 3
+FIRST_ITERATIONS = 20
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ def fit_modules(
     starts = config.em_starts if starts is None else starts
     # The first centres come from genes that surely have a pattern: others would be given modules of their own.
     clear = x.numpy()[clear_genes(null, 4 * n_modules)]
-    fits = [_fit_once(x, clear, null, n_modules, config, start_seed) for start_seed in seeds(seed, starts)]
-    return max(fits, key=lambda mixture: mixture.objective_[-1])
+    with one_thread():
+        begun = [_begin(x, clear, null, n_modules, config, start_seed) for start_seed in seeds(seed, starts)]
+        best = max(begun, key=lambda mixture: mixture.objective_[-1])
+        return best.resume(x, torch.from_numpy(null), config.em_iterations)
 
 
 def seeds(seed: int, n: int) -> list[int]:
@@ -67,10 +71,8 @@ def seeds(seed: int, n: int) -> list[int]:
     return [int(value) for value in np.random.SeedSequence(seed).generate_state(n)]
 
 
-def _fit_once(
-    x: Tensor, clear: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int
-) -> StudentMixture:
-    """Mixture fitted to directions `x` (G, D) from centres of K-means on those of clear genes."""
+def _begin(x: Tensor, clear: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int) -> StudentMixture:
+    """A few iterations of a mixture on directions `x` (G, D) from centres of K-means on those of clear genes."""
     centres = KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit(clear).cluster_centers_
     mixture = StudentMixture(
         scale=config.scale,
@@ -80,7 +82,7 @@ def _fit_once(
         tolerance=config.em_tolerance,
     )
     first = start(torch.from_numpy(centres).double(), x, background=background_weight(null))
-    return mixture.fit(x, first, torch.from_numpy(null))
+    return mixture.fit(x, first, torch.from_numpy(null), iterations=min(FIRST_ITERATIONS, config.em_iterations))
 
 
 def posterior(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Tensor:

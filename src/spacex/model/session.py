@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from .._check import InputError
@@ -22,6 +25,22 @@ def resolve_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError, TypeError) as error:
         raise InputError(f"device={device!r} cannot be used here; pass 'auto', 'cpu' or 'cuda'") from error
     return chosen
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep numerical libraries to one thread, and put them back after.
+
+    For many small products: threads that wait for one another cost more than they bring, and sums would depend on
+    their number.
+    """
+    threads = torch.get_num_threads()
+    with threadpool_limits(1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
