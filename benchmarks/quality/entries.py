@@ -1,0 +1,89 @@
+"""What competes on the scoreboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from anndata import AnnData
+
+from spacex._config import Config
+
+from .linear import LINEAR
+from .ours import ABLATIONS, spacex
+from .outcome import Outcome
+from .sources import code_digest, digest
+
+Embed = Callable[[AnnData, int], Outcome]
+Kind = Literal["SpaCEX", "ablation", "linear", "peer"]
+
+OURS = "SpaCEX"
+SEEDLESS = ("Hotspot", "Hotspot, tutorial")
+"""Peers that leave nothing to chance."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A function from a section and a seed to an `Outcome`, and where its code is.
+
+    Attributes
+    ----------
+    modules
+        Modules whose source, with all that they import, decides whether a kept result still holds.
+    settings
+        Arguments of the function, which decide likewise.
+    seeded
+        Whether the seed makes a difference.
+    """
+
+    name: str
+    kind: Kind
+    run: Embed
+    modules: tuple[str, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    seeded: bool = True
+
+    @property
+    def digest(self) -> str:
+        """Changes with the code and the settings."""
+        return digest([code_digest(*self.modules), self.settings])
+
+    @property
+    def description(self) -> str:
+        """The first line of the function's docstring; for an ablation, its settings."""
+        function = self.run.func if isinstance(self.run, partial) else self.run
+        line = (function.__doc__ or "").strip().split("\n")[0]
+        if self.kind != "ablation":
+            return line
+        default = Config().to_dict()
+        return "SpaCEX with " + ", ".join(f"{k}={v}" for k, v in self.settings.items() if v != default[k])
+
+
+def entries() -> dict[str, Entry]:
+    """All entries by name, SpaCEX first."""
+    code = (spacex.__module__, "spacex.tl._embed", "spacex.pp")
+    found = [Entry(OURS, "SpaCEX", spacex, code)]
+    for name, config in ABLATIONS.items():
+        found.append(Entry(name, "ablation", partial(spacex, config=config), code, config.to_dict()))
+    for name, run in LINEAR.items():
+        found.append(Entry(name, "linear", run, (run.__module__,), {"name": name}, seeded=False))
+    for name, run in peers().items():
+        module = getattr(run, "__module__", "")
+        home = module if module.startswith(f"{__package__}.") else f"{__package__}.peers"
+        found.append(Entry(name, "peer", run, (home,), {"name": name}, seeded=name not in SEEDLESS))
+    return {entry.name: entry for entry in found}
+
+
+def peers() -> dict[str, Embed]:
+    """The peers; where their file cannot be imported, one entry that fails with the reason."""
+    try:
+        from .peers import PEERS
+    except ImportError as error:
+        return {"peers": partial(_fail, error)}
+    return PEERS
+
+
+def _fail(error: ImportError, adata: AnnData, seed: int) -> Outcome:
+    raise error

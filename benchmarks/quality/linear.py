@@ -1,0 +1,134 @@
+"""Linear baselines: principal components of the maps of all genes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from anndata import AnnData
+from scipy.sparse.linalg import svds
+
+from spacex._config import Config
+from spacex.pp import gene_images
+from spacex.raster import Canvas, GeneImages
+from spacex.spectral import Smoother
+
+from .neighbours import unit
+from .outcome import Outcome
+
+DIMS = 32
+WIDE_DIMS = 48
+"""Components of the smoothed maps on which raw maps are projected."""
+SIGMA = 1.0
+"""Width of the smoothing in spot pitches."""
+
+Maps = Callable[[GeneImages, Canvas], np.ndarray]
+"""Maps (G, P) of all genes on the tissue pixels of a canvas, which may be that of other counts."""
+
+
+def log_maps(images: GeneImages, canvas: Canvas) -> np.ndarray:
+    """Log-normalised maps, centred, of unit norm."""
+    counts = images.counts.toarray() / images.library[:, None] * np.median(images.library)
+    maps = moved(np.log1p(counts).T.astype(np.float32), images, canvas)
+    return unit(maps - maps.mean(axis=1, keepdims=True))
+
+
+def residual_maps(images: GeneImages, canvas: Canvas) -> np.ndarray:
+    """Pearson-residual maps, centred, of unit norm."""
+    maps = moved(images.residuals(), images, canvas)
+    return unit(maps - maps.mean(axis=1, keepdims=True))
+
+
+def smoothed_maps(images: GeneImages, canvas: Canvas) -> np.ndarray:
+    """Pearson-residual maps smoothed with a width of one spot pitch, centred, of unit norm."""
+    maps = Smoother(canvas, SIGMA).apply(moved(images.residuals(), images, canvas))
+    return unit(maps - maps.mean(axis=1, keepdims=True))
+
+
+def moved(maps: np.ndarray, images: GeneImages, canvas: Canvas) -> np.ndarray:
+    """Maps (G, P) on the tissue pixels of another canvas of the same grid; zero where there are none."""
+    if np.array_equal(images.canvas.flat, canvas.flat):
+        return maps
+    painted = np.zeros((len(maps), canvas.shape[0] * canvas.shape[1]), dtype=maps.dtype)
+    painted[:, images.canvas.flat] = maps
+    return painted[:, canvas.flat]
+
+
+def components(maps: np.ndarray, n: int) -> np.ndarray:
+    """Leading right singular vectors (P, n) of maps (G, P).
+
+    By Lanczos iteration to convergence: the six power iterations of a randomised decomposition cost residual PCA .02 of
+    purity and .05 of ARI on simulated sections, where noise leaves little between one singular value and the next.
+    """
+    n = min(n, min(maps.shape) - 1)
+    start = np.random.default_rng(0).standard_normal(min(maps.shape)).astype(np.float32)
+    return np.ascontiguousarray(svds(maps, n, v0=start, tol=1e-4)[2][::-1].T)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Maps times components, several side by side, each scaled to the same root mean square."""
+
+    parts: tuple[tuple[Maps, np.ndarray, float], ...]
+    canvas: Canvas
+    kept: np.ndarray
+
+    def __call__(self, adata: AnnData) -> np.ndarray:
+        images = gene_images(adata)
+        z = np.full((adata.n_vars, sum(basis.shape[1] for _, basis, _ in self.parts)), np.nan, dtype=np.float32)
+        images = images.take(np.flatnonzero(self.kept))
+        z[self.kept] = np.hstack([maps(images, self.canvas) @ basis / scale for maps, basis, scale in self.parts])
+        return z
+
+
+def project(adata: AnnData, *pairs: tuple[Maps, Maps, int]) -> Outcome:
+    """Embed with components of some maps (n of them) on which the same or other maps are projected.
+
+    Genes with fewer counts than SpaCEX asks for, or all in one pixel, are not embedded.
+    """
+    images = gene_images(adata)
+    kept = np.asarray(images.counts.sum(axis=0)).ravel() >= Config().min_counts
+    kept &= np.diff(images.counts.indptr) > 1
+    images, parts = images.take(np.flatnonzero(kept)), []
+    for source, target, n in pairs:
+        maps = source(images, images.canvas)
+        basis = components(maps, n)
+        z = (maps if source is target else target(images, images.canvas)) @ basis
+        parts.append((target, basis, float(np.sqrt(np.mean(np.square(z))))))
+    projection = Projection(tuple(parts), images.canvas, kept)
+    return Outcome(projection(adata), None, projection)
+
+
+def log_pca(adata: AnnData, seed: int) -> Outcome:
+    """Components of log-normalised maps."""
+    return project(adata, (log_maps, log_maps, DIMS))
+
+
+def residual_pca(adata: AnnData, seed: int) -> Outcome:
+    """Components of residual maps."""
+    return project(adata, (residual_maps, residual_maps, DIMS))
+
+
+def smoothed_pca(adata: AnnData, seed: int) -> Outcome:
+    """Components of smoothed residual maps."""
+    return project(adata, (smoothed_maps, smoothed_maps, DIMS))
+
+
+def both_pca(adata: AnnData, seed: int) -> Outcome:
+    """Components of residual maps and of smoothed residual maps side by side, at equal root mean square."""
+    return project(adata, (residual_maps, residual_maps, DIMS), (smoothed_maps, smoothed_maps, DIMS))
+
+
+def raw_on_smoothed(adata: AnnData, seed: int) -> Outcome:
+    """Raw residual maps on the components of smoothed ones."""
+    return project(adata, (smoothed_maps, residual_maps, WIDE_DIMS))
+
+
+LINEAR: dict[str, Callable[[AnnData, int], Outcome]] = {
+    "log PCA": log_pca,
+    "residual PCA": residual_pca,
+    "smoothed PCA": smoothed_pca,
+    "residual + smoothed": both_pca,
+    "raw on smoothed": raw_on_smoothed,
+}

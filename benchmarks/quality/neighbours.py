@@ -1,0 +1,99 @@
+"""Neighbours of genes in an embedding, and the metrics that are made of them.
+
+A gene that is not embedded (a row of NaN) has no neighbours and is nobody's neighbour. Such a gene scores what random
+neighbours would, so that leaving hard genes out does not pay.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+BLOCK = 1024
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    """Rows of unit length, float32; a row with a NaN becomes zero, as is a row of zeros."""
+    x = np.where(np.isfinite(x).all(axis=1, keepdims=True), x, 0)
+    return (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+def embedded(z: np.ndarray) -> np.ndarray:
+    """Which genes (G,) have a direction: rows that are finite and not zero."""
+    return np.isfinite(z).all(axis=1) & (np.abs(np.nan_to_num(z)).max(axis=1, initial=0) > 0)
+
+
+def nearest(z: np.ndarray, k: int) -> np.ndarray:
+    """The k nearest others (G, k) of every row by cosine, in no order. All rows have a direction."""
+    x = unit(z)
+    found = np.empty((len(x), k), dtype=np.int64)
+    for start in range(0, len(x), BLOCK):
+        similarity = x[start : start + BLOCK] @ x.T
+        rows = np.arange(len(similarity))
+        similarity[rows, start + rows] = -np.inf
+        found[rows + start] = np.argpartition(similarity, len(x) - k, axis=1)[:, len(x) - k :]
+    return found
+
+
+def purity(z: np.ndarray, label: np.ndarray, k: int = 10) -> np.ndarray:
+    """Share (G,) of each gene's k nearest neighbours that have its label (k-NN purity, cosine).
+
+    The neighbourhood form of cluster purity (Manning, Raghavan & Schütze 2008, section 16.3). A gene that is not
+    embedded gets `chance`.
+    """
+    kept, score = embedded(z), chance(label)
+    if kept.sum() > k:
+        score[kept] = (label[kept][nearest(z[kept], k)] == label[kept][:, None]).mean(axis=1)
+    return score
+
+
+def chance(label: np.ndarray) -> np.ndarray:
+    """Share (G,) of all other genes that have a gene's label: its purity with random neighbours."""
+    _, index, size = np.unique(label, return_inverse=True, return_counts=True)
+    return (size[index] - 1) / max(len(label) - 1, 1)
+
+
+def overlap(first: np.ndarray, second: np.ndarray, k: int = 20) -> float:
+    """Mean share of a gene's k nearest neighbours in one embedding that are so in another of the same genes.
+
+    Q_NX(k) of the co-ranking matrix (Lee & Verleysen 2009, eq. 7), cosine. A gene that is not embedded in both counts
+    k / (G - 1), the overlap of random neighbours.
+    """
+    n = len(first)
+    k = min(k, n - 1)
+    score = np.full(n, k / max(n - 1, 1))
+    kept = embedded(first), embedded(second)
+    if min(kept[0].sum(), kept[1].sum()) > k:
+        shared = np.zeros((2, n, k), dtype=np.int64)
+        for part, z, here in zip(shared, (first, second), kept, strict=True):
+            part[here] = np.flatnonzero(here)[nearest(z[here], k)]
+        both = np.sort(np.concatenate(shared, axis=1), axis=1)
+        common = (np.diff(both, axis=1) == 0).sum(axis=1) / k
+        score = np.where(kept[0] & kept[1], common, score)
+    return float(score.mean())
+
+
+def reciprocal_rank(own: np.ndarray, query: np.ndarray, genes: np.ndarray) -> float:
+    """Mean reciprocal rank (Voorhees 1999) of a gene's own embedding, asked with its embedding from other counts.
+
+    Every gene of `genes` asks with its row of `query`; all rows of `own` are ranked by cosine, genes that are not
+    embedded as zero vectors, which are similar to nothing. Ties share the middle of their ranks.
+    """
+    x, y = unit(own), unit(query)
+    ranks = []
+    for start in range(0, len(genes), BLOCK):
+        asked = genes[start : start + BLOCK]
+        similarity = y[asked] @ x.T
+        target = similarity[np.arange(len(asked)), asked][:, None]
+        ranks.append((similarity > target).sum(axis=1) + ((similarity == target).sum(axis=1) + 1) / 2)
+    return float(np.mean(1 / np.concatenate(ranks)))
+
+
+def follows_expression(z: np.ndarray, total: np.ndarray, k: int = 10) -> float:
+    """Correlation of an embedded gene's log total with the mean of its k nearest neighbours'.
+
+    Near one: the embedding holds how much a gene is expressed, not where. Zero is not the goal: co-expressed genes do
+    have similar totals to some degree.
+    """
+    kept = embedded(z) & (total > 0)
+    level = np.log(total[kept])
+    return float(np.corrcoef(level, level[nearest(z[kept], k)].mean(axis=1))[0, 1])

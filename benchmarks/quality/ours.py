@@ -1,0 +1,40 @@
+"""SpaCEX as an entry of the scoreboard, and its ablations."""
+
+from __future__ import annotations
+
+import numpy as np
+from anndata import AnnData
+
+import spacex as sx
+from spacex import _slots
+from spacex._config import Config
+
+from .outcome import Outcome
+
+BATCH = 512
+
+ABLATIONS: dict[str, Config] = {
+    "smooth only": Config(fine_dims=0),
+    "+ pre-training": Config(epochs=4),
+    "+ boosting": Config(boost_rounds=2),
+    "+ both": Config(epochs=4, boost_rounds=2),
+}
+"""What stages add. The entry SpaCEX is the linear start with fine dimensions and the mixture: what is on by default."""
+
+
+def spacex(adata: AnnData, seed: int, *, config: Config | None = None) -> Outcome:
+    """`sx.tl.embed` with its defaults; other counts go through the fitted model's `transform`."""
+    model = sx.tl.embed(adata, config=config, seed=seed, progress=False)
+    z = _slots.read_embedding(adata)
+    kept = np.flatnonzero(np.isfinite(z).all(axis=1))
+
+    def project(other: AnnData) -> np.ndarray:
+        sx.pp.rasterize(other, config=config)
+        images, found = sx.pp.gene_images(other, config=config), np.full_like(z, np.nan)
+        # As images (B, H, W): they may lack pixels that had counts in the fit.
+        for start in range(0, len(kept), BATCH):
+            genes = kept[start : start + BATCH]
+            found[genes] = model.transform(images.images(genes))
+        return found
+
+    return Outcome(z, _slots.read_modules(adata).astype(str).to_numpy(), project)

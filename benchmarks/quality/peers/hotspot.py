@@ -1,0 +1,90 @@
+"""Hotspot: modules from local pairwise correlations (DeTomaso & Yosef 2021, Cell Systems 12, 446)."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from ..outcome import Outcome
+from .host import borrow, labels, quiet, section_of
+
+PIP = "pip install hotspotsc==1.1.3"
+
+FDR = 0.05
+MOST_GENES = 3000
+"""Hotspot loops over pairs of genes in Python and keeps a list entry for each: 4.5 million at this number of genes."""
+
+MOST_GENES_300 = 1000
+"""With 300 neighbours a pair takes ten times as long. The tutorial has 876 genes."""
+
+
+def readme(adata: AnnData, seed: int) -> Outcome:
+    """Steps of the README of hotspotsc 1.1.3 on spot coordinates, with the defaults of its functions.
+
+    Model ``"danb"``, 30 neighbours, ``create_modules(min_gene_threshold=20, core_only=True)``; the README's example has
+    30 for the first of these. `seed` does nothing: see `modules`.
+    """
+    return modules(adata, model="danb", n_neighbors=30, core_only=True, most_genes=MOST_GENES)
+
+
+def tutorial(adata: AnnData, seed: int) -> Outcome:
+    """Spatial tutorial of the documentation of hotspotsc 1.1.3, made for Slide-seq.
+
+    Model ``"bernoulli"``, 300 neighbours, ``create_modules(min_gene_threshold=20, core_only=False)``. `seed` does
+    nothing: see `modules`.
+    """
+    return modules(adata, model="bernoulli", n_neighbors=300, core_only=False, most_genes=MOST_GENES_300)
+
+
+def modules(
+    adata: AnnData, *, model: Literal["danb", "bernoulli"], n_neighbors: int, core_only: bool, most_genes: int
+) -> Outcome:
+    """Hotspot on counts of spots, with totals as size factors and an unweighted graph of the nearest spots.
+
+    Local correlations are those of genes with FDR < .05 of autocorrelation, the `most_genes` of highest Z at most.
+    Module -1 is ``"unassigned"``, as are all other genes. There is no embedding, and no chance: neighbours are exact,
+    which for two coordinates is no work, as the approximate search cannot be seeded.
+    """
+    package = borrow("hotspot", PIP)
+    section = prepared(adata)
+    n_neighbors = min(n_neighbors, section.n_obs - 1)
+    with quiet(), deep_recursion():
+        hs = package.Hotspot(
+            section, layer_key="counts", model=model, latent_obsm_key="spatial", umi_counts_obs_key="total_counts"
+        )
+        hs.create_knn_graph(weighted_graph=False, n_neighbors=n_neighbors, approx_neighbors=False)
+        results = hs.compute_autocorrelations()
+        genes = results.index[results.FDR < FDR][:most_genes]  # they come in descending order of Z
+        if len(genes) < 3:  # nothing to cluster
+            return Outcome(None, labels(pd.Series(dtype=str), adata.var_names))
+        hs.compute_local_correlations(genes)
+        found = hs.create_modules(min_gene_threshold=20, core_only=core_only, fdr_threshold=FDR)
+    return Outcome(None, labels(found[found != -1], adata.var_names))
+
+
+def prepared(adata: AnnData) -> AnnData:
+    """Spots with counts, genes that vary, as Hotspot demands; counts as CSC layer, as it recommends."""
+    section = section_of(adata)
+    section.obs["total_counts"] = np.asarray(section.X.sum(axis=1)).ravel()
+    section = section[section.obs["total_counts"] > 0].copy()
+    varied = section.X.max(axis=0).toarray() != section.X.min(axis=0).toarray()
+    section = section[:, varied.ravel()].copy()
+    section.layers["counts"] = section.X.tocsc()
+    return section
+
+
+@contextlib.contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Hotspot walks its dendrogram by recursion, which may be as deep as there are genes; Python allows 1,000."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 4 * MOST_GENES))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
