@@ -85,8 +85,12 @@ class Smoother:
         return self._sum(maps / self.weight, self.sigma)
 
 
-def smooth_basis(images: GeneImages, *, sigma: float, n_components: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def smooth_basis(
+    images: GeneImages, *, sigma: float, n_components: int, seed: int, further: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Leading components (P, D) of the smoothed residual maps, and their eigenvalues (D,).
+
+    `further` maps (B, P) take part like those of the images.
 
     Components are orthonormal, with fixed signs, largest first. Randomised subspace iteration (Halko, Martinsson &
     Tropp 2011, algorithm 4.4) on W R'R W' for residual maps R (G, P) and smoother W: the maps stream by in batches
@@ -94,7 +98,8 @@ def smooth_basis(images: GeneImages, *, sigma: float, n_components: int, seed: i
     """
     smoother = Smoother(images.canvas, sigma)
     rank = min(n_components, images.n_pixels - 1, images.n_genes)
-    basis, values = _subspace(_smoothed_covariance(images, smoother, None), images.n_pixels, rank + 16, seed)
+    times = _smoothed_covariance(images, smoother, None, further)
+    basis, values = _subspace(times, images.n_pixels, rank + 16, seed)
     return _fixed_signs(basis[:, :rank]), values[:rank]
 
 
@@ -164,7 +169,9 @@ def _subspace(
     return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
 
 
-def _smoothed_covariance(images: GeneImages, smoother: Smoother, flip_seed: int | None) -> Times:
+def _smoothed_covariance(
+    images: GeneImages, smoother: Smoother, flip_seed: int | None, further: np.ndarray | None = None
+) -> Times:
     """B -> S'S B for the smoothed maps S = R W' (G, P) and a matrix B (P, R), streaming over genes."""
     signs = None if flip_seed is None else _Signs(images, flip_seed)
 
@@ -176,6 +183,8 @@ def _smoothed_covariance(images: GeneImages, smoother: Smoother, flip_seed: int 
                 signs.flip(single, genes)
             maps = single.astype(np.float64)
             out += maps.T @ (maps @ smooth)
+        if further is not None:
+            out += further.T @ (further @ smooth)
         return smoother.apply(out.T).T
 
     return times

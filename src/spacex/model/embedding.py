@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,17 @@ def embed_maps(model: MaskedAutoencoder, maps: Tensor) -> tuple[Tensor, Tensor]:
     """
     model.eval()
     z, basis = model.encoder(maps), model.encoder.basis
-    n_pixels, n_dims = basis.shape
-    outside = (maps**2).sum(1) - ((maps @ basis) ** 2).sum(1)
-    noise = (outside / (n_pixels - n_dims)).clamp(min=1e-6)
-    return z, (z[:, :n_dims] ** 2).mean(1) / noise
+    return z, (z[:, : basis.shape[1]] ** 2).mean(1) / noise(maps, maps @ basis)
+
+
+def noise(maps: Tensor, inside: Tensor) -> Tensor:
+    """Mean square (B,) of maps (B, P) outside the span of an orthonormal basis on which they project as (B, n)."""
+    outside = (maps**2).sum(1) - (inside**2).sum(1)
+    return (outside / (maps.shape[1] - inside.shape[1])).clamp(min=1e-6)
+
+
+def strength(maps: np.ndarray, basis: Tensor) -> np.ndarray:
+    """Strength (B,) of maps (B, P), as that of `embed_maps`, on an orthonormal basis (P, n) alone."""
+    rows = torch.from_numpy(maps)
+    inside = rows @ basis
+    return ((inside**2).mean(1) / noise(rows, inside)).numpy()

@@ -17,7 +17,7 @@ from ..spectral import fine_basis, null_eigenvalue, smooth_basis
 from . import store
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
-from .embedding import embed_maps
+from .embedding import embed_maps, strength
 from .encoder import Encoder, patch_index
 from .history import History
 from .mixture import StudentMixture
@@ -133,15 +133,27 @@ class SpaCEX:
         rng = np.random.default_rng(self.seed)
         genes = rng.choice(images.n_genes, min(self.config.n_null, images.n_genes), replace=False)
         copies = -(-self.config.n_null // len(genes))
+        null = np.concatenate([rng.permuted(images.residuals(genes), axis=1) for _ in range(copies)])
         square = np.concatenate(
             [
-                embed_maps(self.model_, session.tensor(rng.permuted(images.residuals(part), axis=1)))[1].cpu().numpy()
-                for _ in range(copies)
-                for part in np.array_split(genes, -(-len(genes) // self.config.batch))
+                embed_maps(self.model_, session.tensor(part))[1].cpu().numpy()
+                for part in np.array_split(null, -(-len(null) // self.config.batch))
             ]
         )
-        self.null_mean_ = float(square.mean())
-        self.null_shape_ = float(square.mean() ** 2 / max(square.var(), 1e-12))
+        own = self._strength_in_own_fit(images, null)
+        self.null_mean_ = float(square.mean() * own.mean() / strength(null, self.model_.encoder.basis.cpu()).mean())
+        self.null_shape_ = float(own.mean() ** 2 / max(own.var(), 1e-12))
+
+    def _strength_in_own_fit(self, images: GeneImages, null: np.ndarray) -> np.ndarray:
+        """Strength (N,) of maps without a pattern (N, P) in a basis that they took part in, as genes do in theirs.
+
+        A basis leans towards the noise of the maps it was fitted to, the more so the fewer they are.
+        """
+        n_dims = self.model_.encoder.basis.shape[1]
+        basis, _ = smooth_basis(
+            images, sigma=self.config.sigma, n_components=n_dims, seed=self.seed, further=null.astype(np.float64)
+        )
+        return strength(null, torch.from_numpy(basis))
 
     # -- using --------------------------------------------------------------------------------
 
