@@ -96,6 +96,14 @@ def test_same_seed_same_bytes(images: GeneImages) -> None:
     np.testing.assert_allclose(first[:, :3], other[:, :3], atol=0.02)
 
 
+def test_further_maps_take_part_like_genes(images: GeneImages) -> None:
+    whole, values = smooth_basis(images, sigma=1.0, n_components=4, seed=0)
+    rest = images.residuals(slice(30, None)).astype(np.float64)
+    parts, same = smooth_basis(images.take(np.arange(30)), sigma=1.0, n_components=4, seed=0, further=rest)
+    np.testing.assert_allclose(same, values, rtol=1e-4)
+    np.testing.assert_allclose(parts, whole, atol=1e-3)
+
+
 def test_more_components_than_the_section_has_are_not_invented() -> None:
     few = pp.gene_images(simulate_section(n_genes=8, n_spots=60, n_modules=2, n_domains=2, seed=0))
     assert smooth_basis(few, sigma=1.0, n_components=48, seed=0)[0].shape == (few.n_pixels, 8)
