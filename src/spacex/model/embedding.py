@@ -35,7 +35,7 @@ def embed_maps(model: MaskedAutoencoder, maps: Tensor) -> tuple[Tensor, Tensor]:
 def noise(maps: Tensor, inside: Tensor) -> Tensor:
     """Mean square (B,) of maps (B, P) outside the span of an orthonormal basis on which they project as (B, n)."""
     outside = (maps**2).sum(1) - (inside**2).sum(1)
-    return (outside / (maps.shape[1] - inside.shape[1])).clamp(min=1e-6)
+    return (outside / max(maps.shape[1] - inside.shape[1], 1)).clamp(min=1e-6)
 
 
 def strength(maps: np.ndarray, basis: Tensor) -> np.ndarray:

@@ -84,9 +84,11 @@ class SpaCEX:
             check_int(self.n_modules, name="n_modules", low=1, high=images.n_genes)
         session = self._session()
         self.history_, self.canvas_ = History(), images.canvas
-        train, held = images.thin(1 - self.config.holdout, np.random.default_rng(self.seed))
-        # Where a loop will ask the held-out counts, the linear start must not have seen them.
-        self.model_ = self._build(images, train if self.config.learns else images).to(session.device)
+        train = held = images
+        if self.config.learns:
+            # A loop will ask the held-out counts: the linear start must not have seen them.
+            train, held = images.thin(1 - self.config.holdout, np.random.default_rng(self.seed))
+        self.model_ = self._build(images, train).to(session.device)
         if self.config.epochs:
             pretrain(self.model_, train, held, self.history_, session)
         self._calibrate(images, session)
@@ -121,8 +123,7 @@ class SpaCEX:
         # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            sizes = {"width": config.width, "depth": config.depth if config.learns else 0, "heads": config.heads}
-            encoder = Encoder(index, basis, fine.basis * fine.weight, **sizes)
+            encoder = Encoder(index, basis, fine.basis * fine.weight, **attention_sizes(config))
         return MaskedAutoencoder(encoder, owner)
 
     def _most_dims(self) -> int:
@@ -276,12 +277,16 @@ class SpaCEX:
         model.null_mean_, model.null_shape_ = (positive(settings, name) for name in ("null_mean", "null_shape"))
         model.canvas_ = store.canvas_of(settings["canvas"], arrays)
         model.history_ = History(settings["history"])
-        sizes = {"width": config.width, "depth": config.depth if config.learns else 0, "heads": config.heads}
-        model.model_ = store.autoencoder_of(arrays, **sizes).to(session.device)
+        model.model_ = store.autoencoder_of(arrays, **attention_sizes(config)).to(session.device)
         model.mixture_ = StudentMixture(scale=config.scale)
         model.mixture_.parameters_ = store.parameters_of(arrays)
         store.check_sizes(model.canvas_, model.model_, model.mixture_.parameters_, n_modules)
         return model
+
+
+def attention_sizes(config: Config) -> dict[str, int]:
+    """Sizes of the encoder's attention path; without learning there is none."""
+    return {"width": config.width, "depth": config.depth if config.learns else 0, "heads": config.heads}
 
 
 def positive(settings: dict[str, Any], name: str) -> float:

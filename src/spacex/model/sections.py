@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
+from .embedding import noise
 
 
 def section_metric(part: Tensor) -> Tensor:
@@ -35,11 +36,9 @@ def embed_sections(model: MaskedAutoencoder, maps: Tensor, section: Tensor, n_se
     parts = []
     for s in range(n_sections):
         here = section == s
-        metric = section_metric(weight[here]) * torch.linalg.vector_norm(weight, dim=0)
-        z = encoder(maps * here) @ metric
-        inside = ((maps[:, here] @ weight[here] @ section_metric(weight[here])) ** 2).sum(1)
-        free = max(int(here.sum()) - weight.shape[1], 1)
-        noise = (((maps[:, here] ** 2).sum(1) - inside) / free).clamp(min=1e-6)
-        norm = ((z[:, :n_smooth] ** 2).mean(1) / noise).sqrt()
+        part, seen = weight[here], maps[:, here]
+        metric = section_metric(part)
+        z = encoder(maps * here) @ (metric * torch.linalg.vector_norm(weight, dim=0))
+        norm = ((z[:, :n_smooth] ** 2).mean(1) / noise(seen, seen @ part @ metric)).sqrt()
         parts.append(directions(z) * norm[:, None])
     return torch.stack(parts)
