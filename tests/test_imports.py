@@ -20,6 +20,7 @@ FLOORS = {
     "_tissue": 1,
     "autocorrelation": 1,
     "grid": 1,
+    "linear_start": 1,
     "raster": 1,
     "spectral": 1,
     "_slots": 2,

@@ -29,7 +29,7 @@ class Config:
         Width in pixel pitches of the Gaussian that smooths maps before the linear start is taken from them.
     n_dims
         Dimensions for smooth patterns, or ``"auto"``: as many as stand out of maps with random signs, within
-        `dims_range`. An embedding has D = n_dims + fine_dims dimensions, fewer on small sections.
+        `dims_range`. An embedding has D = n_dims + fine_dims dimensions or fewer.
     dims_range
         Fewest and most dimensions under ``"auto"``.
     genes_per_dim
@@ -37,7 +37,13 @@ class Config:
         their noise.
     fine_dims
         Further dimensions, for what spots share beyond smooth patterns: components of the maps outside the span of the
-        first ones, weighed down as far as noise explains them. 0 leaves them out.
+        first ones. Those in which independent halves of the counts share nothing are left out; 0 leaves out all.
+    noise_share
+        Of a dimension's noise, the share that counts against its signal: its weight is
+        signal / (signal + noise_share * noise).
+    own_signal
+        Of the variance that halves of a gene's counts share along any direction, the share that is not counted as
+        signal: it is the gene's own and says nothing of others.
     patch
         Side of a patch in pixels.
     width, depth, heads
@@ -93,7 +99,9 @@ class Config:
     n_dims: int | Literal["auto"] = "auto"
     dims_range: tuple[int, int] = (16, 48)
     genes_per_dim: int = 100
-    fine_dims: int = 16
+    fine_dims: int = 64
+    noise_share: float = 0.15
+    own_signal: float = 0.75
     patch: int = 8
     width: int = 64
     depth: int = 1
@@ -138,7 +146,8 @@ class Config:
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
         for name in (*positive, "boost_power", "boost_learning_rate", "boost_tolerance"):
             _check_range(self, name, above=0.0)
-        _check_range(self, "weight_decay", at_least=0.0)
+        for name in ("weight_decay", "noise_share", "own_signal"):
+            _check_range(self, name, at_least=0.0)
         _check_range(self, "holdout", above=0.0, below=1.0)
         _check_range(self, "unassigned", above=0.0, below=1.0)
         _check_range(self, "patch_mask", at_least=0.0, below=1.0)

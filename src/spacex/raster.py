@@ -200,26 +200,42 @@ class GeneImages:
 
         Counts are thinned binomially (Gerard 2020): independent given the expected counts where counts
         are Poisson. Intensities are thinned as Gaussians (Neufeld et al. 2024, section 3) with a noise
-        variance estimated from differences between neighbouring tissue pixels.
+        variance estimated from differences between neighbouring tissue pixels. A gene's draws are its own: they do not
+        depend on which genes stand beside it.
         """
         return self._thin_counts(fraction, rng) if self.is_count else self._thin_values(fraction, rng)
 
+    def draw_keys(self, rng: np.random.Generator) -> np.ndarray:
+        """A whole number (G,) below 2^31 for every gene that follows from its counts and from one draw of `rng`.
+
+        For random choices that stay with a gene whatever its place among the others.
+        """
+        key = self.counts.T @ rng.random(self.n_pixels)
+        return np.floor(np.abs(key) * 1e4 % 2**31).astype(np.int64)
+
     def _thin_counts(self, fraction: float, rng: np.random.Generator) -> tuple[GeneImages, GeneImages]:
-        kept = rng.binomial(self.counts.data.astype(np.int64), fraction).astype(self.counts.data.dtype)
+        counts, kept = self.counts.data, np.empty_like(self.counts.data)
+        base = int(rng.integers(2**31))
+        for gene, key in enumerate(self.draw_keys(rng)):
+            here = slice(self.counts.indptr[gene], self.counts.indptr[gene + 1])
+            own = np.random.Generator(np.random.PCG64(np.random.SeedSequence([base, int(key)])))
+            kept[here] = own.binomial(counts[here].astype(np.int64), fraction)
         halves = []
-        for data, part in ((kept, fraction), (self.counts.data - kept, 1 - fraction)):
-            counts = sp.csc_array((data, self.counts.indices, self.counts.indptr), shape=self.counts.shape)
-            counts = counts.copy()
-            counts.eliminate_zeros()
-            halves.append(replace(self, counts=counts, library=self.library * part))
+        for data, part in ((kept, fraction), (counts - kept, 1 - fraction)):
+            thinned = sp.csc_array((data, self.counts.indices, self.counts.indptr), shape=self.counts.shape)
+            thinned = thinned.copy()
+            thinned.eliminate_zeros()
+            halves.append(replace(self, counts=thinned, library=self.library * part))
         return halves[0], halves[1]
 
     def _thin_values(self, fraction: float, rng: np.random.Generator) -> tuple[GeneImages, GeneImages]:
         values = self.counts.toarray()
         order = np.lexsort((self.canvas.pixel[:, 1], self.canvas.pixel[:, 0], self.canvas.section))
         noise = np.sqrt(np.mean(np.diff(values[order], axis=0) ** 2, axis=0) / 2)
-        added = rng.standard_normal(values.shape) * noise * np.sqrt(fraction * (1 - fraction))
-        first = fraction * values + added
+        base = int(rng.integers(2**31))
+        seeds = [np.random.SeedSequence([base, int(key)]) for key in self.draw_keys(rng)]
+        draws = np.stack([np.random.default_rng(s).standard_normal(self.n_pixels) for s in seeds], axis=1)
+        first = fraction * values + draws * noise * np.sqrt(fraction * (1 - fraction))
         return (
             replace(self, counts=sp.csc_array(first.astype(values.dtype))),
             replace(self, counts=sp.csc_array((values - first).astype(values.dtype))),

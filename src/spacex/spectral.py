@@ -8,7 +8,6 @@ Two bases of maps come from here: the leading components of what is smooth, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh, qr
@@ -113,36 +112,16 @@ def null_eigenvalue(images: GeneImages, *, sigma: float, seed: int) -> float:
     return float(_subspace(times, images.n_pixels, 16, seed)[1][0])
 
 
-class FineBasis(NamedTuple):
-    """Components (P, m) of what a coarse basis leaves, and the weight (m,) that each deserves."""
+def fine_basis(images: GeneImages, coarse: np.ndarray, *, n_components: int, seed: int) -> np.ndarray:
+    """Leading components (P, m) of the residual maps, each scaled to unit norm, outside the span of `coarse` (P, D).
 
-    basis: np.ndarray
-    weight: np.ndarray
-
-
-def fine_basis(images: GeneImages, coarse: np.ndarray, *, n_components: int, seed: int) -> FineBasis:
-    """Leading components of the residual maps, each scaled to unit norm, outside the span of `coarse` (P, D).
-
-    They keep what spots share beyond smooth patterns. A component whose variance is above the largest of maps with
-    random signs is shrunk by the share of it that this explains. The others are directions in which noise happened to
-    be large: with G genes and P pixels its largest variance is about (1 + sqrt(P / G))^2 times its mean (Marchenko &
-    Pastur 1967), and they get the inverse of that ratio, as measured on the flipped maps: little where genes are few.
+    They keep what spots share beyond smooth patterns. Orthonormal, with fixed signs, largest first.
     """
-    n_pixels, n_genes = images.n_pixels, images.n_genes
-    rank = min(n_components, n_pixels - 1 - coarse.shape[1], n_genes)
+    rank = min(n_components, images.n_pixels - 1 - coarse.shape[1], images.n_genes)
     if rank < 1:
-        return FineBasis(np.zeros((n_pixels, 0), dtype=np.float32), np.zeros(0, dtype=np.float32))
-
-    def search(flip_seed: int | None) -> tuple[np.ndarray, np.ndarray]:
-        # The same width for both: a wider search finds larger values.
-        return _subspace(_unit_covariance(images, coarse, flip_seed), n_pixels, rank + 16, seed, FINE_ITERATIONS)
-
-    basis, values = search(None)
-    edge = search(seed)[1][0]
-    mean = n_genes / n_pixels  # of the eigenvalues of G maps of unit norm
-    signal = np.sqrt(np.clip(1 - edge / np.maximum(values[:rank], 1e-12), 0, 1))
-    weight = np.maximum(signal, min(1.0, mean / edge)).astype(np.float32)
-    return FineBasis(_fixed_signs(basis[:, :rank]), weight)
+        return np.zeros((images.n_pixels, 0), dtype=np.float32)
+    times = _unit_covariance(images, coarse)
+    return _fixed_signs(_subspace(times, images.n_pixels, rank + 16, seed, FINE_ITERATIONS)[0][:, :rank])
 
 
 Times = Callable[[np.ndarray], np.ndarray]
@@ -190,9 +169,8 @@ def _smoothed_covariance(
     return times
 
 
-def _unit_covariance(images: GeneImages, coarse: np.ndarray, flip_seed: int | None) -> Times:
+def _unit_covariance(images: GeneImages, coarse: np.ndarray) -> Times:
     """B -> Q U'U Q B for maps U (G, P) of unit norm and the projection Q away from `coarse`, streaming over genes."""
-    signs = None if flip_seed is None else _Signs(images, flip_seed)
 
     def away(basis: np.ndarray) -> np.ndarray:
         return basis - coarse @ (coarse.T @ basis)
@@ -200,9 +178,7 @@ def _unit_covariance(images: GeneImages, coarse: np.ndarray, flip_seed: int | No
     def times(basis: np.ndarray) -> np.ndarray:
         outside = np.ascontiguousarray(away(basis))
         out = np.zeros_like(basis)
-        for genes, single in images.batches(BATCH):
-            if signs:
-                signs.flip(single, genes)
+        for _, single in images.batches(BATCH):
             maps = single.astype(np.float64)
             square = np.maximum(np.einsum("gp,gp->g", maps, maps), 1e-12)
             out += maps.T @ ((maps @ outside) / square[:, None])
@@ -223,8 +199,7 @@ class _Signs:
         rng = np.random.default_rng(seed)
         signs = (2 * rng.integers(0, 2, images.n_pixels + self.PLACES) - 1).astype(np.int8)
         self.windows = np.lib.stride_tricks.sliding_window_view(signs, images.n_pixels)
-        key = images.counts.T @ rng.random(images.n_pixels)
-        self.place = np.floor(np.abs(key) * 1e4 % self.PLACES).astype(np.int64)
+        self.place = images.draw_keys(rng) % self.PLACES
 
     def flip(self, maps: np.ndarray, genes: slice) -> None:
         """Flip maps (B, P) of some genes in place."""

@@ -19,7 +19,7 @@ def build(pixel, patch=4, d=6, depth=1, live=True, seed=0):
     basis = np.linalg.qr(np.random.default_rng(seed).normal(size=(len(pixel), d)))[0].astype(np.float32)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        encoder = Encoder(index, basis[:, :-2], basis[:, -2:], width=8, depth=depth, heads=2)
+        encoder = Encoder(index, basis[:, :-2], basis, width=8, depth=depth, heads=2)
         if live and depth:
             torch.nn.init.normal_(encoder.what, std=0.5)
     return MaskedAutoencoder(encoder, owner)

@@ -73,9 +73,9 @@ class Encoder(nn.Module):
     index
         (L, patch**2) pixels of each patch, from `patch_index`.
     basis
-        (P, n) orthonormal components of smooth maps: the first n dimensions start there.
-    fine
-        (P, m) weighted components of what is left: the last m dimensions start there, D = n + m.
+        (P, n) orthonormal components of smooth maps, on which the strength of a pattern is measured.
+    start
+        (P, D) weighted components at which the linear path starts.
     width, depth, heads
         Of the attention blocks.
     """
@@ -83,12 +83,12 @@ class Encoder(nn.Module):
     index: Tensor
     basis: Tensor
 
-    def __init__(self, index: np.ndarray, basis: np.ndarray, fine: np.ndarray, *, width: int, depth: int, heads: int):
+    def __init__(self, index: np.ndarray, basis: np.ndarray, start: np.ndarray, *, width: int, depth: int, heads: int):
         super().__init__()
         length, area = index.shape
         self.register_buffer("index", torch.from_numpy(index))
         self.register_buffer("basis", torch.from_numpy(basis).clone())
-        self.linear = nn.Parameter(torch.cat([self.basis, torch.from_numpy(fine)], dim=1))
+        self.linear = nn.Parameter(torch.from_numpy(start).clone())
         n_dims = self.linear.shape[1]
         if depth:
             self.embed = nn.Linear(area, width)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from .._check import InputError, check_instance, check_int
 from .._config import Config
+from ..linear_start import linear_start
 from ..raster import GeneImages
-from ..spectral import fine_basis, null_eigenvalue, smooth_basis
+from ..spectral import smooth_basis
 from . import store
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
@@ -91,7 +92,7 @@ class SpaCEX:
         self.model_ = self._build(images, train).to(session.device)
         if self.config.epochs:
             pretrain(self.model_, train, held, self.history_, session)
-        self._calibrate(images, session)
+        self._calibrate(images)
         z, null = self._embed(images, session)
         self.n_modules_ = (
             choose_n_modules(z, null, self.config, self.seed, self.history_)
@@ -103,7 +104,6 @@ class SpaCEX:
             self.history_.add("mixture", iteration=step, objective=value)
         if self.config.boost_rounds:
             refine(self.model_, self.mixture_, train, held, torch.from_numpy(null), self.history_, session)
-            self._calibrate(images, session)
         by_size(self.mixture_, *self._embed(images, session), self.config.unassigned)
         return self
 
@@ -113,48 +113,31 @@ class SpaCEX:
     def _build(self, images: GeneImages, train: GeneImages) -> MaskedAutoencoder:
         """The autoencoder at its linear start, taken from the counts that it will train on."""
         config, canvas = self.config, images.canvas
-        basis, values = smooth_basis(train, sigma=config.sigma, n_components=self._most_dims(), seed=self.seed)
-        if config.n_dims == "auto":
-            null = null_eigenvalue(train, sigma=config.sigma, seed=self.seed)
-            fewest = min(config.dims_range[0], max(4, images.n_genes // config.genes_per_dim))
-            basis = basis[:, : max(fewest, int((values > null).sum()))]
-        fine = fine_basis(train, basis, n_components=config.fine_dims, seed=self.seed)
+        start = linear_start(train, config, self.seed)
         index, owner = patch_index(canvas.pixel, canvas.section, config.patch)
         # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            encoder = Encoder(index, basis, fine.basis * fine.weight, **attention_sizes(config))
+            encoder = Encoder(index, start.smooth, start.linear, **attention_sizes(config))
         return MaskedAutoencoder(encoder, owner)
 
-    def _most_dims(self) -> int:
-        return self.config.dims_range[1] if self.config.n_dims == "auto" else int(self.config.n_dims)
+    def _calibrate(self, images: GeneImages) -> None:
+        """Learn the norms of genes without a pattern: those of real genes whose pixels are shuffled.
 
-    def _calibrate(self, images: GeneImages, session: Session) -> None:
-        """Learn the norms of genes without a pattern: those of real genes whose pixels are shuffled."""
-        rng = np.random.default_rng(self.seed)
-        genes = rng.choice(images.n_genes, min(self.config.n_null, images.n_genes), replace=False)
-        copies = -(-self.config.n_null // len(genes))
-        null = np.concatenate([rng.permuted(images.residuals(genes), axis=1) for _ in range(copies)])
-        square = np.concatenate(
-            [
-                embed_maps(self.model_, session.tensor(part))[1].cpu().numpy()
-                for part in np.array_split(null, -(-len(null) // self.config.batch))
-            ]
-        )
-        own = self._strength_in_own_fit(images, null)
-        self.null_mean_ = float(square.mean() * own.mean() / strength(null, self.model_.encoder.basis.cpu()).mean())
-        self.null_shape_ = float(own.mean() ** 2 / max(own.var(), 1e-12))
-
-    def _strength_in_own_fit(self, images: GeneImages, null: np.ndarray) -> np.ndarray:
-        """Strength (N,) of maps without a pattern (N, P) in a basis that they took part in, as genes do in theirs.
-
-        A basis leans towards the noise of the maps it was fitted to, the more so the fewer they are.
+        They are measured in a basis that they took part in, as genes do in theirs: a basis leans towards the noise of
+        the maps it was fitted to, the more so the fewer they are.
         """
+        rng, config = np.random.default_rng(self.seed), self.config
+        genes = rng.choice(images.n_genes, min(config.n_null, images.n_genes), replace=False)
+        copies = -(-config.n_null // len(genes))
+        null = np.concatenate([rng.permuted(images.residuals(genes), axis=1) for _ in range(copies)])
         n_dims = self.model_.encoder.basis.shape[1]
         basis, _ = smooth_basis(
-            images, sigma=self.config.sigma, n_components=n_dims, seed=self.seed, further=null.astype(np.float64)
+            images, sigma=config.sigma, n_components=n_dims, seed=self.seed, further=null.astype(np.float64)
         )
-        return strength(null, torch.from_numpy(basis))
+        square = strength(torch.from_numpy(null), torch.from_numpy(basis)).numpy()
+        self.null_mean_ = float(square.mean())
+        self.null_shape_ = float(square.mean() ** 2 / max(square.var(), 1e-12))
 
     # -- using --------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
-from .embedding import noise
+from .embedding import strength
 
 
 def section_metric(part: Tensor) -> Tensor:
-    """Matrix (D, D) that makes the rows of a section, `part` (P_s, D), of the linear path orthogonal.
+    """Matrix (D, D) that makes the rows of a section, `part` (P_s, D), of unit components orthonormal.
 
     Components are orthogonal over all sections together, not over each; seen in one section alone some are nearly the
     same and count twice. (A'A)^(-1/2), the symmetric root, mends that and moves the dimensions as little as possible,
@@ -28,17 +28,16 @@ def embed_sections(model: MaskedAutoencoder, maps: Tensor, section: Tensor, n_se
     """Embeddings (n_sections, B, D) of maps (B, P), each from the pixels of one section alone.
 
     The direction is the pattern in that section, in the dimensions of all; the norm is its strength: the root mean
-    square of the smooth dimensions in units of the map's noise there, about one where there is no pattern.
+    square of the smooth patterns in units of the map's noise there, about one where there is no pattern.
     """
     model.eval()
     encoder = model.encoder
-    weight, n_smooth = encoder.linear, encoder.basis.shape[1]
-    parts = []
+    weight = torch.linalg.vector_norm(encoder.linear, dim=0).clamp(min=1e-12)
+    unit, parts = encoder.linear / weight, []
     for s in range(n_sections):
         here = section == s
-        part, seen = weight[here], maps[:, here]
-        metric = section_metric(part)
-        z = encoder(maps * here) @ (metric * torch.linalg.vector_norm(weight, dim=0))
-        norm = ((z[:, :n_smooth] ** 2).mean(1) / noise(seen, seen @ part @ metric)).sqrt()
+        z = encoder(maps * here) / weight @ (section_metric(unit[here]) * weight)
+        smooth = encoder.basis[here]
+        norm = strength(maps[:, here], smooth @ section_metric(smooth)).sqrt()
         parts.append(directions(z) * norm[:, None])
     return torch.stack(parts)

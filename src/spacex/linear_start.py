@@ -1,0 +1,113 @@
+"""The linear start: components of the maps of all genes, each weighed by what independent halves of the counts share.
+
+Which component carries signal cannot be told from the counts that it was fitted to: it leans towards their noise. Half
+of the counts, which it has not seen, can tell.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from ._config import Config
+from .raster import GeneImages
+from .spectral import BATCH, fine_basis, null_eigenvalue, smooth_basis
+
+FAINT = 0.02
+"""Weight below which a fine component is left out, and to which a smooth one is raised."""
+LEAST_NOISE = 0.5
+"""Of unit maps noise has a mean square of about one along every component."""
+RANDOM_DIRECTIONS = 50
+
+
+class LinearStart(NamedTuple):
+    """Where the linear path of the encoder starts.
+
+    Attributes
+    ----------
+    smooth
+        (P, n) orthonormal components of smoothed maps.
+    fine
+        (P, m) orthonormal components of what is left.
+    weight
+        (n + m,) weight of each, between 0 and 1.
+    """
+
+    smooth: np.ndarray
+    fine: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def linear(self) -> np.ndarray:
+        """(P, n + m) weighted components."""
+        return np.hstack([self.smooth, self.fine]) * self.weight
+
+
+def linear_start(images: GeneImages, config: Config, seed: int) -> LinearStart:
+    """Components of the residual maps, and their weights."""
+    smooth = smooth_components(images, config, seed)
+    fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed)
+    weight = signal_weights(images, smooth, fine, config, seed)
+    weight[: smooth.shape[1]] = np.maximum(weight[: smooth.shape[1]], FAINT)
+    kept = weight >= FAINT
+    return LinearStart(smooth, fine[:, kept[smooth.shape[1] :]], weight[kept].astype(np.float32))
+
+
+def smooth_components(images: GeneImages, config: Config, seed: int) -> np.ndarray:
+    """Components (P, n) of smoothed maps: `Config.n_dims`, or as many as stand out of maps with random signs."""
+    most = config.dims_range[1] if config.n_dims == "auto" else int(config.n_dims)
+    basis, values = smooth_basis(images, sigma=config.sigma, n_components=most, seed=seed)
+    if config.n_dims != "auto":
+        return basis
+    null = null_eigenvalue(images, sigma=config.sigma, seed=seed)
+    fewest = min(config.dims_range[0], max(4, images.n_genes // config.genes_per_dim))
+    return basis[:, : max(fewest, int((values > null).sum()))]
+
+
+def signal_weights(
+    images: GeneImages, smooth: np.ndarray, fine: np.ndarray, config: Config, seed: int
+) -> np.ndarray:
+    """Weights (n + m,) of components: signal / (signal + a share of the noise), as in a Wiener filter.
+
+    Signal is what the halves of the counts share along the component of the same rank, fitted to one of them, doubled
+    for the whole; what they share along any direction, which is each gene's own (overdispersion), counts in part.
+    Noise is the rest of the variance of the whole along the component itself, which has chosen the noise that suits it.
+    """
+    first, second = images.thin(0.5, np.random.default_rng(seed))
+    half_smooth, _ = smooth_basis(first, sigma=config.sigma, n_components=smooth.shape[1], seed=seed)
+    half_fine = fine_basis(first, half_smooth, n_components=fine.shape[1], seed=seed)
+    shared = [shared_signal(first, second, part) for part in (half_smooth, half_fine)]
+    own = shared_signal(first, second, random_directions(images.n_pixels, seed)).mean()
+    falling = np.concatenate([isotonic_regression(part, increasing=False).x if len(part) else part for part in shared])
+    signal = 2 * np.maximum(falling - config.own_signal * own, 0.0)
+    total = shared_signal(images, images, np.hstack([smooth, fine]))
+    noise = np.maximum(total - signal, LEAST_NOISE)
+    return signal / (signal + config.noise_share * noise)
+
+
+def random_directions(n_pixels: int, seed: int) -> np.ndarray:
+    """Orthonormal directions (P, r) that have nothing to do with any map."""
+    drawn = np.random.default_rng(seed).standard_normal((n_pixels, min(RANDOM_DIRECTIONS, n_pixels)))
+    return np.linalg.qr(drawn)[0].astype(np.float32)
+
+
+def shared_signal(first: GeneImages, second: GeneImages, components: np.ndarray) -> np.ndarray:
+    """Mean product (r,) over genes of two sets of maps, of mean square one, along orthonormal components (P, r).
+
+    Of independent halves of the counts, noise averages out and the variance of what they share is left, whatever the
+    components were fitted to in the first (cross-validated variance). Of a set with itself it is the variance.
+    """
+    total = np.zeros(components.shape[1])
+    for genes, maps in first.batches(BATCH):
+        a = _scores(maps, components)
+        b = a if second is first else _scores(second.residuals(genes), components)
+        total += np.einsum("gr,gr->r", a, b)
+    return total / first.n_genes
+
+
+def _scores(maps: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """Scores (B, r) of maps (B, P), each scaled to mean square one, on components (P, r)."""
+    size = np.sqrt(np.maximum(np.einsum("gp,gp->g", maps, maps, dtype=np.float64), 1e-12) / maps.shape[1])
+    return (maps @ components).astype(np.float64) / size[:, None]
