@@ -117,7 +117,7 @@ class Config:
     pixel_mask: float = 0.3
     scale: Literal["tied", "spherical"] = "tied"
     concentration: float = 2.0
-    unassigned: float = 0.995
+    unassigned: float = 0.998
     n_null: int = 500
     max_modules: int = 60
     em_starts: int = 10

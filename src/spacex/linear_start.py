@@ -66,9 +66,7 @@ def smooth_components(images: GeneImages, config: Config, seed: int) -> np.ndarr
     return basis[:, : max(fewest, int((values > null).sum()))]
 
 
-def signal_weights(
-    images: GeneImages, smooth: np.ndarray, fine: np.ndarray, config: Config, seed: int
-) -> np.ndarray:
+def signal_weights(images: GeneImages, smooth: np.ndarray, fine: np.ndarray, config: Config, seed: int) -> np.ndarray:
     """Weights (n + m,) of components: signal / (signal + a share of the noise), as in a Wiener filter.
 
     Signal is what the halves of the counts share along the component of the same rank, fitted to one of them, doubled
