@@ -14,7 +14,7 @@ from spacex.spectral import fine_basis, smooth_basis
 
 
 def speckled(n_genes: int, shared: float, *, every: int = 3, seed: int = 0) -> GeneImages:
-    """Poisson counts on 20 x 20 spots; of `every` so many genes one follows a map without smoothness, times `shared`."""
+    """Poisson counts on 20 x 20 spots; one gene in `every` follows a map without smoothness, times `shared`."""
     rng = np.random.default_rng(seed)
     speckle = rng.standard_normal(400)
     fold = np.exp(np.where(np.arange(n_genes) % every == 0, shared, 0.0)[None] * speckle[:, None])
