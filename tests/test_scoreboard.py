@@ -121,6 +121,8 @@ def test_planted_modules_found_in_full():
     total = np.arange(120.0)
     assert planted_purity(z, planted, total) == {"purity": 1, "purity, low third": 1}
     assert direction_ari(z, planted, 0) == 1
+    z[:30] = 0  # a cluster of their own
+    assert direction_ari(z, planted, 0, all_genes=True) == 1
     module = np.where(planted < 0, "unassigned", planted.astype(str))
     assert module_ari(module, planted) == {"module ARI": 1, "all-gene ARI": 1, "null unassigned": 1}
 

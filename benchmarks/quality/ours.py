@@ -14,12 +14,14 @@ from .outcome import Outcome
 BATCH = 512
 
 ABLATIONS: dict[str, Config] = {
-    "smooth only": Config(fine_dims=0),
+    "smooth only": Config(fine_dims=0, noise_share=0.0),
+    "+ weights": Config(fine_dims=0),
+    "all, unweighted": Config(noise_share=0.0, own_signal=0.0),
     "+ pre-training": Config(epochs=4),
     "+ boosting": Config(boost_rounds=2),
     "+ both": Config(epochs=4, boost_rounds=2),
 }
-"""What stages add. The entry SpaCEX is the linear start with fine dimensions and the mixture: what is on by default."""
+"""What stages add. The entry SpaCEX is the weighted linear start with the mixture: what is on by default."""
 
 
 def spacex(adata: AnnData, seed: int, *, config: Config | None = None) -> Outcome:

@@ -21,15 +21,16 @@ def planted_purity(z: np.ndarray, planted: np.ndarray, total: np.ndarray) -> dic
     return {"purity": float(share.mean()), "purity, low third": float(share[low].mean())}
 
 
-def direction_ari(z: np.ndarray, planted: np.ndarray, seed: int) -> float:
-    """Adjusted Rand index (Hubert & Arabie 1985) of K-means on directions of spatial genes, at the planted number.
+def direction_ari(z: np.ndarray, planted: np.ndarray, seed: int, *, all_genes: bool = False) -> float:
+    """Adjusted Rand index (Hubert & Arabie 1985) of K-means on directions, at the planted number of classes.
 
-    Genes that are not embedded are zero vectors, hence mostly one cluster.
+    Of the spatial genes, which no user could single out; or of all genes, where those without a pattern are a class
+    of their own. Genes that are not embedded are zero vectors, hence mostly one cluster.
     """
-    spatial = planted != NONE
-    k = len(np.unique(planted[spatial]))
-    found = KMeans(k, n_init=10, random_state=seed).fit_predict(unit(z[spatial]))
-    return float(adjusted_rand_score(planted[spatial], found))
+    asked = np.full(len(planted), True) if all_genes else planted != NONE
+    k = len(np.unique(planted[asked]))
+    found = KMeans(k, n_init=10, random_state=seed).fit_predict(unit(z[asked]))
+    return float(adjusted_rand_score(planted[asked], found))
 
 
 def module_ari(module: np.ndarray, planted: np.ndarray) -> dict[str, float]:

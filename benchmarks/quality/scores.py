@@ -80,6 +80,7 @@ def score_whole(case: Case, z: np.ndarray | None, module: np.ndarray | None) -> 
         if z is not None:
             found |= planted_purity(z, case.planted, case.total)
             found["K-means ARI"] = direction_ari(z, case.planted, case.seed)
+            found["K-means all-gene ARI"] = direction_ari(z, case.planted, case.seed, all_genes=True)
         if module is not None:
             found |= module_ari(module, case.planted)
     if z is not None:

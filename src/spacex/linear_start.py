@@ -82,7 +82,7 @@ def signal_weights(images: GeneImages, smooth: np.ndarray, fine: np.ndarray, con
     signal = 2 * np.maximum(falling - config.own_signal * own, 0.0)
     total = shared_signal(images, images, np.hstack([smooth, fine]))
     noise = np.maximum(total - signal, LEAST_NOISE)
-    return signal / (signal + config.noise_share * noise)
+    return signal / np.maximum(signal + config.noise_share * noise, 1e-12)
 
 
 def random_directions(n_pixels: int, seed: int) -> np.ndarray:
