@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from .board import Board
-from .entries import Entry, entries
+from .entries import ON_REQUEST, Entry, entries
 from .grids import as_text, gain_grid, metric_grids, summary_grid
 from .page import Page
 from .results import Results
@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--first-seed", type=int, default=0, help="seeds from 100 on were not looked at in development")
     made.add_argument("--quick", action="store_true", help="smaller simulated sections, and real ones of small size")
     made.add_argument("--sections", nargs="+", metavar="NAME", help="default: all that are found")
-    made.add_argument("--entries", nargs="+", metavar="NAME", help="names or kinds (SpaCEX, ablation, linear, peer)")
+    made.add_argument(
+        "--entries", nargs="+", metavar="NAME", help="names or kinds (SpaCEX, ablation, linear, peer, training)"
+    )
     made.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="the halves need further runs")
     made.add_argument("--work", type=Path, default=WORK, help="folder in which runs are kept")
     made.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help="of one run")
@@ -58,7 +60,7 @@ def chosen_sections(args: argparse.Namespace, at_hand: list[Section], small: lis
 def chosen_entries(names: list[str] | None) -> list[Entry]:
     found = entries()
     if not names:
-        return list(found.values())
+        return [entry for entry in found.values() if entry.kind not in ON_REQUEST]
     unknown = sorted(set(names) - set(found) - {entry.kind for entry in found.values()})
     if unknown:
         raise SystemExit(f"no entry {', '.join(unknown)}; there are {', '.join(found)}")

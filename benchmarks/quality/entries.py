@@ -15,9 +15,12 @@ from .linear import LINEAR
 from .ours import ABLATIONS, spacex
 from .outcome import Outcome
 from .sources import code_digest, digest
+from .training import TRAINING
 
 Embed = Callable[[AnnData, int], Outcome]
-Kind = Literal["SpaCEX", "ablation", "linear", "peer"]
+Kind = Literal["SpaCEX", "ablation", "linear", "peer", "training"]
+ON_REQUEST: tuple[Kind, ...] = ("training",)
+"""Kinds that run only where they are asked for."""
 
 OURS = "SpaCEX"
 SEEDLESS = ("Hotspot", "Hotspot, tutorial")
@@ -55,7 +58,7 @@ class Entry:
         """The first line of the function's docstring; for an ablation, its settings."""
         function = self.run.func if isinstance(self.run, partial) else self.run
         line = (function.__doc__ or "").strip().split("\n")[0]
-        if self.kind != "ablation":
+        if self.kind not in ("ablation", "training"):
             return line
         default = Config().to_dict()
         return "SpaCEX with " + ", ".join(f"{k}={v}" for k, v in self.settings.items() if v != default[k])
@@ -65,8 +68,10 @@ def entries() -> dict[str, Entry]:
     """All entries by name, SpaCEX first."""
     code = (spacex.__module__, "spacex.tl._embed", "spacex.pp")
     found = [Entry(OURS, "SpaCEX", spacex, code)]
-    for name, config in ABLATIONS.items():
-        found.append(Entry(name, "ablation", partial(spacex, config=config), code, config.to_dict()))
+    variants: tuple[tuple[Kind, dict[str, Config]], ...] = (("ablation", ABLATIONS), ("training", TRAINING))
+    for kind, configs in variants:
+        for name, config in configs.items():
+            found.append(Entry(name, kind, partial(spacex, config=config), code, config.to_dict()))
     for name, run in LINEAR.items():
         found.append(Entry(name, "linear", run, (run.__module__,), {"name": name}, seeded=False))
     for name, run in peers().items():
