@@ -24,7 +24,7 @@ from benchmarks.quality.results import COLUMNS, Results
 from benchmarks.quality.runner import HALF, WHOLE
 from benchmarks.quality.sections import Section, find_sections
 from benchmarks.quality.sources import closure, code_digest
-from benchmarks.quality.training import TRAINING
+from benchmarks.quality.settings import SETTINGS, TRAINING
 
 import spacex as sx
 
@@ -421,10 +421,10 @@ def test_unknown_names_are_refused(tmp_path):
         scoreboard.main(["--data", str(tmp_path / "none")])
 
 
-def test_settings_of_training_run_only_where_they_are_asked_for():
-    assert "training" not in {entry.kind for entry in scoreboard.chosen_entries(None)}
-    asked = scoreboard.chosen_entries(["training"])
-    assert {entry.name for entry in asked} == set(TRAINING)
+def test_settings_run_only_where_they_are_asked_for():
+    assert "setting" not in {entry.kind for entry in scoreboard.chosen_entries(None)}
+    asked = scoreboard.chosen_entries(["setting"])
+    assert {entry.name for entry in asked} == set(SETTINGS)
     assert len({entry.digest for entry in asked}) == len(asked), "no two settings share a kept run"
     assert all(config.learns for config in TRAINING.values())
     assert entries()["patch 4"].description == "SpaCEX with patch=4, epochs=4"

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--quick", action="store_true", help="smaller simulated sections, and real ones of small size")
     made.add_argument("--sections", nargs="+", metavar="NAME", help="default: all that are found")
     made.add_argument(
-        "--entries", nargs="+", metavar="NAME", help="names or kinds (SpaCEX, ablation, linear, peer, training)"
+        "--entries", nargs="+", metavar="NAME", help="names or kinds (SpaCEX, ablation, linear, peer, setting)"
     )
     made.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="the halves need further runs")
     made.add_argument("--work", type=Path, default=WORK, help="folder in which runs are kept")

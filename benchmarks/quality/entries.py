@@ -15,11 +15,11 @@ from .linear import LINEAR
 from .ours import ABLATIONS, spacex
 from .outcome import Outcome
 from .sources import code_digest, digest
-from .training import TRAINING
+from .settings import SETTINGS
 
 Embed = Callable[[AnnData, int], Outcome]
-Kind = Literal["SpaCEX", "ablation", "linear", "peer", "training"]
-ON_REQUEST: tuple[Kind, ...] = ("training",)
+Kind = Literal["SpaCEX", "ablation", "linear", "peer", "setting"]
+ON_REQUEST: tuple[Kind, ...] = ("setting",)
 """Kinds that run only where they are asked for."""
 
 OURS = "SpaCEX"
@@ -58,7 +58,7 @@ class Entry:
         """The first line of the function's docstring; for an ablation, its settings."""
         function = self.run.func if isinstance(self.run, partial) else self.run
         line = (function.__doc__ or "").strip().split("\n")[0]
-        if self.kind not in ("ablation", "training"):
+        if self.kind not in ("ablation", "setting"):
             return line
         default = Config().to_dict()
         return "SpaCEX with " + ", ".join(f"{k}={v}" for k, v in self.settings.items() if v != default[k])
@@ -68,7 +68,7 @@ def entries() -> dict[str, Entry]:
     """All entries by name, SpaCEX first."""
     code = (spacex.__module__, "spacex.tl._embed", "spacex.pp")
     found = [Entry(OURS, "SpaCEX", spacex, code)]
-    variants: tuple[tuple[Kind, dict[str, Config]], ...] = (("ablation", ABLATIONS), ("training", TRAINING))
+    variants: tuple[tuple[Kind, dict[str, Config]], ...] = (("ablation", ABLATIONS), ("setting", SETTINGS))
     for kind, configs in variants:
         for name, config in configs.items():
             found.append(Entry(name, kind, partial(spacex, config=config), code, config.to_dict()))

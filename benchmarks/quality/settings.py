@@ -1,8 +1,8 @@
-"""Settings of pre-training and boosting: what gradients add to the linear start, and at what cost.
+"""Other values of the numbers of the method, each beside the defaults: how much hangs on them, and at what cost.
 
-    python -m benchmarks.quality --entries SpaCEX ablation training [...]
+    python -m benchmarks.quality --entries SpaCEX ablation setting [...]
 
-Asked for by name only: they are many, and slow.
+Asked for by name only: they are many, and those that train are slow.
 """
 
 from __future__ import annotations
@@ -11,6 +11,26 @@ from typing import Any
 
 from spacex._config import Config
 
+FRONT_END: dict[str, Config] = {
+    "theta 10": Config(theta=10.0),
+    "theta 1e6": Config(theta=1e6),
+    "sigma .5": Config(sigma=0.5),
+    "sigma 2": Config(sigma=2.0),
+    "32 smooth": Config(n_dims=32),
+    "16 fine": Config(fine_dims=16),
+    "32 fine": Config(fine_dims=32),
+    "noise .05": Config(noise_share=0.05),
+    "noise .5": Config(noise_share=0.5),
+    "own 0": Config(own_signal=0.0),
+    "own 1": Config(own_signal=1.0),
+}
+MIXTURE: dict[str, Config] = {
+    "spherical": Config(scale="spherical"),
+    "one start": Config(em_starts=1),
+    "unassigned .9": Config(unassigned=0.9),
+    "unassigned .995": Config(unassigned=0.995),
+    "nu from 20": Config(nu_range=(20.0, 200.0)),
+}
 EPOCHS: dict[str, Any] = {"epochs": 4}
 ROUNDS: dict[str, Any] = {"boost_rounds": 2}
 
@@ -32,4 +52,5 @@ TRAINING: dict[str, Config] = {
     "boosted hard": Config(**ROUNDS, boost_power=8.0),
     "boosted slowly": Config(**ROUNDS, boost_learning_rate=2e-5),
 }
+SETTINGS: dict[str, Config] = {**FRONT_END, **MIXTURE, **TRAINING}
 """Every setting that was tried, by the name of its entry, beside the ablations; the rest is as in `Config`."""
