@@ -23,8 +23,8 @@ from benchmarks.quality.planted import direction_ari, module_ari, planted_purity
 from benchmarks.quality.results import COLUMNS, Results
 from benchmarks.quality.runner import HALF, WHOLE
 from benchmarks.quality.sections import Section, find_sections
-from benchmarks.quality.sources import closure, code_digest
 from benchmarks.quality.settings import SETTINGS, TRAINING
+from benchmarks.quality.sources import closure, code_digest
 
 import spacex as sx
 

@@ -14,8 +14,8 @@ from spacex._config import Config
 from .linear import LINEAR
 from .ours import ABLATIONS, spacex
 from .outcome import Outcome
-from .sources import code_digest, digest
 from .settings import SETTINGS
+from .sources import code_digest, digest
 
 Embed = Callable[[AnnData, int], Outcome]
 Kind = Literal["SpaCEX", "ablation", "linear", "peer", "setting"]
