@@ -117,13 +117,13 @@ class Config:
     pixel_mask: float = 0.3
     scale: Literal["tied", "spherical"] = "tied"
     concentration: float = 2.0
-    unassigned: float = 0.998
+    unassigned: float = 0.9999
     n_null: int = 500
     max_modules: int = 60
     em_starts: int = 10
     em_iterations: int = 200
     em_tolerance: float = 1e-6
-    nu_range: tuple[float, float] = (3.0, 200.0)
+    nu_range: tuple[float, float] = (10.0, 200.0)
     boost_rounds: int = 0
     boost_epochs: int = 1
     boost_power: float = 2.0
