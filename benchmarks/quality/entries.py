@@ -55,7 +55,7 @@ class Entry:
 
     @property
     def description(self) -> str:
-        """The first line of the function's docstring; for an ablation, its settings."""
+        """The first line of the function's docstring; for an ablation or another setting, its values."""
         function = self.run.func if isinstance(self.run, partial) else self.run
         line = (function.__doc__ or "").strip().split("\n")[0]
         if self.kind not in ("ablation", "setting"):

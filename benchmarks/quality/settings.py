@@ -53,4 +53,4 @@ TRAINING: dict[str, Config] = {
     "boosted slowly": Config(**ROUNDS, boost_learning_rate=2e-5),
 }
 SETTINGS: dict[str, Config] = {**FRONT_END, **MIXTURE, **TRAINING}
-"""Every setting that was tried, by the name of its entry, beside the ablations; the rest is as in `Config`."""
+"""Every setting by the name of its entry, beside the ablations; the rest is as in `Config`."""

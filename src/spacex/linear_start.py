@@ -76,10 +76,11 @@ def signal_weights(images: GeneImages, smooth: np.ndarray, fine: np.ndarray, con
     first, second = images.thin(0.5, np.random.default_rng(seed))
     half_smooth, _ = smooth_basis(first, sigma=config.sigma, n_components=smooth.shape[1], seed=seed)
     half_fine = fine_basis(first, half_smooth, n_components=fine.shape[1], seed=seed)
-    shared = [shared_signal(first, second, part) for part in (half_smooth, half_fine)]
-    own = shared_signal(first, second, random_directions(images.n_pixels, seed)).mean()
-    falling = np.concatenate([isotonic_regression(part, increasing=False).x if len(part) else part for part in shared])
-    signal = 2 * np.maximum(falling - config.own_signal * own, 0.0)
+    parts = (half_smooth, half_fine, random_directions(images.n_pixels, seed))
+    shared = shared_signal(first, second, np.hstack(parts))  # the maps of the halves are made once for all
+    *ranked, own = np.split(shared, np.cumsum([part.shape[1] for part in parts])[:-1])
+    falling = np.concatenate([isotonic_regression(part, increasing=False).x if len(part) else part for part in ranked])
+    signal = 2 * np.maximum(falling - config.own_signal * own.mean(), 0.0)
     total = shared_signal(images, images, np.hstack([smooth, fine]))
     noise = np.maximum(total - signal, LEAST_NOISE)
     return signal / np.maximum(signal + config.noise_share * noise, 1e-12)

@@ -213,12 +213,16 @@ class GeneImages:
         key = self.counts.T @ rng.random(self.n_pixels)
         return np.floor(np.abs(key) * 1e4 % 2**31).astype(np.int64)
 
+    def _gene_generators(self, rng: np.random.Generator) -> Iterator[np.random.Generator]:
+        """A random generator for every gene, which stays with it like its key."""
+        base = int(rng.integers(2**31))
+        for key in self.draw_keys(rng):
+            yield np.random.default_rng([base, int(key)])
+
     def _thin_counts(self, fraction: float, rng: np.random.Generator) -> tuple[GeneImages, GeneImages]:
         counts, kept = self.counts.data, np.empty_like(self.counts.data)
-        base = int(rng.integers(2**31))
-        for gene, key in enumerate(self.draw_keys(rng)):
+        for gene, own in enumerate(self._gene_generators(rng)):
             here = slice(self.counts.indptr[gene], self.counts.indptr[gene + 1])
-            own = np.random.Generator(np.random.PCG64(np.random.SeedSequence([base, int(key)])))
             kept[here] = own.binomial(counts[here].astype(np.int64), fraction)
         halves = []
         for data, part in ((kept, fraction), (counts - kept, 1 - fraction)):
@@ -232,9 +236,7 @@ class GeneImages:
         values = self.counts.toarray()
         order = np.lexsort((self.canvas.pixel[:, 1], self.canvas.pixel[:, 0], self.canvas.section))
         noise = np.sqrt(np.mean(np.diff(values[order], axis=0) ** 2, axis=0) / 2)
-        base = int(rng.integers(2**31))
-        seeds = [np.random.SeedSequence([base, int(key)]) for key in self.draw_keys(rng)]
-        draws = np.stack([np.random.default_rng(s).standard_normal(self.n_pixels) for s in seeds], axis=1)
+        draws = np.stack([own.standard_normal(self.n_pixels) for own in self._gene_generators(rng)], axis=1)
         first = fraction * values + draws * noise * np.sqrt(fraction * (1 - fraction))
         return (
             replace(self, counts=sp.csc_array(first.astype(values.dtype))),

@@ -104,7 +104,8 @@ class SpaCEX:
             self.history_.add("mixture", iteration=step, objective=value)
         if self.config.boost_rounds:
             refine(self.model_, self.mixture_, train, held, torch.from_numpy(null), self.history_, session)
-        by_size(self.mixture_, *self._embed(images, session), self.config.unassigned)
+            z, null = self._embed(images, session)
+        by_size(self.mixture_, z, null, self.config.unassigned)
         return self
 
     def _session(self) -> Session:
