@@ -384,7 +384,7 @@ def test_every_slot_survives_the_disk(embedded: AnnData, tmp_path: Path, suffix:
 
 def test_uns_tells_how_the_result_was_made(section: AnnData) -> None:
     section.uns["spacex"] = {"mine": 1}
-    config = Config(epochs=1, boost_rounds=1, theta=50, dims_range=(4, 8))
+    config = Config(epochs=1, boost_rounds=1, theta=50, n_dims=8)
     sx.tl.embed(section, n_modules=3, config=config, progress=False, seed=5)
     uns = section.uns["spacex"]
     assert {"parameters", "grid", "history", "versions", "seed", "mine"} <= set(uns)

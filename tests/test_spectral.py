@@ -10,7 +10,7 @@ from spacex import pp
 from spacex.datasets import simulate_section
 from spacex.grid import Grid
 from spacex.raster import Canvas, GeneImages
-from spacex.spectral import Smoother, fine_basis, null_eigenvalue, smooth_basis
+from spacex.spectral import Smoother, fine_basis, smooth_basis
 
 SIGMAS = (0.3, 1.0, 2.7, 40.0)
 
@@ -109,15 +109,6 @@ def test_more_components_than_the_section_has_are_not_invented() -> None:
     assert smooth_basis(few, sigma=1.0, n_components=48, seed=0)[0].shape == (few.n_pixels, 8)
 
 
-def test_null_eigenvalue_is_what_a_section_without_patterns_has(images: GeneImages) -> None:
-    null = pp.gene_images(simulate_section(n_genes=300, n_spots=400, n_modules=0, seed=0))
-    largest = smooth_basis(null, sigma=1.0, n_components=2, seed=0)[1][0]
-    assert null_eigenvalue(null, sigma=1.0, seed=0) == pytest.approx(largest, rel=0.25)
-    spatial = smooth_basis(images, sigma=1.0, n_components=2, seed=0)[1][0]
-    assert spatial > 1.1 * null_eigenvalue(images, sigma=1.0, seed=0)
-    assert null_eigenvalue(null, sigma=1.0, seed=3) == null_eigenvalue(null, sigma=1.0, seed=3)
-
-
 def speckled(n_genes: int, shared: float, seed: int = 0) -> GeneImages:
     """Poisson counts on 20 x 20 spots; every third gene follows one map without any smoothness, times `shared`."""
     rng = np.random.default_rng(seed)
@@ -138,14 +129,6 @@ def test_fine_components_are_those_of_the_unit_maps_outside_the_coarse_span() ->
     maps /= np.linalg.norm(maps, axis=1, keepdims=True)
     exact = np.linalg.svd(maps - (maps @ coarse) @ coarse.T, full_matrices=False)[2][0]
     assert abs(exact @ fine[:, 0]) > 0.999
-
-
-def test_signs_stay_with_a_gene_whatever_its_place() -> None:
-    images = speckled(60, 0.3)
-    order = np.random.default_rng(1).permutation(60)
-    assert null_eigenvalue(images, sigma=1.0, seed=0) == pytest.approx(
-        null_eigenvalue(images.take(order), sigma=1.0, seed=0), rel=1e-4
-    )
 
 
 def test_no_fine_components_where_none_are_left() -> None:

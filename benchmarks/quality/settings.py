@@ -16,6 +16,7 @@ FRONT_END: dict[str, Config] = {
     "theta 1e6": Config(theta=1e6),
     "sigma .5": Config(sigma=0.5),
     "sigma 2": Config(sigma=2.0),
+    "16 smooth": Config(n_dims=16),
     "32 smooth": Config(n_dims=32),
     "16 fine": Config(fine_dims=16),
     "32 fine": Config(fine_dims=32),

@@ -28,13 +28,11 @@ class Config:
     sigma
         Width in pixel pitches of the Gaussian that smooths maps before the linear start is taken from them.
     n_dims
-        Dimensions for smooth patterns, or ``"auto"``: as many as stand out of maps with random signs, within
-        `dims_range`. An embedding has D = n_dims + fine_dims dimensions or fewer.
-    dims_range
-        Fewest and most dimensions under ``"auto"``.
+        Most dimensions for smooth patterns. Each is weighed by its signal, so that spare ones do no harm. An embedding
+        has D = n_dims + fine_dims dimensions or fewer.
     genes_per_dim
-        Under ``"auto"`` the fewest is no more than one for every so many genes: dimensions that few genes support hold
-        their noise.
+        One smooth dimension, or fewer, for every so many genes, but four at least: dimensions that few genes support
+        hold their noise.
     fine_dims
         Further dimensions, for what spots share beyond smooth patterns: components of the maps outside the span of the
         first ones. Those in which independent halves of the counts share nothing are left out; 0 leaves out all.
@@ -96,9 +94,8 @@ class Config:
     theta: float = 100.0
     min_counts: int = 5
     sigma: float = 1.0
-    n_dims: int | Literal["auto"] = "auto"
-    dims_range: tuple[int, int] = (16, 48)
-    genes_per_dim: int = 100
+    n_dims: int = 48
+    genes_per_dim: int = 40
     fine_dims: int = 64
     noise_share: float = 0.15
     own_signal: float = 0.75
@@ -132,6 +129,7 @@ class Config:
 
     def __post_init__(self) -> None:
         counted = {"max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1}
+        counted |= {"n_dims": 2, "genes_per_dim": 1, "fine_dims": 0}
         counted |= {
             "epochs": 0,
             "patience": 1,
@@ -140,7 +138,7 @@ class Config:
             "n_null": 50,
             "em_iterations": 1,
         }
-        counted |= {"boost_rounds": 0, "boost_epochs": 1, "genes_per_dim": 1, "fine_dims": 0, "em_starts": 1}
+        counted |= {"boost_rounds": 0, "boost_epochs": 1, "em_starts": 1}
         for name, low in counted.items():
             object.__setattr__(self, name, check_int(getattr(self, name), name=f"Config.{name}", low=low))
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
@@ -155,20 +153,13 @@ class Config:
         check_choice(self.scale, name="Config.scale", allowed=("tied", "spherical"))
         if self.width % self.heads:
             raise InputError(f"Config.width={self.width} must be a multiple of Config.heads={self.heads}")
-        if self.n_dims != "auto":
-            object.__setattr__(self, "n_dims", check_int(self.n_dims, name="Config.n_dims", low=2))
-        for name in ("dims_range", "nu_range"):
-            pair = getattr(self, name)
-            if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(v, Real) for v in pair)):
-                raise InputError(f"Config.{name}={pair!r} is not allowed; pass a pair of rising numbers")
-        low_dims, high_dims = self.dims_range
-        if not 2 <= low_dims <= high_dims or low_dims % 1 or high_dims % 1:
-            raise InputError(f"Config.dims_range={self.dims_range!r} must be two rising whole numbers >= 2")
+        pair = self.nu_range
+        if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(v, Real) for v in pair)):
+            raise InputError(f"Config.nu_range={pair!r} is not allowed; pass a pair of rising numbers")
         low_nu, high_nu = self.nu_range
         if not 0 < low_nu < high_nu:
             raise InputError(f"Config.nu_range={self.nu_range!r} must be two rising positive numbers")
         object.__setattr__(self, "nu_range", (float(low_nu), float(high_nu)))
-        object.__setattr__(self, "dims_range", (int(low_dims), int(high_dims)))
 
     @property
     def learns(self) -> bool:

@@ -13,10 +13,11 @@ from scipy.optimize import isotonic_regression
 
 from ._config import Config
 from .raster import GeneImages
-from .spectral import BATCH, fine_basis, null_eigenvalue, smooth_basis
+from .spectral import BATCH, fine_basis, smooth_basis
 
 FAINT = 0.02
 """Weight below which a fine component is left out, and to which a smooth one is raised."""
+FEWEST_DIMS = 4
 LEAST_NOISE = 0.5
 """Of unit maps noise has a mean square of about one along every component."""
 RANDOM_DIRECTIONS = 50
@@ -44,26 +45,21 @@ class LinearStart(NamedTuple):
         """(P, n + m) weighted components."""
         return np.hstack([self.smooth, self.fine]) * self.weight
 
+    @property
+    def trust(self) -> np.ndarray:
+        """(n,) weight of the energy along each smooth component, where the strength of a pattern is measured."""
+        return self.weight[: self.smooth.shape[1]] ** 2
+
 
 def linear_start(images: GeneImages, config: Config, seed: int) -> LinearStart:
     """Components of the residual maps, and their weights."""
-    smooth = smooth_components(images, config, seed)
+    n_dims = min(config.n_dims, max(FEWEST_DIMS, images.n_genes // config.genes_per_dim))
+    smooth, _ = smooth_basis(images, sigma=config.sigma, n_components=n_dims, seed=seed)
     fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed)
     weight = signal_weights(images, smooth, fine, config, seed)
     weight[: smooth.shape[1]] = np.maximum(weight[: smooth.shape[1]], FAINT)
     kept = weight >= FAINT
     return LinearStart(smooth, fine[:, kept[smooth.shape[1] :]], weight[kept].astype(np.float32))
-
-
-def smooth_components(images: GeneImages, config: Config, seed: int) -> np.ndarray:
-    """Components (P, n) of smoothed maps: `Config.n_dims`, or as many as stand out of maps with random signs."""
-    most = config.dims_range[1] if config.n_dims == "auto" else int(config.n_dims)
-    basis, values = smooth_basis(images, sigma=config.sigma, n_components=most, seed=seed)
-    if config.n_dims != "auto":
-        return basis
-    null = null_eigenvalue(images, sigma=config.sigma, seed=seed)
-    fewest = min(config.dims_range[0], max(4, images.n_genes // config.genes_per_dim))
-    return basis[:, : max(fewest, int((values > null).sum()))]
 
 
 def signal_weights(images: GeneImages, smooth: np.ndarray, fine: np.ndarray, config: Config, seed: int) -> np.ndarray:

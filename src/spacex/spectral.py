@@ -97,19 +97,9 @@ def smooth_basis(
     """
     smoother = Smoother(images.canvas, sigma)
     rank = min(n_components, images.n_pixels - 1, images.n_genes)
-    times = _smoothed_covariance(images, smoother, None, further)
+    times = _smoothed_covariance(images, smoother, further)
     basis, values = _subspace(times, images.n_pixels, rank + 16, seed)
     return _fixed_signs(basis[:, :rank]), values[:rank]
-
-
-def null_eigenvalue(images: GeneImages, *, sigma: float, seed: int) -> float:
-    """Largest eigenvalue of the smoothed maps when nothing is spatial (parallel analysis, Horn 1965).
-
-    The null flips the sign of every residual at random: what neighbours and genes share is gone, and the variance of
-    every pixel of every gene is as it was.
-    """
-    times = _smoothed_covariance(images, Smoother(images.canvas, sigma), seed)
-    return float(_subspace(times, images.n_pixels, 16, seed)[1][0])
 
 
 def fine_basis(images: GeneImages, coarse: np.ndarray, *, n_components: int, seed: int) -> np.ndarray:
@@ -148,18 +138,13 @@ def _subspace(
     return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
 
 
-def _smoothed_covariance(
-    images: GeneImages, smoother: Smoother, flip_seed: int | None, further: np.ndarray | None = None
-) -> Times:
+def _smoothed_covariance(images: GeneImages, smoother: Smoother, further: np.ndarray | None) -> Times:
     """B -> S'S B for the smoothed maps S = R W' (G, P) and a matrix B (P, R), streaming over genes."""
-    signs = None if flip_seed is None else _Signs(images, flip_seed)
 
     def times(basis: np.ndarray) -> np.ndarray:
         smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
         out = np.zeros_like(basis)
-        for genes, single in images.batches(BATCH):
-            if signs:
-                signs.flip(single, genes)
+        for _, single in images.batches(BATCH):
             maps = single.astype(np.float64)
             out += maps.T @ (maps @ smooth)
         if further is not None:
@@ -185,22 +170,3 @@ def _unit_covariance(images: GeneImages, coarse: np.ndarray) -> Times:
         return away(out)
 
     return times
-
-
-class _Signs:
-    """Random signs of every value of every map, which stay with a gene whatever its place among the others.
-
-    Each gene reads one long string of random signs from a place of its own, which follows from its counts.
-    """
-
-    PLACES = 2**16
-
-    def __init__(self, images: GeneImages, seed: int):
-        rng = np.random.default_rng(seed)
-        signs = (2 * rng.integers(0, 2, images.n_pixels + self.PLACES) - 1).astype(np.int8)
-        self.windows = np.lib.stride_tricks.sliding_window_view(signs, images.n_pixels)
-        self.place = images.draw_keys(rng) % self.PLACES
-
-    def flip(self, maps: np.ndarray, genes: slice) -> None:
-        """Flip maps (B, P) of some genes in place."""
-        maps *= self.windows[self.place[genes]]

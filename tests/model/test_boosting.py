@@ -17,7 +17,8 @@ def setting(seed=0, n=40, side=9, d=5, k=3):
     basis = np.linalg.qr(rng.normal(size=(len(pixel), d)))[0]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = MaskedAutoencoder(Encoder(index, basis[:, :3], basis, width=8, depth=1, heads=2), owner).double()
+        encoder = Encoder(index, basis[:, :3], np.ones(3), basis, width=8, depth=1, heads=2)
+        model = MaskedAutoencoder(encoder, owner).double()
         torch.nn.init.normal_(model.encoder.what, std=0.1)
     maps = torch.from_numpy(rng.normal(size=(n, len(pixel))))
     with torch.no_grad():

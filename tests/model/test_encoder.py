@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from spacex.model.autoencoder import MaskedAutoencoder, draw_mask
+from spacex.model.embedding import noise, strength
 from spacex.model.encoder import Encoder, patch_index
 
 
@@ -19,7 +20,7 @@ def build(pixel, patch=4, d=6, depth=1, live=True, seed=0):
     basis = np.linalg.qr(np.random.default_rng(seed).normal(size=(len(pixel), d)))[0].astype(np.float32)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        encoder = Encoder(index, basis[:, :-2], basis, width=8, depth=depth, heads=2)
+        encoder = Encoder(index, basis[:, :-2], np.ones(d - 2, np.float32), basis, width=8, depth=depth, heads=2)
         if live and depth:
             torch.nn.init.normal_(encoder.what, std=0.5)
     return MaskedAutoencoder(encoder, owner)
@@ -113,3 +114,15 @@ def test_masking_leaves_the_linear_path_unbiased():
     mask = draw_mask(model.owner, len(model.encoder.index), 4000, patch_mask=0.0, pixel_mask=0.5, generator=generator)
     mean = model.encoder(maps * mask.visible, keep=mask.share).mean(0)
     torch.testing.assert_close(mean, (maps[0] @ model.encoder.linear), atol=0.08, rtol=0.05)
+
+
+def test_strength_is_the_trusted_energy_in_units_of_noise():
+    pixel = grid(6, 7, share=0.9)
+    encoder = build(pixel, d=6, depth=0).encoder
+    maps = maps_of(pixel)
+    inside = maps @ encoder.basis
+    flat = strength(maps, encoder.basis, torch.ones(4))
+    torch.testing.assert_close(flat, (inside**2).mean(1) / noise(maps, inside))
+    first = strength(maps, encoder.basis, torch.tensor([2.0, 0, 0, 0]))
+    torch.testing.assert_close(first, inside[:, 0] ** 2 / noise(maps, inside))
+    torch.testing.assert_close(strength(3 * maps, encoder.basis, torch.ones(4)), flat)

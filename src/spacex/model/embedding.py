@@ -22,17 +22,17 @@ def embed(model: MaskedAutoencoder, images: GeneImages, session: Session) -> Ten
 def embed_maps(model: MaskedAutoencoder, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Embeddings (B, D) of maps (B, P), and the strength of their smooth patterns (B,)."""
     model.eval()
-    return model.encoder(maps), strength(maps, model.encoder.basis)
+    return model.encoder(maps), strength(maps, model.encoder.basis, model.encoder.trust)
 
 
-def strength(maps: Tensor, basis: Tensor) -> Tensor:
+def strength(maps: Tensor, basis: Tensor, trust: Tensor) -> Tensor:
     """How strong the smooth patterns of maps (B, P) are (B,), on an orthonormal basis (P, n).
 
-    Their mean square on the basis in units of the map's noise: its mean square outside the span. So a gene with more
-    dispersion than the residuals assume does not look spatial.
+    Their mean square on the basis, weighted by `trust` (n,), in units of the map's noise: its mean square outside the
+    span. So a gene with more dispersion than the residuals assume does not look spatial.
     """
     inside = maps @ basis
-    return (inside**2).mean(1) / noise(maps, inside)
+    return inside**2 @ (trust / trust.sum()) / noise(maps, inside)
 
 
 def noise(maps: Tensor, inside: Tensor) -> Tensor:

@@ -74,6 +74,8 @@ class Encoder(nn.Module):
         (L, patch**2) pixels of each patch, from `patch_index`.
     basis
         (P, n) orthonormal components of smooth maps, on which the strength of a pattern is measured.
+    trust
+        (n,) weight of each in the strength.
     start
         (P, D) weighted components at which the linear path starts.
     width, depth, heads
@@ -82,12 +84,24 @@ class Encoder(nn.Module):
 
     index: Tensor
     basis: Tensor
+    trust: Tensor
 
-    def __init__(self, index: np.ndarray, basis: np.ndarray, start: np.ndarray, *, width: int, depth: int, heads: int):
+    def __init__(
+        self,
+        index: np.ndarray,
+        basis: np.ndarray,
+        trust: np.ndarray,
+        start: np.ndarray,
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+    ):
         super().__init__()
         length, area = index.shape
         self.register_buffer("index", torch.from_numpy(index))
         self.register_buffer("basis", torch.from_numpy(basis).clone())
+        self.register_buffer("trust", torch.from_numpy(trust).clone())
         self.linear = nn.Parameter(torch.from_numpy(start).clone())
         n_dims = self.linear.shape[1]
         if depth:

@@ -56,7 +56,7 @@ class SpaCEX:
     >>> import spacex as sx
     >>> adata = sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3)
     >>> images = sx.pp.gene_images(adata)
-    >>> model = sx.SpaCEX(sx.Config(n_dims=8, fine_dims=4), n_modules=3, progress=False).fit(images)
+    >>> model = sx.SpaCEX(sx.Config(n_dims=8, genes_per_dim=5, fine_dims=4), n_modules=3, progress=False).fit(images)
     >>> model.transform(images).shape, model.predict_proba(images).shape
     ((60, 12), (60, 4))
     """
@@ -119,7 +119,7 @@ class SpaCEX:
         # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            encoder = Encoder(index, start.smooth, start.linear, **attention_sizes(config))
+            encoder = Encoder(index, start.smooth, start.trust, start.linear, **attention_sizes(config))
         return MaskedAutoencoder(encoder, owner)
 
     def _calibrate(self, images: GeneImages) -> None:
@@ -132,11 +132,11 @@ class SpaCEX:
         genes = rng.choice(images.n_genes, min(config.n_null, images.n_genes), replace=False)
         copies = -(-config.n_null // len(genes))
         null = np.concatenate([rng.permuted(images.residuals(genes), axis=1) for _ in range(copies)])
-        n_dims = self.model_.encoder.basis.shape[1]
+        trust = self.model_.encoder.trust.cpu()
         basis, _ = smooth_basis(
-            images, sigma=config.sigma, n_components=n_dims, seed=self.seed, further=null.astype(np.float64)
+            images, sigma=config.sigma, n_components=len(trust), seed=self.seed, further=null.astype(np.float64)
         )
-        square = strength(torch.from_numpy(null), torch.from_numpy(basis)).numpy()
+        square = strength(torch.from_numpy(null), torch.from_numpy(basis), trust).numpy()
         self.null_mean_ = float(square.mean())
         self.null_shape_ = float(square.mean() ** 2 / max(square.var(), 1e-12))
 

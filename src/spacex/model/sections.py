@@ -38,6 +38,6 @@ def embed_sections(model: MaskedAutoencoder, maps: Tensor, section: Tensor, n_se
         here = section == s
         z = encoder(maps * here) / weight @ (section_metric(unit[here]) * weight)
         smooth = encoder.basis[here]
-        norm = strength(maps[:, here], smooth @ section_metric(smooth)).sqrt()
+        norm = strength(maps[:, here], smooth @ section_metric(smooth), encoder.trust).sqrt()
         parts.append(directions(z) * norm[:, None])
     return torch.stack(parts)

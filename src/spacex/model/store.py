@@ -19,7 +19,7 @@ from .autoencoder import MaskedAutoencoder
 from .encoder import Encoder
 from .mixture import Parameters
 
-FORMAT = 3  # 2: fine dimensions; 3: weighted smooth dimensions
+FORMAT = 4  # 2: fine dimensions; 3: weighted smooth dimensions; 4: strength weighted likewise
 SETTINGS, ARRAYS = "config.json", "model.safetensors"
 
 
@@ -69,9 +69,9 @@ def canvas_of(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Canv
 def autoencoder_of(arrays: dict[str, Tensor], *, width: int, depth: int, heads: int) -> MaskedAutoencoder:
     """The autoencoder whose state the arrays ``model.*`` hold."""
     state = {key.removeprefix("model."): value for key, value in arrays.items() if key.startswith("model.")}
-    index, basis, start = (state[f"encoder.{name}"].numpy() for name in ("index", "basis", "linear"))
+    index, basis, trust, start = (state[f"encoder.{name}"].numpy() for name in ("index", "basis", "trust", "linear"))
     with torch.random.fork_rng(devices=[]):
-        encoder = Encoder(index, basis, start, width=width, depth=depth, heads=heads)
+        encoder = Encoder(index, basis, trust, start, width=width, depth=depth, heads=heads)
     model = MaskedAutoencoder(encoder, state["owner"].numpy())
     model.load_state_dict(state)
     return model
