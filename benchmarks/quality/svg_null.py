@@ -28,9 +28,9 @@ from scipy.special import gammaincc
 from scipy.stats import norm, rankdata
 
 import spacex as sx
-from spacex.autocorrelation import combine
 from spacex.raster import GeneImages
 from spacex.spectral import Smoother
+from spacex.variability.tails import combine
 
 SECTIONS = ("dlpfc_151676", "mousebrain_st_1", "her2st_H1")
 SIMULATED = {"visium": 2500, "st": 800, "cells": 3000}

@@ -98,7 +98,7 @@ def smooth_basis(
     smoother = Smoother(images.canvas, sigma)
     rank = min(n_components, images.n_pixels - 1, images.n_genes)
     times = _smoothed_covariance(images, smoother, further)
-    basis, values = _subspace(times, images.n_pixels, rank + 16, seed)
+    basis, values = subspace(times, images.n_pixels, rank + 16, seed)
     return _fixed_signs(basis[:, :rank]), values[:rank]
 
 
@@ -111,7 +111,7 @@ def fine_basis(images: GeneImages, coarse: np.ndarray, *, n_components: int, see
     if rank < 1:
         return np.zeros((images.n_pixels, 0), dtype=np.float32)
     times = _unit_covariance(images, coarse)
-    return _fixed_signs(_subspace(times, images.n_pixels, rank + 16, seed, FINE_ITERATIONS)[0][:, :rank])
+    return _fixed_signs(subspace(times, images.n_pixels, rank + 16, seed, FINE_ITERATIONS)[0][:, :rank])
 
 
 Times = Callable[[np.ndarray], np.ndarray]
@@ -123,7 +123,7 @@ def _fixed_signs(basis: np.ndarray) -> np.ndarray:
     return basis * np.sign(basis[largest, np.arange(basis.shape[1])])
 
 
-def _subspace(
+def subspace(
     times: Times, n_pixels: int, width: int, seed: int, iterations: int = POWER_ITERATIONS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Leading eigenvectors (P, width) and eigenvalues, largest first, of a covariance given by its product.

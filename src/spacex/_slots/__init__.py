@@ -4,8 +4,24 @@ Everything above speaks AnnData, everything below speaks arrays, and nothing els
 every call can check all of its input before it does any work.
 """
 
-from ._grid import PIXEL, has_grid, read_grid, read_images, read_pixel_of_spot, write_grid
-from ._input import FEWEST_PIXELS, check_names, read_array, read_matrix, read_positions, read_sections
+from ._grid import (
+    PIXEL,
+    has_grid,
+    read_grid,
+    read_images,
+    read_pixel_covariates,
+    read_pixel_of_spot,
+    write_grid,
+)
+from ._input import (
+    FEWEST_PIXELS,
+    check_names,
+    read_array,
+    read_covariates,
+    read_matrix,
+    read_positions,
+    read_sections,
+)
 from ._notes import KEY, note, noted
 from ._results import (
     DOMAIN,
@@ -24,6 +40,7 @@ from ._results import (
     write_modules,
     write_section_embeddings,
     write_svg,
+    write_svg_sections,
 )
 
 __all__ = [
@@ -43,11 +60,13 @@ __all__ = [
     "note",
     "noted",
     "read_array",
+    "read_covariates",
     "read_embedding",
     "read_grid",
     "read_images",
     "read_matrix",
     "read_modules",
+    "read_pixel_covariates",
     "read_pixel_of_spot",
     "read_positions",
     "read_sections",
@@ -58,4 +77,5 @@ __all__ = [
     "write_modules",
     "write_section_embeddings",
     "write_svg",
+    "write_svg_sections",
 ]

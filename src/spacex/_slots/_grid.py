@@ -11,7 +11,7 @@ from .._check import InputError
 from .._config import Config
 from ..grid import Grid
 from ..raster import GeneImages, gene_images
-from ._input import FEWEST_PIXELS, check_names, read_matrix, read_sections
+from ._input import FEWEST_PIXELS, check_names, read_covariates, read_matrix, read_sections
 from ._notes import KEY, note
 
 PIXEL = "spacex_pixel"
@@ -93,3 +93,12 @@ def read_pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
     number = np.full(canvas.shape[0] * canvas.shape[1], -1, dtype=np.int64)
     number[canvas.flat] = np.arange(images.n_pixels)
     return number[pixel[:, 0] * canvas.shape[1] + pixel[:, 1] + canvas.offsets[section]]
+
+
+def read_pixel_covariates(adata: AnnData, names: Sequence[str], images: GeneImages) -> np.ndarray:
+    """Columns of ``obs`` as values (P, c) of tissue pixels: the mean over a pixel's spots."""
+    values, pixel = read_covariates(adata, names), read_pixel_of_spot(adata, images)
+    inside = pixel >= 0
+    spots = np.bincount(pixel[inside], minlength=images.n_pixels)
+    sums = [np.bincount(pixel[inside], column[inside], images.n_pixels) for column in values.T]
+    return np.stack(sums, axis=1) / spots[:, None]

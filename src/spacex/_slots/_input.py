@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .._check import InputError, check_finite
 logger = logging.getLogger("spacex")
 
 FEWEST_PIXELS = 10
+SPOTS_PER_VALUE = 5
 
 
 def check_names(adata: AnnData) -> None:
@@ -130,3 +132,29 @@ def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, 
             f"section(s) {', '.join(few)} of obs[{library_key!r}] have fewer than {FEWEST_PIXELS} spots; leave them out"
         )
     return codes.astype(np.int64), [str(name) for name in names]
+
+
+def read_covariates(adata: AnnData, names: Sequence[str]) -> np.ndarray:
+    """Columns of ``obs`` as numbers (S, c): numeric ones as they are, others by an indicator for each value.
+
+    An error for a column that is missing, has missing values, or tells almost every spot apart.
+    """
+    columns = []
+    for name in names:
+        if name not in adata.obs:
+            raise InputError(f"covariates: {name!r} is not a column of adata.obs; pass names of columns")
+        column = adata.obs[name]
+        if column.isna().any():
+            raise InputError(f"obs[{name!r}] is missing for {int(column.isna().sum())} spot(s); fill or drop them")
+        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            values = column.to_numpy(dtype=np.float64)[:, None]
+            check_finite(values, name=f"obs[{name!r}]", mend="fill or drop them")
+        else:
+            values = pd.get_dummies(column.astype(str)).to_numpy(dtype=np.float64)
+            if values.shape[1] > max(2, adata.n_obs // SPOTS_PER_VALUE):
+                raise InputError(
+                    f"obs[{name!r}] has {values.shape[1]} values for {adata.n_obs} spots; a covariate needs "
+                    f"{SPOTS_PER_VALUE} spots for each value, or numbers"
+                )
+        columns.append(values)
+    return np.hstack(columns)

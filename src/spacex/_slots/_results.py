@@ -69,6 +69,14 @@ def write_svg(adata: AnnData, **columns: np.ndarray) -> None:
         adata.var[f"{SVG}_{name}"] = np.asarray(values, dtype=np.float64)
 
 
+def write_svg_sections(adata: AnnData, score: np.ndarray | None) -> None:
+    """Write ``varm["spacex_svg_sections"]`` (G, n_sections); drop it where there is one section."""
+    if score is None:
+        adata.varm.pop(f"{SVG}_sections", None)
+    else:
+        adata.varm[f"{SVG}_sections"] = score
+
+
 def write_domains(adata: AnnData, label: np.ndarray) -> None:
     """Write ``obs["spacex_domain"]`` from numbers (S,); -1, a spot without a domain, becomes NaN."""
     names = [str(k) for k in range(int(label.max(initial=-1)) + 1)]

@@ -1,26 +1,17 @@
-"""The statistic, its traces and its tail against brute force, simulation and scipy."""
+"""The statistic of a width and its cumulants, against brute force and simulation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from scipy import stats
 
 from spacex import pp
-from spacex.autocorrelation import (
-    PairKernel,
-    _section_images,
-    choose_scales,
-    combine,
-    count_skewness,
-    dispersion,
-    log_gamma_sf,
-    log_tail,
-)
 from spacex.datasets import simulate_section
 from spacex.grid import Grid
 from spacex.raster import Canvas
+from spacex.variability.design import Design
+from spacex.variability.widths import PairKernel, choose_scales, section_images
 
 
 def canvas_of(*kinds: str) -> Canvas:
@@ -57,7 +48,7 @@ def test_statistic_and_traces_equal_brute_force(kinds: tuple[str, ...], sigma: f
     canvas = canvas_of(*kinds)
     kernel, exact = PairKernel(canvas, sigma), brute_force(canvas, sigma)
     maps = centred(canvas, np.random.default_rng(1).standard_normal((7, len(canvas.section)))).astype(np.float32)
-    found = kernel.statistic(_section_images(canvas, maps), maps**2)
+    found = kernel.statistic(section_images(canvas, maps), maps**2)
     np.testing.assert_allclose(kernel.apply(maps), maps @ exact, atol=1e-4)
     for s in range(len(kinds)):
         here = canvas.section == s
@@ -70,10 +61,46 @@ def test_statistic_and_traces_equal_brute_force(kinds: tuple[str, ...], sigma: f
         assert np.trace(block) == pytest.approx(0, abs=1e-9)
 
 
+def test_effects_of_a_design_are_taken_out_of_the_kernel() -> None:
+    """H (G - D) H with a covariate: its statistic, its trace and tr K² against brute force."""
+    canvas = canvas_of("hex", "square")
+    design = Design.of(canvas.section, np.random.default_rng(4).standard_normal((80, 2)))
+    kernel = PairKernel(canvas, 1.5, design=design)
+    centre = np.eye(80) - design.basis @ design.basis.T
+    weight = np.zeros((80, 80))
+    for s, grid in enumerate(canvas.grids):
+        here = np.flatnonzero(canvas.section == s)
+        at = grid.positions(canvas.pixel[here])
+        weight[np.ix_(here, here)] = np.exp(-np.square(at[:, None] - at[None]).sum(-1) / (4 * 1.5**2))
+    diagonal = np.diag(centre @ weight @ centre) / (1 - np.sum(design.basis**2, axis=1))
+    exact = centre @ (weight - np.diag(diagonal)) @ centre
+    maps = design.centre(np.random.default_rng(1).standard_normal((5, 80)).astype(np.float32))
+    found = kernel.statistic(section_images(canvas, maps), maps**2).sum(axis=1)
+    np.testing.assert_allclose(found, np.einsum("bi,ij,bj->b", maps, exact, maps), atol=1e-3)
+    assert kernel.square.sum() == pytest.approx(np.sum(exact**2), rel=1e-3)
+    assert abs(np.trace(exact)) < 0.02 * np.sqrt(np.sum(exact**2))
+
+
+def test_variance_that_follows_the_library_size_is_known() -> None:
+    """Independent noise of variance 1 + b d with a smooth d: the null's variance, against simulation."""
+    canvas, rng, n = canvas_of("hex"), np.random.default_rng(0), 40_000
+    d = canvas.pixel[:, 0] - canvas.pixel[:, 0].mean()
+    d = 0.9 * d / np.abs(d).max()
+    kernel = PairKernel(canvas, 1.0, library=d)
+    maps = rng.standard_normal((n, 40)) * np.sqrt(1 + 0.8 * d)
+    found = kernel.statistic(
+        section_images(canvas, centred(canvas, maps).astype(np.float32)),
+        np.square(centred(canvas, maps)).astype(np.float32),
+    )
+    null = kernel.null(np.zeros((1, 1)), np.full((1, 1), 0.8))
+    assert found.var() == pytest.approx(null.variance[0, 0], rel=0.06)
+    assert null.variance[0, 0] > 1.1 * 2 * kernel.square[0], "neighbours have large variances together"
+
+
 def test_sampled_traces_are_close_to_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     canvas = pp.gene_images(simulate_section(n_genes=20, n_spots=1200, n_modules=2)).canvas
     sampled = [PairKernel(canvas, sigma, seed=seed) for sigma in (1.0, 8.0) for seed in (0, 1)]
-    monkeypatch.setattr("spacex.autocorrelation.ROWS", 2000)
+    monkeypatch.setattr("spacex.variability.widths.ROWS", 2000)
     exact = [PairKernel(canvas, sigma) for sigma in (1.0, 8.0) for _ in (0, 1)]
     for a, b in zip(sampled, exact, strict=True):
         assert a.square == b.square
@@ -91,54 +118,11 @@ def test_cumulants_hold_under_noise(noise: str) -> None:
     if noise == "sparse counts":
         maps, skewness = (rng.poisson(rate, (n, 40)) - rate) / np.sqrt(rate), rate**-0.5
     maps = centred(canvas, maps).astype(np.float32)
-    found = kernel.statistic(_section_images(canvas, maps), maps**2)[:, 0].astype(float)
+    found = kernel.statistic(section_images(canvas, maps), maps**2)[:, 0].astype(float)
     variance, third = 2 * kernel.square[0], 8 * kernel.cube[0] + 4 * skewness**2 * kernel.third[0]
     assert found.mean() == pytest.approx(0, abs=5 * np.sqrt(variance / n))
     assert found.var() == pytest.approx(variance, rel=0.06)
     assert stats.moment(found, 3) == pytest.approx(third, rel=0.2)
-
-
-def test_log_gamma_tail_agrees_with_scipy_and_goes_on_below_its_underflow() -> None:
-    shape = np.array([0.3, 2.0, 50.0, 3000.0])
-    x = shape + 6 * np.sqrt(shape)
-    np.testing.assert_allclose(log_gamma_sf(shape, x), stats.gamma.logsf(x, shape), rtol=1e-8)
-    far = log_gamma_sf(np.ones(3), np.array([600.0, 700.0, 5e4]))
-    np.testing.assert_allclose(far, [-600, -700, -5e4], rtol=1e-6)
-    edge = log_gamma_sf(np.full(400, 7.3), np.linspace(600, 760, 400))
-    assert (np.diff(edge) < 0).all()
-    assert np.abs(np.diff(edge, 2)).max() < 1e-4  # the two branches join smoothly
-
-
-def test_tail_of_a_shifted_gamma() -> None:
-    value = np.array([-1.0, 0.0, 3.0])
-    expected = stats.pearson3.logsf(value, skew=0.8, loc=0, scale=2.0)
-    np.testing.assert_allclose(log_tail(value, np.full(3, 4.0), np.full(3, 0.8 * 8)), expected, rtol=1e-6)
-
-
-def test_cauchy_combination() -> None:
-    p = np.array([[0.2, 1e-5, 1e-30], [0.7, 0.4, 1e-200]])
-    expected = stats.cauchy.sf(np.tan((0.5 - p[:, :2]) * np.pi).mean(axis=0))
-    joined = combine(np.log(p), np.ones((2, 3)))
-    np.testing.assert_allclose(np.exp(joined)[:2], expected, rtol=1e-6)
-    np.testing.assert_allclose(joined[2] / np.log(10), -200 + np.log10(2), rtol=1e-9)
-    same = np.log(np.full((4, 3), [0.3, 1e-8, 1e-12]))
-    np.testing.assert_allclose(combine(same, np.ones((4, 3))), same[0], rtol=1e-6)
-    alone = combine(np.log(p), np.array([[1.0], [1e-12]]) * np.ones((2, 3)))
-    np.testing.assert_allclose(alone[:2], np.log(p[0, :2]), rtol=1e-6)
-
-
-def test_dispersion_and_skewness_follow_the_counts() -> None:
-    rng = np.random.default_rng(0)
-    adata = simulate_section(n_genes=60, n_spots=2000, n_modules=0, seed=0)
-    library = adata.obs["true_library"].to_numpy()
-    mean = np.outer(library / library.mean(), np.full(60, 3.0))
-    adata.X = sp.csr_matrix(rng.poisson(mean * rng.gamma(2.0, 0.5, mean.shape)).astype(np.float32))
-    images = pp.gene_images(adata)
-    assert np.median(dispersion(images)) == pytest.approx(0.5, abs=0.08)
-    expected = images.totals.T * images.share
-    np.testing.assert_allclose(
-        count_skewness(images, slice(0, 60), np.zeros(60))[:, 0], (expected**-0.5).mean(axis=1), rtol=1e-4
-    )
 
 
 def test_widths_follow_the_size_of_the_section() -> None:

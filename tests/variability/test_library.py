@@ -1,0 +1,52 @@
+"""Library sizes that spatial genes do not bend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from spacex import pp
+from spacex.variability import assess
+from spacex.variability.library import background_library, library_of
+
+
+def section(*, loud: bool, seed: int = 0) -> tuple[AnnData, np.ndarray]:
+    """200 genes of a constant rate, and 5 that fill the western half where `loud`; true library size 1 everywhere."""
+    rng = np.random.default_rng(seed)
+    xy = np.argwhere(np.ones((24, 24))).astype(float)
+    west = xy[:, 0] < 12
+    rate = np.full((576, 205), 1.0)
+    rate[:, :5] = np.where(west[:, None] & loud, 40.0, 4.0)
+    return AnnData(rng.poisson(rate).astype(np.float32), obsm={"spatial": xy}), west
+
+
+def test_the_library_follows_the_genes_that_look_random() -> None:
+    adata, _ = section(loud=True)
+    images = pp.gene_images(adata)
+    west = images.canvas.pixel[:, 1] < 12  # columns follow x
+    mended = background_library(images, 0)
+    before, after = (lib[west].mean() / lib[~west].mean() for lib in (images.library, mended.library))
+    assert before > 1.7
+    assert after == pytest.approx(1, abs=0.12)
+
+
+def test_nothing_changes_where_there_is_nothing_to_mend() -> None:
+    images = pp.gene_images(section(loud=False)[0])
+    np.testing.assert_allclose(background_library(images, 0).library, images.library, rtol=0.02)
+    np.testing.assert_allclose(library_of(images, np.ones(205, dtype=bool)).library, images.library, rtol=1e-4)
+
+
+def test_a_panel_in_which_every_gene_has_a_pattern_keeps_its_library() -> None:
+    rng = np.random.default_rng(0)
+    xy = np.argwhere(np.ones((24, 24))).astype(float)
+    turn = np.arctan2(*(xy - 11.5).T)[:, None] + np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    adata = AnnData(rng.poisson(8 * np.exp(np.cos(turn))).astype(np.float32), obsm={"spatial": xy})
+    images = pp.gene_images(adata)
+    assert background_library(images, 0) is images
+
+
+def test_loud_genes_do_not_make_the_others_spatial() -> None:
+    found = assess(pp.gene_images(section(loud=True)[0]))
+    assert (found.log_p[:5] < -100).all()
+    assert np.mean(found.log_p[5:] < np.log(0.05)) < 0.16  # pixels at the edge keep a little of it
