@@ -126,6 +126,6 @@ def test_cumulants_hold_under_noise(noise: str) -> None:
 
 
 def test_widths_follow_the_size_of_the_section() -> None:
-    assert choose_scales(canvas_of("hex")) == (1.0, 2.0)
+    assert choose_scales(canvas_of("hex")) == (0.6, 1.2)
     large = pp.gene_images(simulate_section(n_genes=60, n_spots=3000, n_modules=0)).canvas
-    assert choose_scales(large) == (1.0, 2.0, 4.0, 8.0, 16.0)
+    assert choose_scales(large) == (0.6, 1.2, 2.5, 5.0, 10.0)

@@ -29,8 +29,8 @@ def svg(
 ) -> None:
     """Test every gene for spatial variation that library size does not explain.
 
-    The map of a gene's Pearson residuals is tested with Gaussian weights of width σ = 1, 2, 4, 8 and 16 pixel pitches
-    (up to a third of the section's side), and on the patterns that other genes share: the embedding's
+    The map of a gene's Pearson residuals is tested with Gaussian weights of width σ = .6, 1.2, 2.5, 5 and 10 pixel
+    pitches (up to a third of the section's side), and on the patterns that other genes share: the embedding's
     own view, which finds weak genes that follow what many do. The p-values are joined by the Cauchy combination (Liu &
     Xie 2020). No embedding is needed; the section is rasterized if that was not done.
 
@@ -66,8 +66,8 @@ def svg(
       smallest number a float can hold;
     - ``var["spacex_svg_pvalue"]``: at least 2.2e-308;
     - ``var["spacex_svg_qvalue"]``: Benjamini-Hochberg over the tested genes;
-    - ``var["spacex_svg_scale"]``: the width σ with the smallest p-value, in pixel pitches: 1 or 2 for spots and
-      vessels, 8 or 16 for gradients and large domains;
+    - ``var["spacex_svg_scale"]``: the width σ with the smallest p-value, in pixel pitches: about 1 for vessels
+      and stripes, 5 or 10 for gradients and large domains;
     - ``var["spacex_svg_shared"]``: -log10 of the p-value on shared patterns alone, NaN where genes share none;
 
     with several sections (`library_key` of `sx.pp.rasterize`), which are centred and scaled apart and whose evidence

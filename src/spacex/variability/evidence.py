@@ -61,8 +61,8 @@ def join_kernels(widths: np.ndarray, trust: np.ndarray, shared: np.ndarray, shar
     joined = combine(
         np.vstack([widths, np.where(found, shared, np.log(0.5))]), np.vstack([trust / trust.sum(axis=0), odds])
     )
-    # Neighbouring widths agree, which makes the combination a little bold; p = 1 stays where it is.
-    return np.minimum(joined + np.log1p(EXCESS * -np.expm1(joined)), 0.0)
+    # Neighbouring widths agree, which makes their combination a little bold; p = 1 stays where it is.
+    return np.where(found, joined, np.minimum(joined + np.log1p(EXCESS * -np.expm1(joined)), 0.0))
 
 
 def heterogeneity(effect: np.ndarray, variance: np.ndarray) -> np.ndarray:

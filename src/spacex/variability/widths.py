@@ -17,7 +17,7 @@ from ..raster import Canvas
 from ..spectral import Smoother
 from .design import Design
 
-SCALES = (1.0, 2.0, 4.0, 8.0, 16.0)
+SCALES = (0.6, 1.2, 2.5, 5.0, 10.0)
 ROWS = 256
 NEGLIGIBLE = 1e-7
 

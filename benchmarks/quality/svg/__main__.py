@@ -1,0 +1,155 @@
+"""Spatially variable genes: SpaCEX beside the floor and published tests, calibration and power in one table.
+
+    python -m benchmarks.quality.svg --data DIR [--seeds 3] [--sections NAME ...] [--methods NAME ...] [--genes N]
+                                     [--tasks redrawn permuted mixed planted] [--csv FILE]
+
+Tasks. *redrawn*: half of a section's genes are redrawn from a negative binomial whose mean is proportional to library
+size and whose dispersion is the gene's own; AUROC of real against redrawn genes is the mean over deciles of expression
+(mean expression alone would otherwise do well), and the shares of redrawn genes with small p-values tell calibration.
+Simulated sections come with null genes of their own. *permuted*: real genes at shuffled places. *mixed*: Kendall's τ on
+a scale from no pattern to a gene's own. *planted*: power for five kinds of patterns, no two genes sharing one, at the
+95th percentile of each method's own null genes.
+
+Every run is a process of its own, with its seconds, CPU seconds and peak memory. Tables go to stdout, progress to
+stderr. A method that fails is shown failing, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from . import drawn, measure
+from .methods import METHODS, SLOW
+from .runs import alone
+
+TASKS = ("redrawn", "permuted", "mixed", "planted")
+SECTIONS = ("dlpfc_151676", "mousebrain_st_1", "her2st_H1", "visium_mouse_embryo")
+
+
+def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, ad.AnnData]]:
+    """Task, name, seed and section of everything that is asked for."""
+    few, n_genes = arguments.fewest_counts, arguments.genes
+    for seed in range(arguments.seeds):
+        for name in arguments.sections:
+            path = arguments.data / f"{name}.h5ad"
+            if not path.exists():
+                print(f"{name}: left out, there is no {path} (pass --data DIR)", file=sys.stderr)
+                continue
+            real = sample(ad.read_h5ad(path), n_genes, few, seed)
+            if "redrawn" in arguments.tasks:
+                yield "redrawn", name, seed, drawn.redrawn(real, seed, few)
+            if "permuted" in arguments.tasks:
+                yield "permuted", name, seed, drawn.permuted(real, seed, few)
+            if "mixed" in arguments.tasks and real.n_vars >= 1000:
+                yield "mixed", name, seed, drawn.mixed(real, seed)
+        if "redrawn" in arguments.tasks and arguments.simulated:
+            for technology in drawn.SIMULATED:
+                yield "redrawn", f"simulated {technology}", seed, drawn.simulated(technology, seed)
+        if "planted" in arguments.tasks:
+            yield "planted", "planted", seed, drawn.planted(seed)
+
+
+def sample(adata: ad.AnnData, n_genes: int | None, fewest_counts: int, seed: int) -> ad.AnnData:
+    """So many genes of a section, drawn from those with enough counts; all of them unless asked."""
+    enough = np.flatnonzero(np.asarray(adata.X.sum(axis=0)).ravel() >= fewest_counts)
+    if n_genes is None or n_genes >= len(enough):
+        return adata
+    return adata[:, np.sort(np.random.default_rng([seed, 5]).permutation(enough)[:n_genes])].copy()
+
+
+def figures(task: str, found: dict[str, Any], var: pd.DataFrame, total: np.ndarray) -> dict[str, float]:
+    """What is measured of a run."""
+    score, log_p = found["score"], found["log_p"]
+    if task == "mixed":
+        return {"tau": measure.mixing_tau(score, var["mix"].to_numpy(), var["base"].to_numpy())}
+    if task == "planted":
+        return measure.power(score, var["kind"].to_numpy().astype(str))
+    null = var["null"].to_numpy()
+    rates = measure.null_rates(log_p, null, total)
+    if task == "permuted":
+        return {f"{name}, permuted": rates[name] for name in ("p<0.05", "p<0.001")}
+    costs = {name: found[name] for name in ("seconds", "CPU seconds", "peak MB")}
+    return {"AUROC": measure.auroc(score, ~null, total), **rates, **costs}
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Mean ± standard deviation over seeds, by section and method."""
+    groups = rows.groupby(["section", "method", "metric"], sort=False)["value"].agg(["mean", "std"]).reset_index()
+    groups["text"] = [
+        text_of(metric, mean, spread)
+        for metric, mean, spread in zip(groups["metric"], groups["mean"], groups["std"], strict=True)
+    ]
+    wide = groups.pivot(index=["section", "method"], columns="metric", values="text")
+    order = rows[["section", "method"]].drop_duplicates()
+    wide = wide.reindex(index=pd.MultiIndex.from_frame(order), columns=rows["metric"].drop_duplicates())
+    return wide.fillna("–").reset_index().to_string(index=False)
+
+
+def text_of(metric: str, mean: float, spread: float) -> str:
+    """A figure with its spread, to the digits that it deserves."""
+    digits = {"seconds": 1, "CPU seconds": 1, "peak MB": 0}.get(metric, 4 if ".001" in metric else 3)
+    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if np.isfinite(spread) else "")
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality.svg",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of .h5ad sections")
+    made.add_argument("--seeds", type=int, default=3)
+    made.add_argument(
+        "--fewest-counts", type=int, default=10, help="genes with fewer are left out; AUROC depends on it"
+    )
+    made.add_argument(
+        "--genes", type=int, metavar="N", help="take so many genes of each section; then slow methods run"
+    )
+    made.add_argument("--sections", nargs="*", default=list(SECTIONS))
+    made.add_argument("--no-simulated", dest="simulated", action="store_false")
+    made.add_argument("--methods", nargs="+", choices=list(METHODS), metavar="NAME", help=f"of {', '.join(METHODS)}")
+    made.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    made.add_argument("--csv", type=Path, help="write all figures: task, section, seed, method, metric, value")
+    return made
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser().parse_args(argv)
+    chosen = arguments.methods or [name for name in METHODS if arguments.genes or name not in SLOW]
+    rows, failures = [], {}
+    for task, name, seed, adata in cases(arguments):
+        total = np.asarray(adata.X.sum(axis=0)).ravel()
+        for method in chosen:
+            if (task, method) == ("permuted", "floor") or method in failures:
+                continue
+            found = alone(method, adata.copy())
+            print(f"{task} {name} seed {seed} {method} {found.get('failed', '')}", file=sys.stderr, flush=True)
+            if "failed" in found:
+                failures[method] = f"{method} on {task} {name}: {found['failed']}"
+                continue
+            made = figures(task, found, adata.var, total)
+            rows += [
+                {"task": task, "section": name, "seed": seed, "method": method, "metric": metric, "value": value}
+                for metric, value in made.items()
+            ]
+        if arguments.csv:
+            pd.DataFrame(rows).to_csv(arguments.csv, index=False)
+    everything = pd.DataFrame(rows)
+    for task in arguments.tasks:
+        part = everything[everything["task"] == task] if rows else everything
+        if len(part):
+            print(f"\n{task}\n{table(part)}")
+    if failures:
+        print("\nfailed\n" + "\n".join(failures.values()))
+
+
+if __name__ == "__main__":
+    main()

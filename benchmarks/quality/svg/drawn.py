@@ -1,0 +1,161 @@
+"""Sections with genes whose truth is known, drawn from real ones: null genes, mixtures, planted patterns."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import scipy.sparse as sp
+from scipy.spatial import cKDTree
+
+import spacex as sx
+
+SIMULATED = {"visium": 2500, "st": 800, "cells": 3000}
+MIX_STEPS = 11
+MIX_GENES = 50
+MIX_NEIGHBOURS = 18
+PLANTED = 120
+KINDS = ("domain", "gradient", "hot spot", "stripes", "vessels")
+
+
+def negative_binomial(mean: np.ndarray, phi: float, rng: np.random.Generator) -> np.ndarray:
+    """Counts of a mean with variance mean + φ mean²."""
+    return rng.poisson(mean * rng.gamma(1 / phi, phi, mean.shape) if phi > 1e-6 else mean)
+
+
+def moments_dispersion(counts: np.ndarray, mean: np.ndarray) -> float:
+    """Dispersion φ by moments, at least 0."""
+    return max(float((np.square(counts - mean) - mean).sum() / np.square(mean).sum()), 0.0)
+
+
+def redrawn(adata: ad.AnnData, seed: int, fewest_counts: int) -> ad.AnnData:
+    """Redraw half of the genes without spatial pattern; ``var["null"]`` says which.
+
+    From a negative binomial with mean in proportion to library size and the gene's own dispersion.
+    """
+    rng = np.random.default_rng([seed, 1])
+    counts = sp.csc_matrix(adata.X)
+    share = np.asarray(counts.sum(axis=1)).ravel() / counts.sum()
+    total = np.asarray(counts.sum(axis=0)).ravel()
+    kept = np.flatnonzero(total >= fewest_counts)
+    null = rng.permutation(len(kept)) < len(kept) // 2
+    columns = []
+    for gene, is_null in zip(kept, null, strict=True):
+        column = counts[:, [gene]].toarray().ravel().astype(float)
+        if is_null:
+            mean = total[gene] * share
+            column = negative_binomial(mean, moments_dispersion(column, mean), rng)
+        columns.append(column)
+    return _section(columns, adata, adata.var_names[kept], null=null)
+
+
+def permuted(adata: ad.AnnData, seed: int, fewest_counts: int) -> ad.AnnData:
+    """The section with its spots at one another's places: every gene is null, and genes vary together as they did."""
+    order = np.random.default_rng([seed, 2]).permutation(adata.n_obs)
+    total = np.asarray(adata.X.sum(axis=0)).ravel()
+    part = adata[:, total >= fewest_counts]
+    return _plain(part.X, adata.obsm["spatial"][order], part.var_names, null=np.ones(part.n_vars, dtype=bool))
+
+
+def simulated(technology: str, seed: int) -> ad.AnnData:
+    """Simulated section with weak patterns; half of its genes have none."""
+    adata = sx.datasets.simulate_section(2000, SIMULATED[technology], technology=technology, seed=seed, effect=0.7)
+    adata.var["null"] = ~adata.var["spatially_variable"]
+    return adata
+
+
+def mixed(adata: ad.AnnData, seed: int) -> ad.AnnData:
+    """Genes on a scale from no pattern to their own: ``var["mix"]`` from 0 to 1, ``var["base"]`` the gene, -1 others.
+
+    The scheme of Open Problems (Luecken et al. 2025, task spatially variable genes): a smooth mean fitted to a gene of
+    the section, mixed with its copy at shuffled places, negative-binomial draws. The fit is the mean share of the
+    nearest spots; the genes are those with most counts among the half whose fit varies most. All other genes are
+    redrawn without pattern, so that library sizes are those of the section.
+    """
+    rng = np.random.default_rng([seed, 3])
+    counts = sp.csc_matrix(adata.X)
+    library = np.asarray(counts.sum(axis=1)).ravel()
+    share, total = library / library.sum(), np.asarray(counts.sum(axis=0)).ravel()
+    near = cKDTree(adata.obsm["spatial"]).query(adata.obsm["spatial"], k=min(MIX_NEIGHBOURS, adata.n_obs))[1]
+    rich = np.argsort(-total)[: min(1000, len(total) // 2)]
+    fits = {int(g): _fitted(counts[:, [g]].toarray().ravel(), library, near) for g in rich}
+    spread = {g: fit.std() / fit.mean() for g, fit in fits.items()}
+    base = sorted(fits, key=lambda g: -spread[g])[: len(fits) // 2]
+    base = sorted(base, key=lambda g: -total[g])[:MIX_GENES]
+    columns, mix, owner = [], [], []
+    for number, gene in enumerate(base):
+        observed, fit = counts[:, [gene]].toarray().ravel(), fits[gene]
+        phi = moments_dispersion(observed, fit * library)
+        shuffled = rng.permutation(fit)
+        for weight in np.linspace(0, 1, MIX_STEPS):
+            mean = library * (weight * fit + (1 - weight) * shuffled)
+            columns.append(negative_binomial(mean / mean.sum() * total[gene], phi, rng))
+            mix.append(weight)
+            owner.append(number)
+    others = np.setdiff1d(np.flatnonzero(total >= 10), base)
+    for gene in rng.permutation(others)[:2000]:
+        mean = total[gene] * share
+        columns.append(negative_binomial(mean, moments_dispersion(counts[:, [gene]].toarray().ravel(), mean), rng))
+        mix.append(0.0)
+        owner.append(-1)
+    names = [f"g{i}" for i in range(len(columns))]
+    return _section(columns, adata, names, null=np.array(mix) == 0, mix=np.array(mix), base=np.array(owner))
+
+
+def _fitted(counts: np.ndarray, library: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Mean share (S,) of a gene among the nearest spots of each."""
+    return (counts[near].sum(axis=1) + 0.1 * counts.mean()) / (library[near].sum(axis=1) + 0.1 * library.mean())
+
+
+def planted(seed: int) -> ad.AnnData:
+    """Weak patterns of five kinds, each gene's at a place of its own: ``var["kind"]``, "none" for null genes.
+
+    On the spots and library sizes of a simulated Visium section. No two genes share a pattern.
+    """
+    tissue = sx.datasets.simulate_section(200, 2500, 0, seed=seed)
+    rng = np.random.default_rng([seed, 4])
+    xy = tissue.obsm["spatial"]
+    pitch = np.median(cKDTree(xy).query(xy, k=2)[0][:, 1])
+    xy = (xy - xy.mean(axis=0)) / pitch
+    library = tissue.obs["true_library"].to_numpy()
+    columns, kinds = [], []
+    for kind in (*KINDS, "none"):
+        for _ in range(PLANTED if kind != "none" else 8 * PLANTED):
+            level = rng.lognormal(-0.5, 0.8)
+            fold = np.exp(0.5 * pattern(kind, xy, rng)) if kind != "none" else np.ones(len(xy))
+            mean = library * fold
+            columns.append(negative_binomial(mean / mean.mean() * level, 0.2, rng))
+            kinds.append(kind)
+    names = [f"g{i}" for i in range(len(columns))]
+    return _section(columns, tissue, names, null=np.array(kinds) == "none", kind=np.array(kinds))
+
+
+def pattern(kind: str, xy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A pattern (S,) between 0 and 1 on spots with coordinates in pitches."""
+    turn = rng.uniform(0, 2 * np.pi)
+    along = xy @ [np.cos(turn), np.sin(turn)]
+    across = xy @ [-np.sin(turn), np.cos(turn)]
+    centre = xy[rng.integers(len(xy))]
+    if kind == "domain":
+        return (along > np.quantile(along, rng.uniform(0.3, 0.7))).astype(float)
+    if kind == "gradient":
+        return (along - along.min()) / np.ptp(along)
+    if kind == "hot spot":
+        return 2 * np.exp(-0.5 * np.square(xy - centre).sum(axis=1) / rng.uniform(2.0, 3.5) ** 2)
+    if kind == "stripes":
+        return 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * along / rng.uniform(5, 8)))
+    waves = [across - 6 * np.sin(along / rng.uniform(5, 9) + turn) - offset for offset in rng.uniform(-22, 22, 4)]
+    return 1.5 * np.exp(-0.5 * np.square(np.abs(waves).min(axis=0) / 1.0))
+
+
+def _section(columns: list[np.ndarray], adata: ad.AnnData, names: object, **var: np.ndarray) -> ad.AnnData:
+    matrix = sp.hstack([sp.csc_matrix(column.astype(np.float32)[:, None]) for column in columns], format="csr")
+    return _plain(matrix, adata.obsm["spatial"], names, **var)
+
+
+def _plain(matrix: sp.csr_matrix, xy: np.ndarray, names: object, **var: np.ndarray) -> ad.AnnData:
+    """A section of counts and coordinates and nothing else."""
+    made = ad.AnnData(sp.csr_matrix(matrix, dtype=np.float32), obsm={"spatial": np.asarray(xy, dtype=float)[:, :2]})
+    made.var_names = names
+    for name, values in var.items():
+        made.var[name] = values
+    return made

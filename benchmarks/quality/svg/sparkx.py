@@ -1,0 +1,43 @@
+"""SPARK-X in closed form (Zhu, Sun & Zhou 2021, Genome Biology 22, 184), for comparison only.
+
+The covariance of a gene's counts with eleven transforms of the coordinates: as they are, and Gaussian and cosine
+functions at five quantiles of their size. Each kernel is a projection on two columns, so that the weighted sum of
+chi-squared variables that the paper takes by Davies' method has two equal weights: a chi-squared tail with two degrees
+of freedom. The Cauchy combination joins the kernels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.stats import chi2
+
+from spacex.variability.tails import combine
+
+QUANTILES = (0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def transforms(xy: np.ndarray) -> list[np.ndarray]:
+    """The eleven pairs of columns (S, 2), centred."""
+    xy = xy - xy.mean(axis=0)
+    width = np.quantile(np.abs(xy), QUANTILES, axis=0)  # (5, 2)
+    found = [xy]
+    found += [np.exp(-np.square(xy) / (2 * w**2)) for w in width]
+    found += [np.cos(2 * np.pi * xy / w) for w in width]
+    return [columns - columns.mean(axis=0) for columns in found]
+
+
+def kernel_log_p(counts: sp.csc_matrix, columns: np.ndarray) -> np.ndarray:
+    """Log p (G,) of one kernel: n × the share of a gene's centred sum of squares that lies in the columns' span."""
+    n = counts.shape[0]
+    covariance = counts.T @ columns  # (G, 2): columns are centred
+    explained = np.einsum("gi,ij,gj->g", covariance, np.linalg.inv(columns.T @ columns), covariance)
+    mean = np.asarray(counts.mean(axis=0)).ravel()
+    square = np.asarray(counts.power(2).sum(axis=0)).ravel() - n * mean**2
+    return chi2.logsf(n * explained / np.maximum(square, 1e-12), 2)
+
+
+def log_p(counts: sp.csc_matrix, xy: np.ndarray) -> np.ndarray:
+    """Log p-values (G,) of counts (S, G) at places (S, 2)."""
+    each = np.stack([kernel_log_p(counts, columns) for columns in transforms(xy)])
+    return combine(each, np.ones_like(each))
