@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from spacex._check import InputError
-from spacex.grid import HEX_ASPECT, MAX_LATTICE_SIDE, Grid, place_spots
+from spacex.grid import HEX_ASPECT, MAX_LATTICE_SIDE, Grid, _without_gaps, place_spots
 
 TURNS = st.floats(0, 2 * np.pi)
 SCALES = st.floats(1e-3, 1e5)
@@ -284,3 +284,23 @@ def test_the_order_of_the_spots_does_not_matter(turn: float, seed: int) -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(11)
+
+
+@pytest.mark.parametrize("kind", ["free", "lattice"])
+def test_a_few_spots_far_away_do_not_decide_the_size_of_a_pixel(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    xy = rng.random((400, 2)) * 20 if kind == "free" else np.argwhere(np.ones((20, 20))).astype(float)
+    alone, pixel = place_spots(xy)
+    far = np.vstack([xy, [[1e5, 3.0], [4.0, -1e6], [2e7, 2e7]]])
+    grid, found = place_spots(far)
+    assert max(grid.shape) <= 3 * max(alone.shape) + 3
+    assert len(np.unique(found[:400], axis=0)) >= 0.95 * len(np.unique(pixel, axis=0))
+    assert len(np.unique(found[400:], axis=0)) == 3
+    distance = np.abs(found[400:, None] - found[None, :400]).max(axis=-1).min(axis=1)
+    assert (distance > 5).all(), "they stay apart from the tissue"
+
+
+def test_tissue_without_wide_gaps_is_left_alone() -> None:
+    xy = np.random.default_rng(0).random((600, 2))
+    xy[300:, 0] += 1.3
+    np.testing.assert_array_equal(_without_gaps(xy), xy)

@@ -201,3 +201,103 @@ def test_bad_arguments_are_refused(section: AnnData) -> None:
         svg(section.copy(), layer="nothing")
     with pytest.raises(InputError, match="seed"):
         svg(section.copy(), seed=-1)
+
+
+# --- odd places, covariates, several sections, permutations ------------------------------------------------
+
+
+@pytest.mark.parametrize("odd", ["two spots in one place", "every spot twice", "spots far away", "one line"])
+def test_odd_coordinates_get_a_defined_answer(odd: str) -> None:
+    adata = simulate_section(n_genes=40, n_spots=300, n_modules=2, technology="cells", seed=0)
+    xy = adata.obsm["spatial"]
+    if odd == "two spots in one place":
+        xy[1] = xy[0]
+    elif odd == "every spot twice":
+        xy[:150] = xy[150:]
+    elif odd == "spots far away":
+        xy[:2] += [[1e6, 0.0], [0.0, -1e5]]
+    else:
+        xy[:, 1] = 0.0
+    p = result_of(adata)["spacex_svg_pvalue"]
+    tested = np.asarray(adata.X.sum(axis=0)).ravel() >= 10
+    assert ((p > 0) & (p <= 1))[tested].all()
+
+
+def test_variation_within_domains_is_what_is_left_of_it() -> None:
+    """Genes that differ between two halves only, and genes with a gradient inside one of them."""
+    rng = np.random.default_rng(0)
+    adata = simulate_section(n_genes=300, n_spots=900, n_modules=0, seed=0)
+    x = adata.obsm["spatial"][:, 0]
+    west = x < np.median(x)
+    adata.obs["half"] = np.where(west, "west", "east")
+    rate = np.ones(adata.shape)
+    rate[west, :40] *= 2.0
+    slope = np.where(west, 1.5 * (x - x[west].mean()) / np.ptp(x[west]), 0.0)
+    rate[:, 40:80] *= np.exp(slope[:, None] * np.where(np.arange(40) % 2, 1.0, -1.0))  # library sizes stay level
+    adata.X = sp.csr_matrix(rng.poisson(rate * rng.lognormal(0, 0.3, (900, 1))).astype(np.float32))
+    found = {key: result_of(adata, covariates=key)["spacex_svg_pvalue"] < 0.05 for key in ((), ("half",))}
+    assert found[()][:40].mean() > 0.9
+    assert found["half",][:40].mean() < 0.15
+    assert found["half",][40:80].mean() > 0.7
+    assert found["half",][80:].mean() < 0.09
+    other = adata.copy()
+    svg(other, covariates="half")
+    assert list(other.uns["spacex"]["svg"]["covariates"]) == ["half"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"covariates": ["nowhere"]}, "not a column"),
+        ({"covariates": ["holes"]}, "missing for 3 spot"),
+        ({"covariates": ["names"]}, "a covariate needs"),
+        ({"n_permutations": 7}, "too few to fit a tail"),
+    ],
+)
+def test_bad_covariates_and_permutations_are_refused(section: AnnData, arguments: dict, message: str) -> None:
+    adata = section.copy()
+    adata.obs["holes"] = np.where(np.arange(adata.n_obs) < 3, np.nan, 1.0)
+    adata.obs["names"] = adata.obs_names
+    with pytest.raises(InputError, match=message):
+        svg(adata, **arguments)
+    assert not [column for column in adata.var if column.startswith("spacex_svg")]
+
+
+def test_sections_are_reported_apart_and_their_difference_too(section: AnnData) -> None:
+    import anndata as ad
+
+    gone = section.copy()
+    strong = result_of(section)["spacex_svg_score"].to_numpy().argsort()[-3:]
+    counts, rng = gone.X.toarray(), np.random.default_rng(0)
+    counts[:, strong] = rng.permuted(counts[:, strong], axis=0)
+    gone.X = sp.csr_matrix(counts)
+    both = ad.concat({"a": section, "b": gone}, label="sample", index_unique="-")
+    pp.rasterize(both, library_key="sample")
+    svg(both)
+    score, difference = both.varm["spacex_svg_sections"], both.var["spacex_svg_heterogeneity"].to_numpy()
+    assert score.shape == (section.n_vars, 2)
+    assert (score[strong, 0] > score[strong, 1] + 3).all()
+    others = np.setdiff1d(np.flatnonzero(np.isfinite(difference)), strong)
+    assert difference[strong].min() > 0.9 > 0.3 > np.median(difference[others])
+    svg(section_only := section.copy())
+    assert "spacex_svg_sections" not in section_only.varm
+    assert "spacex_svg_heterogeneity" not in section_only.var
+
+
+def test_permutations_change_small_p_values_only(section: AnnData) -> None:
+    plain, fitted = result_of(section), result_of(section, n_permutations=60, progress=False)
+    large = plain["spacex_svg_pvalue"] >= 0.05
+    np.testing.assert_array_equal(plain["spacex_svg_pvalue"][large], fitted["spacex_svg_pvalue"][large])
+    assert np.corrcoef(plain["spacex_svg_score"], fitted["spacex_svg_score"])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(("pattern", "least", "most"), [("gradient", 2.5, 10.0), ("stripes", 0.6, 1.2)])
+def test_scale_tells_fine_patterns_from_broad_ones(pattern: str, least: float, most: float) -> None:
+    rng = np.random.default_rng(0)
+    xy = np.argwhere(np.ones((40, 40))).astype(float)
+    fold = np.exp(xy[:, 0] / 40) if pattern == "gradient" else np.where(xy[:, 0] // 3 % 2, 2.0, 1.0)
+    rate = np.ones((1600, 60))
+    rate[:, :5] *= fold[:, None]
+    adata = AnnData(rng.poisson(rate).astype(np.float32), obsm={"spatial": xy})
+    svg(adata)
+    assert adata.var["spacex_svg_scale"][:5].between(least, most).all()

@@ -18,6 +18,7 @@ from ._check import InputError
 HEX_ASPECT = float(np.sqrt(3.0) / 2.0)
 """Distance between rows of a hexagonal lattice, in distances between its columns."""
 
+WIDEST_GAP = 0.5
 MAX_LATTICE_SIDE = 160
 """A lattice larger than this (Visium HD) is binned like free positions."""
 
@@ -89,10 +90,26 @@ def place_spots(
         raise InputError("all spots lie in one place; SpaCEX needs positions that differ: check obsm['spatial']")
     if size == "auto":
         found = _from_array(array, xy) if array is not None else None
+        xy = _without_gaps(xy)
         found = found or _fit_lattice(xy)
         if found is not None and max(found[0].shape) <= MAX_LATTICE_SIDE:
             return found
     return _bin(xy, size, max_side, spots_per_pixel)
+
+
+def _without_gaps(xy: np.ndarray) -> np.ndarray:
+    """Coordinates in which a stretch without spots is at most as wide as half of the tissue.
+
+    A few spots far away from all others would otherwise decide how large a pixel is.
+    """
+    closed = xy.copy()
+    for axis in (0, 1):
+        order = np.argsort(xy[:, axis], kind="stable")
+        low, high = np.quantile(xy[:, axis], [0.05, 0.95])
+        step = np.diff(xy[order, axis])
+        if high > low and step.max(initial=0.0) > WIDEST_GAP * (high - low):
+            closed[order[1:], axis] = xy[order[0], axis] + np.cumsum(np.minimum(step, WIDEST_GAP * (high - low)))
+    return closed
 
 
 def _from_array(array: np.ndarray, xy: np.ndarray) -> tuple[Grid, np.ndarray] | None:
