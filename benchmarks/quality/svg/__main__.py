@@ -1,14 +1,15 @@
 """Spatially variable genes: SpaCEX beside the floor and published tests, calibration and power in one table.
 
     python -m benchmarks.quality.svg --data DIR [--seeds 3] [--sections NAME ...] [--methods NAME ...] [--genes N]
-                                     [--tasks redrawn permuted mixed planted] [--csv FILE]
+                                     [--tasks redrawn permuted mixed planted markers] [--csv FILE]
 
 Tasks. *redrawn*: half of a section's genes are redrawn from a negative binomial whose mean is proportional to library
 size and whose dispersion is the gene's own; AUROC of real against redrawn genes is the mean over deciles of expression
 (mean expression alone would otherwise do well), and the shares of redrawn genes with small p-values tell calibration.
 Simulated sections come with null genes of their own. *permuted*: real genes at shuffled places. *mixed*: Kendall's τ on
 a scale from no pattern to a gene's own. *planted*: power for five kinds of patterns, no two genes sharing one, at the
-95th percentile of each method's own null genes.
+95th percentile of each method's own null genes. *markers*: share of housekeeping genes of like expression that known
+layer markers outrank, on human cortex (needs --resources).
 
 Every run is a process of its own, with its seconds, CPU seconds and peak memory. Tables go to stdout, progress to
 stderr. A method that fails is shown failing, with the reason.
@@ -30,7 +31,7 @@ from . import drawn, measure
 from .methods import METHODS, SLOW
 from .runs import alone
 
-TASKS = ("redrawn", "permuted", "mixed", "planted")
+TASKS = ("redrawn", "permuted", "mixed", "planted", "markers")
 SECTIONS = ("dlpfc_151676", "mousebrain_st_1", "her2st_H1", "visium_mouse_embryo")
 
 
@@ -50,11 +51,19 @@ def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, ad.Ann
                 yield "permuted", name, seed, drawn.permuted(real, seed, few)
             if "mixed" in arguments.tasks and real.n_vars >= 1000:
                 yield "mixed", name, seed, drawn.mixed(real, seed)
+            made = drawn.with_markers(real, arguments.resources) if wants_markers(arguments, name, seed) else None
+            if made is not None:
+                yield "markers", name, seed, made
         if "redrawn" in arguments.tasks and arguments.simulated:
             for technology in drawn.SIMULATED:
                 yield "redrawn", f"simulated {technology}", seed, drawn.simulated(technology, seed)
         if "planted" in arguments.tasks:
             yield "planted", "planted", seed, drawn.planted(seed)
+
+
+def wants_markers(arguments: argparse.Namespace, name: str, seed: int) -> bool:
+    """Whether a section is asked about markers: nothing is drawn, so that one seed says all."""
+    return "markers" in arguments.tasks and bool(arguments.resources) and name.startswith("dlpfc") and not seed
 
 
 def sample(adata: ad.AnnData, n_genes: int | None, fewest_counts: int, seed: int) -> ad.AnnData:
@@ -72,6 +81,9 @@ def figures(task: str, found: dict[str, Any], var: pd.DataFrame, total: np.ndarr
         return {"tau": measure.mixing_tau(score, var["mix"].to_numpy(), var["base"].to_numpy())}
     if task == "planted":
         return measure.power(score, var["kind"].to_numpy().astype(str))
+    if task == "markers":
+        numbers = (np.flatnonzero(var[name].to_numpy()) for name in ("marker", "housekeeping"))
+        return {"markers ahead": measure.matched_auroc(score, *numbers, total)}
     null = var["null"].to_numpy()
     rates = measure.null_rates(log_p, null, total)
     if task == "permuted":
@@ -106,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of .h5ad sections")
+    made.add_argument("--resources", type=Path, help="folder of markers and housekeeping genes; else no task markers")
     made.add_argument("--seeds", type=int, default=3)
     made.add_argument(
         "--fewest-counts", type=int, default=10, help="genes with fewer are left out; AUROC depends on it"

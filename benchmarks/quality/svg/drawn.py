@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anndata as ad
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from scipy.spatial import cKDTree
 
@@ -159,3 +162,19 @@ def _plain(matrix: sp.csr_matrix, xy: np.ndarray, names: object, **var: np.ndarr
     for name, values in var.items():
         made.var[name] = values
     return made
+
+
+def with_markers(adata: ad.AnnData, resources: Path) -> ad.AnnData | None:
+    """A cortex section of which ``var["marker"]`` tells known layer markers and ``var["housekeeping"]`` the others.
+
+    None where the section has fewer than ten of either. A marker is not a housekeeping gene.
+    """
+    markers = pd.read_csv(resources / "dlpfc_layer_markers_maynard_tableS5.csv")["gene_name"]
+    steady = pd.read_csv(resources / "housekeeping_hrt_atlas.human.csv")["Gene"]
+    total = np.asarray(adata.X.sum(axis=0)).ravel()
+    part = adata[:, total >= 10]
+    marker = part.var_names.isin(markers)
+    housekeeping = part.var_names.isin(steady) & ~marker
+    if min(marker.sum(), housekeeping.sum()) < 10:
+        return None
+    return _plain(part.X, part.obsm["spatial"], part.var_names, marker=marker, housekeeping=housekeeping)

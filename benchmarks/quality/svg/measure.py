@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import kendalltau, rankdata
 
 LEVELS = (0.05, 0.01, 0.001)
+NEAREST = 20
 
 
 def deciles(total: np.ndarray) -> np.ndarray:
@@ -53,3 +54,14 @@ def power(score: np.ndarray, kind: np.ndarray) -> dict[str, float]:
     return {
         f"power {name}": float(np.mean(score[kind == name] > limit)) for name in dict.fromkeys(kind[kind != "none"])
     }
+
+
+def matched_auroc(score: np.ndarray, positive: np.ndarray, negative: np.ndarray, total: np.ndarray) -> float:
+    """Share of the `NEAREST` negative genes of the nearest expression that a positive gene (numbers) outranks, mean."""
+    score = np.where(np.isnan(score), -np.inf, score)
+    level = np.log(total)
+    found = []
+    for gene in positive:
+        near = negative[np.argsort(np.abs(level[negative] - level[gene]), kind="stable")[:NEAREST]]
+        found.append(np.mean(score[gene] > score[near]) + 0.5 * np.mean(score[gene] == score[near]))
+    return float(np.mean(found))

@@ -15,8 +15,6 @@ from ._maps import Value, gene_values, mean_expression, robust_norm
 from ._panels import Path, Target, finish, panels, plain, rows_of_boxes, title
 from ._tissue import tissue_of
 
-SMALLEST = 1e-300
-
 
 def svg(
     adata: AnnData,
@@ -108,17 +106,17 @@ def ranked_genes(adata: AnnData) -> list[str]:
 
 def draw_qq(ax: Axes, adata: AnnData) -> None:
     """Observed p-values against those of a section without any pattern, from (i - ½) / n of the i-th smallest."""
-    pvalue = column(adata, "pvalue")
-    pvalue = np.sort(pvalue[np.isfinite(pvalue)])
-    expected = -np.log10((np.arange(len(pvalue)) + 0.5) / max(len(pvalue), 1))
+    score = column(adata, "score")  # goes on where p-values underflow
+    score = np.sort(score[np.isfinite(score)])[::-1]
+    expected = -np.log10((np.arange(len(score)) + 0.5) / max(len(score), 1))
     ax.plot([0, expected.max(initial=1.0)], [0, expected.max(initial=1.0)], color="0.5", lw=1, ls="--")
-    ax.scatter(expected, -np.log10(np.maximum(pvalue, SMALLEST)), s=7, c="#0072B2", lw=0, rasterized=True)
+    ax.scatter(expected, score, s=7, c="#0072B2", lw=0, rasterized=True)
     # On a section with many patterns the small p-values would hide the diagonal.
     ax.set_yscale("symlog", linthresh=float(expected.max(initial=1.0)))
     ax.set_ylim(bottom=0)
     ax.set_xlabel("expected −log10 p")
     ax.set_ylabel("observed −log10 p")
-    title(ax, f"QQ plot · {len(pvalue)} genes tested", fontsize=10)
+    title(ax, f"QQ plot · {len(score)} genes tested", fontsize=10)
     plain(ax)
 
 
@@ -134,8 +132,10 @@ def draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
         label = f"{name} ({here.sum()})"
         ax.scatter(mean[here], score[here], s=7, c=color, lw=0, label=label, rasterized=True)
     ax.set_xscale("log")
+    ax.set_yscale("symlog", linthresh=3.0)  # most genes are weak, and a few would press them flat
+    ax.set_ylim(bottom=0)
     ax.set_xlabel("mean count per spot")
-    ax.set_ylabel("SVG score")
+    ax.set_ylabel("SVG score (−log10 p)")
     legend = ax.legend(frameon=False, fontsize=7.5, markerscale=2, handletextpad=0.2)
     for handle in legend.legend_handles:
         handle.set_alpha(1)  # type: ignore[union-attr]
