@@ -103,7 +103,7 @@ def test_the_input_is_left_as_it_was(section: AnnData, embedded: AnnData) -> Non
     np.testing.assert_array_equal(embedded.X, section.X)
     pd.testing.assert_frame_equal(embedded.obs, section.obs)
     pd.testing.assert_frame_equal(embedded.var[section.var.columns], section.var)
-    assert set(embedded.obsm) - set(section.obsm) == {"spacex_pixel"}
+    assert set(embedded.obsm) - set(section.obsm) == {"spacex_pixel", "spacex_components"}
     assert set(embedded.varm) - set(section.varm) == {"X_spacex"}
     assert set(embedded.uns) - set(section.uns) == {"spacex"}
     assert set(embedded.var) - set(section.var) == {"spacex_module", "spacex_module_prob"}
@@ -556,7 +556,8 @@ def test_qvalues_are_those_of_isotropic_directions(section: AnnData) -> None:
     """In three dimensions a cosine is uniform (Archimedes); q-values are Benjamini and Hochberg's."""
     adata = section.copy()
     rng = np.random.default_rng(0)
-    adata.varm["X_spacex"] = rng.standard_normal((150, 3)).astype(np.float32)
+    z = stats.ortho_group.rvs(3, size=50, random_state=rng).reshape(150, 3)  # frames: exactly isotropic together
+    adata.varm["X_spacex"] = z.astype(np.float32)
     table = sx.tl.similar_genes(adata, "gene0005", n=149)
     pvalue = (1 - table["similarity"].to_numpy()) / 2
     step = pvalue * 149 / np.arange(1, 150)

@@ -24,6 +24,7 @@ from ._input import (
 )
 from ._notes import KEY, note, noted
 from ._results import (
+    COMPONENTS,
     DOMAIN,
     EMBEDDING,
     MODULE,
@@ -32,9 +33,11 @@ from ._results import (
     SVG,
     UNASSIGNED,
     gene_index,
+    read_components,
     read_embedding,
     read_modules,
     restored_on_error,
+    write_components,
     write_domains,
     write_embedding,
     write_modules,
@@ -44,6 +47,7 @@ from ._results import (
 )
 
 __all__ = [
+    "COMPONENTS",
     "DOMAIN",
     "EMBEDDING",
     "FEWEST_PIXELS",
@@ -60,6 +64,7 @@ __all__ = [
     "note",
     "noted",
     "read_array",
+    "read_components",
     "read_covariates",
     "read_embedding",
     "read_grid",
@@ -71,6 +76,7 @@ __all__ = [
     "read_positions",
     "read_sections",
     "restored_on_error",
+    "write_components",
     "write_domains",
     "write_embedding",
     "write_grid",

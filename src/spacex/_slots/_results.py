@@ -13,6 +13,7 @@ from .._check import InputError
 
 EMBEDDING = "X_spacex"
 SECTIONS = "X_spacex_sections"
+COMPONENTS = "spacex_components"
 MODULE = "spacex_module"
 MODULE_PROB = "spacex_module_prob"
 SVG = "spacex_svg"
@@ -43,6 +44,22 @@ def read_embedding(adata: AnnData) -> np.ndarray:
     if EMBEDDING not in adata.varm:
         raise InputError('the genes have no embedding yet: varm["X_spacex"] is missing; call sx.tl.embed(adata)')
     return np.asarray(adata.varm[EMBEDDING], dtype=np.float32)
+
+
+def write_components(adata: AnnData, components: np.ndarray, pixel: np.ndarray) -> None:
+    """Write ``obsm["spacex_components"]`` (S, D) float32 from those of pixels (P, D) and each spot's pixel (S,)."""
+    full = np.zeros((adata.n_obs, components.shape[1]), dtype=np.float32)
+    full[pixel >= 0] = components[pixel[pixel >= 0]]
+    adata.obsm[COMPONENTS] = full
+
+
+def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndarray:
+    """Components (P, D) of the embedding at the tissue pixels; an error where they are missing."""
+    if COMPONENTS not in adata.obsm:
+        raise InputError(f'obsm["{COMPONENTS}"] is missing; call sx.tl.embed(adata)')
+    components = np.zeros((n_pixels, adata.obsm[COMPONENTS].shape[1]), dtype=np.float64)
+    components[pixel[pixel >= 0]] = np.asarray(adata.obsm[COMPONENTS])[pixel >= 0]
+    return components
 
 
 def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, probability: np.ndarray) -> None:

@@ -180,6 +180,11 @@ class SpaCEX:
         ]
         return torch.cat(parts, dim=1).numpy().astype(np.float32)
 
+    def components(self) -> np.ndarray:
+        """Weighted components (P, D) of the linear path at the tissue pixels: what each dimension measures in a map."""
+        self._check_fitted()
+        return self.model_.encoder.linear.detach().cpu().numpy()
+
     def predict_proba(self, images: GeneImages | np.ndarray) -> np.ndarray:
         """Posterior probabilities (G, K) of the components: the modules in order and, last, the background."""
         self._check_fitted()

@@ -63,7 +63,8 @@ def embed(
     Notes
     -----
     Writes ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm the strength of the spatial
-    signal (about one where there is none), NaN for genes that are not embedded; ``var["spacex_module"]``, numbered by
+    signal (about one where there is none), NaN for genes that are not embedded; ``obsm["spacex_components"]`` (S, D)
+    float32: the weighted components of maps that the dimensions stand for; ``var["spacex_module"]``, numbered by
     size, with ``"unassigned"`` for genes without a clear pattern; ``var["spacex_module_prob"]``, the posterior
     probability; ``uns["spacex"]``. With several sections also ``varm["X_spacex_sections"]`` (G, n_sections, D), in the
     sorted order of their names: each gene in each section alone, in the same space, whose coordinates need not align.
@@ -94,6 +95,7 @@ def embed(
         null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
         found = assign(posterior(model.mixture_, z, null), config.unassigned)
         _slots.write_embedding(adata, embedded, z)
+        _slots.write_components(adata, model.components(), _slots.read_pixel_of_spot(adata, images))
         several = len(images.canvas.grids) > 1
         _slots.write_section_embeddings(adata, embedded, model.transform_sections(images) if several else None)
         _slots.write_modules(adata, embedded, found.module, found.probability)

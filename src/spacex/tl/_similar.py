@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import beta, false_discovery_control
+from scipy.stats import false_discovery_control
 
 from .. import _slots
 from .._check import InputError, check_int
+from ..similarity import chance_similarity, noise_spread, unit_rows
 
 
 def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
@@ -27,8 +28,7 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     -------
     A table with the columns ``gene``, ``similarity`` (cosine of the embeddings) and ``qvalue``, the most similar first.
     The q-value is that of Benjamini and Hochberg over all genes; its p-value is the chance that a gene without a
-    pattern is as similar. The direction of such a gene is isotropic, so that (1 + cosine) / 2 has a beta distribution
-    with both parameters (D - 1) / 2.
+    pattern is as similar: its direction is noise, as that of the weakest genes is.
 
     Raises
     ------
@@ -52,11 +52,10 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
             f"gene {gene!r} was not embedded: it has too few counts in this section; choose another, or pass "
             "Config(min_counts=...) to sx.tl.embed"
         )
-    direction = full / np.maximum(np.linalg.norm(full, axis=1, keepdims=True), 1e-12)
+    direction = unit_rows(full)
     others = np.flatnonzero(embedded & (np.arange(len(full)) != index))
     similarity = direction[others] @ direction[index]
-    half = (full.shape[1] - 1) / 2
-    pvalue = beta.sf(np.clip((1 + similarity) / 2, 0, 1), half, half)
+    pvalue = chance_similarity(similarity, direction[index], noise_spread(full[embedded]))
     order = np.argsort(-similarity, kind="stable")[:n]
     return pd.DataFrame(
         {

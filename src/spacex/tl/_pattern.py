@@ -1,0 +1,193 @@
+"""`pattern`: the genes that follow a pattern that somebody has in mind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeGuard
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy.stats import false_discovery_control
+
+from .. import _slots, pp
+from .._check import InputError, check_finite, check_int
+from .._config import Config
+from ..designated import expected_pattern, pattern_direction
+from ..raster import GeneImages
+from ..similarity import chance_similarity, noise_spread, unit_rows
+
+Weights = str | np.ndarray | Sequence[float] | Mapping[str, Iterable[object]] | Sequence[np.ndarray]
+
+
+def pattern(
+    adata: AnnData,
+    weights: Weights | None = None,
+    *,
+    n: int = 50,
+    like: str | None = None,
+    without: Weights | None = None,
+    spatial_key: str = "spatial",
+) -> pd.DataFrame:
+    """The genes that follow a designated pattern.
+
+    The pattern is embedded as the expected map of a gene that follows it, library sizes included, and compared with
+    the embeddings of all genes.
+
+    Parameters
+    ----------
+    adata
+        An AnnData on which `spacex.tl.embed` was called.
+    weights
+        The pattern: weights (n_obs,) of the spots, high where the gene is wanted; the name of a numeric or boolean
+        column of ``obs``; ``{column: values}``, the spots with one of these values, such as
+        ``{"spacex_domain": ["2", "3"]}``; or a list of polygons, (N, 2) arrays in the units of the coordinates, the
+        spots inside any of them.
+    n
+        Number of genes to return.
+    like
+        A gene whose pattern is taken instead of `weights`: its map as the embedding sees it.
+    without
+        Where the gene must be low, given like `weights` (spots with a weight above zero); there the pattern is set to
+        its lowest value: "like this gene but not there".
+    spatial_key
+        Key of ``obsm`` with the coordinates that polygons refer to.
+
+    Returns
+    -------
+    A table with the columns ``gene``, ``similarity`` (cosine of the embeddings), ``pvalue`` (how often a gene without a
+    pattern is as similar) and ``qvalue`` (Benjamini-Hochberg over all genes), the most similar first.
+
+    Raises
+    ------
+    InputError
+        If there is no embedding, or the pattern cannot be used: of a wrong length, constant, not finite, an unknown
+        column, value or gene.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> sx.tl.pattern(adata, {"domain": ["domain1"]}, n=5).columns.tolist()
+    ['gene', 'similarity', 'pvalue', 'qvalue']
+    """
+    check_int(n, name="n", low=1)
+    full = _slots.read_embedding(adata)
+    if (weights is None) == (like is None):
+        raise InputError("pass either weights or like=, the name of a gene whose pattern is taken")
+    wanted = None if weights is None else _spot_weights(adata, weights, "weights", spatial_key)
+    index = None if like is None else _embedded_gene(adata, full, like)
+    barred = None if without is None else _spot_weights(adata, without, "without", spatial_key) > 0
+    config = Config.from_dict(_slots.noted(adata, "parameters"))
+    images = pp.gene_images(adata, layer=_slots.noted(adata, "embed")["layer"] or None, config=config)
+    pixel = _slots.read_pixel_of_spot(adata, images)
+    components = _slots.read_components(adata, pixel, images.n_pixels)
+    if wanted is not None:
+        query = _on_pixels(wanted, pixel, images)
+    else:
+        query = expected_pattern(full[index].astype(np.float64), images, components)
+    if barred is not None:
+        query = np.where(_on_pixels(barred.astype(float), pixel, images) > 0.5, query.min(), query)
+    if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
+        raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
+    return _nearest_genes(adata, full, pattern_direction(query, images, components), n)
+
+
+def _nearest_genes(adata: AnnData, full: np.ndarray, query: np.ndarray, n: int) -> pd.DataFrame:
+    """The table of the genes nearest to a direction (D,)."""
+    genes = np.flatnonzero(np.isfinite(full).all(axis=1))
+    z = full[genes].astype(np.float64)
+    similarity = unit_rows(z) @ unit_rows(query)
+    pvalue = chance_similarity(similarity, query, noise_spread(z))
+    order = np.argsort(-similarity, kind="stable")[:n]
+    return pd.DataFrame(
+        {
+            "gene": adata.var_names[genes[order]].to_numpy(),
+            "similarity": similarity[order],
+            "pvalue": pvalue[order],
+            "qvalue": false_discovery_control(pvalue)[order],
+        }
+    )
+
+
+def _embedded_gene(adata: AnnData, full: np.ndarray, gene: str) -> int:
+    index = _slots.gene_index(adata, gene)
+    if not np.isfinite(full[index]).all():
+        raise InputError(f"like={gene!r} was not embedded: it has too few counts in this section; choose another")
+    return index
+
+
+def _on_pixels(values: np.ndarray, pixel: np.ndarray, images: GeneImages) -> np.ndarray:
+    """Mean (P,) of spots' values (S,) in every tissue pixel."""
+    inside = pixel >= 0
+    spots = np.bincount(pixel[inside], minlength=images.n_pixels)
+    return np.bincount(pixel[inside], values[inside], images.n_pixels) / np.maximum(spots, 1)
+
+
+def _spot_weights(adata: AnnData, given: Weights, name: str, spatial_key: str) -> np.ndarray:
+    """Weights (S,) from any of the forms in which a pattern can be given."""
+    if isinstance(given, str):
+        return _of_column(adata, given, name)
+    if isinstance(given, Mapping):
+        return _of_values(adata, given, name)
+    if _are_polygons(given):
+        return _inside(adata, given, name, spatial_key)
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} does not hold numbers; pass one for each of the {adata.n_obs} spots") from error
+    if values.shape != (adata.n_obs,):
+        raise InputError(f"{name} has shape {values.shape}; pass one number for each of the {adata.n_obs} spots")
+    check_finite(values, name=name, mend="pass numbers for all spots")
+    if np.ptp(values) == 0:
+        raise InputError(f"{name} is {values[0]:g} for every spot; pass weights that differ between spots")
+    return values
+
+
+def _of_column(adata: AnnData, column: str, name: str) -> np.ndarray:
+    if column not in adata.obs:
+        raise InputError(f"{name}={column!r} is not a column of adata.obs; pass one, or like= for a gene")
+    if not pd.api.types.is_numeric_dtype(adata.obs[column]):
+        value = adata.obs[column].dropna().astype(str).iloc[0] if adata.obs[column].notna().any() else "a"
+        raise InputError(
+            f"obs[{column!r}] does not hold numbers; say which values are wanted: {{{column!r}: [{value!r}]}}"
+        )
+    return _spot_weights(adata, adata.obs[column].to_numpy(dtype=np.float64), f"obs[{column!r}]", "")
+
+
+def _of_values(adata: AnnData, given: Mapping[str, Iterable[object]], name: str) -> np.ndarray:
+    wanted = np.zeros(adata.n_obs, dtype=bool)
+    for column, values in given.items():
+        if column not in adata.obs:
+            raise InputError(f"{name}: {column!r} is not a column of adata.obs")
+        names = [values] if isinstance(values, str) else [str(value) for value in values]
+        here = adata.obs[column].astype(str)
+        unknown = [value for value in names if not (here == value).any()]
+        if unknown:
+            known = ", ".join(map(repr, here.unique()[:8]))
+            raise InputError(f"{name}: no spot has {column} {', '.join(map(repr, unknown))}; there are {known}")
+        wanted |= here.isin(names).to_numpy()
+    if wanted.all() or not wanted.any():
+        raise InputError(f"{name} takes {'all' if wanted.all() else 'none'} of the spots; leave some out")
+    return wanted.astype(np.float64)
+
+
+def _are_polygons(given: object) -> TypeGuard[Sequence[np.ndarray]]:
+    return isinstance(given, (list, tuple)) and len(given) > 0 and all(np.ndim(part) == 2 for part in given)
+
+
+def _inside(adata: AnnData, polygons: Sequence[np.ndarray], name: str, spatial_key: str) -> np.ndarray:
+    """Which spots (S,) lie in any polygon."""
+    from matplotlib.path import Path  # an import that only drawn patterns need
+
+    xy = _slots.read_positions(adata, spatial_key)
+    wanted = np.zeros(len(xy), dtype=bool)
+    for polygon in polygons:
+        corners = np.asarray(polygon, dtype=np.float64)
+        if corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
+            raise InputError(f"{name}: a polygon has shape {corners.shape}; pass (N, 2) arrays, N at least 3")
+        wanted |= Path(corners).contains_points(xy)
+    if wanted.all() or not wanted.any():
+        raise InputError(f"{name}: the polygons hold {'all' if wanted.all() else 'none'} of the spots; draw others")
+    return wanted.astype(np.float64)
