@@ -38,7 +38,7 @@ SECTIONS = ("dlpfc_151676", "mousebrain_st_1", "her2st_H1", "visium_mouse_embryo
 def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, ad.AnnData]]:
     """Task, name, seed and section of everything that is asked for."""
     few, n_genes = arguments.fewest_counts, arguments.genes
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         for name in arguments.sections:
             path = arguments.data / f"{name}.h5ad"
             if not path.exists():
@@ -120,6 +120,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of .h5ad sections")
     made.add_argument("--resources", type=Path, help="folder of markers and housekeeping genes; else no task markers")
     made.add_argument("--seeds", type=int, default=3)
+    made.add_argument("--first-seed", type=int, default=0)
+    made.add_argument("--show", type=Path, nargs="+", metavar="CSV", help="print tables of kept figures, run nothing")
     made.add_argument(
         "--fewest-counts", type=int, default=10, help="genes with fewer are left out; AUROC depends on it"
     )
@@ -134,8 +136,19 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def show(everything: pd.DataFrame, tasks: list[str]) -> None:
+    """Print one table a task."""
+    for task in tasks:
+        part = everything[everything["task"] == task] if len(everything) else everything
+        if len(part):
+            print(f"\n{task}\n{table(part)}")
+
+
 def main(argv: list[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
+    if arguments.show:
+        show(pd.concat([pd.read_csv(path) for path in arguments.show]), arguments.tasks)
+        return
     chosen = arguments.methods or [name for name in METHODS if arguments.genes or name not in SLOW]
     rows, failures = [], {}
     for task, name, seed, adata in cases(arguments):
@@ -155,11 +168,7 @@ def main(argv: list[str] | None = None) -> None:
             ]
         if arguments.csv:
             pd.DataFrame(rows).to_csv(arguments.csv, index=False)
-    everything = pd.DataFrame(rows)
-    for task in arguments.tasks:
-        part = everything[everything["task"] == task] if rows else everything
-        if len(part):
-            print(f"\n{task}\n{table(part)}")
+    show(pd.DataFrame(rows), arguments.tasks)
     if failures:
         print("\nfailed\n" + "\n".join(failures.values()))
 
