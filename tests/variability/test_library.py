@@ -8,7 +8,7 @@ from anndata import AnnData
 
 from spacex import pp
 from spacex.variability import assess
-from spacex.variability.library import background_library, library_of
+from spacex.variability.library import background_library, library_of, relative_change
 
 
 def section(*, loud: bool, seed: int = 0) -> tuple[AnnData, np.ndarray]:
@@ -21,14 +21,14 @@ def section(*, loud: bool, seed: int = 0) -> tuple[AnnData, np.ndarray]:
     return AnnData(rng.poisson(rate).astype(np.float32), obsm={"spatial": xy}), west
 
 
-def test_the_library_follows_the_genes_that_look_random() -> None:
+def test_the_library_follows_the_genes_that_change_little() -> None:
     adata, _ = section(loud=True)
     images = pp.gene_images(adata)
     west = images.canvas.pixel[:, 1] < 12  # columns follow x
     mended = background_library(images, 0)
     before, after = (lib[west].mean() / lib[~west].mean() for lib in (images.library, mended.library))
     assert before > 1.7
-    assert after == pytest.approx(1, abs=0.12)
+    assert after == pytest.approx(1, abs=0.2)
 
 
 def test_nothing_changes_where_there_is_nothing_to_mend() -> None:
@@ -37,16 +37,20 @@ def test_nothing_changes_where_there_is_nothing_to_mend() -> None:
     np.testing.assert_allclose(library_of(images, np.ones(205, dtype=bool)).library, images.library, rtol=1e-4)
 
 
-def test_a_panel_in_which_every_gene_has_a_pattern_keeps_its_library() -> None:
+def test_relative_change_does_not_follow_expression() -> None:
     rng = np.random.default_rng(0)
     xy = np.argwhere(np.ones((24, 24))).astype(float)
-    turn = np.arctan2(*(xy - 11.5).T)[:, None] + np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    adata = AnnData(rng.poisson(8 * np.exp(np.cos(turn))).astype(np.float32), obsm={"spatial": xy})
-    images = pp.gene_images(adata)
-    assert background_library(images, 0) is images
+    level = np.repeat([0.5, 2.0, 8.0], 60)
+    fold = np.exp(0.5 * np.where(xy[:, 0] < 12, 1.0, -1.0)[:, None] * np.where(np.arange(180) % 2, 1.0, -1.0))
+    change = relative_change(
+        pp.gene_images(AnnData(rng.poisson(level * fold).astype(np.float32), obsm={"spatial": xy})), 0
+    )
+    low, middle, high = (np.median(change[level == value]) for value in (0.5, 2.0, 8.0))
+    assert 0.7 < low / middle < 1.5
+    assert 0.7 < high / middle < 1.5
 
 
 def test_loud_genes_do_not_make_the_others_spatial() -> None:
     found = assess(pp.gene_images(section(loud=True)[0]))
     assert (found.log_p[:5] < -100).all()
-    assert np.mean(found.log_p[5:] < np.log(0.05)) < 0.16  # pixels at the edge keep a little of it
+    assert np.mean(found.log_p[5:] < np.log(0.05)) < 0.25  # all of them with the plain library size

@@ -78,8 +78,8 @@ def svg(
 
     and ``uns["spacex"]["svg"]``: widths, covariates, permutations, seed, layer and which null was used.
 
-    Null, counts: independent negative-binomial counts with a mean proportional to library size (taken from genes that
-    look random, and from all) and to the effects of covariates, and the gene's own dispersion, estimated by moments.
+    Null, counts: independent negative-binomial counts with a mean proportional to library size (as the genes that
+    change little have it) and to the effects of covariates, and the gene's own dispersion, estimated by moments.
     Null, intensities (anything that is not counts): independent values of one mean, variance and skewness.
 
     Examples
