@@ -7,6 +7,7 @@ every call can check all of its input before it does any work.
 from ._grid import (
     PIXEL,
     has_grid,
+    mean_by_pixel,
     read_grid,
     read_images,
     read_pixel_covariates,
@@ -61,6 +62,7 @@ __all__ = [
     "check_names",
     "gene_index",
     "has_grid",
+    "mean_by_pixel",
     "note",
     "noted",
     "read_array",

@@ -14,7 +14,6 @@ from .. import _slots, pp
 from .._check import InputError, check_finite, check_int
 from .._config import Config
 from ..designated import expected_pattern, pattern_direction
-from ..raster import GeneImages
 from ..similarity import chance_similarity, noise_spread, unit_rows
 
 Weights = str | np.ndarray | Sequence[float] | Mapping[str, Iterable[object]] | Sequence[np.ndarray]
@@ -84,11 +83,12 @@ def pattern(
     pixel = _slots.read_pixel_of_spot(adata, images)
     components = _slots.read_components(adata, pixel, images.n_pixels)
     if wanted is not None:
-        query = _on_pixels(wanted, pixel, images)
+        query = _slots.mean_by_pixel(wanted, pixel, images.n_pixels)
     else:
         query = expected_pattern(full[index].astype(np.float64), images, components)
     if barred is not None:
-        query = np.where(_on_pixels(barred.astype(float), pixel, images) > 0.5, query.min(), query)
+        inside = _slots.mean_by_pixel(barred.astype(float), pixel, images.n_pixels) > 0.5
+        query = np.where(inside, query.min(), query)
     if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
         raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
     return _nearest_genes(adata, full, pattern_direction(query, images, components), n)
@@ -116,13 +116,6 @@ def _embedded_gene(adata: AnnData, full: np.ndarray, gene: str) -> int:
     if not np.isfinite(full[index]).all():
         raise InputError(f"like={gene!r} was not embedded: it has too few counts in this section; choose another")
     return index
-
-
-def _on_pixels(values: np.ndarray, pixel: np.ndarray, images: GeneImages) -> np.ndarray:
-    """Mean (P,) of spots' values (S,) in every tissue pixel."""
-    inside = pixel >= 0
-    spots = np.bincount(pixel[inside], minlength=images.n_pixels)
-    return np.bincount(pixel[inside], values[inside], images.n_pixels) / np.maximum(spots, 1)
 
 
 def _spot_weights(adata: AnnData, given: Weights, name: str, spatial_key: str) -> np.ndarray:

@@ -64,6 +64,14 @@ class StandardMaps:
         maps *= scale.astype(np.float32)[:, self.images.canvas.section]
         return maps, variance
 
+    def covariance(self, columns: np.ndarray, genes: np.ndarray) -> np.ndarray:
+        """R'R times columns (P, C), for the maps R of some genes, streaming over them."""
+        out = np.zeros_like(columns)
+        for start in range(0, len(genes), BATCH):
+            maps, _ = self.residuals(genes[start : start + BATCH])
+            out += maps.T @ (maps @ columns)
+        return out
+
     def batches(self) -> Iterator[Batch]:
         """Every gene once, in order."""
         images = self.images

@@ -12,12 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..spectral import Smoother, subspace
-from .maps import BATCH, StandardMaps
+from .maps import StandardMaps
 
 WIDTH = 1.0
 NOISE_SHARE = 2.0
 CLEAR = 3.0
-"""Standard errors by which the energy of the other half of the genes along a pattern must exceed that of noise."""
+"""Standard errors by which the energy of the genes tested along a pattern must exceed that of noise."""
 CHANCE = (0.25, 8.0)
 """Energy, in units of noise, that genes must have along a pattern on the whole: a constant, and so many times the root
 mean square correlation of genes. With the coordinates of real sections shuffled, what genes vary by together gave
@@ -49,11 +49,7 @@ def learn_patterns(maps: StandardMaps, genes: np.ndarray, n_patterns: int, seed:
 
     def times(basis: np.ndarray) -> np.ndarray:
         smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T.astype(np.float32)).T)
-        out = np.zeros_like(smooth)
-        for start in range(0, len(genes), BATCH):
-            residuals, _ = maps.residuals(genes[start : start + BATCH])
-            out += residuals.T @ (residuals @ smooth)
-        return smoother.apply(out.T).T.astype(np.float64)
+        return smoother.apply(maps.covariance(smooth, genes).T).T.astype(np.float64)
 
     basis, _ = subspace(times, maps.images.n_pixels, n_patterns + SPARE, seed)
     return np.linalg.qr(maps.design.centre(basis[:, :n_patterns].T).T)[0].astype(np.float32)
@@ -67,10 +63,7 @@ def rms_correlation(maps: StandardMaps, seed: int) -> float:
     """
     n_genes, n_pixels = maps.images.n_genes, maps.images.n_pixels
     probes = np.random.default_rng(seed).standard_normal((n_pixels, PROBES)).astype(np.float32)
-    product = np.zeros_like(probes)
-    for start in range(0, n_genes, BATCH):
-        residuals, _ = maps.residuals(slice(start, start + BATCH))
-        product += residuals.T @ (residuals @ probes)
+    product = maps.covariance(probes, np.arange(n_genes))
     total = float(np.sum(product.astype(np.float64) ** 2)) / PROBES / n_pixels**2
     return float(np.sqrt(max(total - n_genes - n_genes**2 / n_pixels, 0.0)) / n_genes)
 
