@@ -111,6 +111,7 @@ def test_bare_lattices_are_recognised(
 @pytest.mark.parametrize("kind", ["hex", "square"])
 @settings(max_examples=25, deadline=None)
 @given(turn=TURNS, seed=st.integers(0, 999))
+@example(turn=2.0, seed=712)  # the median of the nearest distances is far below the pitch here
 def test_jitter_does_not_hide_a_lattice(kind: str, turn: float, seed: int) -> None:
     true = moved(lattice(kind, 25, 20)[0], turn, 1.0, (0, 0), False)
     xy = true + np.random.default_rng(seed).normal(scale=0.05, size=true.shape)

@@ -159,7 +159,9 @@ def _fit_lattice(xy: np.ndarray) -> tuple[Grid, np.ndarray] | None:
     # The cut of the angle is moved away from arrays that stand upright, where rounding would choose the side.
     turn = (np.angle(six * np.exp(0.1j)) - 0.1) / 6 if kind == "hex" else (np.angle(four * np.exp(0.1j)) - 0.1) / 4
     second = turn + (np.pi / 3 if kind == "hex" else np.pi / 2)
-    basis = pitch * np.array([[np.cos(turn), np.sin(turn)], [np.cos(second), np.sin(second)]])
+    # The nearest of several neighbours is nearer than a pitch where positions jitter; their mean distance is not.
+    length = np.linalg.norm(step, axis=1).mean()
+    basis = length * np.array([[np.cos(turn), np.sin(turn)], [np.cos(second), np.sin(second)]])
     index, basis = _grow(xy, basis, pitch)
     error = np.linalg.norm(xy - _least_squares(index, xy, index), axis=1)
     if np.quantile(error, 0.95) > 0.35 * pitch or len(np.unique(index, axis=0)) < 0.99 * len(points):
