@@ -196,6 +196,16 @@ def test_the_strongest_signals_are_finite_and_still_ranked() -> None:
     assert result["spacex_svg_score"].idxmax() == adata.var_names[0]
 
 
+def test_shared_patterns_can_be_left_out(section: AnnData) -> None:
+    both, alone = section.copy(), section.copy()
+    svg(both)
+    svg(alone, shared=False)
+    assert both.var["spacex_svg_shared"].notna().any()
+    assert alone.var["spacex_svg_shared"].isna().all()
+    assert (alone.var["spacex_svg_scale"] == both.var["spacex_svg_scale"]).all()  # widths are as they were
+    assert alone.var["spacex_svg_score"].corr(both.var["spacex_svg_score"], method="spearman") > 0.8
+
+
 def test_bad_arguments_are_refused(section: AnnData) -> None:
     with pytest.raises(InputError, match="layer='nothing'"):
         svg(section.copy(), layer="nothing")

@@ -7,6 +7,8 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 from benchmarks.quality.svg import drawn, measure, methods, sparkx
+from benchmarks.quality.svg.__main__ import draws
+from benchmarks.speed import growth
 from scipy import stats
 
 from spacex.datasets import simulate_section
@@ -61,6 +63,13 @@ def test_half_of_the_genes_are_redrawn_with_their_own_moments(section: AnnData) 
     assert not same[null].any()
     before, after = (np.asarray(x.X.sum(axis=0)).ravel()[null] for x in (original, made))
     assert np.corrcoef(np.log(before), np.log(after))[0, 1] > 0.99
+
+
+def test_panels_are_drawn_until_their_rates_tell_something() -> None:
+    assert list(draws(12_000, seed=2)) == [2]
+    assert list(draws(400, seed=0)) == [0, 1, 2]
+    assert len(draws(33, seed=0)) == 20
+    assert not set(draws(33, seed=0)) & set(draws(33, seed=1))
 
 
 def test_permuted_coordinates_keep_every_spot(section: AnnData) -> None:
@@ -127,3 +136,17 @@ def test_markers_are_compared_with_genes_of_like_expression() -> None:
     score[0] = 0.5
     assert measure.matched_auroc(score, np.array([0]), np.arange(1, 60), total) == 1
     assert measure.matched_auroc(score, np.array([5]), np.delete(np.arange(60), 5), total) == pytest.approx(0.475)
+
+
+# --- cost --------------------------------------------------------------------------------------------------
+
+
+def test_growth_is_measured_on_sections_of_the_size_asked_for() -> None:
+    made = growth.section(700, 150)
+    assert made.shape == (150, 700)
+    assert sp.issparse(made.X)
+    assert 0.15 < made.X.mean() < 0.6
+    genes, spots, seconds, peak = growth.timed((120, 150))
+    assert (genes, spots) == (120, 150)
+    assert seconds > 0
+    assert peak > 50

@@ -100,7 +100,7 @@ def test_genes_that_vary_together_in_no_order_share_no_pattern() -> None:
 def test_patterns_are_orthonormal_and_those_of_the_other_genes() -> None:
     images = pp.gene_images(simulate_section(n_genes=300, n_spots=400, n_modules=4, seed=0))
     maps = standard(images)
-    shared = SharedPatterns(maps, seed=0)
+    shared = SharedPatterns(maps, most=32, seed=0)
     for part, patterns in enumerate(shared.patterns):
         np.testing.assert_allclose(patterns.T @ patterns, np.eye(patterns.shape[1]), atol=1e-4)
         again = learn_patterns(maps, np.flatnonzero(shared.part != part), patterns.shape[1], 0)

@@ -40,20 +40,10 @@ def shared(adata: ad.AnnData) -> Found:
 
 
 def widths(adata: ad.AnnData) -> Found:
-    """Its Gaussian widths alone, joined as they are in `sx.tl.svg`."""
-    from spacex.variability import assessment
-
-    none = assessment.SharedPatterns.evidence
-    try:
-        assessment.SharedPatterns.evidence = _nothing_shared  # type: ignore[method-assign]
-        return spacex(adata)
-    finally:
-        assessment.SharedPatterns.evidence = none  # type: ignore[method-assign]
-
-
-def _nothing_shared(self: object, batch: object, *, kept: bool = True) -> Found:
-    n = len(batch.maps)  # type: ignore[attr-defined]
-    return np.full(n, np.nan), np.zeros(n)
+    """Its Gaussian widths alone."""
+    sx.tl.svg(adata, shared=False)
+    log_p = -np.log(10) * adata.var["spacex_svg_score"].to_numpy()
+    return -log_p, log_p
 
 
 def floor(adata: ad.AnnData) -> Found:

@@ -23,6 +23,7 @@ def svg(
     *,
     layer: str | None = None,
     covariates: Sequence[str] = (),
+    shared: bool = True,
     n_permutations: int = 0,
     seed: int = 0,
     progress: bool = True,
@@ -44,6 +45,9 @@ def svg(
         Columns of ``obs`` that a gene may follow without being called spatial: domains, cell types, a quality measure.
         Numbers have a log-linear effect on the mean, other values an effect each; with domains, what is tested is
         variation *within* domains.
+    shared
+        Whether to test on shared patterns. Without, a gene's score hangs on no other gene but through library sizes; it
+        then finds fewer of the weak genes, and somewhat more of those with a pattern of their own.
     n_permutations
         Shuffled maps of each gene with p < .05 by which the tail of its p-value is fitted anew; 0 trusts the analytic
         null. At least 50; 200 take about as long as 200 tests of these genes.
@@ -68,7 +72,8 @@ def svg(
     - ``var["spacex_svg_qvalue"]``: Benjamini-Hochberg over the tested genes;
     - ``var["spacex_svg_scale"]``: the width σ with the smallest p-value, in pixel pitches: about 1 for vessels
       and stripes, 5 or 10 for gradients and large domains;
-    - ``var["spacex_svg_shared"]``: -log10 of the p-value on shared patterns alone, NaN where genes share none;
+    - ``var["spacex_svg_shared"]``: -log10 of the p-value on shared patterns alone, NaN where genes share none, or if
+      `shared` is False;
 
     with several sections (`library_key` of `sx.pp.rasterize`), which are centred and scaled apart and whose evidence
     adds up, also
@@ -103,14 +108,16 @@ def svg(
         _slots.read_covariates(adata, covariates)
     images = pp.gene_images(adata, layer=layer)
     values = _slots.read_pixel_covariates(adata, covariates, images) if covariates else None
-    found = assess(images, covariates=values, n_permutations=n_permutations, seed=seed, progress=progress)
+    found = assess(
+        images, covariates=values, shared=shared, n_permutations=n_permutations, seed=seed, progress=progress
+    )
     _write(adata, found)
     null = "negative binomial" if images.is_count else "intensities"
     _slots.note(
         adata,
         svg={
             "scales": list(found.scales), "covariates": np.array(list(covariates), dtype=object),
-            "n_permutations": n_permutations, "layer": layer, "seed": seed, "null": null,
+            "shared": shared, "n_permutations": n_permutations, "layer": layer, "seed": seed, "null": null,
         },
     )  # fmt: skip
 

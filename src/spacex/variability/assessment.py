@@ -12,7 +12,7 @@ from .library import background_library
 from .maps import Batch, StandardMaps
 from .moments import can_be_tested
 from .permutation import refine
-from .shared import SharedPatterns
+from .shared import MOST_PATTERNS, SharedPatterns
 from .tails import combine, log_tail, trust
 from .widths import Null, PairKernel, choose_scales, section_images
 
@@ -21,6 +21,7 @@ def assess(
     images: GeneImages,
     *,
     covariates: np.ndarray | None = None,
+    shared: bool = True,
     n_permutations: int = 0,
     seed: int = 0,
     progress: bool = False,
@@ -40,6 +41,8 @@ def assess(
         Counts or intensities per pixel.
     covariates
         (P, c) values per pixel that a gene may follow without being called spatial.
+    shared
+        Whether to test on the patterns that genes share, too.
     n_permutations
         Shuffled maps of each gene with p < .05 by which its tail is fitted anew; see `permutation.refine`.
     seed
@@ -54,7 +57,7 @@ def assess(
         return found
     # Its products are small: threads that wait for one another cost more than they bring.
     with threadpool_limits(1):
-        test = VariationTest(images.take(np.flatnonzero(tested)), scales, covariates, seed)
+        test = VariationTest(images.take(np.flatnonzero(tested)), scales, covariates, shared, seed)
         log_p = test.run(found, np.flatnonzero(tested))
         if n_permutations:
             log_p = refine(log_p, test.maps, test.log_p, n_permutations, seed=seed, progress=progress)
@@ -67,13 +70,15 @@ class VariationTest:
 
     Parameters
     ----------
-    images, covariates, seed
+    images, covariates, shared, seed
         As in `assess`; all genes can be tested.
     scales
         Widths of the Gaussian kernels.
     """
 
-    def __init__(self, images: GeneImages, scales: tuple[float, ...], covariates: np.ndarray | None, seed: int):
+    def __init__(
+        self, images: GeneImages, scales: tuple[float, ...], covariates: np.ndarray | None, shared: bool, seed: int
+    ):
         design = Design.of(images.canvas.section, covariates)
         self.maps = StandardMaps(background_library(images, seed), design)
         self.size = np.bincount(images.canvas.section)
@@ -81,7 +86,7 @@ class VariationTest:
         self.kernels = [
             PairKernel(images.canvas, sigma, design=design, library=self.maps.library, seed=seed) for sigma in scales
         ]
-        self.shared = SharedPatterns(self.maps, seed=seed)
+        self.shared = SharedPatterns(self.maps, most=MOST_PATTERNS if shared else 0, seed=seed)
 
     def run(self, found: Evidence, genes: np.ndarray) -> np.ndarray:
         """Log p-values (G,) of all genes; the rest of the evidence goes to rows `genes` of `found`."""

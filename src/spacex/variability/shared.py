@@ -38,20 +38,22 @@ class SharedPatterns:
     ----------
     maps
         What is tested.
+    most
+        Number of patterns at most; 0: none, and no evidence.
     seed
         Of the search for patterns.
     """
 
-    def __init__(self, maps: StandardMaps, *, seed: int):
+    def __init__(self, maps: StandardMaps, *, most: int, seed: int):
         images = maps.images
         self.maps, self.seed = maps, seed
         self.part = gene_parts(images)
-        most = min(MOST_PATTERNS, max(4, images.n_genes // GENES_PER_PATTERN), images.n_pixels // 4)
+        most = min(most, max(4, images.n_genes // GENES_PER_PATTERN), images.n_pixels // 4)
         self.patterns = []
         for part in range(self.part.max() + 1):
             others = np.flatnonzero(self.part != part)
-            self.patterns.append(learn_patterns(maps, others, most, seed) if len(others) > most else None)
-        self.correlation = rms_correlation(maps, seed)
+            self.patterns.append(learn_patterns(maps, others, most, seed) if len(others) > most > 0 else None)
+        self.correlation = rms_correlation(maps, seed) if most else 0.0
         self.kernels: list[PatternKernel | None] = [None] * len(self.patterns)
         self._energy = np.zeros((2, images.n_genes, most))
 
