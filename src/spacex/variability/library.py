@@ -23,19 +23,22 @@ FIRST_WIDTH = 2.0
 def background_library(images: GeneImages, seed: int) -> GeneImages:
     """The images with library sizes that follow, over a distance of `WIDTH` pitches, the steadier half of the genes.
 
-    Intensities are handed back as they are.
+    They are taken if under them the median gene changes less than under the sums of counts: the better library size is
+    that by which most genes are steady. Intensities are handed back as they are.
     """
     if not images.is_count:
         return images
-    change = relative_change(images, seed)
-    return library_of(images, change <= np.median(change))
+    energy, per_change = energies(images, seed)
+    change = energy * per_change
+    background = library_of(images, change <= np.median(change))
+    return background if np.median(energies(background, seed)[0]) < np.median(energy) else images
 
 
-def relative_change(images: GeneImages, seed: int) -> np.ndarray:
-    """How much each gene changes over the tissue relative to its mean (G,), at one width; noise may make it negative.
+def energies(images: GeneImages, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Energy of each gene's map at one width, less that of noise (G,), and what it says of the gene's change (G,).
 
-    The energy of a residual map over noise is in proportion to m δ² / (1 + φ m) where a gene of mean m and dispersion φ
-    changes by a factor of 1 ± δ.
+    The energy of a residual map is in proportion to m δ² / (1 + φ m) where a gene of mean m and dispersion φ changes by
+    a factor of 1 ± δ: times the second array it is in proportion to δ², and may be negative by noise.
     """
     maps = StandardMaps(images, Design.of(images.canvas.section))
     kernel = PairKernel(images.canvas, FIRST_WIDTH, design=maps.design, library=maps.library, seed=seed)
@@ -45,7 +48,7 @@ def relative_change(images: GeneImages, seed: int) -> np.ndarray:
         standard, _ = maps.residuals(genes)
         energy[genes] = kernel.statistic(section_images(images.canvas, standard), standard**2).sum(axis=1)
     mean = images.totals.sum(axis=0) / images.n_pixels
-    return energy * (1.0 + maps.phi * mean) / mean
+    return energy, (1.0 + maps.phi * mean) / mean
 
 
 def library_of(images: GeneImages, chosen: np.ndarray) -> GeneImages:
