@@ -21,6 +21,7 @@ FLOORS = {
     "designated": 1,
     "grid": 1,
     "linear_start": 1,
+    "pairs": 1,
     "raster": 1,
     "similarity": 1,
     "spectral": 1,

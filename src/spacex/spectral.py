@@ -84,6 +84,23 @@ class Smoother:
         return self._sum(maps / self.weight, self.sigma)
 
 
+class Hollow(Smoother):
+    """A Gaussian mean of the neighbours of a pixel, the pixel itself left out."""
+
+    def apply(self, maps: np.ndarray) -> np.ndarray:
+        """Means (B, P) of the neighbours in maps (B, P)."""
+        return (self._sum(maps, self.sigma) - maps) / self._others
+
+    def apply_transposed(self, maps: np.ndarray) -> np.ndarray:
+        """The transpose of `apply`, on maps (B, P)."""
+        maps = maps / self._others
+        return self._sum(maps, self.sigma) - maps
+
+    @property
+    def _others(self) -> np.ndarray:
+        return np.maximum(self.weight - 1.0, 1e-3)  # an isolated pixel has no neighbours, and keeps zero
+
+
 def smooth_basis(
     images: GeneImages, *, sigma: float, n_components: int, seed: int, further: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

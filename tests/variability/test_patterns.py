@@ -10,11 +10,12 @@ from scipy import stats
 from spacex import pp
 from spacex.datasets import simulate_section
 from spacex.raster import GeneImages
+from spacex.spectral import Hollow
 from spacex.variability import assess
 from spacex.variability.design import Design
 from spacex.variability.maps import StandardMaps
 from spacex.variability.pattern_kernel import PatternKernel
-from spacex.variability.patterns import Hollow, learn_patterns, pattern_weights, rms_correlation
+from spacex.variability.patterns import learn_patterns, pattern_weights, rms_correlation
 from spacex.variability.shared import SharedPatterns, gene_parts
 
 

@@ -58,6 +58,12 @@ def read_matrix(adata: AnnData, layer: str | None) -> tuple[sp.csr_matrix | sp.c
     return matrix, False
 
 
+def read_totals(adata: AnnData, layer: str | None) -> np.ndarray:
+    """Sum (G,) of every gene over the spots, of the matrix that `read_matrix` gives."""
+    matrix, _ = read_matrix(adata, layer)
+    return np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
+
+
 def _checked(matrix: Any, name: str) -> sp.csr_matrix | sp.csr_array:
     """The matrix as sparse rows of float32, without NaN, infinities or negative values, and not all zero."""
     if matrix is None:

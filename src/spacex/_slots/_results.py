@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
 
 from .._check import InputError
@@ -18,6 +19,7 @@ MODULE = "spacex_module"
 MODULE_PROB = "spacex_module_prob"
 SVG = "spacex_svg"
 DOMAIN = "spacex_domain"
+INTERACTIONS = "spacex_interactions"
 UNASSIGNED = "unassigned"
 
 
@@ -92,6 +94,23 @@ def write_svg_sections(adata: AnnData, score: np.ndarray | None) -> None:
         adata.varm.pop(f"{SVG}_sections", None)
     else:
         adata.varm[f"{SVG}_sections"] = score
+
+
+def write_interactions(adata: AnnData, pairs: np.ndarray, probability: np.ndarray) -> None:
+    """Write ``varp["spacex_interactions"]``, sparse and symmetric (G, G) float32, from pairs (N, 2), each once."""
+    kept = probability > 0
+    (a, b), value = pairs[kept].T, probability[kept].astype(np.float32)
+    both = (np.concatenate([value, value]), (np.concatenate([a, b]), np.concatenate([b, a])))
+    adata.varp[INTERACTIONS] = sp.csr_matrix(both, shape=(adata.n_vars, adata.n_vars))
+
+
+def read_interactions(adata: AnnData) -> sp.csr_matrix:
+    """``varp["spacex_interactions"]``; an error that names the call where it is missing."""
+    if INTERACTIONS not in adata.varp:
+        raise InputError(
+            f'there are no interactions yet: varp["{INTERACTIONS}"] is missing; call sx.tl.interactions(adata)'
+        )
+    return sp.csr_matrix(adata.varp[INTERACTIONS])
 
 
 def write_domains(adata: AnnData, label: np.ndarray) -> None:

@@ -3,9 +3,21 @@
 from ._domains import domains
 from ._embed import embed
 from ._enrich import enrich, read_gene_sets
+from ._interactions import interactions, score_pairs
 from ._modules import modules
 from ._pattern import pattern
 from ._similar import similar_genes
 from ._svg import svg
 
-__all__ = ["domains", "embed", "enrich", "modules", "pattern", "read_gene_sets", "similar_genes", "svg"]
+__all__ = [
+    "domains",
+    "embed",
+    "enrich",
+    "interactions",
+    "modules",
+    "pattern",
+    "read_gene_sets",
+    "score_pairs",
+    "similar_genes",
+    "svg",
+]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..spectral import Smoother, subspace
+from ..spectral import Hollow, subspace
 from .maps import StandardMaps
 
 WIDTH = 1.0
@@ -24,23 +24,6 @@ mean square correlation of genes. With the coordinates of real sections shuffled
 patterns of .07 to .33 where that is .01 to .04, and of .17 to 1.5 where it is .12 to .19 (panels)."""
 PROBES = 16
 SPARE = 8
-
-
-class Hollow(Smoother):
-    """A Gaussian mean of the neighbours of a pixel, the pixel itself left out."""
-
-    def apply(self, maps: np.ndarray) -> np.ndarray:
-        """Means (B, P) of the neighbours in maps (B, P)."""
-        return (self._sum(maps, self.sigma) - maps) / self._others
-
-    def apply_transposed(self, maps: np.ndarray) -> np.ndarray:
-        """The transpose of `apply`, on maps (B, P)."""
-        maps = maps / self._others
-        return self._sum(maps, self.sigma) - maps
-
-    @property
-    def _others(self) -> np.ndarray:
-        return np.maximum(self.weight - 1.0, 1e-3)  # an isolated pixel has no neighbours, and keeps zero
 
 
 def learn_patterns(maps: StandardMaps, genes: np.ndarray, n_patterns: int, seed: int) -> np.ndarray:
