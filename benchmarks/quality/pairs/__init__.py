@@ -1,0 +1,1 @@
+"""Gene pairs: known interactions against degree-matched pairs of the same genes."""

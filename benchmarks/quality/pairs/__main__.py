@@ -1,0 +1,224 @@
+"""Gene pairs: known interactions against pairs of the same genes, by SpaCEX, linear baselines and controls.
+
+    python -m benchmarks.quality.pairs --data DIR --resources DIR [--seeds 3] [--sections NAME ...] [--csv FILE]
+
+Positives are protein-protein edges and ligand-receptor pairs; negatives are the same genes paired anew, each as often
+as among the positives, so that popularity tells nothing. *unsupervised*: AUROC and AUPRC (positives: one half) in each
+section. *supervised*: half of the genes are held out; a classifier learns from the known pairs among the others, and is
+asked about pairs among those held out; beside SpaCEX the same classifier on one feature alone, and its expected
+calibration error. *pooled*: the mean over all sections of every method's standardised score (log odds of the
+supervised one) for pairs that three sections at least measure. *ceiling*: gradient boosting on everything that is known
+of a pair in 1, 2, 5 and all sections (similarity, co-location, expression, strength in each), cross-fitted by gene.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from spacex.pairs import CrossFit
+from spacex.pairs.classifier import calibration_error
+
+from .measures import CONTROLS, METHODS, Section
+from .tables import KINDS, human_names, known_pairs, together, with_negatives
+
+SECTIONS = (
+    "dlpfc_151676", "dlpfc_151674", "her2st_H1", "her2st_H2", "her2st_B1", "her2st_B2", "mousebrain_st_1",
+    "mousebrain_st_2", "visium_mouse_embryo", "mob_st_rep11",
+)  # fmt: skip
+FEWEST = 100
+SUPERVISED = "SpaCEX, supervised"
+Row = dict[str, object]
+
+
+def row(task: str, kind: str, section: str, seed: int, method: str, truth: np.ndarray, score: np.ndarray) -> Row:
+    return {
+        "task": task, "pairs": kind, "section": section, "seed": seed, "method": method, "n": int(truth.sum()),
+        "AUROC": roc_auc_score(truth, score), "AUPRC": average_precision_score(truth, score),
+    }  # fmt: skip
+
+
+def unsupervised(section: Section, name: str, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row]:
+    for seed in range(seeds):
+        pairs, truth = with_negatives(known, section.adata.n_vars, seed)
+        for method in METHODS:
+            yield row("unsupervised", kind, name, seed, method, truth, section.of[method](pairs))
+
+
+def halves(known: np.ndarray, n_genes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Known pairs within the one and within the other random half of the genes."""
+    half = np.random.default_rng([seed, 8]).permutation(n_genes) % 2 == 0
+    inside = half[known]
+    return known[inside.all(axis=1)], known[~inside.any(axis=1)]
+
+
+def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row]:
+    n = section.adata.n_vars
+    for seed in range(seeds):
+        train, test = halves(known, n, seed)
+        if min(len(train), len(test)) < FEWEST / 2:
+            continue
+        pairs, truth = with_negatives(test, n, seed)
+        probability = section.learnt(train, pairs)
+        found = row("supervised", kind, name, seed, SUPERVISED, truth, probability)
+        yield found | {"ECE": calibration_error(probability, truth)}
+        for method in CONTROLS:
+            classifier = CrossFit(n, seed)
+            both = np.concatenate([train, classifier.negatives(train)])
+            classifier.fit(both, section.of[method](both)[:, None], np.arange(len(both)) < len(train))
+            score = classifier.probability(pairs, section.of[method](pairs)[:, None])
+            yield row("supervised", kind, name, seed, f"{method} only", truth, score)
+
+
+class Pool:
+    """Pairs of human genes over all sections."""
+
+    def __init__(self, sections: dict[str, Section], names: dict[str, np.ndarray]):
+        self.sections = sections
+        self.genes = np.array(sorted(set().union(*(set(found) - {""} for found in names.values()))))
+        place = {gene: i for i, gene in enumerate(self.genes)}
+        self.local = np.full((len(sections), len(self.genes)), -1)
+        for s, found in enumerate(names.values()):
+            for i, gene in enumerate(found):
+                if gene:
+                    self.local[s, place[gene]] = i
+
+    @property
+    def measured(self) -> np.ndarray:
+        return self.local.T >= 0
+
+    def score(self, method: str, pairs: np.ndarray) -> np.ndarray:
+        """Score (N, n_sections) of pairs; NaN where a section lacks one of the genes."""
+        found = np.full((len(pairs), len(self.sections)), np.nan)
+        for s, section in enumerate(self.sections.values()):
+            local = self.local[s][pairs]
+            here = (local >= 0).all(axis=1)
+            found[here, s] = section.of[method](local[here])
+        return found
+
+    def learnt(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Log odds (N, n_sections) of pairs by each section's classifier."""
+        found = np.full((len(pairs), len(self.sections)), np.nan)
+        for s, section in enumerate(self.sections.values()):
+            train, local = self.local[s][known], self.local[s][pairs]
+            train, here = train[(train >= 0).all(axis=1)], (local >= 0).all(axis=1)
+            if len(train) >= FEWEST:
+                found[here, s] = logit(np.clip(section.learnt(train, local[here]), 1e-6, 1 - 1e-6))
+        return found
+
+
+def standardised(score: np.ndarray) -> np.ndarray:
+    """Mean (N,) over sections of scores in standard deviations."""
+    used = score[:, np.isfinite(score).any(axis=0)]
+    return np.asarray(np.nanmean((used - np.nanmean(used, axis=0)) / np.nanstd(used, axis=0), axis=1))
+
+
+def pooled(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row]:
+    known = known[together(known, pool.measured) >= 3]
+    n = len(pool.genes)
+    for seed in range(seeds):
+        pairs, truth = with_negatives(known, n, seed, allowed=pool.measured)
+        for method in METHODS:
+            yield row("pooled", kind, "all", seed, method, truth, standardised(pool.score(method, pairs)))
+        train, test = halves(known, n, seed)
+        if min(len(train), len(test)) < FEWEST / 2:
+            continue
+        pairs, truth = with_negatives(test, n, seed, allowed=pool.measured)
+        odds = np.nanmean(pool.learnt(train, pairs), axis=1)
+        unknown = ~np.isfinite(odds)
+        odds[unknown] = 0.0
+        yield row("pooled, supervised", kind, "all", seed, SUPERVISED, truth, odds)
+
+
+def ceiling(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row]:
+    """Gradient boosting on everything, cross-fitted by gene, for a growing number of sections."""
+    known = known[together(known, pool.measured) >= 3]
+    for seed in range(seeds):
+        classifier = CrossFit(len(pool.genes), seed)
+        pairs, truth = with_negatives(known, len(pool.genes), seed, fold=classifier.fold, allowed=pool.measured)
+        each = np.stack([pool.score(method, pairs) for method in METHODS], axis=2)
+        order = np.random.default_rng([seed, 9]).permutation(each.shape[1])
+        for n_sections in sorted({1, 2, 5, len(order)} & set(range(len(order) + 1))):
+            used = each[:, order[:n_sections]]
+            seen = np.isfinite(used).any(axis=(1, 2))
+            score = boosted(used.reshape(len(used), -1), pairs, truth, classifier.fold)
+            yield row("ceiling", kind, f"{n_sections} section(s)", seed, "boosting", truth[seen], score[seen])
+
+
+def boosted(features: np.ndarray, pairs: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Probability (N,) of pairs by models that saw neither gene."""
+    folds, found = np.sort(fold[pairs], axis=1), np.zeros(len(pairs))
+    for a, b in np.unique(folds, axis=0):
+        asked = (folds == [a, b]).all(axis=1)
+        seen = ~((folds == a) | (folds == b)).any(axis=1)
+        model = HistGradientBoostingClassifier(
+            max_iter=200,
+            learning_rate=0.04,
+            max_leaf_nodes=12,
+            min_samples_leaf=40,
+            l2_regularization=5.0,
+            random_state=0,
+        )
+        found[asked] = model.fit(features[seen], truth[seen]).predict_proba(features[asked])[:, 1]
+    return found
+
+
+def table(rows: pd.DataFrame, metric: str) -> str:
+    """Mean ± standard deviation over seeds, methods by columns."""
+    groups = rows.groupby(["pairs", "section", "method"], sort=False)[metric].agg(["mean", "std"])
+    text = groups.apply(lambda g: f"{g['mean']:.3f}" + (f" ± {g['std']:.3f}" if g["std"] > 0 else ""), axis=1)
+    wide = text.unstack("method")[list(dict.fromkeys(rows["method"]))]
+    order = rows[["pairs", "section"]].drop_duplicates()
+    n = rows.groupby(["pairs", "section"])["n"].mean().astype(int).rename("n")
+    return wide.join(n).reindex(pd.MultiIndex.from_frame(order)).reset_index().to_string(index=False)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality.pairs", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, required=True, help="folder of .h5ad sections")
+    parser.add_argument("--resources", type=Path, required=True, help="folder of pairs and orthologs")
+    parser.add_argument("--sections", nargs="+", default=list(SECTIONS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--csv", type=Path, help="write all figures")
+    options = parser.parse_args(argv)
+    sections, names, rows = {}, {}, []
+    for name in options.sections:
+        sections[name] = section = Section(ad.read_h5ad(options.data / f"{name}.h5ad"))
+        names[name] = human_names(list(section.adata.var_names), options.resources)
+        print(f"{name}: {section.adata.n_vars} genes embedded", file=sys.stderr, flush=True)
+        for kind in KINDS:
+            known = known_pairs(kind, names[name], options.resources)
+            if len(known) < FEWEST:
+                continue
+            rows += unsupervised(section, name, kind, known, options.seeds)
+            rows += supervised(section, name, kind, known, options.seeds)
+    if len(sections) >= 3:
+        pool = Pool(sections, names)
+        for kind in KINDS:
+            known = known_pairs(kind, pool.genes, options.resources)
+            print(f"pooled {kind}", file=sys.stderr, flush=True)
+            rows += pooled(pool, kind, known, options.seeds)
+            rows += ceiling(pool, kind, known, options.seeds)
+    found = pd.DataFrame(rows)
+    if options.csv:
+        found.to_csv(options.csv, index=False)
+    for task, part in found.groupby("task", sort=False):
+        for metric in ("AUROC", "AUPRC", "ECE"):
+            if metric in part and part[metric].notna().any():
+                print(f"\n{task}, {metric}\n{table(part.dropna(subset=[metric]), metric)}")
+
+
+if __name__ == "__main__":
+    main()

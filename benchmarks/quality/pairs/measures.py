@@ -1,0 +1,65 @@
+"""What every method says of pairs in one section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+import spacex as sx
+from spacex import _slots
+from spacex.pairs import Colocation, Directions
+
+from .. import linear
+
+PCA = {"log PCA": linear.log_pca, "residual PCA": linear.residual_pca, "smoothed PCA": linear.smoothed_pca,
+       "both PCA": linear.both_pca}  # fmt: skip
+METHODS = ("SpaCEX similarity", "SpaCEX probability", *PCA, "same spot", "neighbours", "expression", "strength")
+CONTROLS = ("SpaCEX similarity", "smoothed PCA", "same spot", "expression")
+"""Single features that a classifier is given instead of all, in the supervised task."""
+
+
+class Section:
+    """A section with everything that methods need, made once.
+
+    Attributes
+    ----------
+    adata
+        Embedded genes only.
+    """
+
+    def __init__(self, adata: ad.AnnData):
+        sx.tl.embed(adata, progress=False)
+        z = adata.varm["X_spacex"]
+        self.adata = adata[:, np.isfinite(z).all(axis=1)].copy()
+        images = sx.pp.gene_images(self.adata)
+        self.z = self.adata.varm["X_spacex"]
+        self.expression = np.log(_slots.read_totals(self.adata, None))
+        self.strength = np.log(np.linalg.norm(self.z, axis=1))
+        self.of: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+            "SpaCEX similarity": Directions(self.z).of,
+            "SpaCEX probability": self._probability,
+            "same spot": Colocation(images, "same").of,
+            "neighbours": Colocation(images, "neighbours").of,
+            "expression": lambda pairs: self.expression[pairs].sum(axis=1),
+            "strength": lambda pairs: self.strength[pairs].sum(axis=1),
+        }
+        for name, method in PCA.items():
+            self.of[name] = Directions(np.nan_to_num(method(self.adata, 0).z)).of
+
+    def table(self, pairs: np.ndarray) -> pd.DataFrame:
+        """Pairs by the names of their genes."""
+        names = self.adata.var_names.to_numpy()
+        return pd.DataFrame({"gene_a": names[pairs[:, 0]], "gene_b": names[pairs[:, 1]]})
+
+    def _probability(self, pairs: np.ndarray) -> np.ndarray:
+        return sx.tl.score_pairs(self.adata, self.table(pairs))["probability"].to_numpy()
+
+    def learnt(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Probabilities of pairs by the classifier that `sx.tl.interactions` fits to known ones."""
+        sx.tl.interactions(self.adata, known=self.table(known), n_neighbors=1)
+        found = self._probability(pairs)
+        del self.adata.uns["spacex"]["interactions"]
+        return found

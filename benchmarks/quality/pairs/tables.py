@@ -1,0 +1,57 @@
+"""Known pairs, in the gene names of a section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from spacex.pairs import degree_matched
+
+from ..genesets import species_of
+
+KINDS = {"protein-protein": "ppi_cellchat.human.csv", "ligand-receptor": "lr_cellchatdb.human.csv"}
+
+
+def human_names(names: list[str], resources: Path) -> np.ndarray:
+    """Human symbols of a section's genes: their orthologs where the section is a mouse's; "" without one."""
+    if species_of(names) == "human":
+        return np.array(names)
+    table = pd.read_csv(resources / "mouse2human_orthologs.csv")
+    ortholog = dict(zip(table["genesymbol_source"], table["genesymbol_target"], strict=True))
+    found = np.array([ortholog.get(name, "") for name in names], dtype=object)
+    twice = pd.Series(found).duplicated().to_numpy()
+    found[twice] = ""
+    return found.astype(str)
+
+
+def known_pairs(kind: str, names: np.ndarray, resources: Path) -> np.ndarray:
+    """Pairs (N, 2) of a kind, both of whose genes are among `names`, by number, the smaller first, each once."""
+    table = pd.read_csv(resources / KINDS[kind])
+    place = {name: i for i, name in enumerate(names) if name}
+    pairs = np.array(
+        [[place.get(a, -1), place.get(b, -1)] for a, b in zip(table["gene_a"], table["gene_b"], strict=True)]
+    )
+    pairs = pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
+    return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+def with_negatives(
+    pairs: np.ndarray, n_genes: int, seed: int, *, fold: np.ndarray | None = None, allowed: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Known and degree-matched negative pairs (N, 2), and which are known; negatives within folds (G,) if given.
+
+    `allowed` (G, n_sections): where each gene is measured; negatives are then measured together in three at least.
+    """
+    fold = np.zeros(n_genes, dtype=int) if fold is None else fold
+    negative = degree_matched(pairs, fold, np.random.default_rng([seed, 7]))
+    if allowed is not None:
+        negative = negative[together(negative, allowed) >= 3]
+    both = np.concatenate([pairs, negative])
+    return both, np.arange(len(both)) < len(pairs)
+
+
+def together(pairs: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Number of sections (N,) in which both genes of each pair are measured."""
+    return np.asarray((measured[pairs[:, 0]] & measured[pairs[:, 1]]).sum(axis=1))
