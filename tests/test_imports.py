@@ -18,6 +18,7 @@ FLOORS = {
     "_check": 0,
     "_config": 0,
     "_tissue": 1,
+    "conditions": 1,
     "designated": 1,
     "grid": 1,
     "linear_start": 1,

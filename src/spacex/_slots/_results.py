@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from .._check import InputError
+from ._notes import noted
 
 EMBEDDING = "X_spacex"
 SECTIONS = "X_spacex_sections"
@@ -46,6 +47,18 @@ def read_embedding(adata: AnnData) -> np.ndarray:
     if EMBEDDING not in adata.varm:
         raise InputError('the genes have no embedding yet: varm["X_spacex"] is missing; call sx.tl.embed(adata)')
     return np.asarray(adata.varm[EMBEDDING], dtype=np.float32)
+
+
+def read_section_embeddings(adata: AnnData, library_key: str) -> np.ndarray:
+    """``varm["X_spacex_sections"]`` (G, n_sections, D), made with this `library_key`; an error that names the call."""
+    made_with = noted(adata, "grid").get("library_key", "")
+    if SECTIONS not in adata.varm or made_with != library_key:
+        why = f"they were made with {made_with!r}" if SECTIONS in adata.varm else "they are missing"
+        raise InputError(
+            f'varm["{SECTIONS}"] has no embeddings by {library_key!r}: {why}; '
+            f"call sx.tl.embed(adata, library_key={library_key!r})"
+        )
+    return np.asarray(adata.varm[SECTIONS], dtype=np.float32)
 
 
 def write_components(adata: AnnData, components: np.ndarray, pixel: np.ndarray) -> None:

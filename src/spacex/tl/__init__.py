@@ -1,5 +1,6 @@
 """Tools: the method, and the questions it answers."""
 
+from ._compare import compare
 from ._domains import domains
 from ._embed import embed
 from ._enrich import enrich, read_gene_sets
@@ -10,6 +11,7 @@ from ._similar import similar_genes
 from ._svg import svg
 
 __all__ = [
+    "compare",
     "domains",
     "embed",
     "enrich",

@@ -1,0 +1,231 @@
+"""Changes of context between conditions: injected ones that must be found, and labels without meaning.
+
+    python -m benchmarks.quality.conditions [--data DIR] [--seeds 3] [--csv FILE]
+
+*simulated*: sections of one kind of tissue, each with spots, domains and patterns of its own and the same groups of
+genes; in half of them 30 genes are exchanged in pairs between modules, so that only who they go with changes. *real*
+(with --data): sections are cut in quarters, which count as sections (tissue differs between them as it does); genes of
+different modules and like expression are exchanged in the quarters of one condition. Power and false discoveries at
+q < .05 of genes and of pairs (true: a pair of the same module before or after, one of them exchanged; false: neither
+was), and for *no change* the share of genes with q < .05 and of p < .05. *whole sections*: replicates of her2st dealt
+out to two conditions, nothing exchanged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+import spacex as sx
+
+TISSUES = {
+    "dlpfc": ("dlpfc_151674", "dlpfc_151676"),
+    "mousebrain_st": ("mousebrain_st_1", "mousebrain_st_2"),
+    "her2st": ("her2st_B1", "her2st_B2", "her2st_H1", "her2st_H2"),
+}
+N_CHANGED = 30
+FEWEST_COUNTS = 50
+N_MODULES = {"st": 9, "visium": 14}
+N_SPOTS = {"st": 900, "visium": 1200}
+
+
+def simulated(technology: str, n_sections: int, effect: float, seed: int) -> ad.AnnData:
+    """Sections of one kind of tissue with the same groups of genes; ``var["group"]``."""
+    rng = np.random.default_rng([seed, 11])
+    n_modules = N_MODULES[technology]
+    drawn = [
+        sx.datasets.simulate_section(
+            800, N_SPOTS[technology], n_modules, technology=technology, depth=0.5, effect=effect, seed=100 * seed + s
+        )
+        for s in range(n_sections)
+    ]
+    groups = range(-1, n_modules)
+    sizes = [min(int((a.var["module"] == k).sum()) for a in drawn) for k in groups]
+    made = {}
+    for s, section in enumerate(drawn):
+        total = np.asarray(section.X.sum(axis=0)).ravel()
+        chosen = []
+        for k, size in zip(groups, sizes, strict=True):
+            members = rng.permutation(np.flatnonzero(section.var["module"] == k))[:size]
+            chosen.extend(members[np.argsort(-total[members])])  # a gene has about its expression everywhere
+        made[f"s{s}"] = plain(section.X[:, chosen], section.obsm["spatial"], [f"g{i}" for i in range(len(chosen))])
+    joined = ad.concat(made, label="section", index_unique="-")
+    joined.var["group"] = np.repeat(np.array(groups), sizes)
+    return joined
+
+
+def quarters(data: Path, names: tuple[str, ...]) -> ad.AnnData:
+    """Every section cut in four at the medians of its coordinates, on the genes that all have."""
+    parts = {}
+    for name in names:
+        section = ad.read_h5ad(data / f"{name}.h5ad")
+        xy = section.obsm["spatial"]
+        quarter = (xy > np.median(xy, axis=0)) @ [1, 2]
+        for q in range(4):
+            here = quarter == q
+            parts[f"{name}_{q}"] = plain(section.X[here], xy[here], section.var_names)
+    return joined_sections(parts)
+
+
+def whole(data: Path, names: tuple[str, ...]) -> ad.AnnData:
+    """Sections as they are."""
+    parts = {}
+    for name in names:
+        section = ad.read_h5ad(data / f"{name}.h5ad")
+        parts[name] = plain(section.X, section.obsm["spatial"], section.var_names)
+    return joined_sections(parts)
+
+
+def plain(matrix: sp.spmatrix, xy: np.ndarray, names: object) -> ad.AnnData:
+    made = ad.AnnData(sp.csr_matrix(matrix, dtype=np.float32), obsm={"spatial": np.asarray(xy, dtype=float)[:, :2]})
+    made.var_names = names
+    return made
+
+
+def joined_sections(parts: dict[str, ad.AnnData]) -> ad.AnnData:
+    joined = ad.concat(parts, label="section", index_unique="-")
+    total = np.asarray(joined.X.sum(axis=0)).ravel()
+    return joined[:, total >= FEWEST_COUNTS].copy()
+
+
+def with_groups(adata: ad.AnnData, seed: int) -> ad.AnnData:
+    """Real sections with ``var["group"]``: the module by all sections together, -1 for genes that are not strong."""
+    sx.tl.embed(adata, library_key="section", progress=False, seed=seed)
+    strength = np.linalg.norm(np.nan_to_num(adata.varm["X_spacex"]), axis=1)
+    module = adata.var["spacex_module"].astype(str).to_numpy()
+    strong = (strength >= np.quantile(strength, 0.9)) & (module != "unassigned")
+    adata.var["group"] = np.where(strong, module, "-1").astype(int)
+    return adata
+
+
+def exchanged(adata: ad.AnnData, rng: np.random.Generator) -> tuple[ad.AnnData, np.ndarray, np.ndarray]:
+    """Counts in which pairs of genes are exchanged in condition b; partner (G,) of each gene, itself if unchanged.
+
+    Pairs are of different groups and of neighbouring expression.
+    """
+    total, group = np.asarray(adata.X.sum(axis=0)).ravel(), adata.var["group"].to_numpy()
+    candidates = np.flatnonzero(group >= 0)
+    ranked = candidates[np.argsort(total[candidates])]
+    partner = np.arange(adata.n_vars)
+    for i in rng.permutation(len(ranked) - 1):
+        a, b = ranked[i], ranked[i + 1]
+        free = partner[a] == a and partner[b] == b
+        if free and group[a] != group[b] and (partner != np.arange(adata.n_vars)).sum() < N_CHANGED:
+            partner[a], partner[b] = b, a
+    changed = partner != np.arange(adata.n_vars)
+    second = (adata.obs["condition"] == "b").to_numpy()
+    matrix = adata.X.tolil()
+    swapped = adata.X[:, partner].tolil()
+    matrix[np.flatnonzero(second)] = swapped[np.flatnonzero(second)]
+    made = ad.AnnData(
+        sp.csr_matrix(matrix, dtype=np.float32), obs=adata.obs.copy(), obsm={"spatial": adata.obsm["spatial"]}
+    )
+    made.var_names = adata.var_names
+    return made, changed, partner
+
+
+def labelled(adata: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
+    """Half of the sections, at random, become condition b."""
+    names = np.array(sorted(adata.obs["section"].unique()))
+    second = rng.permutation(names)[: len(names) // 2]
+    adata.obs["condition"] = np.where(adata.obs["section"].isin(second), "b", "a")
+    return adata
+
+
+def compared(adata: ad.AnnData, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Genes and pairs."""
+    sx.tl.embed(adata, library_key="section", progress=False, seed=seed)
+    found = sx.tl.compare(adata, condition_key="condition", library_key="section")
+    gene = found["partner"] == ""
+    return found[gene], found[~gene]
+
+
+def figures(
+    adata: ad.AnnData, group: np.ndarray, changed: np.ndarray, partner: np.ndarray, seed: int
+) -> dict[str, float]:
+    """Power and false discoveries."""
+    genes, pairs = compared(adata, seed)
+    place = {name: i for i, name in enumerate(adata.var_names)}
+    is_changed, hit = changed[genes["gene"].map(place)], (genes["qvalue"] < 0.05).to_numpy()
+    a, b = (pairs[column].map(place).to_numpy() for column in ("gene", "partner"))
+    one = changed[a] ^ changed[b]
+    alike = ((group[a] == group[b]) | (group[partner[a]] == group[partner[b]])) & (group[a] >= 0) & (group[b] >= 0)
+    neither, hit_pairs = ~(changed[a] | changed[b]), (pairs["qvalue"] < 0.05).to_numpy()
+    return {
+        "power": hit[is_changed].mean(),
+        "false": (~is_changed)[hit].mean() if hit.any() else 0.0,
+        "power, pairs": hit_pairs[one & alike].mean(),
+        "false, pairs": neither[hit_pairs].mean() if hit_pairs.any() else 0.0,
+    }
+
+
+def null_figures(adata: ad.AnnData, seed: int) -> dict[str, float]:
+    """Shares of genes and pairs that are found where nothing was changed."""
+    genes, pairs = compared(adata, seed)
+    return {
+        "genes q<.05": (genes["qvalue"] < 0.05).mean(), "genes p<.05": (genes["pvalue"] < 0.05).mean(),
+        "pairs q<.05": (pairs["qvalue"] < 0.05).mean(), "pairs p<.05": (pairs["pvalue"] < 0.05).mean(),
+    }  # fmt: skip
+
+
+def runs(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for technology in N_SPOTS:
+            for n_sections, effect in ((4, 1.45), (6, 1.45), (8, 1.45), (6, 1.0), (6, 0.7)):
+                rng = np.random.default_rng([seed, 12])
+                adata = labelled(simulated(technology, n_sections, effect, seed), rng)
+                name = f"simulated {technology}, {n_sections} sections, effect {effect}"
+                yield from both(adata, name, seed, rng)
+        for tissue, names in TISSUES.items():
+            if options.data is None or not all((options.data / f"{name}.h5ad").is_file() for name in names):
+                continue
+            rng = np.random.default_rng([seed, 13])
+            adata = labelled(with_groups(quarters(options.data, names), seed), rng)
+            yield from both(adata, f"{tissue}, {4 * len(names)} quarters", seed, rng)
+            if len(names) == 4:
+                adata = whole(options.data, names)
+                adata.obs["condition"] = np.where(adata.obs["section"].astype(str).str.endswith("1"), "a", "b")
+                yield from rows("no change", f"{tissue}, whole sections", seed, null_figures(adata, seed))
+
+
+def both(adata: ad.AnnData, name: str, seed: int, rng: np.random.Generator) -> Iterator[dict[str, object]]:
+    """A run with changes and one without."""
+    made, changed, partner = exchanged(adata, rng)
+    yield from rows("exchanged", name, seed, figures(made, adata.var["group"].to_numpy(), changed, partner, seed))
+    yield from rows("no change", name, seed, null_figures(adata, seed))
+
+
+def rows(task: str, name: str, seed: int, found: dict[str, float]) -> Iterator[dict[str, object]]:
+    print(f"{task} {name} seed {seed} {found}", file=sys.stderr, flush=True)
+    for metric, value in found.items():
+        yield {"task": task, "sections": name, "seed": seed, "metric": metric, "value": float(value)}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality.conditions", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, help="folder of .h5ad sections")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--csv", type=Path, help="write all figures")
+    options = parser.parse_args(argv)
+    found = pd.DataFrame(list(runs(options)))
+    if options.csv:
+        found.to_csv(options.csv, index=False)
+    for task, part in found.groupby("task", sort=False):
+        groups = part.groupby(["sections", "metric"], sort=False)["value"].agg(["mean", "std"]).fillna(0.0)
+        text = groups.apply(lambda g: f"{g['mean']:.3f} ± {g['std']:.3f}", axis=1)
+        print(f"\n{task}\n{text.unstack('metric')[list(dict.fromkeys(part['metric']))].to_string()}")
+
+
+if __name__ == "__main__":
+    main()
