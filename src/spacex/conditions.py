@@ -17,6 +17,8 @@ from .similarity import unit_rows
 
 SHARPNESS = 4
 """Power of the cosine with a module. 1: a module that shifts against others moves all of its genes; 8: noise rules."""
+FAINT = 0.03
+"""Length up to which a context is none: that of a gene with a cosine of .42 with one module. Else it has length one."""
 SPREAD = 0.3
 """Standard deviation between sections that a pair is taken to have at least, about."""
 
@@ -42,7 +44,9 @@ def label_splits(second: np.ndarray, most: int, rng: np.random.Generator) -> lis
 
 
 def module_context(z: np.ndarray, module: np.ndarray) -> np.ndarray:
-    """Context (G, S, K) of genes: positive cosines with the mean directions of modules, to a power, of unit length.
+    """Context (G, S, K) of genes: positive cosines with the mean directions of modules, to a power.
+
+    Of unit length, but shorter where a gene is like no module: what is noise then differs as much within conditions.
 
     Parameters
     ----------
@@ -55,11 +59,12 @@ def module_context(z: np.ndarray, module: np.ndarray) -> np.ndarray:
     member = np.eye(int(module.max()) + 1, dtype=np.float32)[:, module[module >= 0]]  # (K, genes in one)
     centre = unit_rows(np.einsum("kg,gsd->ksd", member, direction[module >= 0]))
     cosine = np.einsum("gsd,ksd->gsk", direction, centre)
-    return unit_rows(np.maximum(cosine, 0.0) ** SHARPNESS)
+    context = np.maximum(cosine, 0.0) ** SHARPNESS
+    return np.asarray(context / np.maximum(np.linalg.norm(context, axis=2, keepdims=True), FAINT))
 
 
 def distances(context: np.ndarray) -> np.ndarray:
-    """1 - cosine (G, S, S) of a gene's context (G, S, K) between sections."""
+    """1 - product (G, S, S) of a gene's contexts (G, S, K) between sections."""
     return 1.0 - np.einsum("gsk,gtk->gst", context, context)
 
 
