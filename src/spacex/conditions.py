@@ -46,7 +46,9 @@ def label_splits(second: np.ndarray, most: int, rng: np.random.Generator) -> lis
 def module_context(z: np.ndarray, module: np.ndarray) -> np.ndarray:
     """Context (G, S, K) of genes: positive cosines with the mean directions of modules, to a power.
 
-    Of unit length, but shorter where a gene is like no module: what is noise then differs as much within conditions.
+    A module counts by its number of genes: few that change together and make a module of their own must not make those
+    that they leave look changed. Of unit length, but shorter where a gene is like no module: what is noise then differs
+    as much within conditions.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def module_context(z: np.ndarray, module: np.ndarray) -> np.ndarray:
     member = np.eye(int(module.max()) + 1, dtype=np.float32)[:, module[module >= 0]]  # (K, genes in one)
     centre = unit_rows(np.einsum("kg,gsd->ksd", member, direction[module >= 0]))
     cosine = np.einsum("gsd,ksd->gsk", direction, centre)
-    context = np.maximum(cosine, 0.0) ** SHARPNESS
+    size = member.sum(axis=1)
+    context = np.maximum(cosine, 0.0) ** SHARPNESS * np.sqrt(size / size.max())
     return np.asarray(context / np.maximum(np.linalg.norm(context, axis=2, keepdims=True), FAINT))
 
 

@@ -21,6 +21,7 @@ MODULE_PROB = "spacex_module_prob"
 SVG = "spacex_svg"
 DOMAIN = "spacex_domain"
 INTERACTIONS = "spacex_interactions"
+PATTERN = "spacex_pattern"
 UNASSIGNED = "unassigned"
 
 
@@ -124,6 +125,18 @@ def read_interactions(adata: AnnData) -> sp.csr_matrix:
             f'there are no interactions yet: varp["{INTERACTIONS}"] is missing; call sx.tl.interactions(adata)'
         )
     return sp.csr_matrix(adata.varp[INTERACTIONS])
+
+
+def write_pattern(adata: AnnData, weights: np.ndarray) -> None:
+    """Write ``obs["spacex_pattern"]``, weights (S,) that were looked for; NaN for spots without counts."""
+    adata.obs[PATTERN] = np.asarray(weights, dtype=np.float64)
+
+
+def read_pattern(adata: AnnData) -> np.ndarray:
+    """``obs["spacex_pattern"]`` (S,); an error that names the call where it is missing."""
+    if PATTERN not in adata.obs:
+        raise InputError(f'no pattern was looked for yet: obs["{PATTERN}"] is missing; call sx.tl.pattern(adata, ...)')
+    return adata.obs[PATTERN].to_numpy(dtype=np.float64)
 
 
 def write_domains(adata: AnnData, label: np.ndarray) -> None:

@@ -17,6 +17,9 @@ from ._maps import MAP_LABEL, MEAN_LABEL, ModuleMaps, module_maps, module_sizes,
 from ._panels import Box, Path, Target, finish, panels, plain, rows_of_boxes, title
 from ._tissue import Tissue, tissue_of
 
+LONGEST_TERM = 70
+TERM_SIZE = 7
+
 
 def modules(
     adata: AnnData,
@@ -24,6 +27,8 @@ def modules(
     modules: Sequence[str | int] | None = None,
     n_modules: int = 6,
     n_genes: int = 4,
+    enriched: pd.DataFrame | None = None,
+    n_terms: int = 2,
     cmap: str | Colormap = SEQUENTIAL,
     library_key: str | None = None,
     ax: Target = None,
@@ -45,6 +50,10 @@ def modules(
         Number of cards.
     n_genes
         Genes on a card, by probability times strength of the spatial signal.
+    enriched
+        Table of `spacex.tl.enrich`, whose best terms of each module are written on its card.
+    n_terms
+        Terms on a card, of those with q < .05.
     cmap
         Colour map.
     library_key
@@ -75,26 +84,54 @@ def modules(
     """
     check_int(n_modules, name="n_modules", low=1)
     check_int(n_genes, name="n_genes", low=0)
+    check_int(n_terms, name="n_terms", low=1)
+    if enriched is not None and not {"module", "term", "qvalue"} <= set(enriched.columns):
+        raise InputError(
+            "enriched lacks the columns module, term and qvalue; pass the table of sx.tl.enrich(adata, ...)"
+        )
     sizes = module_sizes(adata)
     if not len(sizes):
         raise InputError("no gene has a module: all are unassigned; call sx.tl.modules(adata, n_modules=...)")
     chosen = [str(name) for name in modules] if modules is not None else list(sizes.index[:n_modules])
     cards = module_maps(adata, chosen, n_genes=n_genes)
     tissue = tissue_of(adata, library_key=library_key, resolution=350)
-    boxes, size = _boxes(tissue.aspect, len(cards), n_genes)
+    boxes, size = _boxes(tissue.aspect, len(cards), n_genes, 0 if enriched is None else n_terms)
     drawn = panels(ax, boxes, size)
     _draw_sizes(drawn[0], sizes, chosen)
     for i, card in enumerate(cards):
         first = 1 + i * (1 + n_genes)
         _draw_card(drawn[first : first + 1 + n_genes], card, tissue, cmap)
+        for row, term in enumerate(best_terms(enriched, card.name, n_terms)):
+            write_term(drawn[first], term, row)
     return finish(ax, drawn, show=show, save=save)
 
 
-def _boxes(aspect: float, n_cards: int, n_genes: int) -> tuple[list[Box], tuple[float, float]]:
+def best_terms(enriched: pd.DataFrame | None, module: str, n: int) -> list[str]:
+    """The module's terms with q < .05, the best first."""
+    if enriched is None:
+        return []
+    here = enriched[(enriched["module"].astype(str) == module) & (enriched["qvalue"] < 0.05)]
+    return [str(term) for term in here.sort_values("pvalue", kind="stable")["term"].head(n)]
+
+
+def write_term(ax: Axes, term: str, row: int) -> None:
+    """A term in words below the map, in the row of its rank."""
+    words = term.removeprefix("HALLMARK_").replace("_", " ").split(" Homo sapiens")[0]
+    words = words if not words.isupper() else words.lower()
+    words = words if len(words) <= LONGEST_TERM else f"{words[:LONGEST_TERM]}…"
+    place = (0, -9 - 9 * row)
+    ax.annotate(
+        words, (0, 0), xytext=place, xycoords="axes fraction", textcoords="offset points", va="center", color="0.25",
+        fontsize=TERM_SIZE,
+    )  # fmt: skip
+
+
+def _boxes(aspect: float, n_cards: int, n_genes: int, n_terms: int) -> tuple[list[Box], tuple[float, float]]:
     width, height = map_size(aspect, 1.7)
+    below = 0.13 * n_terms
     maps, (figure_width, maps_height) = rows_of_boxes(
-        n_cards * (1 + n_genes), columns=1 + n_genes, width=width, height=height, gap=(0.12, 0.35),
-        margin=(0.1, 0.1, 0.75, 0.4),
+        n_cards * (1 + n_genes), columns=1 + n_genes, width=width, height=height, gap=(0.12, 0.35 + below),
+        margin=(0.1, 0.1 + below, 0.75, 0.4),
     )  # fmt: skip
     figure_width = max(figure_width, 5.0)
     sizes = (0.55, maps_height + 0.5, figure_width - 0.75, 1.1)

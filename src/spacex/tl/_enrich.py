@@ -1,10 +1,10 @@
-"""`enrich`: gene sets that a module holds more of than chance would give it."""
+"""`enrich`: gene sets that a module, or the neighbourhood of a gene, holds more of than chance would give it."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.stats import false_discovery_control, hypergeom
 
 from .. import _slots
 from .._check import InputError, check_int
+from ..similarity import unit_rows
 
 logger = logging.getLogger("spacex")
 
@@ -21,8 +22,15 @@ GeneSets = str | os.PathLike[str] | Mapping[str, Iterable[str]]
 COLUMNS = ("module", "term", "overlap", "size", "pvalue", "qvalue", "genes")
 
 
-def enrich(adata: AnnData, gene_sets: GeneSets, *, min_size: int = 2) -> pd.DataFrame:
-    r"""Over-representation of gene sets in every module.
+def enrich(
+    adata: AnnData,
+    gene_sets: GeneSets,
+    *,
+    min_size: int = 2,
+    around: str | Sequence[str] | None = None,
+    n_neighbors: int = 50,
+) -> pd.DataFrame:
+    r"""Over-representation of gene sets in every module, or among the nearest genes of some.
 
     The p-value is that of the hypergeometric distribution: of N embedded genes, K belong to a set and n to a module;
     the chance to find k or more of the set in the module is P(X >= k) (the one-sided exact test of Fisher 1935).
@@ -38,16 +46,21 @@ def enrich(adata: AnnData, gene_sets: GeneSets, *, min_size: int = 2) -> pd.Data
         Symbols are matched without regard to case.
     min_size
         Sets with fewer embedded genes are left out.
+    around
+        A gene or several: instead of modules, test the genes nearest to each of them, without the gene itself.
+    n_neighbors
+        Size of such a neighbourhood.
 
     Returns
     -------
-    A table, the smallest p-value first: ``module``, ``term``, ``overlap`` (genes in both), ``size`` (embedded genes of
-    the set), ``pvalue``, ``qvalue``, ``genes`` (those in both, joined by commas).
+    A table, the smallest p-value first: ``module`` (with `around` the gene), ``term``, ``overlap`` (genes in both),
+    ``size`` (embedded genes of the set), ``pvalue``, ``qvalue``, ``genes`` (those in both, joined by commas).
 
     Raises
     ------
     InputError
-        If there are no modules, the file is absent or malformed, or no gene of the sets is embedded.
+        If there are no modules, the file is absent or malformed, no gene of the sets is embedded, or a gene of `around`
+        is unknown or was not embedded.
 
     Examples
     --------
@@ -57,12 +70,18 @@ def enrich(adata: AnnData, gene_sets: GeneSets, *, min_size: int = 2) -> pd.Data
     >>> planted = {str(name): list(genes) for name, genes in adata.var.groupby("module").groups.items()}
     >>> list(sx.tl.enrich(adata, planted).columns)
     ['module', 'term', 'overlap', 'size', 'pvalue', 'qvalue', 'genes']
+
+    What the neighbours of a gene do:
+
+    >>> found = sx.tl.enrich(adata, planted, around="gene0001", n_neighbors=20)
     """
     check_int(min_size, name="min_size", low=1)
     sets = read_gene_sets(gene_sets)
-    module = _slots.read_modules(adata).astype(str).to_numpy()
-    embedded = np.isfinite(_slots.read_embedding(adata)).all(axis=1)
-    genes, module = adata.var_names[embedded].to_numpy(), module[embedded]
+    check_int(n_neighbors, name="n_neighbors", low=1)
+    z = _slots.read_embedding(adata)
+    embedded = np.isfinite(z).all(axis=1)
+    genes = adata.var_names[embedded].to_numpy()
+    names, inside = _modules(adata, embedded) if around is None else _around(adata, z, embedded, around, n_neighbors)
     member = _membership(genes, sets)
     _log_mapping(member, genes, sets)
     sizes = member.sum(axis=0)
@@ -72,13 +91,43 @@ def enrich(adata: AnnData, gene_sets: GeneSets, *, min_size: int = 2) -> pd.Data
             f"gene_sets: none of {len(sets)} set(s) has {min_size} or more of the {len(genes)} embedded genes; "
             f"pass sets of symbols like {genes[0]}, or a smaller min_size="
         )
-    return _test(genes, module, member[:, tested], [term for term, kept in zip(sets, tested, strict=True) if kept])
+    return _test(
+        genes, names, inside, member[:, tested], [term for term, kept in zip(sets, tested, strict=True) if kept]
+    )
 
 
-def _test(genes: np.ndarray, module: np.ndarray, member: np.ndarray, terms: list[str]) -> pd.DataFrame:
-    """The table, from the module (G,) of every gene and its membership (G, T) in every set."""
+def _modules(adata: AnnData, embedded: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Names of the modules and which embedded genes (G, M) are in each."""
+    module = _slots.read_modules(adata).astype(str).to_numpy()[embedded]
     names = sorted(set(module) - {_slots.UNASSIGNED}, key=lambda name: (len(name), name))
-    inside = module[:, None] == np.array(names, dtype=object)[None, :]
+    return names, module[:, None] == np.array(names, dtype=object)[None, :]
+
+
+def _around(
+    adata: AnnData, z: np.ndarray, embedded: np.ndarray, around: str | Sequence[str], n_neighbors: int
+) -> tuple[list[str], np.ndarray]:
+    """The genes asked about and which embedded genes (G, M) are nearest to each by cosine."""
+    names = list(dict.fromkeys([around] if isinstance(around, str) else around))
+    if not names:
+        raise InputError("around is empty; pass one gene or several, or leave it out for modules")
+    wanted = np.array([_slots.gene_index(adata, name) for name in names])
+    lost = [name for name, index in zip(names, wanted, strict=True) if not embedded[index]]
+    if lost:
+        raise InputError(f"around: {', '.join(lost[:5])} have too few counts and were not embedded; choose others")
+    direction = unit_rows(z[embedded])
+    place = np.cumsum(embedded)[wanted] - 1
+    similarity = direction[place] @ direction.T
+    similarity[np.arange(len(place)), place] = -np.inf
+    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : min(n_neighbors, len(direction) - 1)]
+    inside = np.zeros((len(direction), len(names)), dtype=bool)
+    inside[nearest, np.arange(len(names))[:, None]] = True
+    return names, inside
+
+
+def _test(
+    genes: np.ndarray, names: list[str], inside: np.ndarray, member: np.ndarray, terms: list[str]
+) -> pd.DataFrame:
+    """The table, from which genes (G, M) are in every group of a name, and which (G, T) in every set."""
     overlap = inside.T.astype(np.float64) @ member.astype(np.float64)
     sizes, drawn = member.sum(axis=0), inside.sum(axis=0)
     pvalue = hypergeom.sf(overlap - 1, len(genes), sizes[None, :], drawn[:, None])

@@ -63,6 +63,10 @@ def pattern(
         If there is no embedding, or the pattern cannot be used: of a wrong length, constant, not finite, an unknown
         column, value or gene.
 
+    Notes
+    -----
+    Writes ``obs["spacex_pattern"]``, the weights that were looked for, which `spacex.pl.pattern` draws.
+
     Examples
     --------
     >>> import spacex as sx
@@ -91,6 +95,7 @@ def pattern(
         query = np.where(inside, query.min(), query)
     if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
         raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
+    _slots.write_pattern(adata, np.where(pixel >= 0, query[np.maximum(pixel, 0)], np.nan))
     return _nearest_genes(adata, full, pattern_direction(query, images, components), n)
 
 

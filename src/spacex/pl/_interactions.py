@@ -1,0 +1,165 @@
+"""How alike the genes of a list are: a heat map in the order of a dendrogram."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize, rgb_to_hsv, to_rgb
+from scipy.cluster.hierarchy import dendrogram, linkage
+from scipy.spatial.distance import squareform
+
+from .. import _slots
+from .._check import InputError, check_int
+from ..similarity import unit_rows
+from ._colors import category_colors
+from ._panels import Path, Target, finish, panels
+
+DIVERGING = "RdBu_r"
+MOST_GENES = 150
+CELL = 0.16
+"""Inches of a gene in the heat map."""
+
+
+def interactions(
+    adata: AnnData,
+    genes: Sequence[str] | None = None,
+    *,
+    n_genes: int = 40,
+    cmap: str | Colormap = DIVERGING,
+    ax: Target = None,
+    show: bool | None = None,
+    save: Path | None = None,
+) -> Axes | list[Axes]:
+    """Draw the similarity of genes to one another, ordered and joined by average linkage, with their modules.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+    genes
+        Genes to draw: a gene family, a pathway. None takes those with the most probable interactions, for which
+        `spacex.tl.interactions` must have been called.
+    n_genes
+        Number of genes that are then taken: the best connected gene of every module, the second best, and so on.
+    cmap
+        Colour map of the cosine, from -1 to 1.
+    ax
+        Axes to draw on: one; or one each for the dendrogram, the modules and the heat map.
+    show, save
+        Whether to open the figure's window; file to write the figure to.
+
+    Returns
+    -------
+    A list of Axes: dendrogram, modules, heat map; `ax` itself where it is one Axes.
+
+    Raises
+    ------
+    InputError
+        If there is no embedding, a gene is unknown or was not embedded, fewer than 3 or more than 150 are asked for,
+        or there are no interactions to choose genes by.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> axes = sx.pl.interactions(adata, list(adata.var_names[:12]))
+    >>> len(axes)
+    3
+    """
+    check_int(n_genes, name="n_genes", low=3, high=MOST_GENES)
+    z = _slots.read_embedding(adata)
+    index = _most_connected(adata, n_genes) if genes is None else _asked_for(adata, z, genes)
+    direction = unit_rows(z[index].astype(np.float64))
+    cosine = np.clip(direction @ direction.T, -1.0, 1.0)
+    tree = linkage(squareform(1.0 - cosine, checks=False), "average", optimal_ordering=True)
+    side = CELL * max(len(index), 8)
+    names_width = 0.085 * max(len(name) for name in adata.var_names[index]) + 0.15
+    size = (names_width + 0.3 + side + 1.0, side + 1.45 + names_width)
+    left, bottom = names_width + 0.15, names_width
+    boxes = [
+        (left, bottom + side + 0.26, side, 0.75), (left, bottom + side + 0.05, side, 0.16), (left, bottom, side, side),
+    ]  # fmt: skip
+    drawn = panels(ax, boxes, size)
+    leaves = _draw_tree(drawn[0], tree)
+    _draw_modules(drawn[1], adata, index[leaves])
+    _draw_heat(drawn[2], cosine[np.ix_(leaves, leaves)], list(adata.var_names[index[leaves]]), cmap)
+    return finish(ax, drawn, show=show, save=save)
+
+
+def _asked_for(adata: AnnData, z: np.ndarray, genes: Sequence[str]) -> np.ndarray:
+    """Numbers of the genes asked for, each once."""
+    names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
+    if not 3 <= len(names) <= MOST_GENES:
+        raise InputError(f"genes holds {len(names)} gene(s); pass from 3 to {MOST_GENES}")
+    index = np.array([_slots.gene_index(adata, name) for name in names])
+    lost = [name for name, i in zip(names, index, strict=True) if not np.isfinite(z[i]).all()]
+    if lost:
+        raise InputError(f"genes: {', '.join(lost[:5])} have too few counts and were not embedded; leave them out")
+    return index
+
+
+def _most_connected(adata: AnnData, n_genes: int) -> np.ndarray:
+    """Numbers of `n_genes` genes: the best connected one of every module, the second best, and so on."""
+    degree = np.asarray(_slots.read_interactions(adata).sum(axis=1)).ravel()
+    module = _slots.read_modules(adata).astype(str).to_numpy()
+    order = np.argsort(-degree, kind="stable")
+    order = order[(degree[order] > 0) & (module[order] != _slots.UNASSIGNED)]
+    rank = np.zeros(len(order), dtype=int)
+    seen: dict[str, int] = {}
+    for i, gene in enumerate(order):
+        rank[i] = seen[module[gene]] = seen.get(module[gene], -1) + 1
+    chosen = order[np.argsort(rank, kind="stable")][:n_genes]
+    if len(chosen) < 3:
+        raise InputError("fewer than 3 genes of modules have interactions; pass the genes to draw: genes=[...]")
+    return chosen
+
+
+def _draw_tree(ax: Axes, tree: np.ndarray) -> np.ndarray:
+    """The dendrogram; the order of its leaves."""
+    drawn = dendrogram(tree, ax=ax, no_labels=True, color_threshold=0, above_threshold_color="0.35")
+    for line in ax.collections:
+        line.set_linewidth(0.8)
+    ax.set_axis_off()
+    return np.asarray(drawn["leaves"])
+
+
+def _draw_modules(ax: Axes, adata: AnnData, index: np.ndarray) -> None:
+    """A strip of the colours of modules, with their names where there is room."""
+    column = _slots.read_modules(adata)
+    color = category_colors([str(name) for name in column.cat.categories])
+    names = column.astype(str).to_numpy()[index]
+    for i, name in enumerate(names):
+        ax.add_patch(_cell(i, color[name]))
+    starts = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
+    for start, end in zip(starts, np.append(starts[1:], len(names)), strict=True):
+        if names[start] != _slots.UNASSIGNED and end - start >= 2:
+            ink = "white" if rgb_to_hsv(to_rgb(color[names[start]]))[2] < 0.75 else "0.1"
+            ax.text((start + end - 1) / 2, 0.5, names[start], ha="center", va="center", fontsize=6, color=ink)
+    ax.set_xlim(-0.5, len(index) - 0.5)
+    ax.set_ylim(0, 1)
+    ax.set_axis_off()
+    ax.text(len(index) - 0.3, 0.5, "module", fontsize=7, va="center", clip_on=False)
+
+
+def _cell(i: int, color: str):  # type: ignore[no-untyped-def]
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((i - 0.5, 0), 1, 1, facecolor=color, lw=0)
+
+
+def _draw_heat(ax: Axes, cosine: np.ndarray, names: list[str], cmap: str | Colormap) -> None:
+    image = ax.imshow(cosine, cmap=cmap, norm=Normalize(-1, 1), interpolation="nearest", aspect="auto")
+    ax.set_xticks(np.arange(len(names)), names, rotation=90)
+    ax.set_yticks(np.arange(len(names)), names)
+    for label in (*ax.get_xticklabels(), *ax.get_yticklabels()):
+        label.set_parse_math(False)
+    ax.tick_params(labelsize=6.5, length=0)
+    ax.spines[:].set_visible(False)
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0.0, 0.12 / (CELL * max(len(names), 8)), 0.35)))
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=6.5, length=2)
+    bar.set_label("cosine of embeddings", fontsize=7)

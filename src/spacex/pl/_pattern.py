@@ -1,0 +1,93 @@
+"""A designated pattern and the genes that follow it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+
+from .. import _slots
+from .._check import InputError, check_int
+from ._colors import SEQUENTIAL
+from ._gene_images import color_bar, map_size
+from ._maps import Value, gene_values, robust_norm
+from ._panels import Path, Target, finish, panels, rows_of_boxes, title
+from ._tissue import tissue_of
+
+
+def pattern(
+    adata: AnnData,
+    found: pd.DataFrame,
+    *,
+    n_genes: int = 7,
+    value: Value = "lognorm",
+    smooth: float = 0.0,
+    cmap: str | Colormap = SEQUENTIAL,
+    columns: int = 4,
+    library_key: str | None = None,
+    ax: Target = None,
+    show: bool | None = None,
+    save: Path | None = None,
+) -> Axes | list[Axes]:
+    """Draw the pattern that was looked for last, and the genes that were found.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.pattern`.
+    found
+        The table that it returned.
+    n_genes
+        Number of genes to draw, the most similar first.
+    value, smooth, cmap
+        What the maps of the genes show, see `spacex.pl.gene_images`.
+    columns
+        Maps in a row.
+    library_key
+        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+    ax
+        Axes to draw on: one; or one for the pattern and one for each gene.
+    show, save
+        Whether to open the figure's window; file to write the figure to.
+
+    Returns
+    -------
+    A list of Axes in that order; `ax` itself where it is one Axes.
+
+    Raises
+    ------
+    InputError
+        If no pattern was looked for, or `found` is not the table that `spacex.tl.pattern` returns.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> found = sx.tl.pattern(adata, {"domain": ["domain1"]})
+    >>> len(sx.pl.pattern(adata, found, n_genes=3))
+    4
+    """
+    check_int(n_genes, name="n_genes", low=0)
+    if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):
+        raise InputError("found is not a table with gene, similarity and qvalue; pass what sx.tl.pattern returned")
+    weights = _slots.read_pattern(adata)
+    top = found.head(n_genes)
+    names = list(top["gene"])
+    values, label = gene_values(adata, names, value=value, smooth=smooth) if names else (np.empty((0, adata.n_obs)), "")
+    tissue = tissue_of(adata, library_key=library_key, resolution=400)
+    width, height = map_size(tissue.aspect, 2.0)
+    boxes, size = rows_of_boxes(
+        1 + len(top), columns=columns, width=width, height=height, gap=(0.65, 0.5), margin=(0.1, 0.15, 0.75, 0.45)
+    )
+    drawn = panels(ax, boxes, size)
+    image = tissue.draw(drawn[0], weights, cmap=cmap, norm=robust_norm(weights))
+    color_bar(drawn[0], image, "weight")
+    title(drawn[0], "designated pattern", weight="bold")
+    for one, row, (_, hit) in zip(drawn[1:], values, top.iterrows(), strict=True):
+        image = tissue.draw(one, row, cmap=cmap, norm=robust_norm(row, zero=value != "residual" and not smooth))
+        color_bar(one, image, label)
+        title(one, f"{hit['gene']}\nsimilarity {hit['similarity']:.2f}, q {hit['qvalue']:.1g}", fontsize=8)
+    return finish(ax, drawn, show=show, save=save)
