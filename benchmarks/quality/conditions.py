@@ -4,8 +4,9 @@
 
 *simulated*: sections of one kind of tissue, each with spots, domains and patterns of its own and the same groups of
 genes; in half of them 30 genes are exchanged in pairs between modules, so that only who they go with changes. *real*
-(with --data): sections are cut in quarters, which count as sections (tissue differs between them as it does); genes of
-different modules and like expression are exchanged in the quarters of one condition. Power and false discoveries at
+(with --data): sections are cut in quarters, which count as sections (tissue differs between them as it does); strong
+genes of like expression whose patterns differ (cosine below .3, all sections together) are exchanged in the quarters of
+one condition. Power and false discoveries at
 q < .05 of genes and of pairs (true: a pair of the same module before or after, one of them exchanged; false: neither
 was), and for *no change* the share of genes with q < .05 and of p < .05. *whole sections*: replicates of her2st dealt
 out to two conditions, nothing exchanged.
@@ -31,6 +32,8 @@ TISSUES = {
     "her2st": ("her2st_B1", "her2st_B2", "her2st_H1", "her2st_H2"),
 }
 N_CHANGED = 30
+NEAR_RANKS = 8
+MOST_ALIKE = 0.3
 FEWEST_COUNTS = 50
 N_MODULES = {"st": 9, "visium": 14}
 N_SPOTS = {"st": 900, "visium": 1200}
@@ -105,20 +108,29 @@ def with_groups(adata: ad.AnnData, seed: int) -> ad.AnnData:
     return adata
 
 
+def cosine(adata: ad.AnnData, a: int, b: int) -> float:
+    """Cosine of two genes in the embedding of all sections; -1 where there is none."""
+    if "X_spacex" not in adata.varm:
+        return -1.0
+    z = adata.varm["X_spacex"][[a, b]]
+    return float(z[0] @ z[1] / np.prod(np.linalg.norm(z, axis=1)))
+
+
 def exchanged(adata: ad.AnnData, rng: np.random.Generator) -> tuple[ad.AnnData, np.ndarray, np.ndarray]:
     """Counts in which pairs of genes are exchanged in condition b; partner (G,) of each gene, itself if unchanged.
 
-    Pairs are of different groups and of neighbouring expression.
+    Pairs are of different groups, of neighbouring expression and, where there is an embedding, of different patterns.
     """
     total, group = np.asarray(adata.X.sum(axis=0)).ravel(), adata.var["group"].to_numpy()
     candidates = np.flatnonzero(group >= 0)
     ranked = candidates[np.argsort(total[candidates])]
     partner = np.arange(adata.n_vars)
     for i in rng.permutation(len(ranked) - 1):
-        a, b = ranked[i], ranked[i + 1]
-        free = partner[a] == a and partner[b] == b
-        if free and group[a] != group[b] and (partner != np.arange(adata.n_vars)).sum() < N_CHANGED:
-            partner[a], partner[b] = b, a
+        for a, b in ((ranked[i], other) for other in ranked[i + 1 : i + 1 + NEAR_RANKS]):
+            free = partner[a] == a and partner[b] == b
+            enough = (partner != np.arange(adata.n_vars)).sum() >= N_CHANGED
+            if free and not enough and group[a] != group[b] and cosine(adata, a, b) < MOST_ALIKE:
+                partner[a], partner[b] = b, a
     changed = partner != np.arange(adata.n_vars)
     second = (adata.obs["condition"] == "b").to_numpy()
     matrix = adata.X.tolil()

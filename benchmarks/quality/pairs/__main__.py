@@ -6,9 +6,10 @@ Positives are protein-protein edges and ligand-receptor pairs; negatives are the
 as among the positives, so that popularity tells nothing. *unsupervised*: AUROC and AUPRC (positives: one half) in each
 section. *supervised*: half of the genes are held out; a classifier learns from the known pairs among the others, and is
 asked about pairs among those held out; beside SpaCEX the same classifier on one feature alone, and its expected
-calibration error. *pooled*: the mean over all sections of every method's standardised score (log odds of the
-supervised one) for pairs that three sections at least measure. *ceiling*: gradient boosting on everything that is known
-of a pair in 1, 2, 5 and all sections (similarity, co-location, expression, strength in each), cross-fitted by gene.
+calibration error, in each section and over the pairs of all together (few pairs in ten bins err by chance). *pooled*:
+the mean over all sections of every method's standardised score (log odds of the supervised one) for pairs that three
+sections at least measure. *ceiling*: gradient boosting on everything that is known of a pair in 1, 2, 5 and all sections
+(similarity, co-location, expression, strength in each), cross-fitted by gene.
 """
 
 from __future__ import annotations
@@ -61,7 +62,11 @@ def halves(known: np.ndarray, n_genes: int, seed: int) -> tuple[np.ndarray, np.n
     return known[inside.all(axis=1)], known[~inside.any(axis=1)]
 
 
-def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row]:
+Asked = dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]]
+"""Truth and probabilities of the pairs that classifiers were asked about, by kind and seed, a section each."""
+
+
+def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds: int, asked: Asked) -> Iterator[Row]:
     n = section.adata.n_vars
     for seed in range(seeds):
         train, test = halves(known, n, seed)
@@ -69,6 +74,7 @@ def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds:
             continue
         pairs, truth = with_negatives(test, n, seed)
         probability = section.learnt(train, pairs)
+        asked.setdefault((kind, seed), []).append((truth, probability))
         found = row("supervised", kind, name, seed, SUPERVISED, truth, probability)
         yield found | {"ECE": calibration_error(probability, truth)}
         for method in CONTROLS:
@@ -77,6 +83,14 @@ def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds:
             classifier.fit(both, section.of[method](both)[:, None], np.arange(len(both)) < len(train))
             score = classifier.probability(pairs, section.of[method](pairs)[:, None])
             yield row("supervised", kind, name, seed, f"{method} only", truth, score)
+
+
+def together_supervised(asked: Asked) -> Iterator[Row]:
+    """The pairs that all sections' classifiers were asked about, in one."""
+    for (kind, seed), parts in asked.items():
+        truth, probability = (np.concatenate(part) for part in zip(*parts, strict=True))
+        found = row("supervised", kind, "all pairs", seed, SUPERVISED, truth, probability)
+        yield found | {"ECE": calibration_error(probability, truth)}
 
 
 class Pool:
@@ -133,9 +147,9 @@ def pooled(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row
         if min(len(train), len(test)) < FEWEST / 2:
             continue
         pairs, truth = with_negatives(test, n, seed, allowed=pool.measured)
-        odds = np.nanmean(pool.learnt(train, pairs), axis=1)
-        unknown = ~np.isfinite(odds)
-        odds[unknown] = 0.0
+        odds = pool.learnt(train, pairs)
+        told = np.isfinite(odds).any(axis=1)
+        odds, truth = np.nanmean(odds[told], axis=1), truth[told]
         yield row("pooled, supervised", kind, "all", seed, SUPERVISED, truth, odds)
 
 
@@ -158,7 +172,7 @@ def boosted(features: np.ndarray, pairs: np.ndarray, truth: np.ndarray, fold: np
     """Probability (N,) of pairs by models that saw neither gene."""
     folds, found = np.sort(fold[pairs], axis=1), np.zeros(len(pairs))
     for a, b in np.unique(folds, axis=0):
-        asked = (folds == [a, b]).all(axis=1)
+        here = (folds == [a, b]).all(axis=1)
         seen = ~((folds == a) | (folds == b)).any(axis=1)
         model = HistGradientBoostingClassifier(
             max_iter=200,
@@ -168,7 +182,7 @@ def boosted(features: np.ndarray, pairs: np.ndarray, truth: np.ndarray, fold: np
             l2_regularization=5.0,
             random_state=0,
         )
-        found[asked] = model.fit(features[seen], truth[seen]).predict_proba(features[asked])[:, 1]
+        found[here] = model.fit(features[seen], truth[seen]).predict_proba(features[here])[:, 1]
     return found
 
 
@@ -194,6 +208,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--csv", type=Path, help="write all figures")
     options = parser.parse_args(argv)
     sections, names, rows = {}, {}, []
+    asked: Asked = {}
     for name in options.sections:
         sections[name] = section = Section(ad.read_h5ad(options.data / f"{name}.h5ad"))
         names[name] = human_names(list(section.adata.var_names), options.resources)
@@ -203,7 +218,8 @@ def main(argv: list[str] | None = None) -> None:
             if len(known) < FEWEST:
                 continue
             rows += unsupervised(section, name, kind, known, options.seeds)
-            rows += supervised(section, name, kind, known, options.seeds)
+            rows += supervised(section, name, kind, known, options.seeds, asked)
+    rows += together_supervised(asked)
     if len(sections) >= 3:
         pool = Pool(sections, names)
         for kind in KINDS:

@@ -1,0 +1,49 @@
+"""Co-location of two genes, in the same spots and in neighbouring ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from spacex import pp
+from spacex.pairs import Colocation, colocation
+
+
+@pytest.fixture(scope="module")
+def images():
+    """30 noise genes; genes 0 and 1 in the same spots; gene 2 in those of a checkerboard and 3 in the others."""
+    rng = np.random.default_rng(0)
+    xy = np.argwhere(np.ones((24, 24))).astype(float)
+    spot = rng.random(576) < 0.3
+    board = xy.sum(axis=1) % 2 == 0
+    half = xy[:, 0] < 12
+    rate = np.full((576, 30), 3.0)
+    rate[:, :2] = np.where(spot, 9.0, 1.0)[:, None]
+    rate[:, 2], rate[:, 3] = np.where(half & board, 12.0, 1.0), np.where(half & ~board, 12.0, 1.0)
+    return pp.gene_images(AnnData(rng.poisson(rate).astype(np.float32), obsm={"spatial": xy}))
+
+
+def test_the_same_spot_is_pearsons_correlation(images) -> None:
+    pairs = np.array([[0, 1], [4, 2], [7, 7]])
+    maps = images.residuals()
+    wanted = [np.corrcoef(maps[a], maps[b])[0, 1] for a, b in pairs]
+    np.testing.assert_allclose(Colocation(images, "same").of(pairs), wanted, atol=1e-5)
+
+
+def test_neighbours_see_what_spots_do_not_share(images) -> None:
+    same, near = Colocation(images, "same"), Colocation(images, "neighbours")
+    checkered, together = np.array([[2, 3]]), np.array([[0, 1]])
+    assert near.of(checkered)[0] > 0.4 > 0.0 > same.of(checkered)[0] - 0.2
+    assert same.of(together)[0] > 0.5 > 0.15 > abs(near.of(together)[0])
+    np.testing.assert_allclose(near.of(checkered), near.of(checkered[:, ::-1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("where", ["same", "neighbours"])
+def test_blocks_do_not_show(images, where, monkeypatch) -> None:
+    pairs = np.random.default_rng(1).integers(30, size=(80, 2))
+    whole = Colocation(images, where)
+    expected = whole.of(pairs)
+    np.testing.assert_allclose(whole.among(np.arange(30))[pairs[:, 0], pairs[:, 1]], expected, atol=1e-5)
+    monkeypatch.setattr(colocation, "BLOCK", 7)
+    np.testing.assert_allclose(Colocation(images, where).of(pairs), expected, atol=1e-5)
