@@ -42,7 +42,7 @@ def test_many_sections_have_labellings_drawn_at_random() -> None:
 
 
 def planted(n_genes: int = 300, n_sections: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings of genes of six modules with directions of their own in each section; 20 genes move in half of them."""
+    """Embeddings of genes of six modules, whose directions differ between sections; 20 genes move in half of these."""
     rng = np.random.default_rng(seed)
     module = rng.integers(6, size=n_genes)
     centre = rng.standard_normal((n_sections, 6, 12))

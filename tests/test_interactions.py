@@ -177,9 +177,9 @@ def test_bad_arguments_are_refused(adata: AnnData) -> None:
         sx.tl.interactions(adata, n_neighbors=0)
     with pytest.raises(InputError, match="by='nearby'"):
         sx.tl.score_pairs(adata, pairs_of(adata, 5, 0), by="nearby")
-    with pytest.raises(InputError, match="only 10 pair.*needs 40"):
+    with pytest.raises(InputError, match=r"only 10 pair.*needs 40"):
         sx.tl.interactions(adata, known=pairs_of(adata, 10, 0))
-    with pytest.raises(InputError, match="sx.tl.embed"):
+    with pytest.raises(InputError, match=r"sx\.tl\.embed"):
         sx.tl.interactions(sx.datasets.simulate_section(n_genes=40, n_spots=200, n_modules=2))
     few = adata.copy()
     few.varm["X_spacex"][6:] = np.nan

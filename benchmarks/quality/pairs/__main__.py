@@ -8,7 +8,7 @@ section. *supervised*: half of the genes are held out; a classifier learns from 
 asked about pairs among those held out; beside SpaCEX the same classifier on one feature alone, and its expected
 calibration error, in each section and over the pairs of all together (few pairs in ten bins err by chance). *pooled*:
 the mean over all sections of every method's standardised score (log odds of the supervised one) for pairs that three
-sections at least measure. *ceiling*: gradient boosting on everything that is known of a pair in 1, 2, 5 and all sections
+sections at least measure. *ceiling*: gradient boosting on all that is known of a pair in 1, 2, 5 and all sections
 (similarity, co-location, expression, strength in each), cross-fitted by gene.
 """
 
