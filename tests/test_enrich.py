@@ -50,6 +50,41 @@ def test_p_values_are_those_of_the_exact_tests(section):
         assert found["pvalue"] == pytest.approx(fisher_exact(counts, alternative="greater").pvalue)
 
 
+def test_neighbourhoods_are_tested_like_modules(section):
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((40, 3)).astype("float32")
+    z[36:] = np.nan
+    section.varm["X_spacex"] = z
+    table = sx.tl.enrich(section, SETS, around=["g2", "g11"], n_neighbors=8)
+    assert set(table["module"]) <= {"g2", "g11"}
+    unit = z[:36] / np.linalg.norm(z[:36], axis=1, keepdims=True)
+    for gene in ("g2", "g11"):
+        i = section.var_names.get_loc(gene)
+        order = [j for j in np.argsort(-(unit @ unit[i]), kind="stable") if j != i][:8]
+        near = set(section.var_names[order])
+        for _, found in table[table["module"] == gene].iterrows():
+            term = set(section.var_names[:36]) & set(SETS[found["term"]])
+            assert set(found["genes"].split(",")) == near & term
+            assert found["pvalue"] == pytest.approx(hypergeom.sf(len(near & term) - 1, 36, len(term), 8))
+    alone = sx.tl.enrich(section, SETS, around="g2", n_neighbors=100)
+    assert alone["overlap"].max() == alone["size"].max()  # all other genes, but not the gene itself
+    for around, message in (("nobody", "not among"), (["g38"], "g38 have too few counts"), ([], "around is empty")):
+        with pytest.raises(sx.InputError, match=message):
+            sx.tl.enrich(section, SETS, around=around)
+
+
+def test_modules_dealt_out_anew_have_no_terms():
+    adata = sx.datasets.simulate_section(n_genes=200, n_spots=300, n_modules=5, depth=1.0)
+    sx.tl.embed(adata, n_modules=5, progress=False)
+    truth = {str(name): list(genes) for name, genes in adata.var.groupby("module").groups.items() if name >= 0}
+    assert (sx.tl.enrich(adata, truth)["qvalue"] < 0.05).sum() >= 3
+    rng, found = np.random.default_rng(0), 0
+    for _ in range(10):
+        adata.var["spacex_module"] = rng.permutation(adata.var["spacex_module"].astype(str))
+        found += (sx.tl.enrich(adata, truth)["qvalue"] < 0.05).sum()
+    assert found <= 3
+
+
 def test_q_values_cover_pairs_without_a_gene_in_common_too(section):
     table = sx.tl.enrich(section, SETS)
     pairs = {(m, t): 1.0 for m in "01" for t in SETS} | {

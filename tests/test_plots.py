@@ -13,6 +13,7 @@ from spacex.pl._maps import gene_values, module_maps, module_sizes, ranked_membe
 from spacex.pl._tissue import tissue_of
 
 ODD = ["$a_1$", "<b>", "gene & co"]
+HITS = pd.DataFrame({"gene": ODD, "similarity": [0.9, 0.8, 0.7], "qvalue": [1e-9, 0.01, 0.4]})
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,8 @@ def fitted():
     sx.tl.embed(adata, n_modules=3, config=sx.Config(epochs=1, boost_rounds=1), progress=False)
     sx.tl.svg(adata)
     sx.tl.domains(adata, n_domains=3)
+    sx.tl.interactions(adata)
+    sx.tl.pattern(adata, {"domain": ["domain1"]})
     adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2].astype(float)
     return adata
 
@@ -43,9 +46,20 @@ DRAWN = {
     "modules": lambda a, **k: sx.pl.modules(a, n_modules=1, n_genes=2, **k),
     "svg": lambda a, **k: sx.pl.svg(a, n_genes=2, **k),
     "domains": lambda a, **k: sx.pl.domains(a, reference="domain", **k),
+    "interactions": lambda a, **k: sx.pl.interactions(a, [*ODD, "gene0004", "gene0005"], **k),
+    "pattern": lambda a, **k: sx.pl.pattern(a, HITS, n_genes=2, **k),
     "training": lambda a, **k: sx.pl.training(a, **k),
 }
-PANELS = {"gene_images": 3, "embedding": 2, "modules": 4, "svg": 4, "domains": 2, "training": 3}
+PANELS = {
+    "gene_images": 3,
+    "embedding": 2,
+    "modules": 4,
+    "svg": 4,
+    "domains": 2,
+    "interactions": 3,
+    "pattern": 3,
+    "training": 3,
+}
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -116,6 +130,9 @@ def test_a_single_panel_is_one_axes(adata):
         ("var:spacex_svg_score", lambda a: sx.pl.svg(a), "sx.tl.svg"),
         ("var:spacex_svg_score", lambda a: sx.pl.embedding(a, color="svg"), "sx.tl.svg"),
         ("obs:spacex_domain", lambda a: sx.pl.domains(a), "sx.tl.domains"),
+        ("obs:spacex_pattern", lambda a: sx.pl.pattern(a, HITS), "sx.tl.pattern"),
+        ("varp:spacex_interactions", lambda a: sx.pl.interactions(a), "sx.tl.interactions"),
+        ("varm:X_spacex", lambda a: sx.pl.interactions(a, ODD), "sx.tl.embed"),
         ("uns:spacex", lambda a: sx.pl.training(a), "sx.tl.embed"),
         ("uns:spacex", lambda a: sx.pl.gene_images(a, ODD, smooth=1), "sx.pp.rasterize"),
         ("obsm:spatial", lambda a: sx.pl.gene_images(a, ODD), "spatial_key"),
@@ -140,6 +157,11 @@ def test_a_missing_slot_names_the_call(adata, slot, draw, call):
         (lambda a: sx.pl.gene_images(a, ODD, smooth=-1), "smooth=-1"),
         (lambda a: sx.pl.embedding(a, color="size"), "color='size'"),
         (lambda a: sx.pl.modules(a, modules=["99"]), "there is no module 99"),
+        (lambda a: sx.pl.modules(a, enriched=HITS), "enriched lacks the columns"),
+        (lambda a: sx.pl.pattern(a, pd.DataFrame({"gene": ODD})), "found is not a table"),
+        (lambda a: sx.pl.interactions(a, ODD[:2]), r"genes holds 2 gene\(s\)"),
+        (lambda a: sx.pl.interactions(a, [*ODD, "gene00007"]), "close to it"),
+        (lambda a: sx.pl.interactions(a, n_genes=1000), "n_genes=1000"),
         (lambda a: sx.pl.domains(a, reference="layer"), "reference='layer'"),
         (lambda a: sx.pl.domains(a, palette="no_such_map"), "palette='no_such_map'"),
         (lambda a: sx.pl.domains(a, palette={"0": "red"}), "no colour for 1, 2"),
@@ -213,6 +235,37 @@ def test_cards_show_the_strongest_members(adata):
     np.testing.assert_allclose(card.maps.std(axis=1), 1, rtol=1e-3)
     # the mean map is what the members have in common
     assert np.mean([np.corrcoef(card.mean, one)[0, 1] for one in card.maps]) > 0.3
+
+
+def test_cards_carry_their_best_terms(adata):
+    name = module_sizes(adata).index[0]
+    terms = ["HALLMARK_MYC_TARGETS_V1", "Neuronal System_Homo sapiens_R-HSA-112316", "chance"]
+    table = pd.DataFrame({"module": name, "term": terms, "pvalue": [1e-9, 1e-5, 0.4], "qvalue": [1e-7, 1e-3, 0.9]})
+    axes = sx.pl.modules(adata, modules=[name], n_genes=1, enriched=table, n_terms=3)
+    assert [text.get_text() for text in axes[1].texts] == ["myc targets v1", "Neuronal System"]
+
+
+def test_the_heat_map_shows_cosines_in_the_order_of_the_tree(adata):
+    names = list(adata.var_names[:20])
+    _, strip, heat = sx.pl.interactions(adata, names)
+    shown = [label.get_text() for label in heat.get_yticklabels()]
+    assert sorted(shown) == sorted(names)
+    z = adata.varm["X_spacex"][[adata.var_names.get_loc(name) for name in shown]].astype(float)
+    unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+    np.testing.assert_allclose(heat.images[0].get_array(), unit @ unit.T, atol=1e-6)
+    # neighbours in the order are more alike than others
+    cosine = heat.images[0].get_array()
+    assert np.diagonal(cosine, 1).mean() > cosine[np.triu_indices(20, 2)].mean()
+    assert len(strip.patches) == 20
+
+
+def test_without_names_the_best_connected_gene_of_every_module_is_drawn(adata):
+    *_, heat = sx.pl.interactions(adata, n_genes=6)
+    shown = [label.get_text() for label in heat.get_yticklabels()]
+    degree = pd.Series(np.asarray(adata.varp["spacex_interactions"].sum(axis=1)).ravel(), adata.var_names)
+    module = adata.var["spacex_module"].astype(str)
+    for name in set(module[shown]):
+        assert degree[module == name].idxmax() in shown
 
 
 def test_stored_layouts_are_used_and_others_are_not_kept(adata):

@@ -1,0 +1,77 @@
+"""What modules and neighbourhoods are about: terms on a real section, and on permuted gene labels.
+
+    python -m benchmarks.quality.terms --data DIR --resources DIR [--section dlpfc_151676] [--around MBP SNAP25 COX6C]
+
+Prints the best terms with q < .05 of every module and of the neighbourhoods of some genes, by Hallmark and Reactome,
+and how many pairs of module and term have q < .05, beside the same after the modules were dealt out to the genes anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+import spacex as sx
+
+PERMUTATIONS = 20
+
+
+def short(term: str) -> str:
+    return term.removeprefix("HALLMARK_").split("_Homo sapiens")[0][:70]
+
+
+def permuted_hits(adata: ad.AnnData, path: Path, rng: np.random.Generator) -> list[int]:
+    """Numbers of pairs of module and term with q < .05 when modules are dealt out to the embedded genes at random."""
+    embedded = np.flatnonzero(np.isfinite(adata.varm["X_spacex"]).all(axis=1))
+    module, found = adata.var["spacex_module"].copy(), []
+    for _ in range(PERMUTATIONS):
+        dealt = module.to_numpy(copy=True)
+        dealt[embedded] = rng.permutation(dealt[embedded])
+        adata.var["spacex_module"] = pd.Categorical(dealt, categories=module.cat.categories)
+        found.append(int((sx.tl.enrich(adata, path, min_size=5)["qvalue"] < 0.05).sum()))
+    adata.var["spacex_module"] = module
+    return found
+
+
+def best(table: pd.DataFrame, n: int = 2) -> None:
+    """Print the best terms of every group."""
+    for group, rows in table[table["qvalue"] < 0.05].groupby("module", sort=False):
+        terms = "; ".join(
+            f"{short(term)} ({q:.1g})" for term, q in zip(rows["term"][:n], rows["qvalue"][:n], strict=True)
+        )
+        print(f"  {group:>8}: {terms}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality.terms", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, required=True, help="folder of .h5ad sections")
+    parser.add_argument("--resources", type=Path, required=True, help="folder of GMT files")
+    parser.add_argument("--section", default="dlpfc_151676")
+    parser.add_argument("--around", nargs="+", default=["MBP", "SNAP25", "COX6C"])
+    options = parser.parse_args(argv)
+    adata = ad.read_h5ad(options.data / f"{options.section}.h5ad")
+    sx.tl.embed(adata, progress=False)
+    for word in ("hallmark", "Reactome"):
+        path = next(
+            path for path in sorted(options.resources.glob("*.gmt")) if word in path.name and "human" in path.name
+        )
+        table = sx.tl.enrich(adata, path, min_size=5)
+        hits = permuted_hits(adata, path, np.random.default_rng(0))
+        print(
+            f"\n{word}: {(table['qvalue'] < 0.05).sum()} terms of modules with q < .05; modules dealt out anew: "
+            f"{np.mean(hits):.2f} on average, at most {max(hits)} ({PERMUTATIONS} times)"
+        )
+        best(table)
+        around = [name for name in options.around if name in adata.var_names]
+        best(sx.tl.enrich(adata, path, around=around, min_size=5), n=4)
+
+
+if __name__ == "__main__":
+    main()
