@@ -12,7 +12,7 @@ from scipy import stats
 import spacex as sx
 from spacex import _slots, pp
 from spacex._check import InputError
-from spacex.designated import expected_pattern, pattern_direction
+from spacex.designated import expected_map, expected_pattern, extended_embedding, missing_component
 from spacex.similarity import chance_similarity, noise_spread, unit_rows
 
 
@@ -79,8 +79,32 @@ def test_the_way_back_from_a_direction_is_the_pattern(section: AnnData) -> None:
     pixel = _slots.read_pixel_of_spot(section, images)
     components = _slots.read_components(section, pixel, images.n_pixels)
     smooth = components[:, 0] / np.sqrt(images.share)
-    back = expected_pattern(pattern_direction(smooth, images, components), images, components)
+    back = expected_pattern(expected_map(smooth, images) @ components, images, components)
     assert np.corrcoef(back, smooth)[0, 1] > 0.9
+
+
+def test_what_components_lack_is_orthogonal_to_them_and_completes_the_map() -> None:
+    rng = np.random.default_rng(0)
+    components = rng.standard_normal((50, 6)) * [1, 1, 0.5, 0.2, 0, 1]
+    target = rng.standard_normal(50)
+    further = missing_component(target, components)
+    assert further.shape == (50, 1)
+    np.testing.assert_allclose(further.T @ components, 0, atol=1e-9)
+    assert np.linalg.norm(further) == pytest.approx(1)
+    whole = np.hstack([components[:, [0, 1, 2, 3, 5]], further])
+    np.testing.assert_allclose(whole @ np.linalg.lstsq(whole, target)[0], target, atol=1e-9)
+    assert missing_component(components @ rng.standard_normal(6), components).shape == (50, 0)
+
+
+def test_further_components_are_in_the_unit_of_the_others(section: AnnData) -> None:
+    """An embedding on components and one more is the projection of the map on all of them, up to its norm."""
+    images = pp.gene_images(section)
+    components = np.linalg.qr(np.random.default_rng(0).standard_normal((images.n_pixels, 8)))[0]
+    maps = images.residuals().astype(float)
+    z = unit_rows(maps @ components[:, :7]) * np.arange(1.0, images.n_genes + 1)[:, None]
+    found = extended_embedding(z, images, components[:, :7], components[:, 7:])
+    np.testing.assert_allclose(unit_rows(found), unit_rows(maps @ components), atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.arange(1, images.n_genes + 1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("d", [5, 40])

@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from .raster import GeneImages
+from .similarity import unit_rows
 
 
-def pattern_direction(weights: np.ndarray, images: GeneImages, components: np.ndarray) -> np.ndarray:
-    """Embedding (D,) of the expected map of a gene that follows weights (P,), on components (P, D).
+BATCH = 512
+NEGLIGIBLE = 0.05
+"""Share of the length of a map below which what components lack of it would only add noise."""
+
+
+def expected_map(weights: np.ndarray, images: GeneImages) -> np.ndarray:
+    """Expected residual map (P,), up to a factor, of a gene that follows weights (P,).
 
     A gene of mean m in a pixel of library share s that changes in proportion to the weights has an expected Pearson
     residual in proportion to √s (w - w̄), w̄ the mean by library size: the map that counts would show if they were
@@ -19,11 +25,37 @@ def pattern_direction(weights: np.ndarray, images: GeneImages, components: np.nd
     mean = np.bincount(section, share * weights) / np.bincount(section, share)
     residual = np.sqrt(share / share.mean()) * (weights - mean[section])
     residual -= (np.bincount(section, residual) / np.bincount(section))[section]
-    return residual @ components
+    return np.asarray(residual)
+
+
+def missing_component(target: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """What components (P, D) lack of a map (P,), of unit length: (P, 1), or (P, 0) where they lack nothing.
+
+    Components are those that many genes share; a pattern that no gene has yet may be none of them.
+    """
+    basis = np.linalg.qr(components / np.maximum(np.linalg.norm(components, axis=0), 1e-12))[0]
+    rest = target - basis @ (basis.T @ target)
+    rest -= basis @ (basis.T @ rest)
+    length = float(np.linalg.norm(rest))
+    if length <= NEGLIGIBLE * float(np.linalg.norm(target)):
+        return np.zeros((len(target), 0))
+    return np.asarray(rest[:, None] / length)
+
+
+def extended_embedding(z: np.ndarray, images: GeneImages, components: np.ndarray, further: np.ndarray) -> np.ndarray:
+    """Embeddings (G, D + m) of all genes with further components (P, m) of full weight; norms stay those of z (G, D).
+
+    Directions are scaled to the length that the maps have on the components, so that both are in one unit.
+    """
+    length, added = np.empty(len(z)), np.empty((len(z), further.shape[1]))
+    for genes, maps in images.batches(BATCH):
+        length[genes] = np.linalg.norm(maps @ components, axis=1)
+        added[genes] = maps @ further
+    return unit_rows(np.hstack([unit_rows(z) * length[:, None], added])) * np.linalg.norm(z, axis=1, keepdims=True)
 
 
 def expected_pattern(direction: np.ndarray, images: GeneImages, components: np.ndarray) -> np.ndarray:
-    """Weights (P,) that a gene with the given direction (D,) follows: the way back of `pattern_direction`.
+    """Weights (P,) that a gene with the given direction (D,) follows: the way back of `expected_map` and its embedding.
 
     The map of the direction, by the components scaled to unit length, over √s.
     """

@@ -13,7 +13,7 @@ from scipy.stats import false_discovery_control
 from .. import _slots, pp
 from .._check import InputError, check_finite, check_int
 from .._config import Config
-from ..designated import expected_pattern, pattern_direction
+from ..designated import expected_map, expected_pattern, extended_embedding, missing_component
 from ..similarity import chance_similarity, noise_spread, unit_rows
 
 Weights = str | np.ndarray | Sequence[float] | Mapping[str, Iterable[object]] | Sequence[np.ndarray]
@@ -31,7 +31,8 @@ def pattern(
     """The genes that follow a designated pattern.
 
     The pattern is embedded as the expected map of a gene that follows it, library sizes included, and compared with
-    the embeddings of all genes.
+    the embeddings of all genes. What the embedding has no dimension for, because few genes follow it, is one dimension
+    more, for the pattern and the genes.
 
     Parameters
     ----------
@@ -96,13 +97,15 @@ def pattern(
     if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
         raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
     _slots.write_pattern(adata, np.where(pixel >= 0, query[np.maximum(pixel, 0)], np.nan))
-    return _nearest_genes(adata, full, pattern_direction(query, images, components), n)
-
-
-def _nearest_genes(adata: AnnData, full: np.ndarray, query: np.ndarray, n: int) -> pd.DataFrame:
-    """The table of the genes nearest to a direction (D,)."""
     genes = np.flatnonzero(np.isfinite(full).all(axis=1))
-    z = full[genes].astype(np.float64)
+    target = expected_map(query, images)
+    further = missing_component(target, components)
+    z = extended_embedding(full[genes].astype(np.float64), images.take(genes), components, further)
+    return _nearest_genes(adata, genes, z, target @ np.hstack([components, further]), n)
+
+
+def _nearest_genes(adata: AnnData, genes: np.ndarray, z: np.ndarray, query: np.ndarray, n: int) -> pd.DataFrame:
+    """The table of the genes, by number (G,) and with embeddings (G, D), nearest to a direction (D,)."""
     similarity = unit_rows(z) @ unit_rows(query)
     pvalue = chance_similarity(similarity, query, noise_spread(z))
     order = np.argsort(-similarity, kind="stable")[:n]
