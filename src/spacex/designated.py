@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import orth
 
 from .raster import GeneImages
 from .similarity import unit_rows
-
 
 BATCH = 512
 NEGLIGIBLE = 0.05
@@ -33,13 +33,14 @@ def missing_component(target: np.ndarray, components: np.ndarray) -> np.ndarray:
 
     Components are those that many genes share; a pattern that no gene has yet may be none of them.
     """
-    basis = np.linalg.qr(components / np.maximum(np.linalg.norm(components, axis=0), 1e-12))[0]
+    length = np.linalg.norm(components, axis=0)
+    basis = orth(components[:, length > 0] / length[length > 0])
     rest = target - basis @ (basis.T @ target)
     rest -= basis @ (basis.T @ rest)
-    length = float(np.linalg.norm(rest))
-    if length <= NEGLIGIBLE * float(np.linalg.norm(target)):
+    left = float(np.linalg.norm(rest))
+    if left <= NEGLIGIBLE * float(np.linalg.norm(target)):
         return np.zeros((len(target), 0))
-    return np.asarray(rest[:, None] / length)
+    return np.asarray(rest[:, None] / left)
 
 
 def extended_embedding(z: np.ndarray, images: GeneImages, components: np.ndarray, further: np.ndarray) -> np.ndarray:
