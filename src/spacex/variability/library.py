@@ -18,20 +18,23 @@ from .widths import PairKernel, section_images
 
 WIDTH = 2.0
 FIRST_WIDTH = 2.0
+STEADY = 0.4
+"""Quantile of the genes by whose energy library sizes are judged: half of them may be loud, in a panel."""
 
 
 def background_library(images: GeneImages, seed: int) -> GeneImages:
     """The images with library sizes that follow, over a distance of `WIDTH` pitches, the steadier half of the genes.
 
-    They are taken if under them the median gene changes less than under the sums of counts: the better library size is
-    that by which most genes are steady. Intensities are handed back as they are.
+    They are taken if under them a gene of the steadier half changes less than under the sums of counts: the better
+    library size is that by which more genes are steady. Intensities are handed back as they are.
     """
     if not images.is_count:
         return images
     energy, per_change = energies(images, seed)
     change = energy * per_change
     background = library_of(images, change <= np.median(change))
-    return background if np.median(energies(background, seed)[0]) < np.median(energy) else images
+    after = energies(background, seed)[0]
+    return background if np.quantile(after, STEADY) < np.quantile(energy, STEADY) else images
 
 
 def energies(images: GeneImages, seed: int) -> tuple[np.ndarray, np.ndarray]:
