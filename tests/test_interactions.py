@@ -116,12 +116,16 @@ def test_known_pairs_are_learnt_from_and_remembered(adata: AnnData, tmp_path) ->
     asked = asked[~asked["gene_a"].isin(names) & ~asked["gene_b"].isin(names)]
     module = adata.var["module"]
     same = module[asked["gene_a"]].to_numpy() == module[asked["gene_b"]].to_numpy()
-    sx.tl.interactions(adata, known=known)
+    sx.tl.interactions(adata, known=known, seed=3)
     noted = adata.uns["spacex"]["interactions"]
     assert noted["auroc"] > 0.85
     assert noted["ece"] < 0.08
     found = sx.tl.score_pairs(adata, asked)
     assert roc_auc_score(same, found["probability"]) > 0.8
+    a, b = (adata.var_names.get_indexer(asked[column]) for column in ("gene_a", "gene_b"))
+    kept = np.asarray(adata.varp["spacex_interactions"][a, b]).ravel()
+    assert (kept > 0).any()
+    np.testing.assert_allclose(kept[kept > 0], found["probability"][kept > 0], rtol=1e-5)
     adata.write_h5ad(tmp_path / "a.h5ad")
     back = sx.tl.score_pairs(read_h5ad(tmp_path / "a.h5ad"), asked)
     np.testing.assert_allclose(back["probability"], found["probability"], rtol=1e-6)

@@ -83,7 +83,7 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     pairs = neighbour_pairs(z, n_neighbors)
     probability = scorer.probability(pairs)
     _slots.write_interactions(adata, genes[pairs], probability)
-    learnt = {} if table is None or scorer.fitted is None else _note_of(table, scorer.fitted)
+    learnt = {} if scorer.fitted is None else _note_of(adata.var_names[genes].to_numpy()[scorer.known], scorer.fitted)
     _slots.note(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
     logger.info(
         "%d pairs of %d genes kept, %d with a probability above .9", len(pairs), len(z), (probability > 0.9).sum()
@@ -108,7 +108,7 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
         ``"neighbours"``: correlation of one gene's map with the other's around each spot, without the spot itself, for
         ligands and receptors that need not share a spot. The last two never use the classifier.
     seed
-        Of the random pairs that tell what is chance.
+        Of the random pairs that tell what is chance; with a classifier, that of `spacex.tl.interactions` is taken.
 
     Returns
     -------
@@ -136,7 +136,8 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     table = read_pairs(pairs, name="pairs")
     place = find_pairs(adata, table, genes, name="pairs")
     usable = (place >= 0).all(axis=1) & (place[:, 0] != place[:, 1])
-    scorer = _Scorer(adata, genes, z, _known(adata) if by == "embedding" else None, seed, by=by)
+    known, seed_of_known = _known(adata) if by == "embedding" else (None, seed)
+    scorer = _Scorer(adata, genes, z, known, seed if known is None else seed_of_known, by=by)
     columns = np.full((3, len(table)), np.nan)
     similarity = scorer.likeness.of(place[usable])
     columns[0, usable] = np.clip(similarity, -1.0, 1.0)
@@ -179,6 +180,7 @@ class _Scorer:
                 f"known: only {len(place)} pair(s) join two embedded genes, and a classifier needs {FEWEST_PAIRS}; "
                 "pass more pairs, or leave known= out"
             )
+        self.known = place
         self.expression = np.log1p(_slots.read_totals(adata, _slots.noted(adata, "embed").get("layer") or None)[genes])
         self.classifier = CrossFit(len(genes), seed)
         negative = self.classifier.negatives(place)
@@ -212,16 +214,18 @@ def _images(adata: AnnData):  # type: ignore[no-untyped-def]
     return pp.gene_images(adata, layer=_slots.noted(adata, "embed").get("layer") or None, config=config)
 
 
-def _note_of(known: pd.DataFrame, fitted: Fitted) -> dict[str, object]:
+def _note_of(known: np.ndarray, fitted: Fitted) -> dict[str, object]:
+    """What `score_pairs` needs to fit the classifier again, names (N, 2) of the known pairs, and how it did."""
     return {
-        "known_a": known["gene_a"].to_numpy(dtype=object), "known_b": known["gene_b"].to_numpy(dtype=object),
+        "known_a": known[:, 0].astype(object), "known_b": known[:, 1].astype(object),
         "n_known": fitted.n_known, "n_negative": fitted.n_negative, "auroc": fitted.auroc, "ece": fitted.ece,
     }  # fmt: skip
 
 
-def _known(adata: AnnData) -> pd.DataFrame | None:
-    """The pairs that `interactions` was called with, if it was."""
+def _known(adata: AnnData) -> tuple[pd.DataFrame | None, int]:
+    """The pairs, and the seed, that `interactions` was called with; None where it knew of none."""
     noted = _slots.noted(adata, "interactions")
     if "known_a" not in noted:
-        return None
-    return pd.DataFrame({"gene_a": np.asarray(noted["known_a"]), "gene_b": np.asarray(noted["known_b"])}).astype(str)
+        return None, 0
+    names = {"gene_a": np.asarray(noted["known_a"]), "gene_b": np.asarray(noted["known_b"])}
+    return pd.DataFrame(names).astype(str), int(noted["seed"])
