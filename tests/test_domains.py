@@ -10,11 +10,15 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
+from scipy.spatial import cKDTree
 from sklearn.metrics import adjusted_rand_score
 
 from spacex import Config, InputError, _slots, pp
 from spacex.datasets import simulate_section
 from spacex.grid import Grid
+from spacex.partition import Consensus, agree, outvote, strongest
+from spacex.partition.consensus import consensus
+from spacex.partition.labels import neighbours
 from spacex.raster import Canvas
 from spacex.spectral import Smoother
 from spacex.tl import _domains
@@ -78,7 +82,7 @@ def test_domains_after_embed():
 
 def test_genes_without_a_pattern_have_no_say(section: AnnData):
     norm = np.linalg.norm(section.varm["X_spacex"], axis=1)
-    genes, weight = _domains._strongest(norm, 800)
+    genes, weight = strongest(norm, 800)
     assert (norm[genes] > 1).all()
     assert np.all(np.diff(weight) <= 0)
     assert (weight > 0).all()
@@ -95,6 +99,49 @@ def test_number_of_domains_is_chosen(section: AnnData, monkeypatch):
     assert noted["n_domains"] == noted["tried"][noted["agreement"].argmax()]
     assert list(noted["tried"]) == list(range(2, 9))
     assert not noted["n_domains_given"]
+
+
+def test_spots_have_a_probability_and_a_place(found: AnnData):
+    probability = found.obs["spacex_domain_prob"].to_numpy()
+    assert ((probability > 0) & (probability <= 1 + 1e-9)).all()
+    right = np.zeros(found.n_obs, dtype=bool)
+    for name in found.obs["spacex_domain"].cat.categories:  # right: of the domain's most frequent true one
+        here = (found.obs["spacex_domain"] == name).to_numpy()
+        right |= here & (found.obs["domain"] == found.obs["domain"][here].mode()[0]).to_numpy()
+    assert probability[right].mean() > probability[~right].mean() + 0.1
+    points = found.obsm["X_spacex_spots"]
+    assert points.dtype == np.float32
+    assert points.shape == (found.n_obs, 20)
+    near = cKDTree(points).query(points, k=2)[1][:, 1]
+    domain = found.obs["spacex_domain"].to_numpy()
+    assert (domain == domain[near]).mean() > 0.8
+
+
+def clouds(rng: np.random.Generator, apart: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points (300, 5) in three clouds, so far apart, and the cloud of each."""
+    truth = np.repeat([0, 1, 2], 100)
+    return apart * np.eye(3, 5)[truth] + rng.standard_normal((300, 5)), truth
+
+
+def test_members_count_by_the_weight_of_their_width():
+    rng = np.random.default_rng(0)
+    first, truth = clouds(rng, 8.0)
+    second = first[np.argsort(np.arange(300) % 3, kind="stable")]  # another division of the pixels
+    for weights, wanted in (((1.0, 0.01), truth), ((0.01, 1.0), truth[np.argsort(np.arange(300) % 3, kind="stable")])):
+        found = agree([first, second], weights, 3, rng, inits=2)
+        assert isinstance(found, Consensus)
+        assert adjusted_rand_score(found.label, wanted) > 0.95
+
+
+def test_confidence_is_a_probability_that_tells_right_from_wrong():
+    rng = np.random.default_rng(1)
+    points, truth = clouds(rng, 3.5)
+    found = agree([points], (1.0,), 3, rng)
+    np.testing.assert_allclose(found.confidence.sum(axis=1), 1, atol=1e-9)
+    sure = found.confidence[np.arange(300), found.label]
+    named = np.array([np.bincount(truth[found.label == k]).argmax() for k in range(3)])
+    right = named[found.label] == truth
+    assert sure[right].mean() > sure[~right].mean() + 0.1
 
 
 # -- labels ----------------------------------------------------------------------------------------------
@@ -206,7 +253,7 @@ def test_neighbours_stay_in_their_section():
     grid = Grid((3, 3), "square", 1.0, 1.0)
     place = np.argwhere(np.ones((3, 3), dtype=bool))
     canvas = Canvas((grid, grid), np.repeat([0, 1], 9), np.vstack([place, place]))
-    near = _domains._neighbours(canvas)
+    near = neighbours(canvas)
     assert (near[:9] < 9).all()
     assert (near[9:] >= 9).all()
     assert all(i not in row for i, row in enumerate(near))
@@ -219,9 +266,9 @@ def test_lonely_pixels_are_outvoted_and_no_domain_is_lost():
     label = (place[:, 1] > 5).astype(int)
     lonely = label.copy()
     lonely[9 * 4 + 2] = 1
-    assert np.array_equal(_domains._outvote(lonely, canvas), label)
+    assert np.array_equal(outvote(lonely, canvas), label)
     lonely[9 * 4 + 2] = 2
-    assert np.array_equal(_domains._outvote(lonely, canvas), lonely)
+    assert np.array_equal(outvote(lonely, canvas), lonely)
 
 
 def test_consensus_of_members_that_agree_up_to_renaming():
@@ -231,7 +278,7 @@ def test_consensus_of_members_that_agree_up_to_renaming():
     for _ in range(4):
         noisy = np.where(rng.random(150) < 0.1, rng.integers(3, size=150), truth)
         members.append(np.eye(3)[rng.permutation(3)[noisy]])
-    assert adjusted_rand_score(_domains.consensus(members, 3, rng), truth) > 0.95
+    assert adjusted_rand_score(consensus(members, 3, rng), truth) > 0.95
 
 
 # -- what cannot be used ---------------------------------------------------------------------------------

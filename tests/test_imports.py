@@ -23,6 +23,7 @@ FLOORS = {
     "grid": 1,
     "linear_start": 1,
     "pairs": 1,
+    "partition": 1,
     "raster": 1,
     "similarity": 1,
     "spectral": 1,

@@ -416,7 +416,7 @@ def test_modules_are_written_for_all_genes_and_readable(section: AnnData) -> Non
 def test_domains_and_tests_are_written(section: AnnData) -> None:
     label = np.arange(300) % 3
     label[7] = -1
-    _slots.write_domains(section, label)
+    _slots.write_domains(section, label, np.linspace(0, 1, len(label)), np.zeros((len(label), 3)))
     assert section.obs["spacex_domain"].cat.categories.tolist() == ["0", "1", "2"]
     assert section.obs["spacex_domain"].isna().sum() == 1
     _slots.write_svg(section, score=np.arange(40), pvalue=np.full(40, np.nan))

@@ -32,9 +32,9 @@ from sklearn.mixture import GaussianMixture
 
 import spacex as sx
 from spacex import _slots
+from spacex.partition import consensus, features
 from spacex.raster import GeneImages
 from spacex.spectral import Smoother
-from spacex.tl import _domains
 
 LABELS = {
     "dlpfc_151676": "layer",
@@ -49,24 +49,24 @@ UNKNOWN = ["NA", "nan", "undetermined"]
 
 
 def spacex_domains(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    _domains.domains(adata, n_domains=k, seed=seed)
+    sx.tl.domains(adata, n_domains=k, seed=seed)
     return adata.obs["spacex_domain"].cat.codes.to_numpy()
 
 
 def few_genes(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    with patch.object(_domains, "MOST_GENES", 500):
+    with patch.object(features, "MOST_GENES", 500):
         return spacex_domains(adata, k, seed)
 
 
 def few_components(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    with patch.object(_domains, "COMPONENTS", (10,)):
+    with patch.object(consensus, "COMPONENTS", (10,)):
         return spacex_domains(adata, k, seed)
 
 
 def by_variance(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """The same with the strongest genes by smoothed variance, at equal weight, in place of the embedding."""
     copy = adata.copy()
-    top = copy.var["variance"].to_numpy().argsort()[::-1][: _domains.MOST_GENES]
+    top = copy.var["variance"].to_numpy().argsort()[::-1][: features.MOST_GENES]
     stand_in = np.full((copy.n_vars, 2), np.nan, dtype=np.float32)
     stand_in[top] = 1e6
     copy.varm[_slots.EMBEDDING] = stand_in
@@ -139,7 +139,7 @@ def rows(adata: ad.AnnData, truth: np.ndarray, seeds: int) -> Iterator[tuple[str
 
 def automatic(adata: ad.AnnData) -> int:
     """The number of domains that ``n_domains=None`` finds."""
-    _domains.domains(adata)
+    sx.tl.domains(adata)
     return int(adata.obs["spacex_domain"].cat.categories.size)
 
 

@@ -20,6 +20,8 @@ MODULE = "spacex_module"
 MODULE_PROB = "spacex_module_prob"
 SVG = "spacex_svg"
 DOMAIN = "spacex_domain"
+DOMAIN_PROB = "spacex_domain_prob"
+SPOTS = "X_spacex_spots"
 INTERACTIONS = "spacex_interactions"
 PATTERN = "spacex_pattern"
 UNASSIGNED = "unassigned"
@@ -139,10 +141,15 @@ def read_pattern(adata: AnnData) -> np.ndarray:
     return adata.obs[PATTERN].to_numpy(dtype=np.float64)
 
 
-def write_domains(adata: AnnData, label: np.ndarray) -> None:
-    """Write ``obs["spacex_domain"]`` from numbers (S,); -1, a spot without a domain, becomes NaN."""
+def write_domains(adata: AnnData, label: np.ndarray, probability: np.ndarray, features: np.ndarray) -> None:
+    """Write the domain of every spot from numbers (S,), NaN for -1, its probability (S,) and what it came from (S, D).
+
+    ``obs["spacex_domain"]``, ``obs["spacex_domain_prob"]`` and ``obsm["X_spacex_spots"]`` float32.
+    """
     names = [str(k) for k in range(int(label.max(initial=-1)) + 1)]
     adata.obs[DOMAIN] = pd.Categorical.from_codes(label, categories=names)
+    adata.obs[DOMAIN_PROB] = np.asarray(probability, dtype=np.float64)
+    adata.obsm[SPOTS] = np.asarray(features, dtype=np.float32)
 
 
 @contextmanager
