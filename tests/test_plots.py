@@ -7,7 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 
 import spacex as sx
-from spacex.pl._colors import SAFE, category_colors
+from spacex.pl._colors import SAFE, category_colors, matched_colors
 from spacex.pl._layout import _neighbours, gene_layout
 from spacex.pl._maps import gene_values, module_maps, module_sizes, ranked_members
 from spacex.pl._tissue import tissue_of
@@ -266,6 +266,26 @@ def test_without_names_the_best_connected_gene_of_every_module_is_drawn(adata):
     module = adata.var["spacex_module"].astype(str)
     for name in set(module[shown]):
         assert degree[module == name].idxmax() in shown
+
+
+def test_domains_have_the_colours_of_the_labels_they_share_spots_with(adata):
+    labels = pd.Categorical(["0"] * 6 + ["1"] * 5 + ["2"] * 3)
+    reference = pd.Categorical(["b"] * 5 + ["a"] * 6 + [None] * 3)
+    colors = matched_colors(labels, reference, {"a": "#0072b2", "b": "#e69f00"})
+    assert (colors["0"], colors["1"]) == ("#e69f00", "#0072b2")
+    assert colors["2"] not in ("#e69f00", "#0072b2")
+    left, right = sx.pl.domains(adata, reference="domain")
+    shown = [{h.get_label(): h.get_facecolor() for h in ax.get_legend().get_patches()} for ax in (left, right)]
+    common = pd.crosstab(adata.obs["spacex_domain"].astype(str), adata.obs["domain"].astype(str))
+    assert sum(shown[0][i] == shown[1][common.loc[i].idxmax()] for i in common.index) >= 2
+
+
+def test_the_probability_of_domains_is_drawn(adata):
+    axes = sx.pl.domains(adata, reference="domain", probability=True)
+    assert [ax.get_title() for ax in axes] == ["SpaCEX domains", "domain", "probability of the domain"]
+    adata.obs = adata.obs.drop(columns="spacex_domain_prob")
+    with pytest.raises(sx.InputError, match=r"sx\.tl\.domains"):
+        sx.pl.domains(adata, probability=True)
 
 
 def test_stored_layouts_are_used_and_others_are_not_kept(adata):

@@ -44,6 +44,26 @@ def category_colors(categories: Sequence[str], palette: Palette = None) -> dict[
         ) from error
 
 
+def matched_colors(
+    labels: pd.Categorical, reference: pd.Categorical, colors: Mapping[str, str], spare: Sequence[str] = SAFE
+) -> dict[str, str]:
+    """Colour of each category of `labels`: that of the reference category it shares most spots with, one to one.
+
+    The assignment maximises the spots in common (Kuhn 1955); categories that have no partner take spare colours.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    both = (labels.codes >= 0) & (reference.codes >= 0)
+    common = np.zeros((len(labels.categories), len(reference.categories)))
+    np.add.at(common, (labels.codes[both], reference.codes[both]), 1)
+    rows, columns = linear_sum_assignment(-common)
+    matched = {labels.categories[i]: colors[str(reference.categories[j])] for i, j in zip(rows, columns, strict=True)}
+    free = [color.lower() for color in spare if color.lower() not in set(colors.values())] or list(spare)
+    others = [name for name in labels.categories if name not in matched]
+    taken = {name: to_hex(free[i % len(free)]).lower() for i, name in enumerate(others)}
+    return {str(name): matched.get(name, taken.get(name, GREY)) for name in labels.categories}
+
+
 def _colors_of(palette: str | Sequence[str] | None, n: int) -> Sequence:
     if palette is None:
         return SAFE

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.patches import Patch
 
 from .. import _slots
 from .._check import InputError
-from ._colors import Palette, categories_of, category_colors
-from ._gene_images import map_size
+from ._colors import SEQUENTIAL, Palette, categories_of, category_colors, matched_colors
+from ._gene_images import color_bar, map_size
 from ._panels import Path, Target, finish, panels, rows_of_boxes, title
 from ._tissue import tissue_of
 
@@ -20,6 +23,8 @@ def domains(
     adata: AnnData,
     *,
     reference: str | None = None,
+    probability: bool = False,
+    cmap: str | Colormap = SEQUENTIAL,
     palette: Palette = None,
     library_key: str | None = None,
     ax: Target = None,
@@ -33,24 +38,29 @@ def domains(
     adata
         Spots × genes, after `spacex.tl.domains`.
     reference
-        Column of ``obs`` to draw beside the domains, such as layers drawn by an expert.
+        Column of ``obs`` to draw beside the domains, such as layers drawn by an expert. A domain has the colour of the
+        label that it shares most spots with, one to one, unless `palette` is a dict.
+    probability
+        Whether to draw ``obs["spacex_domain_prob"]`` too.
+    cmap
+        Colour map of the probability.
     palette
         Name of a colour map, list of colours, or dict from category to colour.
     library_key
         Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
     ax
-        Axes to draw on: one, or two where there is a `reference`.
+        Axes to draw on: one; or one each for the domains, the `reference` and the `probability`.
     show, save
         Whether to open the figure's window; file to write the figure to.
 
     Returns
     -------
-    The Axes, or a list of two; `ax` itself where it is one Axes.
+    The Axes, or a list of them in that order; `ax` itself where it is one Axes.
 
     Raises
     ------
     InputError
-        If there are no domains yet, or `reference` is not a column of ``obs``.
+        If there are no domains or probabilities yet, or `reference` is not a column of ``obs``.
 
     Examples
     --------
@@ -65,19 +75,29 @@ def domains(
         raise InputError('the spots have no domains yet: obs["spacex_domain"] is missing; call sx.tl.domains(adata)')
     if reference is not None and reference not in adata.obs:
         raise InputError(f"reference={reference!r} is not a column of adata.obs; pass one with labels of the spots")
+    if probability and _slots.DOMAIN_PROB not in adata.obs:
+        raise InputError(f'obs["{_slots.DOMAIN_PROB}"] is missing; call sx.tl.domains(adata)')
     columns = [_slots.DOMAIN] + ([reference] if reference is not None else [])
     tissue = tissue_of(adata, library_key=library_key)
     width, height = map_size(tissue.aspect, 3.6)
     boxes, size = rows_of_boxes(
-        len(columns), columns=2, width=width, height=height, gap=(1.2, 0.3), margin=(0.1, 0.1, 1.2, 0.35)
+        len(columns) + probability, columns=3, width=width, height=height, gap=(1.2, 0.3), margin=(0.1, 0.1, 1.2, 0.35)
     )
     drawn = panels(ax, boxes, size)
-    for one, column in zip(drawn, columns, strict=True):
-        labels = categories_of(adata.obs[column])
+    labels_of = {column: categories_of(adata.obs[column]) for column in columns}
+    for one, column in zip(drawn, columns, strict=False):
+        labels = labels_of[column]
         colors = category_colors(list(labels.categories), palette)
+        if reference is not None and column == _slots.DOMAIN and not isinstance(palette, Mapping):
+            beside = labels_of[reference]
+            colors = matched_colors(labels, beside, category_colors(list(beside.categories), palette))
         tissue.draw_categories(one, np.asarray(labels.codes), list(colors.values()))
         _legend(one, labels, colors)
         title(one, "SpaCEX domains" if column == _slots.DOMAIN else column, fontsize=10)
+    if probability:
+        sure = adata.obs[_slots.DOMAIN_PROB].to_numpy(dtype=float)
+        color_bar(drawn[-1], tissue.draw(drawn[-1], sure, cmap=cmap, norm=Normalize(0, 1)), "probability")
+        title(drawn[-1], "probability of the domain", fontsize=10)
     return finish(ax, drawn, show=show, save=save)
 
 

@@ -5,6 +5,7 @@ from ._domains import domains
 from ._embed import embed
 from ._enrich import enrich, read_gene_sets
 from ._interactions import interactions, score_pairs
+from ._markers import markers
 from ._modules import modules
 from ._pattern import pattern
 from ._similar import similar_genes
@@ -16,6 +17,7 @@ __all__ = [
     "embed",
     "enrich",
     "interactions",
+    "markers",
     "modules",
     "pattern",
     "read_gene_sets",
