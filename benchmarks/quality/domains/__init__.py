@@ -1,0 +1,1 @@
+"""Tissue domains against annotated layers and regions, and against planted ones."""

@@ -1,0 +1,133 @@
+"""Tissue domains against annotated layers and regions, and against planted ones.
+
+    python -m benchmarks.quality.domains [--data DIR] [--seeds 5] [--sections NAME ...] [--methods NAME ...]
+
+`sx.tl.domains` at the true number of domains; the same clusterer on genes chosen by smoothed variance, by scanpy as
+highly variable or by `sx.tl.svg` instead of the embedding (what the embedding is worth), on 500 genes, and on 10
+components only. Beside it the floor of the design (1,000 genes of largest smoothed residual variance, sigma = 2,
+z-scores, 8 components, tied-covariance mixture, vote of 18 neighbours), with the same two changes, and published
+methods where they are installed; each wants an environment of its own:
+
+    python -m venv env-banksy  && env-banksy/bin/pip install -e . pybanksy==1.3.5 spatialleiden==0.4.0 squidpy==1.8.2
+    python -m venv env-stagate && env-stagate/bin/pip install -c constraints.txt -e . stagate-modern==1.0.0.post1
+    env-banksy/bin/python -m benchmarks.quality.domains --methods BANKSY SpatialLeiden ...
+
+Spots without an annotation ("NA", "undetermined") are not scored. Entries are means over seeds ± the standard deviation
+between them; "agree" is the mean adjusted Rand index between seeds; "auto" is the number of domains that
+``n_domains=None`` finds. Seconds are those of the clustering, without the embedding of genes (peers: everything).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from sklearn.metrics import adjusted_rand_score
+
+import spacex as sx
+
+from .measure import quality
+from .methods import METHODS, smoothed_variance
+from .peers import PEERS
+
+LABELS = {
+    "dlpfc_151676": "layer",
+    "dlpfc_151674": "layer",
+    "mob_st_rep11": "layer",
+    "her2st_B1": "pathologist",
+    "her2st_H1": "pathologist",
+    "osmfish_sscortex": "Region",
+}
+SIMULATED = {"visium": (2000, 3500), "st": (2000, 900), "cells": (300, 6000)}
+UNKNOWN = ["NA", "nan", "undetermined"]
+
+
+def sections(data: Path, names: list[str]) -> Iterator[tuple[str, ad.AnnData, np.ndarray]]:
+    """Name, section and annotation of every section at hand."""
+    for name in names:
+        if (data / f"{name}.h5ad").exists():
+            adata = ad.read_h5ad(data / f"{name}.h5ad")
+            adata.X = sp.csr_matrix(adata.X)
+            yield name, adata, adata.obs[LABELS[name]].astype(str).to_numpy()
+        else:
+            print(f"{name}: left out, there is no {data / name}.h5ad (pass --data DIR)")
+    for technology, (n_genes, n_spots) in SIMULATED.items():
+        adata = sx.datasets.simulate_section(n_genes, n_spots, technology=technology, seed=100)
+        yield f"simulated {technology}", adata, adata.obs["domain"].astype(str).to_numpy()
+
+
+def runs(adata: ad.AnnData, truth: np.ndarray, method: str, seeds: int) -> Iterator[dict[str, float]]:
+    """Figures of every seed; the last row has the agreement between seeds alone."""
+    known = ~np.isin(truth, UNKNOWN)
+    k, found = len(np.unique(truth[known])), []
+    for seed in range(seeds):
+        start = time.perf_counter()
+        found.append(METHODS[method](adata, k, seed))
+        seconds = time.perf_counter() - start
+        yield quality(truth[known], found[-1][known], adata.obsm["spatial"][known]) | {"seconds": seconds}
+    agree = [adjusted_rand_score(a, b) for a, b in combinations(found, 2)]
+    yield {"agree": float(np.mean(agree)) if agree else np.nan}
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Mean ± standard deviation over seeds."""
+    groups = rows.groupby(["section", "method", "metric"], sort=False)["value"].agg(["mean", "std"]).reset_index()
+    digits = [1 if metric == "seconds" else 3 for metric in groups["metric"]]
+    groups["text"] = [
+        f"{mean:.{n}f}" + (f" ± {std:.{n}f}" if std > 0 else "")
+        for mean, std, n in zip(groups["mean"], groups["std"], digits, strict=True)
+    ]
+    wide = groups.pivot(index=["section", "method"], columns="metric", values="text")
+    order = pd.MultiIndex.from_frame(rows[["section", "method"]].drop_duplicates())
+    wide = wide.reindex(index=order, columns=rows["metric"].drop_duplicates())
+    return wide.fillna("").reset_index().to_string(index=False)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality.domains", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of .h5ad sections")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--sections", nargs="*", default=list(LABELS), choices=list(LABELS))
+    parser.add_argument("--methods", nargs="+", default=[m for m in METHODS if m not in PEERS], choices=list(METHODS))
+    parser.add_argument("--csv", type=Path, help="write all figures")
+    options = parser.parse_args(argv)
+    rows, failures = [], {}
+    for name, adata, truth in sections(options.data, options.sections):
+        if set(options.methods) - set(PEERS):
+            sx.tl.embed(adata, progress=False)
+            sx.tl.svg(adata)
+            adata.var["variance"] = smoothed_variance(sx.pp.gene_images(adata))
+        for method in options.methods:
+            if method in failures:
+                continue
+            try:
+                for seed, found in enumerate(runs(adata, truth, method, options.seeds)):
+                    rows += [(name, method, seed, metric, value) for metric, value in found.items()]
+            except Exception as error:  # whatever a guest raises is a result
+                failures[method] = f"{method} on {name}: {type(error).__name__}: {error}".splitlines()[0]
+                continue
+            print(f"{name} {method}", file=sys.stderr, flush=True)
+        if "SpaCEX" in options.methods:
+            sx.tl.domains(adata)
+            rows.append((name, "SpaCEX", 0, "auto", adata.obs["spacex_domain"].nunique()))
+    found = pd.DataFrame(rows, columns=["section", "method", "seed", "metric", "value"])
+    if options.csv:
+        found.to_csv(options.csv, index=False)
+    print(table(found))
+    if failures:
+        print("\nfailed\n" + "\n".join(failures.values()))
+
+
+if __name__ == "__main__":
+    main()
