@@ -176,6 +176,21 @@ def test_bad_tables_are_refused(adata: AnnData, pairs, message: str) -> None:
     assert "spacex_interactions" not in adata.varp
 
 
+def test_known_pairs_of_one_gene_teach_nothing(adata: AnnData) -> None:
+    names = list(adata.var_names[np.isfinite(adata.varm["X_spacex"]).all(axis=1)])
+    before = dict(adata.uns["spacex"])
+    with pytest.raises(InputError, match="centre on so few genes"):
+        sx.tl.interactions(adata, known=[(names[0], name) for name in names[1:80]])
+    assert "spacex_interactions" not in adata.varp
+    assert set(adata.uns["spacex"]) == set(before)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_as_few_known_pairs_as_are_allowed_are_enough(adata: AnnData, seed: int) -> None:
+    sx.tl.interactions(adata, known=pairs_of(adata, 45, seed, same=True), seed=seed)
+    assert 0 <= adata.uns["spacex"]["interactions"]["ece"] <= 1
+
+
 def test_bad_arguments_are_refused(adata: AnnData) -> None:
     with pytest.raises(InputError, match="n_neighbors=0"):
         sx.tl.interactions(adata, n_neighbors=0)

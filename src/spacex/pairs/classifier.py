@@ -14,11 +14,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
+from .._check import InputError
+
 N_FOLDS = 4
 FEWEST_PAIRS = 40
 ROUNDS = 50
 PENALTY = 0.003
-"""Inverse strength of the ridge penalty; .001 to .1 were alike."""
+"""Inverse strength of the ridge penalty: known pairs share genes, so that there are fewer of them than they seem."""
+FEWEST_OF_A_KIND = 5
 
 
 def degree_matched(pairs: np.ndarray, fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -107,13 +110,21 @@ class CrossFit:
         return degree_matched(known, self.fold, self.rng)
 
     def fit(self, pairs: np.ndarray, features: np.ndarray, truth: np.ndarray) -> Fitted:
-        """Fit all models on pairs (N, 2) with features (N, F), calibrate them, and tell how they did."""
+        """Fit all models on pairs (N, 2) with features (N, F), calibrate them, and tell how they did.
+
+        Raises `InputError` where pairs of few genes leave a model too little to learn from.
+        """
         from sklearn.metrics import roc_auc_score
 
         folds = np.sort(self.fold[pairs], axis=1)
         for a in range(N_FOLDS):
             for b in range(a, N_FOLDS):
                 seen = ~((folds == a) | (folds == b)).any(axis=1)
+                if min(truth[seen].sum(), (~truth[seen]).sum()) < FEWEST_OF_A_KIND:
+                    raise InputError(
+                        f"known: its {truth.sum()} pairs centre on so few genes that a model which leaves out two "
+                        f"quarters of all genes has fewer than {FEWEST_OF_A_KIND} pairs of a kind; pass more pairs"
+                    )
                 self.models_[a, b] = _model().fit(features[seen], truth[seen])
         score = self._score(pairs, features)
         self.platt_ = LogisticRegression(C=1e6).fit(score[:, None], truth)
