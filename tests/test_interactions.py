@@ -139,7 +139,8 @@ def test_q_values_are_those_of_benjamini_and_hochberg(adata: AnnData) -> None:
     table = pairs_of(adata, 200, 0)
     genes, z = _embedded(adata)
     place = np.searchsorted(genes, [[adata.var_names.get_loc(g) for g in row] for row in table.to_numpy()])
-    p = _Scorer(adata, genes, z, None, 0).pvalue(place)
+    scorer = _Scorer(adata, genes, z, None, 0)
+    p = scorer.pvalue(place, scorer.likeness.of(place))
     np.testing.assert_allclose(sx.tl.score_pairs(adata, table)["qvalue"], stats.false_discovery_control(p))
 
 

@@ -6,10 +6,9 @@
 genes; in half of them 30 genes are exchanged in pairs between modules, so that only who they go with changes. *real*
 (with --data): sections are cut in quarters, which count as sections (tissue differs between them as it does); strong
 genes of like expression whose patterns differ (cosine below .3, all sections together) are exchanged in the quarters of
-one condition. Power and false discoveries at
-q < .05 of genes and of pairs (true: a pair of the same module before or after, one of them exchanged; false: neither
-was), and for *no change* the share of genes with q < .05 and of p < .05. *whole sections*: replicates of her2st dealt
-out to two conditions, nothing exchanged.
+one condition. Power and false discoveries at q < .05 of genes and of pairs (true: a pair of the same module before or
+after, one of them exchanged; false: neither was), and for *no change* the shares of genes and pairs with q < .05 and
+p < .05. *whole sections*: replicates of her2st dealt out to two conditions, nothing exchanged.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 import spacex as sx
+
+from .svg.drawn import plain
 
 TISSUES = {
     "dlpfc": ("dlpfc_151674", "dlpfc_151676"),
@@ -84,12 +85,6 @@ def whole(data: Path, names: tuple[str, ...]) -> ad.AnnData:
         section = ad.read_h5ad(data / f"{name}.h5ad")
         parts[name] = plain(section.X, section.obsm["spatial"], section.var_names)
     return joined_sections(parts)
-
-
-def plain(matrix: sp.spmatrix, xy: np.ndarray, names: object) -> ad.AnnData:
-    made = ad.AnnData(sp.csr_matrix(matrix, dtype=np.float32), obsm={"spatial": np.asarray(xy, dtype=float)[:, :2]})
-    made.var_names = names
-    return made
 
 
 def joined_sections(parts: dict[str, ad.AnnData]) -> ad.AnnData:

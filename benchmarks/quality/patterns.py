@@ -24,6 +24,8 @@ import spacex as sx
 from spacex import _slots
 from spacex.spectral import Smoother
 
+from .svg.drawn import negative_binomial
+
 SECTIONS = {"visium": 2500, "cells": 3000, "st": 800}
 EFFECTS = (0.5, 1.0, 1.45)
 N_PATTERNS = 20
@@ -53,7 +55,7 @@ def section(technology: str, effect: float, counts: float, seed: int) -> tuple[a
     weights = np.stack([pattern(KINDS[i % len(KINDS)], xy, rng) for i in range(N_PATTERNS)])
     mean = made.obs["true_library"].to_numpy() * np.exp(effect * weights)
     mean *= counts / mean.mean(axis=1, keepdims=True)
-    drawn = rng.poisson(mean * rng.gamma(1 / 0.2, 0.2, mean.shape)).T.astype(np.float32)
+    drawn = negative_binomial(mean, 0.2, rng).T.astype(np.float32)
     adata = ad.AnnData(sp.hstack([made.X, sp.csr_matrix(drawn)], format="csr"), obsm={"spatial": made.obsm["spatial"]})
     adata.var_names = [*made.var_names, *(f"planted{i}" for i in range(N_PATTERNS))]
     adata.var["null"] = [*~made.var["spatially_variable"], *[False] * N_PATTERNS]

@@ -31,15 +31,13 @@ def label_splits(second: np.ndarray, most: int, rng: np.random.Generator) -> lis
     n, k = len(second), int(second.sum())
     mirrored = 2 * k == n
     if comb(n, k) <= 4 * most:
-        masks = [np.isin(np.arange(n), chosen) for chosen in combinations(range(n), k)]
-        masks = [mask for mask in masks if not (mirrored and mask[0])]  # one of each two that differ by names only
+        drawn = np.stack([np.isin(np.arange(n), chosen) for chosen in combinations(range(n), k)])
     else:
         drawn = np.stack([rng.permutation(second) for _ in range(4 * most)])
-        drawn = np.where((drawn[:, :1] & mirrored), ~drawn, drawn)
-        masks = list(np.unique(drawn, axis=0))
-    masks = [mask for mask in masks if (mask != second).any() and not (mirrored and (mask == second).all())]
+    # Of two masks that differ by names only the one without the first section stands for both.
+    drawn = np.where(drawn[:, :1] & mirrored, ~drawn, drawn)
     actual = ~second if mirrored and second[0] else second
-    masks = [mask for mask in masks if (mask != actual).any()]
+    masks = [mask for mask in np.unique(drawn, axis=0) if (mask != actual).any()]
     return [masks[i] for i in rng.permutation(len(masks))[:most]] if len(masks) > most else masks
 
 

@@ -8,7 +8,7 @@ from anndata import AnnData
 
 from spacex import pp
 from spacex.variability import assess
-from spacex.variability.library import STEADY, background_library, energies, library_of
+from spacex.variability.library import STEADY, background_library, energies, first_kernel, library_of
 
 
 def section(*, loud: bool, seed: int = 0) -> tuple[AnnData, np.ndarray]:
@@ -40,7 +40,10 @@ def test_nothing_changes_where_there_is_nothing_to_mend() -> None:
 @pytest.mark.parametrize("loud", [True, False])
 def test_library_sizes_are_changed_only_where_most_genes_become_steadier(loud: bool) -> None:
     images = pp.gene_images(section(loud=loud)[0])
-    before, after = (np.quantile(energies(given, 0)[0], STEADY) for given in (images, background_library(images, 0)))
+    kernel = first_kernel(images, 0)
+    before, after = (
+        np.quantile(energies(given, kernel)[0], STEADY) for given in (images, background_library(images, 0))
+    )
     assert after < before / 4 if loud else after <= before
 
 
@@ -50,7 +53,7 @@ def test_relative_change_does_not_follow_expression() -> None:
     level = np.repeat([0.5, 2.0, 8.0], 60)
     fold = np.exp(0.5 * np.where(xy[:, 0] < 12, 1.0, -1.0)[:, None] * np.where(np.arange(180) % 2, 1.0, -1.0))
     images = pp.gene_images(AnnData(rng.poisson(level * fold).astype(np.float32), obsm={"spatial": xy}))
-    change = np.multiply(*energies(images, 0))
+    change = np.multiply(*energies(images, first_kernel(images, 0)))
     low, middle, high = (np.median(change[level == value]) for value in (0.5, 2.0, 8.0))
     assert 0.7 < low / middle < 1.5
     assert 0.7 < high / middle < 1.5

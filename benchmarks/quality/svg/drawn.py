@@ -56,7 +56,7 @@ def permuted(adata: ad.AnnData, seed: int, fewest_counts: int) -> ad.AnnData:
     order = np.random.default_rng([seed, 2]).permutation(adata.n_obs)
     total = np.asarray(adata.X.sum(axis=0)).ravel()
     part = adata[:, total >= fewest_counts]
-    return _plain(part.X, adata.obsm["spatial"][order], part.var_names, null=np.ones(part.n_vars, dtype=bool))
+    return plain(part.X, adata.obsm["spatial"][order], part.var_names, null=np.ones(part.n_vars, dtype=bool))
 
 
 def simulated(technology: str, seed: int) -> ad.AnnData:
@@ -152,10 +152,10 @@ def pattern(kind: str, xy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _section(columns: list[np.ndarray], adata: ad.AnnData, names: object, **var: np.ndarray) -> ad.AnnData:
     matrix = sp.hstack([sp.csc_matrix(column.astype(np.float32)[:, None]) for column in columns], format="csr")
-    return _plain(matrix, adata.obsm["spatial"], names, **var)
+    return plain(matrix, adata.obsm["spatial"], names, **var)
 
 
-def _plain(matrix: sp.csr_matrix, xy: np.ndarray, names: object, **var: np.ndarray) -> ad.AnnData:
+def plain(matrix: sp.csr_matrix, xy: np.ndarray, names: object, **var: np.ndarray) -> ad.AnnData:
     """A section of counts and coordinates and nothing else."""
     made = ad.AnnData(sp.csr_matrix(matrix, dtype=np.float32), obsm={"spatial": np.asarray(xy, dtype=float)[:, :2]})
     made.var_names = names
@@ -177,4 +177,4 @@ def with_markers(adata: ad.AnnData, resources: Path) -> ad.AnnData | None:
     housekeeping = part.var_names.isin(steady) & ~marker
     if min(marker.sum(), housekeeping.sum()) < 10:
         return None
-    return _plain(part.X, part.obsm["spatial"], part.var_names, marker=marker, housekeeping=housekeeping)
+    return plain(part.X, part.obsm["spatial"], part.var_names, marker=marker, housekeeping=housekeeping)

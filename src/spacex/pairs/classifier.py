@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
@@ -114,8 +115,6 @@ class CrossFit:
 
         Raises `InputError` where pairs of few genes leave a model too little to learn from.
         """
-        from sklearn.metrics import roc_auc_score
-
         folds = np.sort(self.fold[pairs], axis=1)
         for a in range(N_FOLDS):
             for b in range(a, N_FOLDS):

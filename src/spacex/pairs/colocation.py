@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..raster import GeneImages
+from ..raster import GeneImages, section_means
+from ..similarity import unit_rows
 from ..spectral import Hollow
 
 BLOCK = 1024
@@ -44,32 +45,27 @@ class Colocation:
             for b in np.unique(block[block[:, 0] == a, 1]):
                 right = left if a == b else self._maps(genes[b * BLOCK : (b + 1) * BLOCK])
                 here = np.flatnonzero((block == [a, b]).all(axis=1))
-                found[here] = self._between(left, right)[place[here, 0] % BLOCK, place[here, 1] % BLOCK]
+                found[here] = _between(left, right)[place[here, 0] % BLOCK, place[here, 1] % BLOCK]
         return found
 
     def among(self, genes: np.ndarray) -> np.ndarray:
         """Correlation (n, n) between genes (n,)."""
         maps = self._maps(genes)
-        return self._between(maps, maps)
+        return _between(maps, maps)
 
-    def _maps(self, genes: np.ndarray) -> np.ndarray:
-        """Centred residual maps (n, P) of unit length, of each section apart."""
-        maps, section = self.images.residuals(genes), self.images.canvas.section
-        for s in range(len(self.images.canvas.grids)):
-            maps[:, section == s] -= maps[:, section == s].mean(axis=1, keepdims=True)
-        return np.asarray(maps / np.maximum(np.linalg.norm(maps, axis=1, keepdims=True), 1e-12))
+    def _maps(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residual maps (n, P) of genes, and what they are correlated with: themselves, or the means of neighbours."""
+        maps = self._standard(self.images.residuals(genes))
+        return maps, maps if self.smoother is None else self._standard(self.smoother.apply(maps))
 
-    def _between(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Measure (n, m) between all maps of two blocks."""
-        if self.smoother is None:
-            return left @ right.T
-        near_left, near_right = (self._near(maps) for maps in (left, right))
-        return 0.5 * (left @ near_right.T + near_left @ right.T)
+    def _standard(self, maps: np.ndarray) -> np.ndarray:
+        """Maps (n, P) of unit length, centred in each section."""
+        canvas = self.images.canvas
+        return unit_rows(maps - section_means(maps, canvas.section, len(canvas.grids))[:, canvas.section])
 
-    def _near(self, maps: np.ndarray) -> np.ndarray:
-        """Means of the neighbours, centred by section and of unit length."""
-        assert self.smoother is not None
-        near, section = self.smoother.apply(maps), self.images.canvas.section
-        for s in range(len(self.images.canvas.grids)):
-            near[:, section == s] -= near[:, section == s].mean(axis=1, keepdims=True)
-        return np.asarray(near / np.maximum(np.linalg.norm(near, axis=1, keepdims=True), 1e-12))
+
+def _between(left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Mean (n, m) of both directions of the products of maps with the other's; one where they are the same."""
+    if left[0] is left[1]:
+        return left[0] @ right[0].T
+    return 0.5 * (left[0] @ right[1].T + left[1] @ right[0].T)

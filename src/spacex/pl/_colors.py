@@ -61,7 +61,7 @@ def matched_colors(
     free = [color.lower() for color in spare if color.lower() not in set(colors.values())] or list(spare)
     others = [name for name in labels.categories if name not in matched]
     taken = {name: to_hex(free[i % len(free)]).lower() for i, name in enumerate(others)}
-    return {str(name): matched.get(name, taken.get(name, GREY)) for name in labels.categories}
+    return {str(name): (matched | taken)[name] for name in labels.categories}
 
 
 def _colors_of(palette: str | Sequence[str] | None, n: int) -> Sequence:

@@ -81,7 +81,7 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     table = None if known is None else read_pairs(known, name="known")
     scorer = _Scorer(adata, genes, z, table, seed)
     pairs = neighbour_pairs(z, n_neighbors)
-    probability = scorer.probability(pairs)
+    probability = scorer.probability(pairs, scorer.likeness.of(pairs))
     _slots.write_interactions(adata, genes[pairs], probability)
     learnt = {} if scorer.fitted is None else _note_of(adata.var_names[genes].to_numpy()[scorer.known], scorer.fitted)
     _slots.note(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
@@ -141,13 +141,13 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     columns = np.full((3, len(table)), np.nan)
     similarity = scorer.likeness.of(place[usable])
     columns[0, usable] = np.clip(similarity, -1.0, 1.0)
-    columns[1, usable] = false_discovery_control(scorer.pvalue(place[usable]))
-    columns[2, usable] = scorer.probability(place[usable])
+    columns[1, usable] = false_discovery_control(scorer.pvalue(place[usable], similarity))
+    columns[2, usable] = scorer.probability(place[usable], similarity)
     return table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
 
 
 class _Scorer:
-    """P-values and probabilities of pairs (N, 2) of embedded genes, by numbers among them."""
+    """P-values and probabilities of pairs (N, 2) of embedded genes, by numbers among them, and their likeness (N,)."""
 
     def __init__(
         self, adata: AnnData, genes: np.ndarray, z: np.ndarray, known: pd.DataFrame | None, seed: int,
@@ -163,13 +163,13 @@ class _Scorer:
         if known is not None:
             self._learn(adata, genes, known, seed)
 
-    def pvalue(self, pairs: np.ndarray) -> np.ndarray:
-        return self.null.pvalue(self.likeness.of(pairs), *self.strength[pairs.T])
+    def pvalue(self, pairs: np.ndarray, likeness: np.ndarray) -> np.ndarray:
+        return self.null.pvalue(likeness, *self.strength[pairs.T])
 
-    def probability(self, pairs: np.ndarray) -> np.ndarray:
+    def probability(self, pairs: np.ndarray, likeness: np.ndarray) -> np.ndarray:
         if self.fitted is not None:
-            return self.classifier.probability(pairs, self._features(pairs))
-        return self.null.probability(self.likeness.of(pairs), *self.strength[pairs.T])
+            return self.classifier.probability(pairs, self._features(pairs, likeness))
+        return self.null.probability(likeness, *self.strength[pairs.T])
 
     def _learn(self, adata: AnnData, genes: np.ndarray, known: pd.DataFrame, seed: int) -> None:
         place = find_pairs(adata, known, genes, name="known")
@@ -186,16 +186,16 @@ class _Scorer:
         negative = self.classifier.negatives(place)
         both = np.concatenate([place, negative])
         truth = np.arange(len(both)) < len(place)
-        self.fitted = self.classifier.fit(both, self._features(both), truth)
+        self.fitted = self.classifier.fit(both, self._features(both, self.likeness.of(both)), truth)
         logger.info(
             "classifier of %d known pairs: AUROC %.3f, calibration error %.3f on unseen genes",
             self.fitted.n_known, self.fitted.auroc, self.fitted.ece,
         )  # fmt: skip
 
-    def _features(self, pairs: np.ndarray) -> np.ndarray:
+    def _features(self, pairs: np.ndarray, likeness: np.ndarray) -> np.ndarray:
         """Cosine, and sums and absolute differences of log strengths and log totals (N, 5)."""
         (sa, sb), (ea, eb) = self.strength[pairs.T], self.expression[pairs.T]
-        return np.column_stack([self.likeness.of(pairs), sa + sb, np.abs(sa - sb), ea + eb, np.abs(ea - eb)])
+        return np.column_stack([likeness, sa + sb, np.abs(sa - sb), ea + eb, np.abs(ea - eb)])
 
 
 def _embedded(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:

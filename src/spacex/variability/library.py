@@ -30,21 +30,26 @@ def background_library(images: GeneImages, seed: int) -> GeneImages:
     """
     if not images.is_count:
         return images
-    energy, per_change = energies(images, seed)
+    kernel = first_kernel(images, seed)
+    energy, per_change = energies(images, kernel)
     change = energy * per_change
     background = library_of(images, change <= np.median(change))
-    after = energies(background, seed)[0]
+    after = energies(background, kernel)[0]
     return background if np.quantile(after, STEADY) < np.quantile(energy, STEADY) else images
 
 
-def energies(images: GeneImages, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def first_kernel(images: GeneImages, seed: int) -> PairKernel:
+    """The kernel by whose statistic library sizes are judged; it does not depend on them."""
+    return PairKernel(images.canvas, FIRST_WIDTH, design=Design.of(images.canvas.section), seed=seed)
+
+
+def energies(images: GeneImages, kernel: PairKernel) -> tuple[np.ndarray, np.ndarray]:
     """Energy of each gene's map at one width, less that of noise (G,), and what it says of the gene's change (G,).
 
     The energy of a residual map is in proportion to m δ² / (1 + φ m) where a gene of mean m and dispersion φ changes by
     a factor of 1 ± δ: times the second array it is in proportion to δ², and may be negative by noise.
     """
-    maps = StandardMaps(images, Design.of(images.canvas.section))
-    kernel = PairKernel(images.canvas, FIRST_WIDTH, design=maps.design, library=maps.library, seed=seed)
+    maps = StandardMaps(images, kernel.design)
     energy = np.zeros(images.n_genes)
     for start in range(0, images.n_genes, BATCH):  # the noise's moments are not asked for here
         genes = slice(start, start + BATCH)
