@@ -24,7 +24,7 @@ from ._input import (
     read_sections,
     read_totals,
 )
-from ._notes import KEY, note, noted
+from ._notes import KEY, embedded_layer, note, noted
 from ._results import (
     COMPONENTS,
     DOMAIN,
@@ -74,6 +74,7 @@ __all__ = [
     "SVG",
     "UNASSIGNED",
     "check_names",
+    "embedded_layer",
     "gene_index",
     "has_grid",
     "mean_by_pixel",

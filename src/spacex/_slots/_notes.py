@@ -26,6 +26,11 @@ def noted(adata: AnnData, name: str) -> dict[str, Any]:
     return dict(adata.uns.get(KEY, {}).get(name, {}))
 
 
+def embedded_layer(adata: AnnData) -> str | None:
+    """The layer that the embedding was made from; None for ``X``, and where there is no embedding."""
+    return noted(adata, "embed").get("layer") or None
+
+
 def _writable(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _writable(v) for key, v in value.items() if v is not None}

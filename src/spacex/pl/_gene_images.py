@@ -14,7 +14,7 @@ from .._check import InputError
 from ._colors import SEQUENTIAL
 from ._maps import Value, gene_values, robust_norm
 from ._panels import Path, Target, finish, panels, rows_of_boxes, title
-from ._tissue import tissue_of
+from ._tissue import Tissue, tissue_of
 
 
 def gene_images(
@@ -94,11 +94,18 @@ def gene_images(
     )
     drawn = panels(ax, boxes, size)
     for one, name, row in zip(drawn, names, values, strict=True):
-        norm = robust_norm(row, zero=value != "residual" and not smooth, vmin=vmin, vmax=vmax)
-        image = tissue.draw(one, row, cmap=cmap, norm=norm)
-        color_bar(one, image, label)
+        draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth, vmin=vmin, vmax=vmax)
         title(one, name, fontsize=10, fontstyle="italic")
     return finish(ax, drawn, show=show, save=save)
+
+
+def draw_gene(
+    ax: Axes, tissue: Tissue, values: np.ndarray, label: str, *, cmap: str | Colormap, zero: bool,
+    vmin: float | None = None, vmax: float | None = None,
+) -> None:  # fmt: skip
+    """Draw values (S,) of a gene with a colour bar, on limits of their own, from zero where `zero`."""
+    norm = robust_norm(values, zero=zero, vmin=vmin, vmax=vmax)
+    color_bar(ax, tissue.draw(ax, values, cmap=cmap, norm=norm), label)
 
 
 def map_size(aspect: float, side: float) -> tuple[float, float]:

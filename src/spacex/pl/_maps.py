@@ -20,11 +20,6 @@ from ..spectral import Smoother
 Value = Literal["lognorm", "counts", "residual"]
 
 
-def counted_layer(adata: AnnData) -> str | None:
-    """The layer that the embedding was made from; None for ``X``."""
-    return _slots.noted(adata, "embed").get("layer") or None
-
-
 def gene_values(
     adata: AnnData,
     genes: Sequence[str],
@@ -42,7 +37,7 @@ def gene_values(
     if not smooth >= 0:
         raise InputError(f"smooth={smooth!r} is not allowed; pass a width in spot pitches, 0 for none")
     index = [_slots.gene_index(adata, gene) for gene in genes]
-    layer = layer or counted_layer(adata)
+    layer = layer or _slots.embedded_layer(adata)
     matrix, is_count = _slots.read_matrix(adata, layer)
     if value == "residual":
         images = _images(adata, layer)
@@ -84,7 +79,7 @@ def _pixel_means(adata: AnnData, images: GeneImages, values: np.ndarray) -> np.n
 
 def mean_expression(adata: AnnData) -> np.ndarray:
     """Mean count (G,), or intensity, of every gene over the spots."""
-    matrix, _ = _slots.read_matrix(adata, counted_layer(adata))
+    matrix, _ = _slots.read_matrix(adata, _slots.embedded_layer(adata))
     return np.asarray(matrix.mean(axis=0), dtype=np.float64).ravel()
 
 
@@ -154,7 +149,7 @@ def module_maps(adata: AnnData, modules: Sequence[str], *, n_genes: int, sigma: 
     if unknown:
         listed = ", ".join(sorted(known, key=lambda name: (len(name), name)))
         raise InputError(f"there is no module {', '.join(unknown)}; known are {listed}")
-    images = _images(adata, counted_layer(adata))
+    images = _images(adata, _slots.embedded_layer(adata))
     smoother = Smoother(images.canvas, sigma)
     made = []
     for name in map(str, modules):

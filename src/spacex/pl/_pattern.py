@@ -11,8 +11,8 @@ from matplotlib.colors import Colormap
 from .. import _slots
 from .._check import InputError, check_int
 from ._colors import SEQUENTIAL
-from ._gene_images import color_bar, map_size
-from ._maps import Value, gene_values, robust_norm
+from ._gene_images import draw_gene, map_size
+from ._maps import Value, gene_values
 from ._panels import Path, Target, finish, panels, rows_of_boxes, title
 from ._tissue import tissue_of
 
@@ -83,11 +83,9 @@ def pattern(
         1 + len(top), columns=columns, width=width, height=height, gap=(0.65, 0.5), margin=(0.1, 0.15, 0.75, 0.45)
     )
     drawn = panels(ax, boxes, size)
-    image = tissue.draw(drawn[0], weights, cmap=cmap, norm=robust_norm(weights))
-    color_bar(drawn[0], image, "weight")
+    draw_gene(drawn[0], tissue, weights, "weight", cmap=cmap, zero=False)
     title(drawn[0], "designated pattern", weight="bold")
     for one, row, (_, hit) in zip(drawn[1:], values, top.iterrows(), strict=True):
-        image = tissue.draw(one, row, cmap=cmap, norm=robust_norm(row, zero=value != "residual" and not smooth))
-        color_bar(one, image, label)
+        draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth)
         title(one, f"{hit['gene']}\nsimilarity {hit['similarity']:.2f}, q {hit['qvalue']:.1g}", fontsize=8)
     return finish(ax, drawn, show=show, save=save)

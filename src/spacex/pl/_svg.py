@@ -10,8 +10,8 @@ from matplotlib.colors import Colormap
 from .. import _slots
 from .._check import InputError, check_int
 from ._colors import GREY, SEQUENTIAL
-from ._gene_images import color_bar, map_size
-from ._maps import Value, gene_values, mean_expression, robust_norm
+from ._gene_images import draw_gene, map_size
+from ._maps import Value, gene_values, mean_expression
 from ._panels import Path, Target, finish, panels, plain, rows_of_boxes, title
 from ._tissue import tissue_of
 
@@ -83,8 +83,7 @@ def svg(
     draw_qq(drawn[0], adata)
     draw_scores(drawn[1], adata, alpha=alpha)
     for one, name, row in zip(drawn[2:], top, values, strict=True):
-        image = tissue.draw(one, row, cmap=cmap, norm=robust_norm(row, zero=value != "residual" and not smooth))
-        color_bar(one, image, label)
+        draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth)
         title(one, name, fontstyle="italic")
     return finish(ax, drawn, show=show, save=save)
 

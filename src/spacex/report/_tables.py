@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _slots
-from ..pl._maps import counted_layer, module_sizes, ranked_members
+from ..pl._maps import module_sizes, ranked_members
 
 N_TOP = 10
 N_TERMS = 3
@@ -36,7 +36,7 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     >>> list(gene_table(adata).columns)[:4]
     ['gene', 'module', 'probability', 'strength']
     """
-    matrix, _ = _slots.read_matrix(adata, counted_layer(adata))
+    matrix, _ = _slots.read_matrix(adata, _slots.embedded_layer(adata))
     table = pd.DataFrame(
         {
             "gene": adata.var_names.astype(str),

@@ -93,7 +93,7 @@ def compare(
     z = _slots.read_section_embeddings(adata, library_key)
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))
     z, module = z[genes].astype(np.float64), _module_numbers(adata, genes)
-    matrix, is_count = _slots.read_matrix(adata, _slots.noted(adata, "embed").get("layer") or None)
+    matrix, is_count = _slots.read_matrix(adata, _slots.embedded_layer(adata))
     member = np.eye(len(second))[section]
     present = (matrix.T @ member)[genes] >= (FEWEST_COUNTS if is_count else 1e-12)
     splits = label_splits(second, MOST_SPLITS, np.random.default_rng(seed))

@@ -83,9 +83,8 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     """
     norm = np.linalg.norm(_slots.read_embedding(adata), axis=1)
     check_int(seed, name="seed", low=0)
-    layer = str(_slots.noted(adata, "embed").get("layer", "")) or None
     config = Config.from_dict(_slots.noted(adata, "parameters"))
-    images = _slots.read_images(adata, layer=layer, config=config)
+    images = _slots.read_images(adata, layer=_slots.embedded_layer(adata), config=config)
     most = max(2, images.n_pixels // FEWEST_PIXELS)
     if n_domains is not None:
         check_int(n_domains, name="n_domains", low=2, high=most)

@@ -10,11 +10,11 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from .. import _slots, pp
+from .. import _slots
 from .._check import InputError, check_choice, check_int
-from .._config import Config
 from ..pairs import Colocation, CrossFit, Directions, Fitted, Likeness, MirrorNull, neighbour_pairs
 from ..pairs.classifier import FEWEST_PAIRS
+from ._images import embedded_images
 from ._pair_table import PairTable, find_pairs, read_pairs
 
 logger = logging.getLogger("spacex")
@@ -156,7 +156,7 @@ class _Scorer:
         self.strength = np.log(np.maximum(np.linalg.norm(z, axis=1), 1e-6))
         self.likeness: Likeness = Directions(z)
         if by != "embedding":
-            self.likeness = Colocation(_images(adata).take(genes), by)
+            self.likeness = Colocation(embedded_images(adata).take(genes), by)
         sample = {} if by == "embedding" else {"sample_per_bin": MAPS_PER_BIN}
         self.null = MirrorNull.of(self.likeness, self.strength, seed, **sample)
         self.fitted: Fitted | None = None
@@ -181,7 +181,7 @@ class _Scorer:
                 "pass more pairs, or leave known= out"
             )
         self.known = place
-        self.expression = np.log1p(_slots.read_totals(adata, _slots.noted(adata, "embed").get("layer") or None)[genes])
+        self.expression = np.log1p(_slots.read_totals(adata, _slots.embedded_layer(adata))[genes])
         self.classifier = CrossFit(len(genes), seed)
         negative = self.classifier.negatives(place)
         both = np.concatenate([place, negative])
@@ -207,11 +207,6 @@ def _embedded(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
             f"only {len(genes)} gene(s) are embedded, and pairs need {FEWEST_GENES}; pass more genes to sx.tl.embed"
         )
     return genes, full[genes]
-
-
-def _images(adata: AnnData):  # type: ignore[no-untyped-def]
-    config = Config.from_dict(_slots.noted(adata, "parameters"))
-    return pp.gene_images(adata, layer=_slots.noted(adata, "embed").get("layer") or None, config=config)
 
 
 def _note_of(known: np.ndarray, fitted: Fitted) -> dict[str, object]:

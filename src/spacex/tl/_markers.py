@@ -66,7 +66,7 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
         raise InputError(
             f"obs[{groupby!r}] has {len(groups)} label(s) of {FEWEST_SPOTS} spots or more; markers need two"
         )
-    layer = layer or _slots.noted(adata, "embed").get("layer") or None
+    layer = layer or _slots.embedded_layer(adata)
     matrix, is_count = _slots.read_matrix(adata, layer)
     return _ranked(sp.csr_matrix(matrix), label, groups, adata.var_names, is_count, n)
 

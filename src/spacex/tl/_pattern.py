@@ -10,11 +10,11 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from .. import _slots, pp
+from .. import _slots
 from .._check import InputError, check_finite, check_int
-from .._config import Config
 from ..designated import expected_map, expected_pattern, extended_embedding, missing_component
 from ..similarity import chance_similarity, noise_spread, unit_rows
+from ._images import embedded_images
 
 Weights = str | np.ndarray | Sequence[float] | Mapping[str, Iterable[object]] | Sequence[np.ndarray]
 
@@ -83,8 +83,7 @@ def pattern(
     wanted = None if weights is None else _spot_weights(adata, weights, "weights", spatial_key)
     index = None if like is None else _embedded_gene(adata, full, like)
     barred = None if without is None else _spot_weights(adata, without, "without", spatial_key) > 0
-    config = Config.from_dict(_slots.noted(adata, "parameters"))
-    images = pp.gene_images(adata, layer=_slots.noted(adata, "embed")["layer"] or None, config=config)
+    images = embedded_images(adata)
     pixel = _slots.read_pixel_of_spot(adata, images)
     components = _slots.read_components(adata, pixel, images.n_pixels)
     if wanted is not None:
