@@ -98,6 +98,15 @@ def read_modules(adata: AnnData) -> pd.Series:
     return adata.var[MODULE]
 
 
+def embedded_genes(adata: AnnData, names: list[str], *, name: str) -> np.ndarray:
+    """Numbers of genes, in their order; an error where one is unknown or was not embedded."""
+    index = np.array([gene_index(adata, gene) for gene in names])
+    lost = [gene for gene, z in zip(names, read_embedding(adata)[index], strict=True) if not np.isfinite(z).all()]
+    if lost:
+        raise InputError(f"{name}: {', '.join(lost[:5])} have too few counts and were not embedded; leave them out")
+    return index
+
+
 def write_svg(adata: AnnData, **columns: np.ndarray) -> None:
     """Write ``var["spacex_svg_<name>"]`` for every column (G,)."""
     for name, values in columns.items():

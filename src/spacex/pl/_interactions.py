@@ -72,7 +72,7 @@ def interactions(
     """
     check_int(n_genes, name="n_genes", low=3, high=MOST_GENES)
     z = _slots.read_embedding(adata)
-    index = _most_connected(adata, n_genes) if genes is None else _asked_for(adata, z, genes)
+    index = _most_connected(adata, n_genes) if genes is None else _asked_for(adata, genes)
     direction = unit_rows(z[index].astype(np.float64))
     cosine = np.clip(direction @ direction.T, -1.0, 1.0)
     tree = linkage(squareform(1.0 - cosine, checks=False), "average", optimal_ordering=True)
@@ -90,16 +90,12 @@ def interactions(
     return finish(ax, drawn, show=show, save=save)
 
 
-def _asked_for(adata: AnnData, z: np.ndarray, genes: Sequence[str]) -> np.ndarray:
+def _asked_for(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
     """Numbers of the genes asked for, each once."""
     names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
     if not 3 <= len(names) <= MOST_GENES:
         raise InputError(f"genes holds {len(names)} gene(s); pass from 3 to {MOST_GENES}")
-    index = np.array([_slots.gene_index(adata, name) for name in names])
-    lost = [name for name, i in zip(names, index, strict=True) if not np.isfinite(z[i]).all()]
-    if lost:
-        raise InputError(f"genes: {', '.join(lost[:5])} have too few counts and were not embedded; leave them out")
-    return index
+    return _slots.embedded_genes(adata, names, name="genes")
 
 
 def _most_connected(adata: AnnData, n_genes: int) -> np.ndarray:

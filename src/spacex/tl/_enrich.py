@@ -110,10 +110,7 @@ def _around(
     names = list(dict.fromkeys([around] if isinstance(around, str) else around))
     if not names:
         raise InputError("around is empty; pass one gene or several, or leave it out for modules")
-    wanted = np.array([_slots.gene_index(adata, name) for name in names])
-    lost = [name for name, index in zip(names, wanted, strict=True) if not embedded[index]]
-    if lost:
-        raise InputError(f"around: {', '.join(lost[:5])} have too few counts and were not embedded; choose others")
+    wanted = _slots.embedded_genes(adata, names, name="around")
     direction = unit_rows(z[embedded])
     place = np.cumsum(embedded)[wanted] - 1
     similarity = direction[place] @ direction.T
