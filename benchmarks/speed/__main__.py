@@ -24,7 +24,7 @@ from typing import Any
 
 # Names only: libraries and data stay out of this process, because on Linux the peak memory of a child counts
 # from that of the process that started it.
-ORDER = ("yardstick", "rasterize", "residual images", "embed", "svg", "domains")
+ORDER = ("yardstick", "rasterize", "residual images", "embed", "svg", "interactions", "domains")
 PREPARE = "prepare"
 
 RESEARCH_CPU = 14.0

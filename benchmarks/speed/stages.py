@@ -44,6 +44,7 @@ STAGES: dict[str, tuple[Callable[[ad.AnnData], object], str, str | None]] = {
     "residual images": (residual_images, RASTERIZED, None),
     "embed": (lambda adata: sx.tl.embed(adata), RASTERIZED, EMBEDDED),
     "svg": (lambda adata: sx.tl.svg(adata), RASTERIZED, None),
+    "interactions": (lambda adata: sx.tl.interactions(adata), EMBEDDED, None),
     "domains": (lambda adata: sx.tl.domains(adata), EMBEDDED, None),
 }
 """Function (torch and the like are imported only where it is called), file it starts from, file of its result."""
