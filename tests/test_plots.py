@@ -163,6 +163,7 @@ def test_a_missing_slot_names_the_call(adata, slot, draw, call):
         (lambda a: sx.pl.interactions(a, [*ODD, "gene00007"]), "close to it"),
         (lambda a: sx.pl.interactions(a, n_genes=1000), "n_genes=1000"),
         (lambda a: sx.pl.domains(a, reference="layer"), "reference='layer'"),
+        (lambda a: sx.pl.domains(a, alpha=2), "alpha=2"),
         (lambda a: sx.pl.domains(a, palette="no_such_map"), "palette='no_such_map'"),
         (lambda a: sx.pl.domains(a, palette={"0": "red"}), "no colour for 1, 2"),
     ],
@@ -204,6 +205,56 @@ def test_sections_stand_side_by_side(adata):
     assert (adata.obs["slide"].to_numpy()[on_left[on_left >= 0]] == "left").all()
     assert [name for name, _ in tissue.labels] == ["left", "right"]
     assert sx.pl.gene_images(adata, ODD[0], library_key="slide").texts[0].get_text() == "left"
+
+
+def photographed(xy: np.ndarray, scale: float, kind: str = "hires") -> dict[str, dict]:
+    """A library whose image tells its own coordinates: red is x, green is y, in shares of the extent."""
+    far = xy.max(axis=0) * scale
+    height, width = int(far[1]) + 1, int(far[0]) + 1
+    image = np.zeros((height, width, 3), dtype=np.float32)
+    image[..., 0] = np.arange(width) / far[0]
+    image[..., 1] = np.arange(height)[:, None] / far[1]
+    return {"images": {kind: image}, "scalefactors": {f"tissue_{kind}_scalef": scale}}
+
+
+def test_the_photograph_lies_under_the_spots(adata):
+    xy = adata.obsm["spatial"] - adata.obsm["spatial"].min(axis=0)
+    adata.obsm["spatial"] = xy
+    assert tissue_of(adata, image=True).image is None
+    adata.uns["spatial"] = {"any": photographed(xy, 0.5)}
+    assert tissue_of(adata).image is None
+    tissue = tissue_of(adata, image=True)
+    on = tissue.index >= 0
+    for axis in (0, 1):
+        seen = np.bincount(tissue.index[on], tissue.image[on, axis]) / np.bincount(tissue.index[on])
+        inner = (xy > 0.05 * xy.max(axis=0)).all(axis=1) & (xy < 0.95 * xy.max(axis=0)).all(axis=1)
+        np.testing.assert_allclose(seen[inner], (xy[:, axis] / xy[:, axis].max())[inner], atol=0.02)
+    np.testing.assert_array_equal(tissue.image[0, 0], 1)  # beyond the image it is white
+
+
+def test_every_section_has_its_own_photograph(adata):
+    xy = adata.obsm["spatial"] - adata.obsm["spatial"].min(axis=0)
+    adata.obsm["spatial"] = xy
+    adata.obs["slide"] = np.where(np.arange(adata.n_obs) % 2, "right", "left")
+    left = photographed(xy, 1.0, "lowres")
+    left["images"]["lowres"] = np.uint8(255 * left["images"]["lowres"])[..., 0]  # grey, in bytes
+    adata.uns["spatial"] = {"left": left}
+    tissue = tissue_of(adata, library_key="slide", image=True)
+    half = tissue.index.shape[1] // 2
+    assert (tissue.image[:, half + 5 :] == 1).all()
+    assert tissue.image[:, : half - 5].min() < 0.1
+    np.testing.assert_array_equal(tissue.image[..., 0], tissue.image[..., 1])
+
+
+def test_domains_over_the_photograph(adata):
+    xy = adata.obsm["spatial"] - adata.obsm["spatial"].min(axis=0)
+    adata.obsm["spatial"] = xy
+    adata.uns["spatial"] = {"any": photographed(xy, 1.0)}
+    under, spots = sx.pl.domains(adata).images
+    assert under.get_array().shape[-1] == 3
+    assert spots.get_alpha() < 1
+    assert sx.pl.domains(adata, alpha=0.3).images[1].get_alpha() == 0.3
+    assert sx.pl.domains(adata, image=False).images[1].get_alpha() == 1
 
 
 def test_values_are_what_their_label_says(adata):

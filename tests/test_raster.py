@@ -219,6 +219,17 @@ def test_intensities_become_z_scores(rng: np.random.Generator) -> None:
 # -- canvas ------------------------------------------------------------------------------------------------
 
 
+def test_lognorm_is_log1p_of_counts_at_the_median_library_centred(rng: np.random.Generator) -> None:
+    images, parts = two_sections(rng)
+    counts, library = images.counts.toarray().T, images.library
+    want = np.log1p(counts / library * np.median(library))
+    for s in range(len(parts)):
+        here = images.canvas.section == s
+        want[:, here] -= want[:, here].mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(images.lognorm(), want, atol=1e-5)
+    np.testing.assert_allclose(images.lognorm(np.array([2, 0])), want[[2, 0]], atol=1e-5)
+
+
 def two_sections(rng: np.random.Generator) -> tuple[GeneImages, list[GeneImages]]:
     """Two sections of unlike size and depth, mixed in order, and each of them alone."""
     first, second = poisson_section(rng, n_spots=300), poisson_section(rng, n_spots=200, mean=4.0, shape=(17, 6))

@@ -158,6 +158,22 @@ class GeneImages:
                 self._standardise(rows[block], out[block])
         return out
 
+    def lognorm(self, genes: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Maps (B, P) float32 of log1p of counts scaled to the median library, centred in each section.
+
+        Intensities: z-scores, as `residuals` gives.
+        """
+        if not self.is_count:
+            return self.residuals(genes)
+        section = self.canvas.section
+        rows = self.counts[:, genes].T.tocsr()
+        scale = np.median(self.library) / np.maximum(self.library, 1e-300)
+        rows = rows.astype(np.float32)
+        rows.data = np.log1p(rows.data * scale[rows.indices]).astype(np.float32)
+        maps: np.ndarray = rows.toarray()
+        maps -= section_means(maps, section, len(self.canvas.grids))[:, section]
+        return maps
+
     def _pearson(self, counts: sp.csr_array, totals: np.ndarray, out: np.ndarray) -> None:
         """Centred, clipped Pearson residuals of counts (B, P) with section totals (B, n_sections)."""
         section = self.canvas.section

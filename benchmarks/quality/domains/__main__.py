@@ -10,6 +10,8 @@ methods where they are installed; each wants an environment of its own:
 
     python -m venv env-banksy  && env-banksy/bin/pip install -e . pybanksy==1.3.5 spatialleiden==0.4.0 squidpy==1.8.2
     python -m venv env-stagate && env-stagate/bin/pip install -c constraints.txt -e . stagate-modern==1.0.0.post1
+    python -m venv env-spagcn  && env-spagcn/bin/pip install -c constraints.txt -e . spagcn-modern==1.4.1
+    python -m venv env-graphst && env-graphst/bin/pip install -c constraints.txt -e . graphst-modern==1.1.1.post3
     env-banksy/bin/python -m benchmarks.quality.domains --methods BANKSY SpatialLeiden ...
 
 Spots without an annotation ("NA", "undetermined") are not scored. Entries are means over seeds ± the standard deviation
@@ -109,13 +111,11 @@ def main(argv: list[str] | None = None) -> None:
             sx.tl.svg(adata)
             adata.var["variance"] = smoothed_variance(sx.pp.gene_images(adata))
         for method in options.methods:
-            if method in failures:
-                continue
             try:
                 for seed, found in enumerate(runs(adata, truth, method, options.seeds)):
                     rows += [(name, method, seed, metric, value) for metric, value in found.items()]
             except Exception as error:  # whatever a guest raises is a result
-                failures[method] = f"{method} on {name}: {type(error).__name__}: {error}".splitlines()[0]
+                failures[name, method] = f"{method} on {name}: {type(error).__name__}: {error}".splitlines()[0]
                 continue
             print(f"{name} {method}", file=sys.stderr, flush=True)
         if "SpaCEX" in options.methods:

@@ -1,7 +1,8 @@
 """Published methods for tissue domains, each as its documentation has it, at a given number of domains.
 
 Methods that cluster by Leiden are given the resolution at which that gives the number wanted, found by bisection.
-STAGATE's documentation clusters by mclust's model EEE, in R; a tied-covariance Gaussian mixture is the same model.
+STAGATE's and GraphST's documentation cluster by mclust's model EEE, in R; a tied-covariance Gaussian mixture is the
+same model.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from collections.abc import Callable
 import anndata as ad
 import numpy as np
 import scanpy as sc
+from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from ..peers.host import borrow, quiet, section_of
 
 STEPS = 20
+
+REFINED = 2000
 
 
 def normalised(adata: ad.AnnData, n_genes: int, flavor: str = "seurat") -> ad.AnnData:
@@ -93,8 +97,45 @@ def stagate(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     return mixture.fit_predict(section.obsm["STAGATE"].astype(float))
 
 
+def spagcn(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
+    """SpaGCN (Hu et al. 2021) without histology: p = .5, Louvain start, 200 epochs, refined by six neighbours."""
+    package = borrow("SpaGCN", "pip install spagcn-modern==1.4.1")
+    section = section_of(adata)
+    xy = section.obsm["spatial"]
+    seeds = {"r_seed": seed, "t_seed": seed, "n_seed": seed}
+    with quiet():
+        label = package.detect_spatial_domains_ez_mode(
+            section, None, xy[:, 0], xy[:, 1], xy[:, 0], xy[:, 1], k, histology=False, **seeds
+        )
+        refined = package.spatial_domains_refinement_ez_mode(
+            section.obs_names.tolist(), list(label), xy[:, 0], xy[:, 1], shape="hexagon"
+        )
+    return np.asarray(refined, dtype=int)
+
+
+def graphst(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
+    """GraphST (Long et al. 2023): 600 epochs, 20 PCs of what it rebuilds, mixture of model EEE.
+
+    Refined by 50 neighbours as in its tutorial of cortex layers; sections of fewer than 2,000 spots are not, as 50
+    spots are whole regions of them.
+    """
+    package = borrow("GraphST.GraphST", "pip install graphst-modern==1.1.1.post3")
+    utils = borrow("GraphST.utils", "pip install graphst-modern==1.1.1.post3")
+    section = section_of(adata)
+    with quiet():
+        section = package.GraphST(section, random_seed=seed).train()
+    points = PCA(n_components=20, random_state=seed).fit_transform(section.obsm["emb"].astype(float))
+    label = GaussianMixture(k, covariance_type="tied", n_init=5, random_state=seed).fit_predict(points)
+    section.obs["label"] = label
+    if section.n_obs < REFINED:
+        return label
+    return np.array(utils.refine_label(section, 50, key="label")).astype(int)
+
+
 PEERS: dict[str, Callable[[ad.AnnData, int, int], np.ndarray]] = {
     "BANKSY": banksy,
     "SpatialLeiden": spatial_leiden,
     "STAGATE": stagate,
+    "SpaGCN": spagcn,
+    "GraphST": graphst,
 }

@@ -22,6 +22,7 @@ from ._input import (
     read_matrix,
     read_positions,
     read_sections,
+    read_tissue_image,
     read_totals,
 )
 from ._notes import KEY, embedded_layer, note, noted
@@ -97,6 +98,7 @@ __all__ = [
     "read_positions",
     "read_section_embeddings",
     "read_sections",
+    "read_tissue_image",
     "read_totals",
     "restored_on_error",
     "write_components",

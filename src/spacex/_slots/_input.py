@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -164,3 +164,25 @@ def read_covariates(adata: AnnData, names: Sequence[str]) -> np.ndarray:
                 )
         columns.append(values)
     return np.hstack(columns)
+
+
+def read_tissue_image(adata: AnnData, library: str | None) -> tuple[np.ndarray, float] | None:
+    """Image (H, W, 3) from 0 to 1 of a section and its pixels per unit of ``obsm["spatial"]``, where there is one.
+
+    Looked for where scanpy and squidpy keep it: ``uns["spatial"][library]``; ``None`` is the only library. The image
+    of higher resolution is taken.
+    """
+    libraries = adata.uns.get("spatial")
+    if not isinstance(libraries, Mapping):
+        return None
+    entry = next(iter(libraries.values())) if library is None and len(libraries) == 1 else libraries.get(library)
+    if not isinstance(entry, Mapping):
+        return None
+    images, factors = entry.get("images") or {}, entry.get("scalefactors") or {}
+    for kind in ("hires", "lowres"):
+        if kind in images and f"tissue_{kind}_scalef" in factors:
+            image = np.asarray(images[kind])
+            image = image / 255.0 if image.dtype.kind in "ui" else image.astype(np.float64)
+            image = image[..., None] if image.ndim == 2 else image
+            return np.broadcast_to(image[..., :3], (*image.shape[:2], 3)), float(factors[f"tissue_{kind}_scalef"])
+    return None

@@ -1,18 +1,19 @@
-"""Many mixtures on features of several widths, and the labels on which they agree."""
+"""Many mixtures on the features of pixels, and the labels on which they agree."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
 
-COMPONENTS = (10, 12, 15, 20)
+from .mixture import settle
+
+COMPONENTS = (15, 20, 30, 40)
 """Principal components of the members of the consensus."""
 
-INITS = 5
-"""Members of the consensus for each number of components and each width."""
+INITS = 10
+"""Members of the consensus for each number of components."""
 
 
 @dataclass(frozen=True)
@@ -35,50 +36,42 @@ class Consensus:
     agreement: float
 
 
-def agree(
-    features: list[np.ndarray], weights: tuple[float, ...], k: int, rng: np.random.Generator, *, inits: int = INITS
-) -> Consensus:
-    """Consensus of mixtures on features (P, D) of several widths, whose members count by the weight of their width."""
+def agree(scores: np.ndarray, places: float, k: int, rng: np.random.Generator, *, inits: int = INITS) -> Consensus:
+    """Consensus of mixtures on scores (P, D), strongest first, which have so many independent places."""
     from sklearn.metrics import adjusted_rand_score
 
-    parts = [members(scores, k, rng, inits=inits) for scores in features]
-    found = [member for part in parts for member in part]
-    each = np.repeat(weights, [len(part) for part in parts])
-    label = consensus(found, k, rng, weights=each)
+    found = members(scores, places, k, rng, inits=inits)
+    label = consensus(found, k, rng)
     agreement = np.mean([adjusted_rand_score(p.argmax(axis=1), label) for p in found])
-    return Consensus(label, _confidence(found, each, label, k), float(agreement))
+    return Consensus(label, _confidence(found, label, k), float(agreement))
 
 
-def _confidence(found: list[np.ndarray], weights: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
+def _confidence(found: list[np.ndarray], label: np.ndarray, k: int) -> np.ndarray:
     """Mean over members (P, k') of the probability (P, k) of each label, a cluster being what it holds of them."""
     member = np.eye(k)[label]
     total = np.zeros((len(label), k))
-    for posterior, weight in zip(found, weights, strict=True):
+    for posterior in found:
         held = posterior.T @ member
-        total += weight * posterior @ (held / np.maximum(held.sum(axis=1, keepdims=True), 1e-12))
-    return total / weights.sum()
+        total += posterior @ (held / np.maximum(held.sum(axis=1, keepdims=True), 1e-12))
+    return total / len(found)
 
 
-def members(scores: np.ndarray, k: int, rng: np.random.Generator, *, inits: int = INITS) -> list[np.ndarray]:
-    """Posteriors (P, k) of the mixtures that make the consensus: numbers of components x starts."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
+def members(
+    scores: np.ndarray, places: float, k: int, rng: np.random.Generator, *, inits: int = INITS
+) -> list[np.ndarray]:
+    """Posteriors (P, k) of the mixtures that make the consensus: numbers of components x starts by K-means."""
+    from sklearn.cluster import KMeans
 
     found = []
     for width in sorted({min(c, scores.shape[1]) for c in COMPONENTS}):
         for seed in rng.integers(2**31, size=inits):
-            mixture = GaussianMixture(k, covariance_type="tied", reg_covar=1e-6, random_state=int(seed))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                mixture.fit(scores[:, :width])
-            found.append(mixture.predict_proba(scores[:, :width]))
+            start = KMeans(k, n_init=1, random_state=int(seed)).fit_predict(scores[:, :width])
+            found.append(settle(scores[:, :width], np.eye(k)[start], places))
     return found
 
 
-def consensus(
-    found: list[np.ndarray], k: int, rng: np.random.Generator, *, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Labels (P,) on which the members agree, who count by `weights` (alike unless given).
+def consensus(found: list[np.ndarray], k: int, rng: np.random.Generator) -> np.ndarray:
+    """Labels (P,) on which the members agree.
 
     Pixels are embedded by the leading k singular vectors of all posteriors side by side, each cluster scaled
     to unit mass (the spectrum of the co-association of pixels, which is never formed), and clustered by
@@ -86,8 +79,7 @@ def consensus(
     """
     from sklearn.cluster import KMeans
 
-    weights = np.ones(len(found)) if weights is None else weights
-    beside = np.hstack([np.sqrt(w / np.maximum(p.sum(axis=0), 1e-9)) * p for p, w in zip(found, weights, strict=True)])
+    beside = np.hstack([p / np.sqrt(np.maximum(p.sum(axis=0), 1e-9)) for p in found])
     size = beside.shape[1]
     vector = scipy.linalg.eigh(beside.T @ beside, subset_by_index=(size - k, size - 1))[1]
     points = beside @ vector

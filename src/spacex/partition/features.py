@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import scipy.linalg
@@ -18,7 +19,7 @@ FEWEST_GENES = 250
 MOST_VALUES = 40_000_000
 """Pixels x genes that are held at once (160 MB): beyond it fewer genes are used, down to `FEWEST_GENES`."""
 
-MOST_COMPONENTS = 20
+MOST_COMPONENTS = 40
 
 
 def strongest(norm: np.ndarray, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,13 +41,25 @@ def strongest(norm: np.ndarray, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
     return order, np.ones(len(order))
 
 
-def components(images: GeneImages, genes: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
-    """Leading principal components (P, D) of maps of genes: residuals, smoothed (`sigma` pitches), scaled, weighted."""
+def independent(n_pixels: int, sigma: float) -> float:
+    """Number of pixels that noise smoothed by a Gaussian (`sigma` pitches) leaves independent of one another.
+
+    Smoothed noise is alike over the area of the kernel's autocorrelation, 4 pi sigma^2.
+    """
+    return n_pixels / max(1.0, 4.0 * np.pi * sigma**2)
+
+
+Values = Callable[[np.ndarray], np.ndarray]
+"""Maps (B, P) of genes by their numbers (B,)."""
+
+
+def components(images: GeneImages, values: Values, genes: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
+    """Leading principal components (P, D) of the maps of genes: smoothed (`sigma` pitches), scaled, weighted."""
     smoother = Smoother(images.canvas, sigma)
     maps = np.empty((len(genes), images.n_pixels), dtype=np.float32)
     for start in range(0, len(genes), BATCH):
         part = slice(start, start + BATCH)
-        maps[part] = smoother.apply(images.residuals(genes[part]))
+        maps[part] = smoother.apply(values(genes[part]))
     maps -= maps.mean(axis=1, keepdims=True)
     maps *= (weight / np.maximum(maps.std(axis=1), 1e-9)).astype(np.float32)[:, None]
     by_gene = len(maps) <= images.n_pixels

@@ -1,4 +1,4 @@
-"""Labels of pixels, beside those of their neighbours."""
+"""Neighbours of pixels, and names of their labels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from scipy.spatial import cKDTree
 
 from ..raster import Canvas
 
-NEIGHBOURS, MAJORITY = 6, 5
-"""A pixel takes the label that at least `MAJORITY` of its `NEIGHBOURS` nearest pixels share."""
+NEIGHBOURS = 6
 
 
 def neighbours(canvas: Canvas) -> np.ndarray:
@@ -22,14 +21,6 @@ def neighbours(canvas: Canvas) -> np.ndarray:
         nearest = np.asarray(cKDTree(place).query(place, k=n + 1)[1]).reshape(len(here), n + 1)
         near[here] = here[nearest[:, 1:]]
     return near
-
-
-def outvote(label: np.ndarray, canvas: Canvas) -> np.ndarray:
-    """Labels (P,) after each pixel took the label that nearly all neighbours share; no label is lost."""
-    near = neighbours(canvas)  # with fewer than MAJORITY neighbours nobody is outvoted
-    votes = np.eye(label.max() + 1)[label[near]].sum(axis=1)
-    voted = np.where(votes.max(axis=1) >= MAJORITY, votes.argmax(axis=1), label)
-    return voted if len(np.unique(voted)) == len(np.unique(label)) else label
 
 
 def by_size(label: np.ndarray) -> np.ndarray:

@@ -18,6 +18,9 @@ from ._gene_images import color_bar, map_size
 from ._panels import Path, Target, finish, panels, rows_of_boxes, title
 from ._tissue import tissue_of
 
+OVER_IMAGE = 0.6
+"""Opacity of spots over a photograph."""
+
 
 def domains(
     adata: AnnData,
@@ -26,6 +29,8 @@ def domains(
     probability: bool = False,
     cmap: str | Colormap = SEQUENTIAL,
     palette: Palette = None,
+    image: bool = True,
+    alpha: float | None = None,
     library_key: str | None = None,
     ax: Target = None,
     show: bool | None = None,
@@ -46,6 +51,11 @@ def domains(
         Colour map of the probability.
     palette
         Name of a colour map, list of colours, or dict from category to colour.
+    image
+        Whether to draw over the photograph of the tissue, where ``uns["spatial"]`` holds one; with several sections,
+        libraries are named as the sections.
+    alpha
+        Opacity of the domains and labels, from 0 to 1; by default .6 over a photograph and 1 without.
     library_key
         Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
     ax
@@ -60,7 +70,8 @@ def domains(
     Raises
     ------
     InputError
-        If there are no domains or probabilities yet, or `reference` is not a column of ``obs``.
+        If there are no domains or probabilities yet, `reference` is not a column of ``obs``, or `alpha` is not from
+        0 to 1.
 
     Examples
     --------
@@ -78,7 +89,10 @@ def domains(
     if probability and _slots.DOMAIN_PROB not in adata.obs:
         raise InputError(f'obs["{_slots.DOMAIN_PROB}"] is missing; call sx.tl.domains(adata)')
     columns = [_slots.DOMAIN] + ([reference] if reference is not None else [])
-    tissue = tissue_of(adata, library_key=library_key)
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise InputError(f"alpha={alpha!r} is not allowed; pass an opacity from 0 to 1")
+    tissue = tissue_of(adata, library_key=library_key, image=image)
+    alpha = alpha if alpha is not None else 1.0 if tissue.image is None else OVER_IMAGE
     width, height = map_size(tissue.aspect, 3.6)
     boxes, size = rows_of_boxes(
         len(columns) + probability, columns=3, width=width, height=height, gap=(1.2, 0.3), margin=(0.1, 0.1, 1.2, 0.35)
@@ -91,7 +105,7 @@ def domains(
         if reference is not None and column == _slots.DOMAIN and not isinstance(palette, Mapping):
             beside = labels_of[reference]
             colors = matched_colors(labels, beside, category_colors(list(beside.categories), palette))
-        tissue.draw_categories(one, np.asarray(labels.codes), list(colors.values()))
+        tissue.draw_categories(one, np.asarray(labels.codes), list(colors.values()), alpha=alpha)
         _legend(one, labels, colors)
         title(one, "SpaCEX domains" if column == _slots.DOMAIN else column, fontsize=10)
     if probability:

@@ -6,6 +6,7 @@ reaches farther from its spot than about one spacing, so that holes and the outl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +36,13 @@ class Tissue:
         (H, W) number of the spot at every point of the picture, -1 off the tissue; row 0 is the smallest y.
     labels
         Name and centre of each section, as x from 0 to 1, where there are several.
+    image
+        (H, W, 3) photograph of the tissue under the spots, from 0 to 1, if it is to be seen.
     """
 
     index: np.ndarray
     labels: list[tuple[str, float]]
+    image: np.ndarray | None = None
 
     @property
     def aspect(self) -> float:
@@ -55,26 +59,37 @@ class Tissue:
         self._ground(ax)
         return ax.imshow(self.paint(values), cmap=cmap, norm=norm, interpolation="nearest")
 
-    def draw_categories(self, ax: Axes, codes: np.ndarray, colors: list[str]) -> None:
+    def draw_categories(self, ax: Axes, codes: np.ndarray, colors: list[str], *, alpha: float = 1.0) -> None:
         """Draw categories (S,) of spots given as numbers; -1 is drawn as missing."""
         self._ground(ax)
         table = np.array([to_rgba(color) for color in colors] + [(0.0, 0.0, 0.0, 0.0)])
         picture = np.where(self.index < 0, -1, codes[np.maximum(self.index, 0)])
-        ax.imshow(table[picture], interpolation="nearest")
+        ax.imshow(table[picture], interpolation="nearest", alpha=alpha)
 
     def _ground(self, ax: Axes) -> None:
-        ground = np.zeros((*self.index.shape, 4))
-        ground[self.index >= 0] = OFF
-        ax.imshow(ground, interpolation="nearest")
+        if self.image is not None:
+            ax.imshow(self.image, interpolation="nearest")
+        else:
+            ground = np.zeros((*self.index.shape, 4))
+            ground[self.index >= 0] = OFF
+            ax.imshow(ground, interpolation="nearest")
         ax.set_axis_off()
         for name, x in self.labels:
             ax.text(x, -0.01, name, transform=ax.transAxes, ha="center", va="top", fontsize=7, parse_math=False)
 
 
 def tissue_of(
-    adata: AnnData, *, library_key: str | None = None, spatial_key: str | None = None, resolution: int = 800
+    adata: AnnData,
+    *,
+    library_key: str | None = None,
+    spatial_key: str | None = None,
+    resolution: int = 800,
+    image: bool = False,
 ) -> Tissue:
-    """The picture of the section, or of all sections side by side, at most `resolution` points on its longer side."""
+    """The picture of the section, or of all sections side by side, at most `resolution` points on its longer side.
+
+    `image`: over the photographs of the tissue in ``uns["spatial"]``, where there are any.
+    """
     grid = _slots.noted(adata, "grid")
     xy = _slots.read_positions(adata, spatial_key or grid.get("spatial_key") or "spatial")
     if np.ptp(xy, axis=0).max() <= 0:
@@ -88,7 +103,41 @@ def tissue_of(
     labels = []
     if len(names) > 1 and rows == 1:
         labels = [(name, float((s * step[0] + cell[0] / 2) / width)) for s, name in enumerate(names)]
-    return Tissue(_nearest_spot(placed, reach, (float(width), float(height)), resolution), labels)
+    x, y = _points(reach, (float(width), float(height)), resolution)
+    distance, spot = cKDTree(placed).query(np.stack(np.meshgrid(x, y), axis=-1))
+    index = np.where(distance <= reach, spot, -1)
+    if not image:
+        return Tissue(index, labels)
+    libraries = list(names) if len(names) > 1 else [None]
+    shift = [(placed - xy)[section == s][0] for s in range(len(names))]
+    return Tissue(index, labels, _photograph(adata, libraries, section[spot], x, y, shift))
+
+
+def _photograph(
+    adata: AnnData,
+    libraries: Sequence[str | None],
+    shown: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    shift: Sequence[np.ndarray],
+) -> np.ndarray | None:
+    """Images of the sections at points x (W,) and y (H,), of which each shows one (H, W); white where there is none."""
+    picture, found = np.ones((*shown.shape, 3)), False
+    for s, library in enumerate(libraries):
+        read = _slots.read_tissue_image(adata, library)
+        if read is not None:
+            found = True
+            image, scale = read
+            column, row = (
+                np.rint((at - moved) * scale).astype(int) for at, moved in zip((x, y), shift[s], strict=True)
+            )
+            rows, columns = np.nonzero(
+                (shown == s)
+                & ((row >= 0) & (row < image.shape[0]))[:, None]
+                & ((column >= 0) & (column < image.shape[1]))
+            )
+            picture[rows, columns] = image[row[rows], column[columns]]
+    return picture if found else None
 
 
 def _side_by_side(
@@ -120,12 +169,11 @@ def _reach(xy: np.ndarray, section: np.ndarray) -> float:
     return float(0.75 * middle if high - low < 0.25 * middle else np.median(distance[:, -1]))
 
 
-def _nearest_spot(xy: np.ndarray, reach: float, extent: tuple[float, float], resolution: int) -> np.ndarray:
+def _points(reach: float, extent: tuple[float, float], resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the picture's points: x (W,) and y (H,)."""
     width, height = extent[0] + 2 * reach, extent[1] + 2 * reach
     # More than this many points for a spot add nothing but time.
     step = max(max(width, height) / resolution, reach / POINTS)
     x = np.arange(max(1, round(width / step))) * step - reach + step / 2
     y = np.arange(max(1, round(height / step))) * step - reach + step / 2
-    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    distance, spot = cKDTree(xy).query(points, distance_upper_bound=reach)
-    return np.where(np.isfinite(distance), spot, -1).reshape(len(y), len(x))
+    return x, y
