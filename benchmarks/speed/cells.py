@@ -47,7 +47,7 @@ def timed(source: Path | int, n_genes: int, n_domains: int) -> dict[str, float]:
     given = time.perf_counter()
     ari = np.nan
     if column:
-        known = adata.obs[column].notna() & adata.obs["spacex_domain"].notna()
+        known = adata.obs[column].notna() & adata.obs["spacex_domain"].notna() & (adata.obs[column] != "NA")
         ari = adjusted_rand_score(adata.obs.loc[known, column], adata.obs.loc[known, "spacex_domain"])
     return {
         "spots": adata.n_obs, "genes": adata.n_vars, "embed s": embedded - start, "chosen s": chosen - embedded,
