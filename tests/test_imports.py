@@ -19,6 +19,7 @@ FLOORS = {
     "_config": 0,
     "_tissue": 1,
     "conditions": 1,
+    "coverage": 1,
     "designated": 1,
     "grid": 1,
     "linear_start": 1,

@@ -4,6 +4,7 @@ from ._compare import compare
 from ._domains import domains
 from ._embed import embed
 from ._enrich import enrich, read_gene_sets
+from ._impute import impute
 from ._interactions import interactions, score_pairs
 from ._markers import markers
 from ._modules import modules
@@ -16,6 +17,7 @@ __all__ = [
     "domains",
     "embed",
     "enrich",
+    "impute",
     "interactions",
     "markers",
     "modules",

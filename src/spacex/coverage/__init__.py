@@ -1,0 +1,21 @@
+"""Genes that a panel lacks, from a reference that measures them: names, what goes with what, transfer, reliability."""
+
+from .cells import Cells
+from .names import find, shared
+from .reference import Reference, learn, log_normalise
+from .reliability import Calibration, calibrate
+from .transfer import Panel, Transfer, transfer
+
+__all__ = [
+    "Calibration",
+    "Cells",
+    "Panel",
+    "Reference",
+    "Transfer",
+    "calibrate",
+    "find",
+    "learn",
+    "log_normalise",
+    "shared",
+    "transfer",
+]

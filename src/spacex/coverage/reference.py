@@ -1,0 +1,113 @@
+"""What goes with what in a reference: genes as vectors whose products are the covariances that are not noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+MOST_CELLS = 20_000
+"""Cells of the reference that are looked at; drawn at random where there are more."""
+
+MOST_GENES = 3000
+"""Genes that components are made of: those with the largest share of variance that is not noise."""
+
+RANKS = (10, 20, 40, 80)
+"""Numbers of components that are tried."""
+
+FEWEST_CELLS = 5
+"""A gene that is seen in fewer cells of the reference says nothing."""
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Genes of a reference.
+
+    Attributes
+    ----------
+    mean, scale
+        (G,) mean and standard deviation of the values of each gene.
+    vectors
+        By name, vectors (G, D) of the genes: the product of two is the covariance of their standardised values, noise
+        left out.
+    seen
+        (G,) whether a gene is seen in enough cells.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    vectors: dict[str, np.ndarray]
+    seen: np.ndarray
+
+
+def log_normalise(counts: sp.csr_matrix | sp.csr_array) -> tuple[sp.csr_matrix | sp.csr_array, float]:
+    """Log1p of counts (N, G) scaled to the median library, and that; cells without counts stay empty."""
+    library = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    median = float(np.median(library[library > 0]))
+    values = counts.astype(np.float32, copy=True)
+    factor = median / np.maximum(library, 1e-300)
+    values.data = np.log1p(values.data * np.repeat(factor, np.diff(values.indptr))).astype(np.float32)
+    return values, median
+
+
+def learn(
+    matrix: sp.csr_matrix | sp.csr_array, is_count: bool, rng: np.random.Generator, *, theta: float = 100.0
+) -> Reference:
+    """Vectors of the genes of a reference (N, G) by components of its cells.
+
+    Values are log-normalised (intensities: as they are) and standardised. Genes weigh by the root of the share of their
+    variance that is not noise, 1 - 1 / v, where v is the variance of their Pearson residuals. The vector of a gene
+    holds its covariances with the leading components of the cells.
+    """
+    if matrix.shape[0] > MOST_CELLS:
+        matrix = matrix[np.sort(rng.choice(matrix.shape[0], MOST_CELLS, replace=False))]
+    n_cells = matrix.shape[0]
+    values = (log_normalise(matrix)[0] if is_count else matrix.astype(np.float32)).tocsc()
+    mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
+    square = np.asarray(values.multiply(values).mean(axis=0), dtype=np.float64).ravel()
+    scale = np.sqrt(np.maximum(square - mean**2, 0.0))
+    seen = (np.diff(values.indptr) >= FEWEST_CELLS) & (scale > 1e-6)
+    weight = np.where(seen, np.sqrt(_signal(matrix, theta)) if is_count else 1.0, 0.0)
+    used = np.argsort(-weight, kind="stable")[:MOST_GENES]
+    used = used[weight[used] > 0] if (weight[used] > 0).sum() >= 2 else np.flatnonzero(seen)[:MOST_GENES]
+    factors = _factors(values[:, used], mean[used], scale[used], weight[used])
+    loading = np.asarray((values.T @ factors) / n_cells)  # components have mean zero, so that no mean need be taken off
+    loading = np.where(seen[:, None], loading / np.where(seen, scale, 1.0)[:, None], 0.0)
+    ranks = sorted({min(rank, loading.shape[1]) for rank in RANKS})
+    vectors = {f"{rank} components": loading[:, :rank] for rank in ranks}
+    return Reference(mean, scale, vectors, seen)
+
+
+def _signal(counts: sp.csr_matrix | sp.csr_array, theta: float) -> np.ndarray:
+    """Share (G,) of the variance of Pearson residuals (Lause et al. 2021, eq. 3) that is above that of noise, one."""
+    library = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    share = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / max(library.sum(), 1e-300)
+    columns, limit = counts.tocsc(), np.sqrt(counts.shape[0])
+    variance = np.empty(counts.shape[1])
+    for start in range(0, counts.shape[1], BATCH):
+        part = slice(start, start + BATCH)
+        expected = library[:, None] * share[part]
+        residual = (columns[:, part].toarray() - expected) / np.sqrt(
+            np.maximum(expected * (1 + expected / theta), 1e-12)
+        )
+        variance[part] = np.clip(residual, -limit, limit).var(axis=0)
+    return np.clip(1.0 - 1.0 / np.maximum(variance, 1e-12), 0.0, 1.0)
+
+
+def _factors(
+    values: sp.csc_matrix | sp.csc_array, mean: np.ndarray, scale: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Leading principal components (N, D) of standardised, weighted values (N, G), with mean zero and variance one."""
+    dense = ((values.toarray() - mean) * (weight / np.maximum(scale, 1e-6))).astype(np.float32)
+    by_cell = dense.shape[0] <= dense.shape[1]
+    gram = (dense @ dense.T if by_cell else dense.T @ dense).astype(np.float64)
+    rank = max(1, min(max(RANKS), min(dense.shape) - 1))
+    value, vector = scipy.linalg.eigh(gram, subset_by_index=(len(gram) - rank, len(gram) - 1))
+    vector = vector[:, ::-1][:, value[::-1] > 1e-9 * max(float(value[-1]), 1e-300)]
+    factors = vector if by_cell else dense @ vector
+    factors = factors - factors.mean(axis=0)
+    return np.asarray(factors * (np.sqrt(len(factors)) / np.maximum(np.linalg.norm(factors, axis=0), 1e-12)))

@@ -1,0 +1,124 @@
+"""From a panel to the genes that it lacks: linear prediction by covariances of the reference, chosen on shared genes.
+
+The value of a gene is predicted from those of the panel as a Gaussian process over genes (Rasmussen & Williams 2006,
+eq. 2.25): w = (K + ridge I)^-1 k, where K holds the covariances of the panel's genes in the reference and k those with
+the gene. Everything that is asked of a prediction on the shared genes (its correlation with the truth, its spread, the
+agreement of two) follows from two matrices of the panel, so that no prediction of a cell is made for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import scipy.linalg
+
+RIDGES = (0.3, 1.0, 3.0)
+"""Variance of what the panel's genes do not share, in units of a gene's variance."""
+
+CHOSEN = 4
+"""Predictions that are averaged: those with the largest mean correlation on held-out genes of the panel."""
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Genes measured in the target, as moments over its cells.
+
+    Attributes
+    ----------
+    number
+        (P,) number of each gene in the reference.
+    within
+        (P, P) covariance of what is predicted from.
+    across
+        (P, P) covariance of what is predicted from (rows) with the standardised values (columns).
+    """
+
+    number: np.ndarray
+    within: np.ndarray
+    across: np.ndarray
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Weights of the panel's genes for each wanted gene, and what is known of the predictions.
+
+    Attributes
+    ----------
+    weights
+        (P, G) by which standardised values of wanted genes are made.
+    traits
+        (G, 2) spread and agreement of the predictions.
+    held_out
+        Row for every gene of the panel, held out in one of five folds: ``pcc``, the correlation with its values, and
+        its ``spread`` and ``agreement``.
+    tried
+        Row for every candidate: ``vectors``, ``ridge``, mean ``pcc``, whether ``chosen``.
+    """
+
+    weights: np.ndarray
+    traits: np.ndarray
+    held_out: pd.DataFrame
+    tried: pd.DataFrame
+
+
+def transfer(vectors: dict[str, np.ndarray], panel: Panel, wanted: np.ndarray, rng: np.random.Generator) -> Transfer:
+    """Choose vectors and ridges by held-out genes of the panel, and predict wanted genes (G,) with them."""
+    candidates = [(name, ridge) for name in vectors for ridge in RIDGES]
+    n_panel = len(panel.number)
+    folds = np.array_split(rng.permutation(n_panel), min(FOLDS, n_panel))
+    rests = [np.setdiff1d(np.arange(n_panel), fold) for fold in folds]
+    known = {name: of[panel.number] for name, of in vectors.items()}
+    crossed = [
+        [_weights(known[name][rest], known[name][fold], ridge) for fold, rest in zip(folds, rests, strict=True)]
+        for name, ridge in candidates
+    ]
+    score = np.array([np.nanmean(_held_out([weights], panel, folds, rests)["pcc"]) for weights in crossed])
+    best = np.sort(np.argsort(-score, kind="stable")[:CHOSEN])
+    parts = [_weights(known[name], vectors[name][wanted], ridge) for name, ridge in (candidates[c] for c in best)]
+    tried = pd.DataFrame(candidates, columns=["vectors", "ridge"])
+    tried["pcc"], tried["chosen"] = score, np.isin(np.arange(len(score)), best)
+    held_out = _held_out([crossed[c] for c in best], panel, folds, rests)
+    return Transfer(np.mean(parts, axis=0), _traits(parts, panel.within), held_out, tried)
+
+
+def _weights(panel: np.ndarray, wanted: np.ndarray, ridge: float) -> np.ndarray:
+    """Weights (P, G) of the panel's genes, from vectors (P, D) and (G, D)."""
+    gram = panel @ panel.T + ridge * np.eye(len(panel))
+    return np.asarray(scipy.linalg.solve(gram, panel @ wanted.T, assume_a="pos"))
+
+
+def _held_out(
+    crossed: list[list[np.ndarray]], panel: Panel, folds: list[np.ndarray], rests: list[np.ndarray]
+) -> pd.DataFrame:
+    """Correlation and traits of the mean of candidates, of each of which the weights for every fold are given."""
+    found = pd.DataFrame({"pcc": np.nan, "spread": np.nan, "agreement": np.nan}, index=range(len(panel.number)))
+    for fold, rest, *parts in zip(folds, rests, *crossed, strict=True):
+        within = panel.within[np.ix_(rest, rest)]
+        found.loc[fold, "pcc"] = _correlation(np.mean(parts, axis=0), within, panel.across[np.ix_(rest, fold)])
+        found.loc[fold, ["spread", "agreement"]] = _traits(parts, within)
+    return found
+
+
+def _spread(weights: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Standard deviation (G,) over cells of the predictions by weights (P, G)."""
+    return np.sqrt(np.maximum(np.einsum("pg,pq,qg->g", weights, within, weights, optimize=True), 0.0))
+
+
+def _correlation(weights: np.ndarray, within: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """Correlation (G,) over cells of predictions with standardised values; NaN where a prediction is constant."""
+    spread = _spread(weights, within)
+    return np.where(spread > 1e-12, (weights * across).sum(axis=0) / np.where(spread > 1e-12, spread, 1.0), np.nan)
+
+
+def _traits(parts: list[np.ndarray], within: np.ndarray) -> np.ndarray:
+    """Spread (G, 0) of the mean prediction, and mean correlation (G, 1) of the predictions that it is the mean of."""
+    spread = [_spread(part, within) for part in parts]
+    scaled = [part / np.maximum(s, 1e-12) for part, s in zip(parts, spread, strict=True)]
+    alike = [np.einsum("pg,pq,qg->g", a, within, b, optimize=True) for a, b in combinations(scaled, 2)]
+    agreement = np.mean(alike, axis=0) if alike else np.ones_like(spread[0])
+    return np.stack([_spread(np.mean(parts, axis=0), within), agreement], axis=1)

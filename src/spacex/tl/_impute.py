@@ -1,0 +1,233 @@
+"""`impute`: genes that a targeted section lacks, from a reference that measures them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from tqdm.auto import tqdm
+
+from .. import _slots
+from .._check import InputError, check_int
+from ..coverage import Cells, Reference, calibrate, find, learn, log_normalise, shared, transfer
+from ..model.session import resolve_device
+from ._embed import embed
+from ._stream import check_path, write_rows
+
+logger = logging.getLogger("spacex")
+
+MOST_BYTES = 4_000_000_000
+"""Size of a result that is held in memory."""
+
+TRAITS = ("spread", "agreement")
+"""What reliability is told by."""
+
+PREDICTABLE = 0.1
+"""Reliability below which a gene is reported as one that cannot be predicted."""
+
+
+def impute(
+    target: AnnData,
+    reference: AnnData,
+    *,
+    genes: Sequence[str] | None = None,
+    counts: bool = False,
+    library_key: str | None = None,
+    path: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = True,
+) -> AnnData:
+    """Give a targeted section the genes that its panel lacks, with a reliability for each.
+
+    A gene is predicted from the panel of a cell and of its neighbourhood (12 nearest cells) by covariances that the
+    reference has: those of the leading components of its cells, and, where it has coordinates, of the embeddings of
+    its genes. Which of these, and how strongly shrunk, is chosen by genes of the panel that are held out in turn; four
+    predictions are averaged. Sections need no alignment.
+
+    Parameters
+    ----------
+    target
+        Cells × panel, raw counts or intensities. Coordinates in ``obsm["spatial"]`` are used where they are there.
+    reference
+        Spots or dissociated cells × genes of the same tissue and species. With ``obsm["spatial"]`` its genes are
+        embedded, unless ``varm["X_spacex"]`` is there already.
+    genes
+        Genes of the reference to predict; by default all that the target lacks. What the target holds of a gene that
+        is asked for is not looked at, so that predictions can be compared with it.
+    counts
+        Whether to give expected counts, at the reference's median library, instead of their log1p.
+    library_key
+        Column of ``target.obs`` that names sections: neighbours are of one section.
+    path
+        ``.h5ad`` file to write the result to, a batch of cells at a time; it is returned backed by it.
+    seed
+        Seed of the folds in which genes of the panel are held out.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, for the embedding of the reference's genes.
+    progress
+        Whether to show progress on stderr.
+
+    Returns
+    -------
+    An AnnData, cells of the target × wanted genes in their order, with ``obs`` and ``obsm`` of the target. ``X``
+    float32: log1p of counts scaled to the reference's median library, at least zero (intensities: in the units of the
+    reference). ``var["reliability"]``: the correlation with the truth to expect, 0 to 1; ``var["predictable"]``:
+    whether it is at least .1 and the gene is seen in 5 cells of the reference or more; others are given their mean or
+    close to it. ``uns["spacex"]["impute"]``: the panel genes that were held out with their correlation and reliability,
+    what was tried, and the settings.
+
+    Raises
+    ------
+    InputError
+        If names share fewer than 10 genes or are of two species, `genes` has some that the reference lacks or that
+        occur twice, or the result would not fit in memory and no `path` is given.
+
+    Notes
+    -----
+    Names are matched as written, else whatever their case. For two species rename the genes of one by a table of
+    orthologs first. Reliability is learnt from panel genes, which are often chosen for being strong: it is a guide
+    for genes that are unlike them.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=120, n_spots=400, n_modules=4, depth=2.0)
+    >>> panel, wanted = adata[:, :80].copy(), list(adata.var_names[80:])
+    >>> found = sx.tl.impute(panel, adata, genes=wanted, progress=False)
+    >>> found.shape, bool(found.var["reliability"].between(0, 1).all())
+    ((400, 40), True)
+    """
+    check_int(seed, name="seed", low=0, high=2**32 - 1)
+    resolve_device(device)
+    where = check_path(path) if path is not None else None
+    _slots.check_names(reference)
+    wanted, names = _wanted(target, reference, genes)
+    size = target.n_obs * len(names) * 4
+    if where is None and size > MOST_BYTES:
+        raise InputError(
+            f"{target.n_obs} cells × {len(names)} genes take {size / 1e9:.1f} GB; pass path='result.h5ad' to write them "
+            "to a file, or fewer genes"
+        )
+    asked = {name.upper() for name in names}
+    kept = np.flatnonzero([name.upper() not in asked for name in target.var_names])
+    panel_t, panel_r = shared([str(target.var_names[i]) for i in kept], [str(name) for name in reference.var_names])
+    cells = _cells(target, kept, panel_t, library_key)
+    rng = np.random.default_rng(seed)
+    learnt, is_count = _learn(reference, rng, seed=seed, device=device)
+    if counts and not is_count:
+        raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
+    panel, mean = cells.panel(panel_r)
+    found = transfer(learnt.vectors, panel, wanted, rng)
+    calibration = calibrate(found.held_out[list(TRAITS)].to_numpy(), found.held_out["pcc"].to_numpy())
+    reliability = np.where(learnt.seen[wanted], calibration.reliability(found.traits), 0.0)
+    frame = _frame(target, names, reliability)
+    held_out = found.held_out.set_axis(target.var_names[kept[panel_t]].astype(str))
+    held_out["reliability"] = calibration.reliability(held_out[list(TRAITS)].to_numpy())
+    _slots.note(
+        frame,
+        impute={"held_out": held_out, "tried": found.tried, "n_panel": len(held_out), "seed": seed, "counts": counts},
+    )
+    poor = int((~frame.var["predictable"]).sum())
+    if poor:
+        logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", poor, len(names))
+    rows = _rows(cells, mean, found.weights, learnt, wanted, counts=counts, progress=progress)
+    if where is not None:
+        return write_rows(frame, rows, where)
+    frame.X = np.empty(frame.shape, dtype=np.float32)
+    for part, values in rows:
+        frame.X[part] = values
+    return frame
+
+
+def _wanted(target: AnnData, reference: AnnData, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
+    """Numbers in the reference, and names, of the genes to predict."""
+    known = [str(name) for name in reference.var_names]
+    if genes is None:
+        has = {str(name).upper() for name in target.var_names}
+        wanted = np.array([i for i, name in enumerate(known) if name.upper() not in has], dtype=np.int64)
+        if not len(wanted):
+            raise InputError("the target has every gene of the reference; pass genes= to predict some of them anew")
+        return wanted, [known[i] for i in wanted]
+    if isinstance(genes, str):
+        raise InputError(f"genes={genes!r} is one name; pass a list of names")
+    names = [str(name) for name in genes]
+    if not names:
+        raise InputError("genes is empty; pass names of genes of the reference, or leave it out")
+    twice = pd.Index(names)[pd.Index(names).str.upper().duplicated()]
+    if len(twice):
+        raise InputError(f"{len(twice)} of genes occur more than once (first: {twice[0]!r}); pass each once")
+    return find(names, known), names
+
+
+def _cells(target: AnnData, kept: np.ndarray, panel: np.ndarray, library_key: str | None) -> Cells:
+    """The target's cells by its panel: of the genes `kept`, which make the libraries, those with numbers `panel`."""
+    _slots.check_names(target)
+    matrix, is_count = _slots.read_matrix(target, None)
+    values = matrix[:, kept]
+    values = (log_normalise(values)[0] if is_count else values)[:, panel]
+    xy = None
+    if "spatial" in target.obsm:
+        xy = _slots.read_positions(target, "spatial")
+    else:
+        logger.warning('target.obsm["spatial"] is missing: cells are predicted without their neighbourhoods')
+    return Cells.of(values, xy, _slots.read_sections(target, library_key)[0])
+
+
+def _learn(reference: AnnData, rng: np.random.Generator, *, seed: int, device: str) -> tuple[Reference, bool]:
+    """What goes with what in the reference, and whether it holds counts."""
+    matrix, is_count = _slots.read_matrix(reference, None)
+    learnt = learn(matrix, is_count, rng)
+    if "spatial" in reference.obsm and is_count:
+        learnt.vectors["embedding"] = _embedded(reference, seed=seed, device=device)
+    return learnt, is_count
+
+
+def _embedded(reference: AnnData, *, seed: int, device: str) -> np.ndarray:
+    """Embeddings (G, D) of the reference's genes, of the length that tells the share of a map that is signal.
+
+    The norm is the root of the ratio of a map's energy to that expected without a pattern: the share is
+    1 - 1 / norm^2, and the product of two vectors the covariance of two maps, noise left out.
+    """
+    if _slots.EMBEDDING not in reference.varm:
+        plain = {key: reference.layers[key] for key in ("counts",) if key in reference.layers}
+        var, obs = pd.DataFrame(index=reference.var_names), pd.DataFrame(index=reference.obs_names)
+        reference = AnnData(reference.X, obs=obs, var=var, obsm={"spatial": reference.obsm["spatial"]}, layers=plain)
+        embed(reference, n_modules=2, seed=seed, device=device, progress=False)
+    z = np.nan_to_num(_slots.read_embedding(reference)).astype(np.float64)
+    norm = np.linalg.norm(z, axis=1, keepdims=True)
+    share = np.clip(1.0 - 1.0 / np.maximum(norm, 1e-6) ** 2, 0.0, 1.0)
+    return np.asarray(z / np.maximum(norm, 1e-12) * np.sqrt(share))
+
+
+def _frame(target: AnnData, names: list[str], reliability: np.ndarray) -> AnnData:
+    """The result without its matrix."""
+    var = pd.DataFrame({"reliability": reliability, "predictable": reliability >= PREDICTABLE}, index=names)
+    frame = AnnData(obs=target.obs.copy(), var=var, obsm={key: np.array(value) for key, value in target.obsm.items()})
+    if "spatial" in target.uns:
+        frame.uns["spatial"] = target.uns["spatial"]
+    return frame
+
+
+def _rows(
+    cells: Cells,
+    mean: np.ndarray,
+    weights: np.ndarray,
+    learnt: Reference,
+    wanted: np.ndarray,
+    *,
+    counts: bool,
+    progress: bool,
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Predicted values of batches of cells (B, G)."""
+    turned = (weights * learnt.scale[wanted]).astype(np.float32)
+    level = (learnt.mean[wanted] - mean @ turned).astype(np.float32)
+    with tqdm(total=len(cells), desc="impute", unit="cell", disable=not progress) as bar:
+        for part, _, used in cells.batches():
+            values = np.maximum(used @ turned + level, 0.0)
+            yield part, np.expm1(values) if counts else values
+            bar.update(len(values))

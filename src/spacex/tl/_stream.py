@@ -1,0 +1,46 @@
+"""Writing an AnnData whose matrix is made row by row, so that it need not fit in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+from anndata import AnnData
+
+from .._check import InputError
+
+
+def check_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a ``.h5ad`` file in a folder that is there, or `InputError`."""
+    found = Path(path)
+    if found.suffix != ".h5ad":
+        raise InputError(f"path='{found}' is not allowed; pass the name of a file that ends in .h5ad")
+    if not found.parent.is_dir():
+        raise InputError(f"path='{found}' lies in a folder that does not exist; make it first")
+    return found
+
+
+def write_rows(frame: AnnData, rows: Iterable[tuple[slice, np.ndarray]], path: Path) -> AnnData:
+    """Write `frame` (S, G), which has no matrix, with rows (B, G) in place of it; return it backed by the file.
+
+    The file gets its name when it is complete.
+    """
+    import h5py
+
+    part = path.with_name(path.name + ".part")
+    try:
+        frame.write_h5ad(part)
+        with h5py.File(part, "r+") as file:
+            if "X" in file:
+                del file["X"]
+            matrix = file.create_dataset("X", shape=frame.shape, dtype=np.float32)
+            matrix.attrs["encoding-type"], matrix.attrs["encoding-version"] = "array", "0.2.0"
+            for where, values in rows:
+                matrix[where] = values
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return ad.read_h5ad(path, backed="r")
