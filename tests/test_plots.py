@@ -339,6 +339,28 @@ def test_the_probability_of_domains_is_drawn(adata):
         sx.pl.domains(adata, probability=True)
 
 
+def test_imputed_genes_stand_beside_what_was_measured(tmp_path):
+    adata = sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3, depth=3.0)
+    names = list(adata.var_names[40:])
+    target = adata[:, adata.var_names != names[1]].copy()
+    found = sx.tl.impute(target, adata, genes=names, progress=False)
+    drawn = sx.pl.imputed(found, names[:2], target=target, reference=adata, save=tmp_path / "imputed.png")
+    shown = [ax.get_title().split("\n")[0] for ax in drawn]
+    kinds = ("in the reference", "imputed", "measured")
+    assert shown == [f"{names[0]}, {kind}" for kind in kinds] + [f"{names[1]}, {kind}" for kind in kinds[:2]]
+    places = [ax.get_position().x0 for ax in drawn]
+    np.testing.assert_allclose(places[3:], places[:2])  # the place of what was not measured stays empty
+    assert "correlation" in drawn[1].get_title()
+    assert "correlation" not in drawn[4].get_title()
+    assert (tmp_path / "imputed.png").stat().st_size > 10_000
+    best = sx.pl.imputed(found, n_genes=2)
+    assert {ax.get_title().split(",")[0] for ax in best} == set(found.var["reliability"].nlargest(2).index)
+    with pytest.raises(sx.InputError, match="was not imputed"):
+        sx.pl.imputed(found, "gene0001")
+    with pytest.raises(sx.InputError, match=r"result of sx\.tl\.impute"):
+        sx.pl.imputed(adata)
+
+
 def test_stored_layouts_are_used_and_others_are_not_kept(adata):
     np.testing.assert_array_equal(gene_layout(adata), adata.varm["X_spacex_umap"])
     del adata.varm["X_spacex_umap"]

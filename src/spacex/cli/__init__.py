@@ -113,6 +113,32 @@ def query(
 
 
 @app.command()
+def impute(
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Targeted section: .h5ad, .zarr or Xenium.")],
+    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Section or cells that measure more genes.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.")],
+    genes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Genes to predict, one a line; all that TARGET lacks if left out."),
+    ] = None,
+    counts: Annotated[bool, typer.Option("--counts", help="Expected counts instead of their log1p.")] = False,
+    library_key: Annotated[str | None, typer.Option(help="Column of TARGET's obs that names the sections.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Give a targeted section the genes that its panel lacks, from a reference of the same tissue."""
+    wanted = None
+    if genes is not None:
+        wanted = [line.strip() for line in genes.read_text().splitlines() if line.strip()]
+    found = sx.tl.impute(
+        sx.read(target), sx.read(reference), genes=wanted, counts=counts, library_key=library_key, path=out,
+        seed=seed, device=device,
+    )  # fmt: skip
+    reliable = int(found.var["predictable"].sum())
+    say(f"wrote {out}: {found.n_obs} cells × {found.n_vars} genes, of which {reliable} can be predicted")
+
+
+@app.command()
 def report(
     result: Result,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.html", help="File to write.")] = Path("report.html"),

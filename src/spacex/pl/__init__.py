@@ -8,10 +8,11 @@ parts of it) or one Axes a panel; ``save=`` writes the figure to a file; ``show=
 from spacex.pl._domains import domains
 from spacex.pl._embedding import embedding
 from spacex.pl._gene_images import gene_images
+from spacex.pl._imputed import imputed
 from spacex.pl._interactions import interactions
 from spacex.pl._modules import modules
 from spacex.pl._pattern import pattern
 from spacex.pl._svg import svg
 from spacex.pl._training import training
 
-__all__ = ["domains", "embedding", "gene_images", "interactions", "modules", "pattern", "svg", "training"]
+__all__ = ["domains", "embedding", "gene_images", "imputed", "interactions", "modules", "pattern", "svg", "training"]

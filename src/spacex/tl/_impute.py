@@ -110,8 +110,8 @@ def impute(
     size = target.n_obs * len(names) * 4
     if where is None and size > MOST_BYTES:
         raise InputError(
-            f"{target.n_obs} cells × {len(names)} genes take {size / 1e9:.1f} GB; pass path='result.h5ad' to write them "
-            "to a file, or fewer genes"
+            f"{target.n_obs} cells × {len(names)} genes take {size / 1e9:.1f} GB; pass path='result.h5ad' to write"
+            " them there a batch of cells at a time, or fewer genes"
         )
     asked = {name.upper() for name in names}
     kept = np.flatnonzero([name.upper() not in asked for name in target.var_names])

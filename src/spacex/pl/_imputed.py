@@ -1,0 +1,137 @@
+"""Imputed genes beside what was measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import compress
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+
+from .._check import InputError, check_int
+from ._colors import SEQUENTIAL
+from ._gene_images import draw_gene, map_size
+from ._maps import gene_values
+from ._panels import Path, Target, finish, panels, rows_of_boxes, title
+from ._tissue import Tissue, tissue_of
+
+SIDE = 2.4
+
+
+def imputed(
+    adata: AnnData,
+    genes: str | Sequence[str] | None = None,
+    *,
+    target: AnnData | None = None,
+    reference: AnnData | None = None,
+    n_genes: int = 4,
+    cmap: str | Colormap = SEQUENTIAL,
+    library_key: str | None = None,
+    ax: Target = None,
+    show: bool | None = None,
+    save: Path | None = None,
+) -> Axes | list[Axes]:
+    """Draw imputed genes: measured in the reference, imputed in the target, measured in the target.
+
+    Parameters
+    ----------
+    adata
+        Result of `spacex.tl.impute`, with coordinates.
+    genes
+        One gene or several of `adata`; by default the `n_genes` with the largest reliability.
+    target
+        The target, for genes that it measures: they are drawn too, and the correlation is given.
+    reference
+        The reference, to draw its maps too, if it has coordinates.
+    n_genes
+        Number of genes where none are named.
+    cmap
+        Colour map; limits are each map's own.
+    library_key
+        Column of ``obs`` that names the sections of the target.
+    ax
+        Axes to draw on: one, or one for each map, gene by gene.
+    show, save
+        Whether to open the figure's window; file to write the figure to.
+
+    Returns
+    -------
+    The Axes, or a list of them, gene by gene; `ax` itself where it is one Axes.
+
+    Raises
+    ------
+    InputError
+        If `adata` is no result of `spacex.tl.impute`, a gene is not in it, or no coordinates are there.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=120, n_spots=400, n_modules=4, depth=2.0)
+    >>> found = sx.tl.impute(adata, adata, genes=["gene0101", "gene0102"], progress=False)
+    >>> [ax.get_title() for ax in sx.pl.imputed(found, "gene0101", target=adata)][1]
+    'gene0101, measured'
+    """
+    if "reliability" not in adata.var:
+        raise InputError('var["reliability"] is missing; pass the result of sx.tl.impute(target, reference)')
+    if genes is None:
+        n_genes = check_int(n_genes, name="n_genes", low=1)
+        genes = list(adata.var["reliability"].sort_values(ascending=False, kind="stable").index[:n_genes])
+    names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
+    lost = [name for name in names if name not in adata.var_names]
+    if lost or not names:
+        raise InputError(
+            f"genes: {lost[0]!r} was not imputed; pass names of adata.var_names" if lost else "genes is empty"
+        )
+    sources = [("imputed", adata, tissue_of(adata, library_key=library_key, resolution=500))]
+    if reference is not None and "spatial" in reference.obsm:
+        sources.insert(0, ("reference", reference, tissue_of(reference, resolution=500)))
+    if target is not None:
+        sources.append(("measured", target, tissue_of(target, library_key=library_key, resolution=500)))
+    maps = [(name, *source) for name in names for source in sources]
+    width, height = map_size(max(tissue.aspect for *_, tissue in sources), SIDE)
+    boxes, size = rows_of_boxes(
+        len(maps), columns=len(sources), width=width, height=height, gap=(0.65, 0.5), margin=(0.1, 0.15, 0.75, 0.45)
+    )
+    there = [_named(source, name) is not None for name, _, source, _ in maps]  # the place of what is not stays empty
+    maps, boxes = list(compress(maps, there)), list(compress(boxes, there))
+    drawn = panels(ax, boxes, size)
+    for one, (name, kind, source, tissue) in zip(drawn, maps, strict=True):
+        _draw(one, source, tissue, name, kind, cmap)
+        title(one, _words(adata, target, name, kind), fontsize=8.5)
+    return finish(ax, drawn, show=show, save=save)
+
+
+def _named(adata: AnnData, name: str) -> str | None:
+    """The name that a data set has for a gene, in its case or another."""
+    if name in adata.var_names:
+        return name
+    same = adata.var_names[adata.var_names.str.upper() == name.upper()]
+    return str(same[0]) if len(same) else None
+
+
+def _values(adata: AnnData, name: str, kind: str) -> tuple[np.ndarray, str]:
+    """Values (S,) of a gene and the words that say what they are."""
+    if kind == "imputed":
+        counts = bool(adata.uns["spacex"]["impute"]["counts"])
+        return np.asarray(adata[:, name].X, dtype=float).ravel(), "expected counts" if counts else "log1p, imputed"
+    values, label = gene_values(adata, [str(_named(adata, name))])
+    return values[0], label
+
+
+def _draw(ax: Axes, adata: AnnData, tissue: Tissue, name: str, kind: str, cmap: str | Colormap) -> None:
+    values, label = _values(adata, name, kind)
+    draw_gene(ax, tissue, values, label, cmap=cmap, zero=kind != "imputed")
+
+
+def _words(adata: AnnData, target: AnnData | None, name: str, kind: str) -> str:
+    """Title of a map: the gene, what it shows, and how far it is to be trusted."""
+    if kind != "imputed":
+        return f"{name}, {'measured' if kind == 'measured' else 'in the reference'}"
+    words = f"{name}, imputed\nreliability {adata.var.at[name, 'reliability']:.2f}"
+    if target is not None and _named(target, name) is not None:
+        truth, guess = _values(target, name, "measured")[0], _values(adata, name, kind)[0]
+        if np.nanstd(truth) > 0 and guess.std() > 0:
+            words += f", correlation {np.ma.corrcoef(np.ma.masked_invalid(truth), guess)[0, 1]:.2f}"
+    return words
