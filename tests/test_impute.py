@@ -117,6 +117,18 @@ def test_default_genes_are_those_that_the_target_lacks(split):
     np.testing.assert_array_equal(found.obsm["spatial"], panel.obsm["spatial"])
 
 
+def test_the_generator_is_asked_and_never_trusted_blindly(split, found):
+    target, reference, names = split
+    again = tl.impute(target, reference, genes=names, learned=True, rounds=2, progress=False)
+    told = again.uns["spacex"]["impute"]
+    assert {"linear", "learned"} <= set(told)
+    if told["learned"] <= told["linear"]:
+        np.testing.assert_array_equal(again.X, found.X)
+    assert "learned" in found.uns["spacex"]["impute"] or found.uns["spacex"]["impute"]["n_panel"] < 200
+    spatial = (target[:, names].var["module"] >= 0).to_numpy()
+    assert correlations(again, target)[spatial].mean() > correlations(found, target)[spatial].mean() - 0.02
+
+
 def test_expected_counts(split, found):
     target, reference, names = split
     counts = tl.impute(target, reference, genes=names, counts=True, progress=False)
@@ -191,6 +203,8 @@ def test_nothing_is_left_behind_when_writing_fails(split, tmp_path, monkeypatch)
         ({"genes": "gene0001"}, "one name"),
         ({"genes": ["gene0001", "GENE0001"]}, "more than once"),
         ({"seed": -1}, "seed=-1"),
+        ({"rounds": 0}, "rounds=0"),
+        ({"learned": "yes"}, "learned='yes'"),
         ({"device": "abacus"}, "device='abacus'"),
         ({"path": "result.csv"}, r"ends in \.h5ad"),
         ({"path": "nowhere/result.h5ad"}, "does not exist"),

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.kernel_ridge import KernelRidge
 
-from spacex.coverage import Cells, calibrate, learn, log_normalise, transfer
+from spacex.coverage import Cells, calibrate, cell_components, learn, log_normalise, transfer
 from spacex.coverage.cells import BATCH, NEIGHBOURS
 from spacex.coverage.transfer import _weights
 
@@ -35,6 +35,23 @@ def test_weights_are_those_of_kernel_ridge_over_genes(rng):
     maps = rng.standard_normal((20, 300))
     theirs = KernelRidge(alpha=0.7, kernel="linear").fit(panel, maps).predict(wanted)
     np.testing.assert_allclose(_weights(panel, wanted, 0.7).T @ maps, theirs, atol=1e-8)
+
+
+def test_predicted_genes_that_join_the_panel_change_nothing(rng):
+    """Why there is no growth in the linear prediction: its own guesses tell it nothing new."""
+    panel, near, far = (rng.standard_normal((n, 5)) for n in (20, 8, 6))
+    maps = rng.standard_normal((20, 300))
+    guessed = _weights(panel, near, 0.7).T @ maps
+    grown = _weights(np.vstack([panel, near]), far, 0.7).T @ np.vstack([maps, guessed])
+    np.testing.assert_allclose(grown, _weights(panel, far, 0.7).T @ maps, atol=1e-8)
+
+
+def test_components_of_cells_have_variance_one_and_are_uncorrelated(rng):
+    cells = cells_of(low_rank(rng, 500, rng.standard_normal((20, 4)), 0.5), rng.random((500, 2)))
+    panel, mean = cells.panel(np.arange(20))
+    axes = cell_components(panel, 6)
+    scores = np.concatenate([used for _, _, used in cells.batches()]) - mean
+    np.testing.assert_allclose((scores @ axes).T @ (scores @ axes) / 500, np.eye(6), atol=1e-4)
 
 
 def test_moments_say_what_cells_would(rng):

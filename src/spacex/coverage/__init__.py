@@ -4,7 +4,7 @@ from .cells import Cells
 from .names import find, shared
 from .reference import Reference, learn, log_normalise
 from .reliability import Calibration, calibrate
-from .transfer import Panel, Transfer, transfer
+from .transfer import Panel, Transfer, cell_components, nearness, transfer
 
 __all__ = [
     "Calibration",
@@ -13,9 +13,11 @@ __all__ = [
     "Reference",
     "Transfer",
     "calibrate",
+    "cell_components",
     "find",
     "learn",
     "log_normalise",
+    "nearness",
     "shared",
     "transfer",
 ]

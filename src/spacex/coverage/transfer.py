@@ -53,6 +53,8 @@ class Transfer:
         (P, G) by which standardised values of wanted genes are made.
     traits
         (G, 2) spread and agreement of the predictions.
+    crossed
+        (P, P) weights by which the genes of the panel were predicted when their fold was held out; zero within it.
     held_out
         Row for every gene of the panel, held out in one of five folds: ``pcc``, the correlation with its values, and
         its ``spread`` and ``agreement``.
@@ -62,6 +64,7 @@ class Transfer:
 
     weights: np.ndarray
     traits: np.ndarray
+    crossed: np.ndarray
     held_out: pd.DataFrame
     tried: pd.DataFrame
 
@@ -83,7 +86,24 @@ def transfer(vectors: dict[str, np.ndarray], panel: Panel, wanted: np.ndarray, r
     tried = pd.DataFrame(candidates, columns=["vectors", "ridge"])
     tried["pcc"], tried["chosen"] = score, np.isin(np.arange(len(score)), best)
     held_out = _held_out([crossed[c] for c in best], panel, folds, rests)
-    return Transfer(np.mean(parts, axis=0), _traits(parts, panel.within), held_out, tried)
+    crossing = np.zeros((n_panel, n_panel))
+    for fold, rest, *weights in zip(folds, rests, *(crossed[c] for c in best), strict=True):
+        crossing[np.ix_(rest, fold)] = np.mean(weights, axis=0)
+    return Transfer(np.mean(parts, axis=0), _traits(parts, panel.within), crossing, held_out, tried)
+
+
+def cell_components(panel: Panel, n: int) -> np.ndarray:
+    """Weights (P, K) that make the leading components of cells, with variance one, from what is predicted from."""
+    n = min(n, len(panel.number) - 1)
+    size = len(panel.number)
+    value, vector = scipy.linalg.eigh(panel.within, subset_by_index=(size - n, size - 1))
+    return np.asarray(vector[:, ::-1] / np.sqrt(np.maximum(value[::-1], 1e-9 * value[-1])))
+
+
+def nearness(panel: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Largest cosine (G,) of each wanted gene (G, D) with a gene of the panel (P, D)."""
+    unit = [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (panel, wanted)]
+    return np.asarray((unit[1] @ unit[0].T).max(axis=1))
 
 
 def _weights(panel: np.ndarray, wanted: np.ndarray, ridge: float) -> np.ndarray:
