@@ -47,8 +47,8 @@ def _titled(names: Sequence[str]) -> bool:
 def shared(target: Sequence[str], reference: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (n,) of the genes that both have, in the target and in the reference.
 
-    A name is matched as it is written, else whatever its case. Of names that differ in nothing but case, the first is
-    taken, with a warning. Raises `InputError` for two species, or fewer than `FEWEST_SHARED` genes.
+    A name is matched as it is written, else whatever its case, to the first of those that differ in nothing else. Raises
+    `InputError` for two species, or fewer than `FEWEST_SHARED` genes.
     """
     kinds = [species_of(names) or ("mouse" if _titled(names) else None) for names in (target, reference)]
     if None not in kinds and kinds[0] != kinds[1]:
@@ -56,7 +56,7 @@ def shared(target: Sequence[str], reference: Sequence[str]) -> tuple[np.ndarray,
             f"the target has {kinds[0]} genes (such as {target[0]!r}) and the reference {kinds[1]} genes (such as "
             f"{reference[0]!r}); rename one of them by {ORTHOLOGS}, then call again"
         )
-    number = _numbers(reference, "reference")
+    number = _numbers(reference)
     exact = {name: i for i, name in enumerate(reference)}
     pairs: dict[int, int] = {}
     repeated = 0
@@ -86,7 +86,7 @@ def shared(target: Sequence[str], reference: Sequence[str]) -> tuple[np.ndarray,
 
 def find(wanted: Sequence[str], reference: Sequence[str]) -> np.ndarray:
     """Numbers (n,) of genes of the reference by name, in any case if need be; `InputError` if one lacks."""
-    number = _numbers(reference, None)
+    number = _numbers(reference)
     exact = {name: i for i, name in enumerate(reference)}
     found = [exact.get(name, number.get(name.upper(), -1)) for name in wanted]
     lost = [name for name, i in zip(wanted, found, strict=True) if i < 0]
@@ -97,14 +97,9 @@ def find(wanted: Sequence[str], reference: Sequence[str]) -> np.ndarray:
     return np.array(found, dtype=np.int64)
 
 
-def _numbers(names: Sequence[str], whose: str | None) -> dict[str, int]:
+def _numbers(names: Sequence[str]) -> dict[str, int]:
     """First number of every name, whatever its case."""
     number: dict[str, int] = {}
     for i, name in enumerate(names):
         number.setdefault(name.upper(), i)
-    if whose and len(number) < len(names):
-        logger.warning(
-            "%d gene(s) of the %s differ from another in case only; the first is used where the case does not tell",
-            len(names) - len(number), whose,
-        )  # fmt: skip
     return number
