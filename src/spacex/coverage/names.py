@@ -47,8 +47,8 @@ def _titled(names: Sequence[str]) -> bool:
 def shared(target: Sequence[str], reference: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (n,) of the genes that both have, in the target and in the reference.
 
-    A name is matched as it is written, else whatever its case, to the first of those that differ in nothing else. Raises
-    `InputError` for two species, or fewer than `FEWEST_SHARED` genes.
+    A name is matched as it is written, else whatever its case, to the first of those that differ in nothing else.
+    Raises `InputError` for two species, or fewer than `FEWEST_SHARED` genes.
     """
     kinds = [species_of(names) or ("mouse" if _titled(names) else None) for names in (target, reference)]
     if None not in kinds and kinds[0] != kinds[1]:
