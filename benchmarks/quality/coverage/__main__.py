@@ -150,7 +150,8 @@ def main(argv: list[str] | None = None) -> None:
             except Exception as error:  # whatever a guest raises is a result
                 failures[name, method] = f"{method} on {name}: {type(error).__name__}: {error}".splitlines()[0]
                 continue
-            print(f"{name} {method}", file=sys.stderr, flush=True)
+            pcc = np.mean([value for *key, metric, value in rows if key[:2] == [name, method] and metric == "PCC"])
+            print(f"{name} {method}: PCC {pcc:.3f}", file=sys.stderr, flush=True)
     found = pd.DataFrame(rows, columns=["section", "method", "seed", "metric", "value"])
     if options.csv:
         found.to_csv(options.csv, index=False)

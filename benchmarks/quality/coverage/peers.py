@@ -22,7 +22,7 @@ def pair(panel: ad.AnnData, reference: ad.AnnData) -> tuple[ad.AnnData, ad.AnnDa
 
 
 def tangram(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: int) -> tuple[np.ndarray, None]:
-    """Tangram (Biancalani et al. 2021): mode "cells", 1,000 epochs, log-normalised reference, all panel genes."""
+    """Tangram (Biancalani et al. 2021): mode "cells", 500 epochs as in its tutorial, all panel genes."""
     tg = borrow("tangram", "pip install tangram-sc==1.0.4")
     import scanpy as sc
 
@@ -31,7 +31,9 @@ def tangram(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: in
     sc.pp.log1p(cells)
     with quiet():
         tg.pp_adatas(cells, target, genes=None)
-        mapped = tg.map_cells_to_space(cells, target, mode="cells", device="cpu", random_state=seed, verbose=False)
+        mapped = tg.map_cells_to_space(
+            cells, target, mode="cells", device="cpu", num_epochs=500, random_state=seed, verbose=False
+        )
         made = tg.project_genes(mapped, cells)
     values = made[:, [name.lower() for name in genes]].X
     return np.asarray(values.todense() if sp.issparse(values) else values), None

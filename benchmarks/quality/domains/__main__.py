@@ -117,7 +117,8 @@ def main(argv: list[str] | None = None) -> None:
             except Exception as error:  # whatever a guest raises is a result
                 failures[name, method] = f"{method} on {name}: {type(error).__name__}: {error}".splitlines()[0]
                 continue
-            print(f"{name} {method}", file=sys.stderr, flush=True)
+            ari = np.mean([value for *key, metric, value in rows if key[:2] == [name, method] and metric == "ARI"])
+            print(f"{name} {method}: ARI {ari:.3f}", file=sys.stderr, flush=True)
         if "SpaCEX" in options.methods:
             sx.tl.domains(adata)
             rows.append((name, "SpaCEX", 0, "auto", adata.obs["spacex_domain"].nunique()))
