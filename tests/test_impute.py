@@ -175,7 +175,13 @@ def test_streamed_to_a_file(split, found, tmp_path, monkeypatch):
     backed.file.close()
     read = ad.read_h5ad(path)
     np.testing.assert_array_equal(read.X, found.X)
-    assert list(read.uns["spacex"]["impute"]["held_out"].columns) == ["pcc", "spread", "agreement", "reliability"]
+    assert list(read.uns["spacex"]["impute"]["held_out"].columns) == [
+        "pcc",
+        "spread",
+        "agreement",
+        "support",
+        "reliability",
+    ]
     assert [p.name for p in tmp_path.iterdir()] == ["result.h5ad"]
     monkeypatch.setattr(_impute, "MOST_BYTES", 1000)
     with pytest.raises(InputError, match=r"path=.result\.h5ad"):

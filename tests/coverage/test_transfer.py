@@ -67,6 +67,8 @@ def test_moments_say_what_cells_would(rng):
     np.testing.assert_allclose(predicted.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(found.traits[:, 0], predicted.std(axis=0), rtol=1e-4)
     assert (found.traits[:, 1] <= 1 + 1e-9).all()
+    measured = np.array([[np.corrcoef(p, values[:, j])[0, 1] for j in range(25)] for p in predicted.T])
+    np.testing.assert_allclose(found.traits[:, 2], np.sort(measured, axis=1)[:, -5:].mean(axis=1), atol=1e-4)
     truth = np.array([np.corrcoef(predicted[:, g], values[:, 25 + g])[0, 1] for g in range(5)])
     assert (truth > 0.3).all()
     # A held-out gene of the panel is judged as if its fold were predicted cell by cell.

@@ -4,9 +4,10 @@ from .cells import Cells
 from .names import find, shared
 from .reference import Reference, learn, log_normalise
 from .reliability import Calibration, calibrate
-from .transfer import Panel, Transfer, cell_components, nearness, transfer
+from .transfer import TRAITS, Panel, Transfer, cell_components, nearness, transfer
 
 __all__ = [
+    "TRAITS",
     "Calibration",
     "Cells",
     "Panel",

@@ -23,6 +23,12 @@ CHOSEN = 4
 
 FOLDS = 5
 
+TRAITS = ("spread", "agreement", "support")
+"""Of a prediction over the cells: its standard deviation; the mean correlation of the predictions that it is the mean
+of; and the mean of its five largest correlations with genes of the panel as they were measured."""
+
+SUPPORTERS = 5
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -52,12 +58,12 @@ class Transfer:
     weights
         (P, G) by which standardised values of wanted genes are made.
     traits
-        (G, 2) spread and agreement of the predictions.
+        (G, 3) spread, agreement and support of the predictions, as in `TRAITS`.
     crossed
         (P, P) weights by which the genes of the panel were predicted when their fold was held out; zero within it.
     held_out
         Row for every gene of the panel, held out in one of five folds: ``pcc``, the correlation with its values, and
-        its ``spread`` and ``agreement``.
+        its traits.
     tried
         Row for every candidate: ``vectors``, ``ridge``, mean ``pcc``, whether ``chosen``.
     """
@@ -89,7 +95,7 @@ def transfer(vectors: dict[str, np.ndarray], panel: Panel, wanted: np.ndarray, r
     crossing = np.zeros((n_panel, n_panel))
     for fold, rest, *weights in zip(folds, rests, *(crossed[c] for c in best), strict=True):
         crossing[np.ix_(rest, fold)] = np.mean(weights, axis=0)
-    return Transfer(np.mean(parts, axis=0), _traits(parts, panel.within), crossing, held_out, tried)
+    return Transfer(np.mean(parts, axis=0), _traits(parts, panel.within, panel.across), crossing, held_out, tried)
 
 
 def cell_components(panel: Panel, n: int) -> np.ndarray:
@@ -116,11 +122,11 @@ def _held_out(
     crossed: list[list[np.ndarray]], panel: Panel, folds: list[np.ndarray], rests: list[np.ndarray]
 ) -> pd.DataFrame:
     """Correlation and traits of the mean of candidates, of each of which the weights for every fold are given."""
-    found = pd.DataFrame({"pcc": np.nan, "spread": np.nan, "agreement": np.nan}, index=range(len(panel.number)))
+    found = pd.DataFrame(np.nan, index=range(len(panel.number)), columns=["pcc", *TRAITS])
     for fold, rest, *parts in zip(folds, rests, *crossed, strict=True):
         within = panel.within[np.ix_(rest, rest)]
         found.loc[fold, "pcc"] = _correlation(np.mean(parts, axis=0), within, panel.across[np.ix_(rest, fold)])
-        found.loc[fold, ["spread", "agreement"]] = _traits(parts, within)
+        found.loc[fold, list(TRAITS)] = _traits(parts, within, panel.across[rest], itself=fold)
     return found
 
 
@@ -135,10 +141,21 @@ def _correlation(weights: np.ndarray, within: np.ndarray, across: np.ndarray) ->
     return np.where(spread > 1e-12, (weights * across).sum(axis=0) / np.where(spread > 1e-12, spread, 1.0), np.nan)
 
 
-def _traits(parts: list[np.ndarray], within: np.ndarray) -> np.ndarray:
-    """Spread (G, 0) of the mean prediction, and mean correlation (G, 1) of the predictions that it is the mean of."""
+def _traits(
+    parts: list[np.ndarray], within: np.ndarray, across: np.ndarray, *, itself: np.ndarray | None = None
+) -> np.ndarray:
+    """`TRAITS` (G, 3) of the mean of predictions by weights (P, G).
+
+    `across` (P, Q) are the covariances with all genes of the panel; `itself` (G,) the one among them that a gene is.
+    """
     spread = [_spread(part, within) for part in parts]
     scaled = [part / np.maximum(s, 1e-12) for part, s in zip(parts, spread, strict=True)]
     alike = [np.einsum("pg,pq,qg->g", a, within, b, optimize=True) for a, b in combinations(scaled, 2)]
     agreement = np.mean(alike, axis=0) if alike else np.ones_like(spread[0])
-    return np.stack([_spread(np.mean(parts, axis=0), within), agreement], axis=1)
+    mean = np.mean(parts, axis=0)
+    total = _spread(mean, within)
+    measured = mean.T @ across / np.maximum(total, 1e-12)[:, None]
+    if itself is not None:
+        measured[np.arange(len(itself)), itself] = -1.0
+    support = np.sort(measured, axis=1)[:, -SUPPORTERS:].mean(axis=1)
+    return np.stack([total, agreement, support], axis=1)

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from .. import _slots
 from .._check import InputError, check_int
 from ..coverage import (
+    TRAITS,
     Cells,
     Panel,
     Reference,
@@ -37,9 +38,6 @@ logger = logging.getLogger("spacex")
 
 MOST_BYTES = 4_000_000_000
 """Size of a result that is held in memory."""
-
-TRAITS = ("spread", "agreement")
-"""What reliability is told by."""
 
 FEWEST_LEARNED = 200
 """Panel genes from which on a generator is tried."""
