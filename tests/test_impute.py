@@ -129,6 +129,15 @@ def test_the_generator_is_asked_and_never_trusted_blindly(split, found):
     assert correlations(again, target)[spatial].mean() > correlations(found, target)[spatial].mean() - 0.02
 
 
+def test_aliases(split, found):
+    target, reference, names = split
+    renamed = target.copy()
+    old = {f"alias{i}": name for i, name in enumerate(target.var_names[:150])}
+    renamed.var_names = [*old, *target.var_names[150:]]
+    again = tl.impute(renamed, reference, genes=names, aliases=old, progress=False)
+    np.testing.assert_array_equal(again.X, found.X)
+
+
 def test_expected_counts(split, found):
     target, reference, names = split
     counts = tl.impute(target, reference, genes=names, counts=True, progress=False)

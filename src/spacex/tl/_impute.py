@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -54,6 +54,7 @@ def impute(
     reference: AnnData,
     *,
     genes: Sequence[str] | None = None,
+    aliases: Mapping[str, str] | None = None,
     counts: bool = False,
     learned: bool | Literal["auto"] = "auto",
     rounds: int = 1,
@@ -80,6 +81,8 @@ def impute(
     genes
         Genes of the reference to predict; by default all that the target lacks. What the target holds of a gene that
         is asked for is not looked at, so that predictions can be compared with it.
+    aliases
+        Other names that the target has for genes of the reference: name there -> name in the reference.
     counts
         Whether to give expected counts, at the reference's median library, instead of their log1p.
     learned
@@ -138,7 +141,12 @@ def impute(
     resolve_device(device)
     where = check_path(path) if path is not None else None
     _slots.check_names(reference)
-    wanted, names = _wanted(target, reference, genes)
+    _slots.check_names(target)
+    matrix, is_count = _slots.read_matrix(reference, None)
+    if counts and not is_count:
+        raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
+    measured = [str((aliases or {}).get(str(name), name)) for name in target.var_names]
+    wanted, names = _wanted(measured, reference, genes)
     size = target.n_obs * len(names) * 4
     if where is None and size > MOST_BYTES:
         raise InputError(
@@ -146,13 +154,13 @@ def impute(
             " them there a batch of cells at a time, or fewer genes"
         )
     asked = {name.upper() for name in names}
-    kept = np.flatnonzero([name.upper() not in asked for name in target.var_names])
-    panel_t, panel_r = shared([str(target.var_names[i]) for i in kept], [str(name) for name in reference.var_names])
+    kept = np.flatnonzero([name.upper() not in asked for name in measured])
+    panel_t, panel_r = shared([measured[i] for i in kept], [str(name) for name in reference.var_names])
     cells = _cells(target, kept, panel_t, library_key)
     rng = np.random.default_rng(seed)
-    learnt, is_count = _learn(reference, rng, seed=seed, device=device)
-    if counts and not is_count:
-        raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
+    learnt = learn(matrix, is_count, rng)
+    if "spatial" in reference.obsm and is_count:
+        learnt.vectors["embedding"] = _embedded(reference, seed=seed, device=device)
     panel, mean = cells.panel(panel_r)
     found = transfer(learnt.vectors, panel, wanted, rng)
     weights, gain = found.weights, dict[str, float]()
@@ -187,11 +195,11 @@ def impute(
     return frame
 
 
-def _wanted(target: AnnData, reference: AnnData, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
-    """Numbers in the reference, and names, of the genes to predict."""
+def _wanted(measured: Sequence[str], reference: AnnData, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
+    """Numbers in the reference, and names, of the genes to predict; `measured` are those of the target."""
     known = [str(name) for name in reference.var_names]
     if genes is None:
-        has = {str(name).upper() for name in target.var_names}
+        has = {name.upper() for name in measured}
         wanted = np.array([i for i, name in enumerate(known) if name.upper() not in has], dtype=np.int64)
         if not len(wanted):
             raise InputError("the target has every gene of the reference; pass genes= to predict some of them anew")
@@ -209,7 +217,6 @@ def _wanted(target: AnnData, reference: AnnData, genes: Sequence[str] | None) ->
 
 def _cells(target: AnnData, kept: np.ndarray, panel: np.ndarray, library_key: str | None) -> Cells:
     """The target's cells by its panel: of the genes `kept`, which make the libraries, those with numbers `panel`."""
-    _slots.check_names(target)
     matrix, is_count = _slots.read_matrix(target, None)
     values = matrix[:, kept]
     values = (log_normalise(values)[0] if is_count else values)[:, panel]
@@ -219,15 +226,6 @@ def _cells(target: AnnData, kept: np.ndarray, panel: np.ndarray, library_key: st
     else:
         logger.warning('target.obsm["spatial"] is missing: cells are predicted without their neighbourhoods')
     return Cells.of(values, xy, _slots.read_sections(target, library_key)[0])
-
-
-def _learn(reference: AnnData, rng: np.random.Generator, *, seed: int, device: str) -> tuple[Reference, bool]:
-    """What goes with what in the reference, and whether it holds counts."""
-    matrix, is_count = _slots.read_matrix(reference, None)
-    learnt = learn(matrix, is_count, rng)
-    if "spatial" in reference.obsm and is_count:
-        learnt.vectors["embedding"] = _embedded(reference, seed=seed, device=device)
-    return learnt, is_count
 
 
 def _embedded(reference: AnnData, *, seed: int, device: str) -> np.ndarray:
