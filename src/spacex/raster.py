@@ -75,6 +75,21 @@ def section_means(values: np.ndarray, section: np.ndarray, n_sections: int) -> n
     return sums / np.maximum(np.bincount(section, minlength=n_sections), 1)
 
 
+def log_normalise(
+    counts: sp.csr_matrix | sp.csr_array, library: np.ndarray | None = None
+) -> sp.csr_matrix | sp.csr_array:
+    """Log1p of counts (N, G) scaled to the median library; rows without counts stay empty.
+
+    `library` (N,) where it is not the sum of these counts.
+    """
+    if library is None:
+        library = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    factor = np.median(library[library > 0]) / np.maximum(library, 1e-300)
+    values = counts.astype(np.float32, copy=True)
+    values.data = np.log1p(values.data * np.repeat(factor, np.diff(values.indptr))).astype(np.float32)
+    return values
+
+
 @dataclass(frozen=True)
 class GeneImages:
     """Counts of every gene in every tissue pixel, and the images made from them.
@@ -166,11 +181,7 @@ class GeneImages:
         if not self.is_count:
             return self.residuals(genes)
         section = self.canvas.section
-        rows = self.counts[:, genes].T.tocsr()
-        scale = np.median(self.library) / np.maximum(self.library, 1e-300)
-        rows = rows.astype(np.float32)
-        rows.data = np.log1p(rows.data * scale[rows.indices]).astype(np.float32)
-        maps: np.ndarray = rows.toarray()
+        maps: np.ndarray = log_normalise(self.counts[:, genes].tocsr(), self.library).toarray().T
         maps -= section_means(maps, section, len(self.canvas.grids))[:, section]
         return maps
 

@@ -14,7 +14,8 @@ import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
 import spacex as sx
-from spacex.coverage import log_normalise, shared
+from spacex.coverage import shared
+from spacex.raster import log_normalise
 
 from .peers import PEERS
 
@@ -44,7 +45,7 @@ def no_embedding(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], see
 def values(adata: ad.AnnData) -> sp.csr_matrix:
     """Log-normalised counts, or intensities as they are."""
     matrix = sp.csr_matrix(adata.X).astype(np.float32)
-    return log_normalise(matrix)[0] if np.array_equal(matrix.data, np.rint(matrix.data)) else matrix
+    return log_normalise(matrix) if np.array_equal(matrix.data, np.rint(matrix.data)) else matrix
 
 
 def standard(x: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from .cells import Cells
 from .names import find, shared
-from .reference import Reference, learn, log_normalise
+from .reference import Reference, learn
 from .reliability import Calibration, calibrate
 from .transfer import TRAITS, Panel, Transfer, cell_components, nearness, transfer
 
@@ -17,7 +17,6 @@ __all__ = [
     "cell_components",
     "find",
     "learn",
-    "log_normalise",
     "nearness",
     "shared",
     "transfer",

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.spatial import cKDTree
 
+from .reference import moments
 from .transfer import Panel
 
 NEIGHBOURS = 12
@@ -45,11 +46,9 @@ class Cells:
     @classmethod
     def of(cls, values: sp.csr_matrix | sp.csr_array, xy: np.ndarray | None, section: np.ndarray) -> Cells:
         """Cells with values (N, P) at positions (N, 2), whose neighbours are of the same section (N,)."""
-        mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-        square = np.asarray(values.multiply(values).mean(axis=0), dtype=np.float64).ravel()
-        counted = np.diff(values.indptr) > 0
+        mean, scale = moments(values)
         around = None if xy is None else _neighbourhoods(xy, section)
-        return cls(values, mean, np.sqrt(np.maximum(square - mean**2, 0.0)), around, counted)
+        return cls(values, mean, scale, around, np.diff(values.indptr) > 0)
 
     def __len__(self) -> int:
         return int(self.values.shape[0])

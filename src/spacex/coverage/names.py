@@ -39,9 +39,8 @@ def species_of(names: Sequence[str]) -> str | None:
 def _titled(names: Sequence[str]) -> bool:
     """Whether names are written like those of rodents: a capital, then small letters."""
     worded = [name for name in names if sum(letter.isalpha() for letter in name) >= 2]
-    return bool(worded) and sum(name[:1].isupper() and name[1:] != name[1:].upper() for name in worded) > 0.8 * len(
-        worded
-    )
+    titled = [name for name in worded if name[:1].isupper() and name[1:] != name[1:].upper()]
+    return bool(worded) and len(titled) > 0.8 * len(worded)
 
 
 def shared(target: Sequence[str], reference: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -56,12 +55,9 @@ def shared(target: Sequence[str], reference: Sequence[str]) -> tuple[np.ndarray,
             f"the target has {kinds[0]} genes (such as {target[0]!r}) and the reference {kinds[1]} genes (such as "
             f"{reference[0]!r}); rename one of them by {ORTHOLOGS}, then call again"
         )
-    number = _numbers(reference)
-    exact = {name: i for i, name in enumerate(reference)}
     pairs: dict[int, int] = {}
     repeated = 0
-    for t, name in enumerate(target):
-        r = exact.get(name, number.get(name.upper(), -1))
+    for t, r in enumerate(_places(target, reference)):
         if r >= 0 and r in pairs:
             repeated += 1
         elif r >= 0:
@@ -86,20 +82,25 @@ def shared(target: Sequence[str], reference: Sequence[str]) -> tuple[np.ndarray,
 
 def find(wanted: Sequence[str], reference: Sequence[str]) -> np.ndarray:
     """Numbers (n,) of genes of the reference by name, in any case if need be; `InputError` if one lacks."""
-    number = _numbers(reference)
-    exact = {name: i for i, name in enumerate(reference)}
-    found = [exact.get(name, number.get(name.upper(), -1)) for name in wanted]
+    found = _places(wanted, reference)
     lost = [name for name, i in zip(wanted, found, strict=True) if i < 0]
     if lost:
-        near = [reference[number[n]] for n in get_close_matches(lost[0].upper(), number, n=3)]
+        first = _first_places(reference)
+        near = [reference[first[n]] for n in get_close_matches(lost[0].upper(), first, n=3)]
         hint = f"; close to it: {', '.join(near)}" if near else ""
         raise InputError(f"{len(lost)} of genes are not in the reference (first: {lost[0]!r}{hint}); leave them out")
     return np.array(found, dtype=np.int64)
 
 
-def _numbers(names: Sequence[str]) -> dict[str, int]:
-    """First number of every name, whatever its case."""
-    number: dict[str, int] = {}
+def _places(names: Sequence[str], reference: Sequence[str]) -> list[int]:
+    """Number of each name in the reference, as written or else whatever its case; -1 where it is not there."""
+    exact, first = {name: i for i, name in enumerate(reference)}, _first_places(reference)
+    return [exact.get(name, first.get(name.upper(), -1)) for name in names]
+
+
+def _first_places(names: Sequence[str]) -> dict[str, int]:
+    """First number of every name in upper case."""
+    first: dict[str, int] = {}
     for i, name in enumerate(names):
-        number.setdefault(name.upper(), i)
-    return number
+        first.setdefault(name.upper(), i)
+    return first

@@ -8,6 +8,8 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
+from ..raster import log_normalise
+
 MOST_CELLS = 20_000
 """Cells of the reference that are looked at; drawn at random where there are more."""
 
@@ -44,14 +46,11 @@ class Reference:
     seen: np.ndarray
 
 
-def log_normalise(counts: sp.csr_matrix | sp.csr_array) -> tuple[sp.csr_matrix | sp.csr_array, float]:
-    """Log1p of counts (N, G) scaled to the median library, and that; cells without counts stay empty."""
-    library = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
-    median = float(np.median(library[library > 0]))
-    values = counts.astype(np.float32, copy=True)
-    factor = median / np.maximum(library, 1e-300)
-    values.data = np.log1p(values.data * np.repeat(factor, np.diff(values.indptr))).astype(np.float32)
-    return values, median
+def moments(values: sp.spmatrix | sp.sparray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (G,) of sparse values (N, G)."""
+    mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
+    square = np.asarray(values.multiply(values).mean(axis=0), dtype=np.float64).ravel()
+    return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
 
 
 def learn(
@@ -66,10 +65,8 @@ def learn(
     if matrix.shape[0] > MOST_CELLS:
         matrix = matrix[np.sort(rng.choice(matrix.shape[0], MOST_CELLS, replace=False))]
     n_cells = matrix.shape[0]
-    values = (log_normalise(matrix)[0] if is_count else matrix.astype(np.float32)).tocsc()
-    mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-    square = np.asarray(values.multiply(values).mean(axis=0), dtype=np.float64).ravel()
-    scale = np.sqrt(np.maximum(square - mean**2, 0.0))
+    values = (log_normalise(matrix) if is_count else matrix.astype(np.float32)).tocsc()
+    mean, scale = moments(values)
     seen = (np.diff(values.indptr) >= FEWEST_CELLS) & (scale > 1e-6)
     weight = np.where(seen, np.sqrt(_signal(matrix, theta)) if is_count else 1.0, 0.0)
     used = np.argsort(-weight, kind="stable")[:MOST_GENES]

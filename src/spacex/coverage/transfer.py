@@ -80,22 +80,18 @@ def transfer(vectors: dict[str, np.ndarray], panel: Panel, wanted: np.ndarray, r
     candidates = [(name, ridge) for name in vectors for ridge in RIDGES]
     n_panel = len(panel.number)
     folds = np.array_split(rng.permutation(n_panel), min(FOLDS, n_panel))
-    rests = [np.setdiff1d(np.arange(n_panel), fold) for fold in folds]
     known = {name: of[panel.number] for name, of in vectors.items()}
-    crossed = [
-        [_weights(known[name][rest], known[name][fold], ridge) for fold, rest in zip(folds, rests, strict=True)]
-        for name, ridge in candidates
-    ]
-    score = np.array([np.nanmean(_held_out([weights], panel, folds, rests)["pcc"]) for weights in crossed])
+    crossed = [_crossed(known[name], ridge, folds) for name, ridge in candidates]
+    score = np.array([np.nanmean(_correlation(weights, panel.within, panel.across)) for weights in crossed])
     best = np.sort(np.argsort(-score, kind="stable")[:CHOSEN])
-    parts = [_weights(known[name], vectors[name][wanted], ridge) for name, ridge in (candidates[c] for c in best)]
     tried = pd.DataFrame(candidates, columns=["vectors", "ridge"])
     tried["pcc"], tried["chosen"] = score, np.isin(np.arange(len(score)), best)
-    held_out = _held_out([crossed[c] for c in best], panel, folds, rests)
-    crossing = np.zeros((n_panel, n_panel))
-    for fold, rest, *weights in zip(folds, rests, *(crossed[c] for c in best), strict=True):
-        crossing[np.ix_(rest, fold)] = np.mean(weights, axis=0)
-    return Transfer(np.mean(parts, axis=0), _traits(parts, panel.within, panel.across), crossing, held_out, tried)
+    parts = [_weights(known[name], vectors[name][wanted], ridge) for name, ridge in (candidates[c] for c in best)]
+    out = [crossed[c] for c in best]
+    crossing = np.mean(out, axis=0)
+    held_out = pd.DataFrame(_traits(out, panel, itself=True), columns=list(TRAITS))
+    held_out.insert(0, "pcc", _correlation(crossing, panel.within, panel.across))
+    return Transfer(np.mean(parts, axis=0), _traits(parts, panel), crossing, held_out, tried)
 
 
 def cell_components(panel: Panel, n: int) -> np.ndarray:
@@ -118,15 +114,12 @@ def _weights(panel: np.ndarray, wanted: np.ndarray, ridge: float) -> np.ndarray:
     return np.asarray(scipy.linalg.solve(gram, panel @ wanted.T, assume_a="pos"))
 
 
-def _held_out(
-    crossed: list[list[np.ndarray]], panel: Panel, folds: list[np.ndarray], rests: list[np.ndarray]
-) -> pd.DataFrame:
-    """Correlation and traits of the mean of candidates, of each of which the weights for every fold are given."""
-    found = pd.DataFrame(np.nan, index=range(len(panel.number)), columns=["pcc", *TRAITS])
-    for fold, rest, *parts in zip(folds, rests, *crossed, strict=True):
-        within = panel.within[np.ix_(rest, rest)]
-        found.loc[fold, "pcc"] = _correlation(np.mean(parts, axis=0), within, panel.across[np.ix_(rest, fold)])
-        found.loc[fold, list(TRAITS)] = _traits(parts, within, panel.across[rest], itself=fold)
+def _crossed(panel: np.ndarray, ridge: float, folds: list[np.ndarray]) -> np.ndarray:
+    """Weights (P, P) of the panel's genes for those of each fold when it is held out: zero within it."""
+    found = np.zeros((len(panel), len(panel)))
+    for fold in folds:
+        rest = np.setdiff1d(np.arange(len(panel)), fold)
+        found[np.ix_(rest, fold)] = _weights(panel[rest], panel[fold], ridge)
     return found
 
 
@@ -141,21 +134,14 @@ def _correlation(weights: np.ndarray, within: np.ndarray, across: np.ndarray) ->
     return np.where(spread > 1e-12, (weights * across).sum(axis=0) / np.where(spread > 1e-12, spread, 1.0), np.nan)
 
 
-def _traits(
-    parts: list[np.ndarray], within: np.ndarray, across: np.ndarray, *, itself: np.ndarray | None = None
-) -> np.ndarray:
-    """`TRAITS` (G, 3) of the mean of predictions by weights (P, G).
-
-    `across` (P, Q) are the covariances with all genes of the panel; `itself` (G,) the one among them that a gene is.
-    """
-    spread = [_spread(part, within) for part in parts]
-    scaled = [part / np.maximum(s, 1e-12) for part, s in zip(parts, spread, strict=True)]
-    alike = [np.einsum("pg,pq,qg->g", a, within, b, optimize=True) for a, b in combinations(scaled, 2)]
-    agreement = np.mean(alike, axis=0) if alike else np.ones_like(spread[0])
+def _traits(parts: list[np.ndarray], panel: Panel, *, itself: bool = False) -> np.ndarray:
+    """`TRAITS` (G, 3) of the mean of predictions by weights (P, G); `itself`: of the panel's own genes, in order."""
+    scaled = [part / np.maximum(_spread(part, panel.within), 1e-12) for part in parts]
+    alike = [np.einsum("pg,pq,qg->g", a, panel.within, b, optimize=True) for a, b in combinations(scaled, 2)]
     mean = np.mean(parts, axis=0)
-    total = _spread(mean, within)
-    measured = mean.T @ across / np.maximum(total, 1e-12)[:, None]
-    if itself is not None:
-        measured[np.arange(len(itself)), itself] = -1.0
+    spread = _spread(mean, panel.within)
+    measured = mean.T @ panel.across / np.maximum(spread, 1e-12)[:, None]
+    if itself:
+        np.fill_diagonal(measured, -1.0)  # a gene is no support of itself
     support = np.sort(measured, axis=1)[:, -SUPPORTERS:].mean(axis=1)
-    return np.stack([total, agreement, support], axis=1)
+    return np.stack([spread, np.mean(alike, axis=0), support], axis=1)

@@ -24,13 +24,13 @@ from ..coverage import (
     cell_components,
     find,
     learn,
-    log_normalise,
     nearness,
     shared,
     transfer,
 )
 from ..model.session import resolve_device
 from ..model.translator import Genes, Translator
+from ..raster import log_normalise
 from ._embed import embed
 from ._stream import check_path, write_rows
 
@@ -219,7 +219,7 @@ def _cells(target: AnnData, kept: np.ndarray, panel: np.ndarray, library_key: st
     """The target's cells by its panel: of the genes `kept`, which make the libraries, those with numbers `panel`."""
     matrix, is_count = _slots.read_matrix(target, None)
     values = matrix[:, kept]
-    values = (log_normalise(values)[0] if is_count else values)[:, panel]
+    values = (log_normalise(values) if is_count else values)[:, panel]
     xy = None
     if "spatial" in target.obsm:
         xy = _slots.read_positions(target, "spatial")
