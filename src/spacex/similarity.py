@@ -15,6 +15,14 @@ def unit_rows(z: np.ndarray) -> np.ndarray:
     return z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-12)
 
 
+def signal_share(norm: np.ndarray) -> np.ndarray:
+    """Share, 0 to 1, of a gene's map that is signal, by the norm of its embedding.
+
+    The norm is the root of the ratio of a map's energy to that expected without a pattern: 1 - 1 / norm^2.
+    """
+    return np.clip(1.0 - 1.0 / np.maximum(norm, 1e-6) ** 2, 0.0, 1.0)
+
+
 def noise_spread(z: np.ndarray) -> np.ndarray:
     """Mean square (D,) of the coordinates of directions without a pattern, from embeddings (G, D); their sum is one.
 

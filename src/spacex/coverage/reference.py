@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
+from .._config import Config
 from ..raster import log_normalise
 
 MOST_CELLS = 20_000
@@ -33,17 +34,31 @@ class Reference:
     ----------
     mean, scale
         (G,) mean and standard deviation of the values of each gene.
-    vectors
-        By name, vectors (G, D) of the genes: the product of two is the covariance of their standardised values, noise
-        left out.
     seen
         (G,) whether a gene is seen in enough cells.
+    loading
+        (G, D) covariance of each gene's standardised values with the leading components of the cells, strongest first.
+    embedding
+        (G, E) another view of the same, from the maps of the genes; None without coordinates.
     """
 
     mean: np.ndarray
     scale: np.ndarray
-    vectors: dict[str, np.ndarray]
     seen: np.ndarray
+    loading: np.ndarray
+    embedding: np.ndarray | None = None
+
+    @property
+    def vectors(self) -> dict[str, np.ndarray]:
+        """By name, vectors (G, D) of the genes; the product of two is the covariance of their values without noise."""
+        ranks = sorted({min(rank, self.loading.shape[1]) for rank in RANKS})
+        found = {f"{rank} components": self.loading[:, :rank] for rank in ranks}
+        return found if self.embedding is None else found | {"embedding": self.embedding}
+
+    @property
+    def key(self) -> np.ndarray:
+        """All that is known of each gene (G, D + E)."""
+        return self.loading if self.embedding is None else np.hstack([self.loading, self.embedding])
 
 
 def moments(values: sp.spmatrix | sp.sparray) -> tuple[np.ndarray, np.ndarray]:
@@ -54,9 +69,13 @@ def moments(values: sp.spmatrix | sp.sparray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def learn(
-    matrix: sp.csr_matrix | sp.csr_array, is_count: bool, rng: np.random.Generator, *, theta: float = 100.0
+    matrix: sp.csr_matrix | sp.csr_array,
+    is_count: bool,
+    rng: np.random.Generator,
+    *,
+    embedding: np.ndarray | None = None,
 ) -> Reference:
-    """Vectors of the genes of a reference (N, G) by components of its cells.
+    """Vectors of the genes of a reference (N, G) by components of its cells, beside their `embedding` (G, E).
 
     Values are log-normalised (intensities: as they are) and standardised. Genes weigh by the root of the share of their
     variance that is not noise, 1 - 1 / v, where v is the variance of their Pearson residuals. The vector of a gene
@@ -68,15 +87,13 @@ def learn(
     values = (log_normalise(matrix) if is_count else matrix.astype(np.float32)).tocsc()
     mean, scale = moments(values)
     seen = (np.diff(values.indptr) >= FEWEST_CELLS) & (scale > 1e-6)
-    weight = np.where(seen, np.sqrt(_signal(matrix, theta)) if is_count else 1.0, 0.0)
+    weight = np.where(seen, np.sqrt(_signal(matrix, Config().theta)) if is_count else 1.0, 0.0)
     used = np.argsort(-weight, kind="stable")[:MOST_GENES]
     used = used[weight[used] > 0] if (weight[used] > 0).sum() >= 2 else np.flatnonzero(seen)[:MOST_GENES]
     factors = _factors(values[:, used], mean[used], scale[used], weight[used])
     loading = np.asarray((values.T @ factors) / n_cells)  # components have mean zero, so that no mean need be taken off
     loading = np.where(seen[:, None], loading / np.where(seen, scale, 1.0)[:, None], 0.0)
-    ranks = sorted({min(rank, loading.shape[1]) for rank in RANKS})
-    vectors = {f"{rank} components": loading[:, :rank] for rank in ranks}
-    return Reference(mean, scale, vectors, seen)
+    return Reference(mean, scale, seen, loading, embedding)
 
 
 def _signal(counts: sp.csr_matrix | sp.csr_array, theta: float) -> np.ndarray:

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import scipy.linalg
 
+from ..similarity import unit_rows
+
 RIDGES = (0.3, 1.0, 3.0)
 """Variance of what the panel's genes do not share, in units of a gene's variance."""
 
@@ -104,8 +106,7 @@ def cell_components(panel: Panel, n: int) -> np.ndarray:
 
 def nearness(panel: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Largest cosine (G,) of each wanted gene (G, D) with a gene of the panel (P, D)."""
-    unit = [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (panel, wanted)]
-    return np.asarray((unit[1] @ unit[0].T).max(axis=1))
+    return np.asarray((unit_rows(wanted) @ unit_rows(panel).T).max(axis=1))
 
 
 def _weights(panel: np.ndarray, wanted: np.ndarray, ridge: float) -> np.ndarray:

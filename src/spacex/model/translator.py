@@ -16,6 +16,11 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from ..coverage import Panel, Transfer, cell_components, nearness
+
+CELL_COMPONENTS = 32
+"""Components of the target's cells in which genes are corrected."""
+
 WIDTH = 64
 EPOCHS, PATIENCE = 400, 60
 RATE, DECAY = 2e-3, 1e-2
@@ -194,6 +199,30 @@ class Translator:
         with torch.no_grad():
             made = linear + self.generator(key, linear, self.memory, itself=False)
         return _cosine(made.cpu().numpy(), genes.true)
+
+
+def correction(
+    key: np.ndarray,
+    panel: Panel,
+    found: Transfer,
+    wanted: np.ndarray,
+    *,
+    rounds: int,
+    seed: int,
+    device: torch.device,
+    progress: bool,
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Weights (P, G) to add to those of wanted genes, and what panel genes gained: ``linear``, ``learned`` cosine.
+
+    `key` (genes of the reference, D) is what is known of each gene there.
+    """
+    axes = cell_components(panel, CELL_COMPONENTS)
+    turn = axes.T @ panel.within
+    measured = Genes(key[panel.number], (turn @ found.crossed).T, (axes.T @ panel.across).T)
+    translator = Translator(measured, seed=seed, device=device, progress=progress)
+    near = nearness(key[panel.number], key[wanted])
+    made = translator.correct(Genes(key[wanted], (turn @ found.weights).T), rounds=rounds, nearness=near)
+    return axes @ made.T, {"linear": translator.linear_, "learned": translator.learned_}
 
 
 def _cosine(made: np.ndarray, true: np.ndarray | None) -> float:

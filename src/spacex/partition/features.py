@@ -10,6 +10,7 @@ import scipy.linalg
 
 from .._check import InputError
 from ..raster import GeneImages
+from ..similarity import signal_share
 from ..spectral import BATCH, Smoother
 
 logger = logging.getLogger("spacex")
@@ -25,15 +26,14 @@ MOST_COMPONENTS = 40
 def strongest(norm: np.ndarray, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """The genes with the largest norms, and the share (B,) of each one's map that is signal.
 
-    The norm is the root of the ratio of a map's energy to that expected without a pattern, so that the share
-    is the Wiener weight 1 - 1 / norm^2; genes at or below the level of noise drop out.
+    The share is the Wiener weight; genes at or below the level of noise drop out.
     """
     norm = np.nan_to_num(norm, nan=0.0).astype(np.float64)
     n_genes = int(np.clip(MOST_VALUES // n_pixels, FEWEST_GENES, MOST_GENES))
     order = np.argsort(-norm, kind="stable")[:n_genes]
     above = order[norm[order] > 1.0]
     if len(above) >= 2:
-        return above, 1.0 - 1.0 / norm[above] ** 2
+        return above, signal_share(norm[above])
     order = order[norm[order] > 0]
     if len(order) < 2:
         raise InputError('varm["X_spacex"] holds fewer than 2 genes; call sx.tl.embed(adata)')

@@ -17,20 +17,17 @@ from .._check import InputError, check_int
 from ..coverage import (
     TRAITS,
     Cells,
-    Panel,
     Reference,
-    Transfer,
     calibrate,
-    cell_components,
     find,
     learn,
-    nearness,
     shared,
     transfer,
 )
 from ..model.session import resolve_device
-from ..model.translator import Genes, Translator
+from ..model.translator import correction
 from ..raster import log_normalise
+from ..similarity import signal_share, unit_rows
 from ._embed import embed
 from ._stream import check_path, write_rows
 
@@ -41,9 +38,6 @@ MOST_BYTES = 4_000_000_000
 
 FEWEST_LEARNED = 200
 """Panel genes from which on a generator is tried."""
-
-CELL_COMPONENTS = 32
-"""Components of the target's cells in which the generator corrects."""
 
 PREDICTABLE = 0.1
 """Reliability below which a gene is reported as one that cannot be predicted."""
@@ -158,15 +152,16 @@ def impute(
     panel_t, panel_r = shared([measured[i] for i in kept], [str(name) for name in reference.var_names])
     cells = _cells(target, kept, panel_t, library_key)
     rng = np.random.default_rng(seed)
-    learnt = learn(matrix, is_count, rng)
-    if "spatial" in reference.obsm and is_count:
-        learnt.vectors["embedding"] = _embedded(reference, seed=seed, device=device)
+    placed = "spatial" in reference.obsm and is_count
+    learnt = learn(matrix, is_count, rng, embedding=_embedded(reference, seed=seed, device=device) if placed else None)
     panel, mean = cells.panel(panel_r)
     found = transfer(learnt.vectors, panel, wanted, rng)
     weights, gain = found.weights, dict[str, float]()
     if learned is True or (learned == "auto" and len(panel_r) >= FEWEST_LEARNED):
-        correction, gain = _corrected(learnt, panel, found, wanted, rounds, seed=seed, device=device, progress=progress)
-        weights = weights + correction
+        added, gain = correction(
+            learnt.key, panel, found, wanted, rounds=rounds, seed=seed, device=resolve_device(device), progress=progress
+        )
+        weights = weights + added
     calibration = calibrate(found.held_out[list(TRAITS)].to_numpy(), found.held_out["pcc"].to_numpy())
     reliability = np.where(learnt.seen[wanted], calibration.reliability(found.traits), 0.0)
     frame = _frame(target, names, reliability)
@@ -229,10 +224,9 @@ def _cells(target: AnnData, kept: np.ndarray, panel: np.ndarray, library_key: st
 
 
 def _embedded(reference: AnnData, *, seed: int, device: str) -> np.ndarray:
-    """Embeddings (G, D) of the reference's genes, of the length that tells the share of a map that is signal.
+    """Embeddings (G, D) of the reference's genes, at the length whose square is the share of a map that is signal.
 
-    The norm is the root of the ratio of a map's energy to that expected without a pattern: the share is
-    1 - 1 / norm^2, and the product of two vectors the covariance of two maps, noise left out.
+    The product of two is then the covariance of two maps, noise left out.
     """
     if _slots.EMBEDDING not in reference.varm:
         plain = {key: reference.layers[key] for key in ("counts",) if key in reference.layers}
@@ -240,37 +234,7 @@ def _embedded(reference: AnnData, *, seed: int, device: str) -> np.ndarray:
         reference = AnnData(reference.X, obs=obs, var=var, obsm={"spatial": reference.obsm["spatial"]}, layers=plain)
         embed(reference, n_modules=2, seed=seed, device=device, progress=False)
     z = np.nan_to_num(_slots.read_embedding(reference)).astype(np.float64)
-    norm = np.linalg.norm(z, axis=1, keepdims=True)
-    share = np.clip(1.0 - 1.0 / np.maximum(norm, 1e-6) ** 2, 0.0, 1.0)
-    return np.asarray(z / np.maximum(norm, 1e-12) * np.sqrt(share))
-
-
-def _corrected(
-    learnt: Reference,
-    panel: Panel,
-    found: Transfer,
-    wanted: np.ndarray,
-    rounds: int,
-    *,
-    seed: int,
-    device: str,
-    progress: bool,
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Weights (P, G) to add for the generator's corrections, and what it gained on panel genes held out."""
-    axes = cell_components(panel, CELL_COMPONENTS)
-    key = learnt.vectors[max((name for name in learnt.vectors if name != "embedding"), key=_rank)]
-    if "embedding" in learnt.vectors:
-        key = np.hstack([key, learnt.vectors["embedding"]])
-    turn = axes.T @ panel.within
-    measured = Genes(key[panel.number], (turn @ found.crossed).T, (axes.T @ panel.across).T)
-    translator = Translator(measured, seed=seed, device=resolve_device(device), progress=progress)
-    near = nearness(key[panel.number], key[wanted])
-    made = translator.correct(Genes(key[wanted], (turn @ found.weights).T), rounds=rounds, nearness=near)
-    return axes @ made.T, {"linear": translator.linear_, "learned": translator.learned_}
-
-
-def _rank(name: str) -> int:
-    return int(name.split()[0])
+    return unit_rows(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))
 
 
 def _frame(target: AnnData, names: list[str], reliability: np.ndarray) -> AnnData:
