@@ -9,7 +9,8 @@ them: correlation (PCC), structural similarity (SSIM) with the measured values, 
 library (intensities as they are); root mean squared error (RMSE) of standardised values and Jensen-Shannon divergence
 (JS), which are better small; "reliability" is the rank correlation of reliability with the correlation reached. A
 target with more cells than --cells is a random part of it, the same for all methods. Genes of a spatial reference are
-embedded once for a pair, and counted in no time; seconds are those of a fifth.
+embedded once for a pair, and counted in no time; seconds are those of a fifth. Every split is a process of its own,
+whose peak memory includes the sections.
 
 Peers want environments of their own:
 
@@ -24,14 +25,12 @@ clusters as there are labels) on a panel alone, and on the panel with the 2,000 
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from collections.abc import Iterator
+from itertools import chain, product
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import scanpy as sc
 import scipy.sparse as sp
 from scipy.stats import spearmanr
@@ -40,11 +39,12 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 import spacex as sx
 from spacex.coverage import shared
 
-from ..domains.__main__ import table
+from ..costs import alone
 from ..domains.peers import leiden
-from .measure import quality
-from .methods import METHODS, values
-from .peers import PEERS
+from ..trials import Figure, Trials
+from .folds import predictions
+from .methods import METHODS
+from .peers import PEERS, values
 
 PAIRS = {
     "drosophila": ("bdtnp_drosophila_fish", "drosophila_dissociated"),
@@ -53,13 +53,12 @@ PAIRS = {
     "brain, STARmap": ("starmap_visualcortex_BY3", "mousebrain_st_1"),
     "brain, MolCart": ("molcart_mousecortex_A1", "mousebrain_st_1"),
 }
-FOLDS = 5
 LABELS = {"brain, STARmap": "cluster_name"}
 PANELS, ADDED = (100, None), 2000
 
 
 def read(data: Path, name: str, cells: int) -> tuple[ad.AnnData, ad.AnnData] | None:
-    """Target, of at most so many cells, and reference, embedded if it has coordinates."""
+    """Target, of at most so many cells, and reference."""
     paths = [data / f"{file}.h5ad" for file in PAIRS[name]]
     for path in paths:
         if not path.exists():
@@ -73,24 +72,15 @@ def read(data: Path, name: str, cells: int) -> tuple[ad.AnnData, ad.AnnData] | N
     return target, reference
 
 
-def runs(target: ad.AnnData, reference: ad.AnnData, method: str, seed: int) -> Iterator[tuple[str, float]]:
+def split(target: ad.AnnData, reference: ad.AnnData, method: str, seed: int) -> Iterator[Figure]:
     """Figures of one split of the shared genes."""
-    t, r = shared(list(target.var_names), list(reference.var_names))
-    truth = values(target)
-    parts, told, seconds = [], [], []
-    for fold in np.array_split(np.random.default_rng(seed).permutation(len(t)), FOLDS):
-        panel = target[:, np.setdiff1d(np.arange(target.n_vars), t[fold])].copy()
-        start = time.perf_counter()
-        made, reliability = METHODS[method](panel, reference, list(reference.var_names[r[fold]]), seed)
-        seconds.append(time.perf_counter() - start)
-        parts.append(pd.DataFrame(quality(truth[:, t[fold]].toarray(), made)))
-        told.append(np.full(len(fold), np.nan) if reliability is None else reliability)
-    found = pd.concat(parts, ignore_index=True)
-    yield from found.mean().items()
-    known = found["PCC"].notna() & np.isfinite(np.concatenate(told))
+    (found, told, seconds), costs = alone(predictions, target, reference, method, seed)
+    yield from ((seed, str(metric), value) for metric, value in found.mean().items())
+    known = found["PCC"].notna() & np.isfinite(told)
     if known.any():
-        yield "reliability", float(spearmanr(found["PCC"][known], np.concatenate(told)[known])[0])
-    yield "seconds", float(np.mean(seconds))
+        yield seed, "reliability", float(spearmanr(found["PCC"][known], told[known])[0])
+    yield seed, "seconds", float(np.mean(seconds))
+    yield seed, "peak MB", costs["peak MB"]
 
 
 def clusters(matrix: np.ndarray, k: int, seed: int) -> np.ndarray:
@@ -101,22 +91,29 @@ def clusters(matrix: np.ndarray, k: int, seed: int) -> np.ndarray:
     return leiden(cells, k, seed)
 
 
-def downstream(target: ad.AnnData, reference: ad.AnnData, label: str, seeds: int) -> Iterator[tuple]:
-    """Agreement of clusters with labels on a panel, and with imputed genes beside it."""
-    truth = target.obs[label].astype(str).to_numpy()
+def downstream(
+    target: ad.AnnData, reference: ad.AnnData, truth: np.ndarray, size: int | None, added: int, seed: int
+) -> Iterator[Figure]:
+    """Agreement of clusters with labels (N,) on a panel of so many genes, with so many imputed genes beside them."""
     t, _ = shared(list(target.var_names), list(reference.var_names))
-    for size in PANELS:
-        for seed in range(seeds):
-            kept = np.random.default_rng(seed).permutation(t)[:size]
-            panel = target[:, np.sort(kept)].copy()
-            found = sx.tl.impute(panel, reference, seed=seed, progress=False)
-            best = found.var["reliability"].nlargest(ADDED).index
-            alone = values(panel).toarray()
-            with_imputed = np.hstack([alone, np.asarray(found[:, best].X)])
-            for name, matrix in (("panel alone", alone), ("with imputed", with_imputed)):
-                made = clusters(matrix, len(np.unique(truth)), seed)
-                for metric, measure in (("ARI", adjusted_rand_score), ("NMI", normalized_mutual_info_score)):
-                    yield f"panel of {len(kept)}", name, seed, metric, measure(truth, made)
+    panel = target[:, np.sort(np.random.default_rng(seed).permutation(t)[:size])].copy()
+    matrix = values(panel).toarray()
+    if added:
+        found = sx.tl.impute(panel, reference, seed=seed, progress=False)
+        best = found.var["reliability"].nlargest(added).index
+        matrix = np.hstack([matrix, np.asarray(found[:, best].X)])
+    made = clusters(matrix, len(np.unique(truth)), seed)
+    yield seed, "ARI", adjusted_rand_score(truth, made)
+    yield seed, "NMI", normalized_mutual_info_score(truth, made)
+
+
+def try_downstream(trials: Trials, name: str, target: ad.AnnData, reference: ad.AnnData, seeds: int) -> None:
+    truth = target.obs[LABELS[name]].astype(str).to_numpy()
+    for size, (method, added) in product(PANELS, (("panel alone", 0), ("with imputed", ADDED))):
+        section = f"{name}, panel of {size or 'all'}"
+        trials.add(section, method, chain.from_iterable(
+            downstream(target, reference, truth, size, added, seed) for seed in range(seeds)
+        ))  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -132,32 +129,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--downstream", action="store_true", help="clusters of cells with imputed genes")
     parser.add_argument("--csv", type=Path, help="write all figures")
     options = parser.parse_args(argv)
-    rows, failures = [], {}
+    trials = Trials("ARI" if options.downstream else "PCC")
     for name in [n for n in options.pairs if n in LABELS or not options.downstream]:
         pair = read(options.data, name, options.cells)
         if pair is None:
             continue
-        target, reference = pair
-        if "spatial" in reference.obsm:
-            sx.tl.embed(reference, n_modules=2, progress=False)
+        if "spatial" in pair[1].obsm and set(options.methods) - set(PEERS):
+            sx.tl.embed(pair[1], n_modules=2, progress=False)
         if options.downstream:
-            rows += downstream(target, reference, LABELS[name], options.seeds)
+            try_downstream(trials, name, *pair, options.seeds)
             continue
         for method in options.methods:
-            try:
-                for seed in range(options.seeds):
-                    rows += [(name, method, seed, *figure) for figure in runs(target, reference, method, seed)]
-            except Exception as error:  # whatever a guest raises is a result
-                failures[name, method] = f"{method} on {name}: {type(error).__name__}: {error}".splitlines()[0]
-                continue
-            pcc = np.mean([value for *key, metric, value in rows if key[:2] == [name, method] and metric == "PCC"])
-            print(f"{name} {method}: PCC {pcc:.3f}", file=sys.stderr, flush=True)
-    found = pd.DataFrame(rows, columns=["section", "method", "seed", "metric", "value"])
-    if options.csv:
-        found.to_csv(options.csv, index=False)
-    print(table(found))
-    if failures:
-        print("\nfailed\n" + "\n".join(failures.values()))
+            trials.add(name, method, chain.from_iterable(split(*pair, method, seed) for seed in range(options.seeds)))
+    trials.show(options.csv)
 
 
 if __name__ == "__main__":

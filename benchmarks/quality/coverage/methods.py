@@ -15,9 +15,8 @@ from sklearn.neighbors import NearestNeighbors
 
 import spacex as sx
 from spacex.coverage import shared
-from spacex.raster import log_normalise
 
-from .peers import PEERS
+from .peers import PEERS, values
 
 Found = tuple[np.ndarray, np.ndarray | None]
 Method = Callable[[ad.AnnData, ad.AnnData, list[str], int], Found]
@@ -40,12 +39,6 @@ def linear_alone(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], see
 def no_embedding(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: int) -> Found:
     """The reference as if it were dissociated."""
     return ours(panel, ad.AnnData(reference.X, var=reference.var[[]]), genes, seed)
-
-
-def values(adata: ad.AnnData) -> sp.csr_matrix:
-    """Log-normalised counts, or intensities as they are."""
-    matrix = sp.csr_matrix(adata.X).astype(np.float32)
-    return log_normalise(matrix) if np.array_equal(matrix.data, np.rint(matrix.data)) else matrix
 
 
 def standard(x: np.ndarray) -> np.ndarray:

@@ -8,11 +8,19 @@ import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
+from spacex.raster import log_normalise
+
 from ..peers.host import borrow, quiet
 
 
+def values(adata: ad.AnnData) -> sp.csr_matrix:
+    """Log-normalised counts, or intensities as they are."""
+    matrix = sp.csr_matrix(adata.X).astype(np.float32)
+    return log_normalise(matrix) if np.array_equal(matrix.data, np.rint(matrix.data)) else matrix
+
+
 def pair(panel: ad.AnnData, reference: ad.AnnData) -> tuple[ad.AnnData, ad.AnnData]:
-    """Copies of both with names in lower case, each once, as peers match them as they are written."""
+    """Copies of both with names in lower case, each once: peers match names as they are written."""
     found = []
     for adata in (panel, reference):
         copy = ad.AnnData(sp.csr_matrix(adata.X, dtype=np.float32), obsm=dict(adata.obsm))
@@ -22,21 +30,20 @@ def pair(panel: ad.AnnData, reference: ad.AnnData) -> tuple[ad.AnnData, ad.AnnDa
 
 
 def tangram(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: int) -> tuple[np.ndarray, None]:
-    """Tangram (Biancalani et al. 2021): mode "cells", 500 epochs as in its tutorial, all panel genes."""
-    tg = borrow("tangram", "pip install tangram-sc==1.0.4")
-    import scanpy as sc
+    """Tangram (Biancalani et al. 2021): mode "cells", its default 1,000 epochs, all panel genes.
 
+    Counts of both sides are log-normalised: its tutorial leaves those of the target raw, and then it does worse.
+    """
+    tg = borrow("tangram", "pip install tangram-sc==1.0.4")
     target, cells = pair(panel, reference)
-    sc.pp.normalize_total(cells)
-    sc.pp.log1p(cells)
+    for adata in (target, cells):
+        adata.X = values(adata)
     with quiet():
         tg.pp_adatas(cells, target, genes=None)
-        mapped = tg.map_cells_to_space(
-            cells, target, mode="cells", device="cpu", num_epochs=500, random_state=seed, verbose=False
-        )
+        mapped = tg.map_cells_to_space(cells, target, mode="cells", device="cpu", random_state=seed, verbose=False)
         made = tg.project_genes(mapped, cells)
-    values = made[:, [name.lower() for name in genes]].X
-    return np.asarray(values.todense() if sp.issparse(values) else values), None
+    found = made[:, [name.lower() for name in genes]].X
+    return np.asarray(found.todense() if sp.issparse(found) else found), None
 
 
 def gimvi(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: int) -> tuple[np.ndarray, None]:

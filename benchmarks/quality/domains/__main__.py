@@ -22,7 +22,6 @@ between them; "agree" is the mean adjusted Rand index between seeds; "auto" is t
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator
 from itertools import combinations
@@ -30,12 +29,12 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score
 
 import spacex as sx
 
+from ..trials import Figure, Trials
 from .measure import quality
 from .methods import METHODS, smoothed_variance
 from .peers import PEERS
@@ -66,31 +65,30 @@ def sections(data: Path, names: list[str]) -> Iterator[tuple[str, ad.AnnData, np
         yield f"simulated {technology}", adata, adata.obs["domain"].astype(str).to_numpy()
 
 
-def runs(adata: ad.AnnData, truth: np.ndarray, method: str, seeds: int) -> Iterator[dict[str, float]]:
-    """Figures of every seed; the last row has the agreement between seeds alone."""
+def runs(adata: ad.AnnData, truth: np.ndarray, method: str, seeds: int) -> Iterator[Figure]:
+    """Figures of every seed, then the agreement between seeds."""
     known = ~np.isin(truth, UNKNOWN)
     k, found = len(np.unique(truth[known])), []
     for seed in range(seeds):
         start = time.perf_counter()
         found.append(METHODS[method](adata, k, seed))
         seconds = time.perf_counter() - start
-        yield quality(truth[known], found[-1][known], adata.obsm["spatial"][known]) | {"seconds": seconds}
-    agree = [adjusted_rand_score(a, b) for a, b in combinations(found, 2)]
-    yield {"agree": float(np.mean(agree)) if agree else np.nan}
+        made = quality(truth[known], found[-1][known], adata.obsm["spatial"][known]) | {"seconds": seconds}
+        yield from ((seed, metric, value) for metric, value in made.items())
+    if len(found) > 1:
+        yield 0, "agree", float(np.mean([adjusted_rand_score(a, b) for a, b in combinations(found, 2)]))
+    if method == "SpaCEX":
+        sx.tl.domains(adata)
+        yield 0, "auto", adata.obs["spacex_domain"].nunique()
 
 
-def table(rows: pd.DataFrame) -> str:
-    """Mean ± standard deviation over seeds."""
-    groups = rows.groupby(["section", "method", "metric"], sort=False)["value"].agg(["mean", "std"]).reset_index()
-    digits = [1 if metric == "seconds" else 3 for metric in groups["metric"]]
-    groups["text"] = [
-        f"{mean:.{n}f}" + (f" ± {std:.{n}f}" if std > 0 else "")
-        for mean, std, n in zip(groups["mean"], groups["std"], digits, strict=True)
-    ]
-    wide = groups.pivot(index=["section", "method"], columns="metric", values="text")
-    order = pd.MultiIndex.from_frame(rows[["section", "method"]].drop_duplicates())
-    wide = wide.reindex(index=order, columns=rows["metric"].drop_duplicates())
-    return wide.fillna("").reset_index().to_string(index=False)
+def prepare(adata: ad.AnnData, methods: set[str]) -> None:
+    """What the methods that are not peers share, in no one's time."""
+    if methods - set(PEERS):
+        sx.tl.embed(adata, progress=False)
+        adata.var["variance"] = smoothed_variance(sx.pp.gene_images(adata))
+    if "by SVG" in methods:
+        sx.tl.svg(adata)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -104,30 +102,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", default=[m for m in METHODS if m not in PEERS], choices=list(METHODS))
     parser.add_argument("--csv", type=Path, help="write all figures")
     options = parser.parse_args(argv)
-    rows, failures = [], {}
+    trials = Trials("ARI")
     for name, adata, truth in sections(options.data, options.sections):
-        if set(options.methods) - set(PEERS):
-            sx.tl.embed(adata, progress=False)
-            sx.tl.svg(adata)
-            adata.var["variance"] = smoothed_variance(sx.pp.gene_images(adata))
+        prepare(adata, set(options.methods))
         for method in options.methods:
-            try:
-                for seed, found in enumerate(runs(adata, truth, method, options.seeds)):
-                    rows += [(name, method, seed, metric, value) for metric, value in found.items()]
-            except Exception as error:  # whatever a guest raises is a result
-                failures[name, method] = f"{method} on {name}: {type(error).__name__}: {error}".splitlines()[0]
-                continue
-            ari = np.mean([value for *key, metric, value in rows if key[:2] == [name, method] and metric == "ARI"])
-            print(f"{name} {method}: ARI {ari:.3f}", file=sys.stderr, flush=True)
-        if "SpaCEX" in options.methods:
-            sx.tl.domains(adata)
-            rows.append((name, "SpaCEX", 0, "auto", adata.obs["spacex_domain"].nunique()))
-    found = pd.DataFrame(rows, columns=["section", "method", "seed", "metric", "value"])
-    if options.csv:
-        found.to_csv(options.csv, index=False)
-    print(table(found))
-    if failures:
-        print("\nfailed\n" + "\n".join(failures.values()))
+            trials.add(name, method, runs(adata, truth, method, options.seeds))
+    trials.show(options.csv)
 
 
 if __name__ == "__main__":

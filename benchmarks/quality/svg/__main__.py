@@ -29,9 +29,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from ..costs import alone
 from . import drawn, measure
-from .methods import METHODS, SLOW
-from .runs import alone
+from .methods import METHODS, SLOW, run
 
 TASKS = ("redrawn", "permuted", "mixed", "planted", "markers")
 GENES_FOR_RATES = 1000
@@ -83,6 +83,15 @@ def sample(adata: ad.AnnData, n_genes: int | None, fewest_counts: int, seed: int
     if n_genes is None or n_genes >= len(enough):
         return adata
     return adata[:, np.sort(np.random.default_rng([seed, 5]).permutation(enough)[:n_genes])].copy()
+
+
+def outcome(method: str, adata: ad.AnnData) -> dict[str, Any]:
+    """Score and log p of a method on a section with their costs, or why it failed."""
+    try:
+        (score, log_p), costs = alone(run, method, adata)
+    except Exception as error:  # whatever a guest raises is a result
+        return {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+    return {"score": score, "log_p": log_p, **costs}
 
 
 def figures(task: str, found: dict[str, Any], var: pd.DataFrame, total: np.ndarray) -> dict[str, float]:
@@ -167,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
         for method in chosen:
             if (task, method) == ("permuted", "floor") or method in failures:
                 continue
-            found = alone(method, adata.copy())
+            found = outcome(method, adata)
             print(f"{task} {name} seed {seed} {method} {found.get('failed', '')}", file=sys.stderr, flush=True)
             if "failed" in found:
                 failures[method] = f"{method} on {task} {name}: {found['failed']}"

@@ -160,3 +160,8 @@ METHODS: dict[str, Callable[[ad.AnnData], Found]] = {
 }
 SLOW = ("SpatialDE",)
 """Methods with a matrix of spots x spots and an optimiser for every gene; they run where --genes is given."""
+
+
+def run(method: str, adata: ad.AnnData) -> tuple[np.ndarray, np.ndarray]:
+    """Score and log p of a method by its name, which a process of its own can be told."""
+    return METHODS[method](adata)

@@ -1,0 +1,58 @@
+"""Methods tried on sections: figures as they come, failures with their reason, one table at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = ["section", "method", "seed", "metric", "value"]
+Figure = tuple[int, str, float]
+
+
+class Trials:
+    """Figures of methods on sections; `headline` is the metric that is told on stderr while they run."""
+
+    def __init__(self, headline: str) -> None:
+        self.headline = headline
+        self.rows: list[tuple[str, str, int, str, float]] = []
+        self.failures: list[str] = []
+
+    def add(self, section: str, method: str, figures: Iterable[Figure]) -> None:
+        """Take figures (seed, metric, value) from a running method; whatever a guest raises is a result."""
+        first = len(self.rows)
+        try:
+            for figure in figures:
+                self.rows.append((section, method, *figure))
+        except Exception as error:
+            self.failures.append(f"{method} on {section}: {type(error).__name__}: {error}".splitlines()[0])
+            return
+        told = [value for *_, metric, value in self.rows[first:] if metric == self.headline]
+        if told:
+            print(f"{section} {method}: {self.headline} {np.mean(told):.3f}", file=sys.stderr, flush=True)
+
+    def show(self, csv: Path | None) -> None:
+        """Print the table and the failures; write all figures to `csv` if it is given."""
+        found = pd.DataFrame(self.rows, columns=COLUMNS)
+        if csv:
+            found.to_csv(csv, index=False)
+        print(table(found))
+        if self.failures:
+            print("\nfailed\n" + "\n".join(self.failures))
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Mean ± standard deviation over seeds, a row for each section and method."""
+    groups = rows.groupby(["section", "method", "metric"], sort=False)["value"].agg(["mean", "std"]).reset_index()
+    digits = [1 if metric == "seconds" else 0 if metric == "peak MB" else 3 for metric in groups["metric"]]
+    groups["text"] = [
+        f"{mean:.{n}f}" + (f" ± {std:.{n}f}" if std > 0 else "")
+        for mean, std, n in zip(groups["mean"], groups["std"], digits, strict=True)
+    ]
+    wide = groups.pivot(index=["section", "method"], columns="metric", values="text")
+    order = pd.MultiIndex.from_frame(rows[["section", "method"]].drop_duplicates())
+    wide = wide.reindex(index=order, columns=rows["metric"].drop_duplicates())
+    return wide.fillna("").reset_index().to_string(index=False)
