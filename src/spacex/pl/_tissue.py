@@ -36,12 +36,15 @@ class Tissue:
         (H, W) number of the spot at every point of the picture, -1 off the tissue; row 0 is the smallest y.
     labels
         Name and centre of each section, as x from 0 to 1, where there are several.
+    place
+        (S, 2) column and row of every spot in the picture, not rounded.
     image
         (H, W, 3) photograph of the tissue under the spots, from 0 to 1, if it is to be seen.
     """
 
     index: np.ndarray
     labels: list[tuple[str, float]]
+    place: np.ndarray
     image: np.ndarray | None = None
 
     @property
@@ -106,11 +109,12 @@ def tissue_of(
     x, y = _points(reach, (float(width), float(height)), resolution)
     distance, spot = cKDTree(placed).query(np.stack(np.meshgrid(x, y), axis=-1))
     index = np.where(distance <= reach, spot, -1)
+    place = (placed - [x[0], y[0]]) / (x[1] - x[0] if len(x) > 1 else reach)
     if not image:
-        return Tissue(index, labels)
+        return Tissue(index, labels, place)
     libraries = list(names) if len(names) > 1 else [None]
     shift = [(placed - xy)[section == s][0] for s in range(len(names))]
-    return Tissue(index, labels, _photograph(adata, libraries, section[spot], x, y, shift))
+    return Tissue(index, labels, place, _photograph(adata, libraries, section[spot], x, y, shift))
 
 
 def _photograph(

@@ -10,27 +10,31 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from jinja2 import Environment, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
+from matplotlib.colors import to_hex
 
 from .. import _slots
 from .._check import InputError
-from ..pl._colors import categories_of, category_colors
-from ..pl._maps import N_MEAN, gene_values, module_maps, robust_norm
-from ..pl._svg import ranked_genes
-from ..pl._tissue import tissue_of
+from ..pl._colors import SEQUENTIAL
+from ..pl._layout import gene_layout
+from ..pl._maps import N_MEAN, module_maps, robust_norm
+from ..pl._tissue import Tissue, tissue_of
 from ..pl._training import stages_of
-from ._figures import category_uri, embedding_chart, map_uri, svg_chart, training_chart
+from ._figures import map_uri, svg_chart, training_chart
+from ._overview import ALPHA, key_figures, parameters_of, seconds_of, warnings_of
+from ._payload import payload
+from ._plots import gene_plot, library_script, tissue_plot
 from ._tables import gene_table, module_table, terms_of
 
-ALPHA = 0.05
 N_GENES = 8
-N_SVG = 50
 TILE = 190
-KINDS = {"hex": "hexagonal array", "square": "square array", "bins": "free positions, binned"}
+SCRIPTS = ("data", "pattern", "tissue", "parts", "search", "table", "views", "main")
 
 
 def write_report(
@@ -110,33 +114,52 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         enrichment = noted if isinstance(noted, pd.DataFrame) else None
     genes = gene_table(adata)
     tissue = tissue_of(adata, resolution=TILE)
-    has_svg = "svg_score" in genes
-    script = _resource("page.js")
     context: dict[str, Any] = {
         "title": title or run.get("input") or "section",
-        "style": Markup(_resource("page.css")),
-        "script": Markup(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "aspect": f"{tissue.index.shape[1]} / {tissue.index.shape[0]}",
-        "figures": _key_figures(adata, genes),
-        "notes": _notes(adata),
+        "figures": key_figures(adata, genes),
+        "notes": warnings_of(adata),
         "modules": _modules(adata, enrichment, tissue),
         "n_mean": N_MEAN,
         "enriched": enrichment is not None,
-        "embedding": embedding_chart(adata, ["module", *(["svg"] if has_svg else []), "expression"]),
-        "svg": _svg(adata, genes, tissue) if has_svg else None,
-        "svg_chart": svg_chart(adata, alpha=ALPHA) if has_svg else None,
-        "domains": _domains(adata) if _slots.DOMAIN in adata.obs else None,
+        "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
+        "domains": _slots.DOMAIN in adata.obs,
+        "partners": _slots.INTERACTIONS in adata.varp,
         "training": training_chart(adata, len(stages_of(adata))) if stages_of(adata) else None,
-        "seconds": _seconds(run),
+        "seconds": seconds_of(run),
         "peak": run.get("peak_memory_mb"),
-        "parameters": _parameters(adata),
+        "parameters": parameters_of(adata),
         "versions": _slots.noted(adata, "versions"),
         "alpha": ALPHA,
+        **_interactive(adata, genes),
+        **_resources(),
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(p=_p, number=_number)
+    environment.filters.update(p=_p)
     return environment.from_string(_resource("page.html.j2")).render(context)
+
+
+def _interactive(adata: AnnData, genes: pd.DataFrame) -> dict[str, Any]:
+    """What the page's script works on."""
+    made = payload(adata, genes)
+    palette = [to_hex(color) for color in mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256))]
+    return {
+        "payload": htmlsafe_json_dumps({**made.notes, "palette": palette}),
+        "blocks": {name.replace(" ", "-"): text for name, text in made.blocks.packed.items()},
+        "gene_plot": htmlsafe_json_dumps(gene_plot(gene_layout(adata), genes, made.notes["modules"])),
+        "tissue_plot": htmlsafe_json_dumps(tissue_plot(made.places)),
+    }
+
+
+def _resources() -> dict[str, Any]:
+    """Style and scripts, and the hashes by which a browser knows that they may run."""
+    own = '"use strict";\n(() => {\n' + "\n".join(_resource(f"js/{name}.js") for name in SCRIPTS) + "})();\n"
+    library = library_script().replace("</script", "<\\/script")
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (library, own)]
+    return {
+        "style": Markup(_resource("page.css")), "library": Markup(library), "script": Markup(own),
+        "policy": " ".join(f"'sha256-{value}'" for value in hashes),
+    }  # fmt: skip
 
 
 def _resource(name: str) -> str:
@@ -150,62 +173,7 @@ def _p(value: float) -> str:
     return "<1e-300" if value < 1e-300 else f"{value:.2g}"
 
 
-def _number(value: float) -> str:
-    return "–" if not np.isfinite(value) else f"{value:.3g}"
-
-
-def _key_figures(adata: AnnData, genes: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Name, value and a remark of each figure at the top."""
-    grid = _slots.noted(adata, "grid")
-    kind = str(np.atleast_1d(grid["kind"])[0])
-    sections = len(np.atleast_1d(grid["section"]))
-    shape = f"{np.atleast_1d(grid['height'])[0]} × {np.atleast_1d(grid['width'])[0]} pixels"
-    embedded = int(genes["strength"].notna().sum())
-    assigned = int(((genes["module"] != _slots.UNASSIGNED) & genes["strength"].notna()).sum())
-    n_modules = genes.loc[genes["module"] != _slots.UNASSIGNED, "module"].nunique()
-    figures = [
-        (
-            "spots",
-            f"{adata.n_obs:,}",
-            KINDS.get(kind, kind) + (f", {sections} sections" if sections > 1 else f", {shape}"),
-        ),
-        (
-            "genes",
-            f"{adata.n_vars:,}",
-            f"{embedded:,} embedded, {adata.n_vars - embedded:,} with too few counts",
-        ),
-        (
-            "modules",
-            f"{n_modules}",
-            f"{assigned:,} genes in them, {embedded - assigned:,} without a clear pattern",
-        ),
-    ]
-    if "svg_qvalue" in genes:
-        tested = int(genes["svg_pvalue"].notna().sum())
-        found = int((genes["svg_qvalue"] < ALPHA).sum())
-        figures.append(("spatially variable genes", f"{found:,}", f"q < {ALPHA:g}, of {tested:,} tested"))
-    if _slots.DOMAIN in adata.obs:
-        figures.append(("domains", f"{adata.obs[_slots.DOMAIN].nunique()}", "of the tissue"))
-    return figures
-
-
-def _notes(adata: AnnData) -> list[str]:
-    """What a reader must know before believing the page."""
-    notes = []
-    if not bool(_slots.noted(adata, "embed").get("is_count", True)):
-        notes.append(
-            "The input does not hold counts. It was treated as intensities: z-scores take the place of Pearson "
-            "residuals, and p-values rest on weaker ground."
-        )
-    history = _slots.noted(adata, "history").get("pretrain", {})
-    correlation, retrieval = (np.atleast_1d(history.get(name, ())) for name in ("correlation", "retrieval"))
-    gain = correlation / correlation[:1] + retrieval / retrieval[:1] - 2 if len(correlation) else np.zeros(0)
-    if len(gain) > 1 and gain[1:].max() <= 0:
-        notes.append("Pre-training gained nothing on the held-out counts: the embedding is that of the linear start.")
-    return notes
-
-
-def _modules(adata: AnnData, enrichment: pd.DataFrame | None, tissue: Any) -> list[dict[str, Any]]:
+def _modules(adata: AnnData, enrichment: pd.DataFrame | None, tissue: Tissue) -> list[dict[str, Any]]:
     """What the cards and the table of modules show."""
     table = module_table(adata, enrichment)
     cards = module_maps(adata, list(table["module"]), n_genes=N_GENES)
@@ -219,51 +187,10 @@ def _modules(adata: AnnData, enrichment: pd.DataFrame | None, tissue: Any) -> li
                 "top": str(row["top_genes"]).split(",")[:6],
                 "terms": terms,
                 "mean": map_uri(tissue, card.mean, robust_norm(card.mean)),
-                "maps": [(gene, map_uri(tissue, v, norm)) for gene, v in zip(card.genes, card.maps, strict=False)],
+                "maps": [
+                    (gene, adata.var_names.get_loc(gene), map_uri(tissue, v, norm))
+                    for gene, v in zip(card.genes, card.maps, strict=False)
+                ],
             }
         )
     return shown
-
-
-def _svg(adata: AnnData, genes: pd.DataFrame, tissue: Any) -> list[dict[str, Any]]:
-    """The genes that vary most over the tissue, each with its map."""
-    top = ranked_genes(adata)[:N_SVG]
-    if not top:
-        return []
-    values, _ = gene_values(adata, top)
-    rows = genes.set_index("gene", drop=False).loc[top].to_dict("records")
-    return [{**row, "map": map_uri(tissue, v, robust_norm(v, zero=True))} for row, v in zip(rows, values, strict=True)]
-
-
-def _domains(adata: AnnData) -> dict[str, Any]:
-    labels = categories_of(adata.obs[_slots.DOMAIN])
-    colors = category_colors(list(labels.categories))
-    codes = np.asarray(labels.codes)
-    sizes = np.bincount(codes[codes >= 0], minlength=len(colors))
-    return {
-        "map": category_uri(tissue_of(adata, resolution=560), codes, list(colors.values())),
-        "legend": [(name, color, int(n)) for (name, color), n in zip(colors.items(), sizes, strict=True)],
-        "none": int((codes < 0).sum()),
-    }
-
-
-def _seconds(run: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """Stage, seconds and share of the longest stage."""
-    seconds = {str(stage): float(value) for stage, value in dict(run.get("seconds", {})).items()}
-    longest = max(seconds.values(), default=1.0) or 1.0
-    return [(stage, value, value / longest) for stage, value in seconds.items()]
-
-
-def _parameters(adata: AnnData) -> list[tuple[str, str]]:
-    """Every setting that was used, the choices of the call before the numbers of the method."""
-    found = _slots.noted(adata, "embed")  # such as the number of modules, where "auto" was asked for
-    merged = {**found, **_slots.noted(adata, "parameters"), **found}
-    return [(name, _plain(value)) for name, value in merged.items() if _plain(value)]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return ", ".join(map(str, value.tolist())) if value.ndim else str(value.item())
-    if isinstance(value, (float, np.floating)):
-        return f"{float(value):.6g}"
-    return str(value)

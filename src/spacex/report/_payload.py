@@ -1,0 +1,159 @@
+"""What the page computes with: counts of every gene at every place, embeddings, components, and the table of genes.
+
+Counts up to 255 are kept as they are, so that the page shows what was measured; larger ones, and intensities, are
+kept to a byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy.linalg import orth
+
+from .. import _slots
+from ..designated import BATCH
+from ..pl._colors import category_colors
+from ..pl._maps import module_maps, module_sizes, robust_norm
+from ..raster import GeneImages
+from ..tl._images import embedded_images
+from ._blocks import Blocks, bytes_of, smallest_int
+from ._places import Places, neighbours, places_of, shown_annotations
+
+MOST_CHARACTERS = 18_000_000
+"""For counts; the weakest genes have no map where they do not fit."""
+
+CHUNK = 64
+PARTNERS = 12
+EXACT = 255
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Arrays, and in words and short lists the rest that the page needs."""
+
+    blocks: Blocks
+    notes: dict[str, Any]
+    places: Places
+
+
+def payload(adata: AnnData, genes: pd.DataFrame) -> Payload:
+    """Everything for the page; `genes` is the table of `gene_table`."""
+    images = embedded_images(adata)
+    places = places_of(adata, images)
+    blocks = Blocks()
+    notes: dict[str, Any] = {
+        "genes": genes["gene"].tolist(), "module": genes["module"].tolist(), "unassigned": _slots.UNASSIGNED,
+        "places": places.names.tolist(), "isCount": images.is_count, "theta": images.theta, "chunk": CHUNK,
+        "spots": len(places) == adata.n_obs, "sections": places.labels,
+    }  # fmt: skip
+    for name in genes.columns.drop(["gene", "module"]):
+        blocks.add(f"column {name}", genes[name].to_numpy(dtype=np.float32))
+    _add_places(blocks, places)
+    _add_counts(blocks, places, images.is_count, np.nan_to_num(genes["strength"].to_numpy(), nan=-1.0))
+    notes["annotations"] = _add_annotations(blocks, adata, places)
+    notes["modules"] = _add_modules(blocks, adata, places)
+    _add_embedding(blocks, adata, images)
+    _add_interactions(blocks, adata)
+    return Payload(blocks, {**notes, "shapes": blocks.shapes}, places)
+
+
+def _add_places(blocks: Blocks, places: Places) -> None:
+    blocks.add("picture", smallest_int(places.picture))
+    blocks.add("near", smallest_int(neighbours(places)))
+    blocks.add("library", places.library.astype(np.float32))
+    blocks.add("pixel", smallest_int(places.pixel))
+
+
+def _add_counts(blocks: Blocks, places: Places, is_count: bool, strength: np.ndarray) -> None:
+    """Counts in chunks of genes, the strongest first; ``slot`` (G,) says where a gene is, ``most`` (G,) its maximum.
+
+    A byte is the count itself where no count of the gene exceeds it, else 255 √(count / most); an intensity's is
+    255 intensity / most.
+    """
+    most = np.asarray(places.matrix.max(axis=0).todense(), dtype=np.float64).ravel()
+    order = np.argsort(-strength, kind="stable")
+    slot, size = np.full(len(order), -1), 0
+    for k, start in enumerate(range(0, len(order), CHUNK)):
+        chosen = order[start : start + CHUNK]
+        values = places.matrix[:, chosen].toarray().T.astype(np.float64)
+        share = values / np.maximum(most[chosen], 1e-12)[:, None]
+        exact = (most[chosen] <= EXACT)[:, None]
+        coded = np.where(exact, values, EXACT * np.sqrt(share)) if is_count else EXACT * share
+        size += blocks.add(f"counts {k}", np.rint(coded).astype(np.uint8))
+        slot[chosen] = start + np.arange(len(chosen))
+        if size > MOST_CHARACTERS:
+            break
+    blocks.add("slot", slot.astype(np.int32))
+    blocks.add("most", most.astype(np.float32))
+
+
+def _add_annotations(blocks: Blocks, adata: AnnData, places: Places) -> list[dict[str, Any]]:
+    found = []
+    for i, (title, categories, colors, codes) in enumerate(shown_annotations(adata, places)):
+        blocks.add(f"annotation {i}", codes.astype(np.int16))
+        found.append({"title": title, "categories": categories, "colors": colors})
+    return found
+
+
+def _add_modules(blocks: Blocks, adata: AnnData, places: Places) -> list[dict[str, Any]]:
+    """Mean map of each module at the places; its name, colour and size are returned."""
+    sizes = module_sizes(adata)
+    names = [str(name) for name in sizes.index]
+    maps = np.zeros((len(names), len(places)), dtype=np.uint8)
+    kept = places.owner >= 0
+    n_spots = np.maximum(np.bincount(places.owner[kept], minlength=len(places)), 1)
+    for row, card in zip(maps, module_maps(adata, names, n_genes=0), strict=True):
+        norm = robust_norm(card.mean)
+        mean = np.bincount(places.owner[kept], card.mean[kept], minlength=len(places)) / n_spots
+        row[:] = bytes_of(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
+    blocks.add("modules", maps)
+    colors = category_colors(list(_slots.read_modules(adata).astype("category").cat.categories))
+    return [
+        {"name": name, "color": colors[name], "size": int(n)} for name, n in zip(names, sizes.to_numpy(), strict=True)
+    ]
+
+
+def _add_embedding(blocks: Blocks, adata: AnnData, images: GeneImages) -> None:
+    """Directions of the embedded genes, and what a pattern is compared with them by (see `spacex.designated`).
+
+    Components (P, D) are kept as an orthonormal basis (P, r) and its turn (r, D); ``length`` is that of every gene's
+    residual map on the components.
+    """
+    z = _slots.read_embedding(adata).astype(np.float64)
+    embedded = np.flatnonzero(np.isfinite(z).all(axis=1))
+    direction = z[embedded] / np.maximum(np.linalg.norm(z[embedded], axis=1, keepdims=True), 1e-12)
+    blocks.add("embedded", embedded.astype(np.int32))
+    blocks.add("direction", np.rint(direction * 32767).astype(np.int16))
+    if _slots.COMPONENTS not in adata.obsm:
+        return  # a result of another program; the page then offers no patterns
+    components = _slots.read_components(adata, _slots.read_pixel_of_spot(adata, images), images.n_pixels)
+    norm = np.linalg.norm(components, axis=0)
+    basis = orth(components[:, norm > 0] / norm[norm > 0])
+    length = np.empty(len(embedded))
+    for genes, maps in images.take(embedded).batches(BATCH):
+        length[genes] = np.linalg.norm(maps @ components, axis=1)
+    blocks.add("basis", basis.astype(np.float32))
+    blocks.add("turn", (basis.T @ components).astype(np.float32))
+    blocks.add("length", length.astype(np.float32))
+    blocks.add("pixel library", images.library.astype(np.float32))
+    blocks.add("pixel section", images.canvas.section.astype(np.int16))
+
+
+def _add_interactions(blocks: Blocks, adata: AnnData) -> None:
+    """The partners of every gene with the largest probabilities, -1 where there are fewer, and these as bytes."""
+    if _slots.INTERACTIONS not in adata.varp:
+        return
+    pairs = _slots.read_interactions(adata).tocsr()
+    partner = np.full((adata.n_vars, PARTNERS), -1, dtype=np.int32)
+    probability = np.zeros(partner.shape, dtype=np.uint8)
+    for gene in np.flatnonzero(np.diff(pairs.indptr)):
+        here = slice(pairs.indptr[gene], pairs.indptr[gene + 1])
+        order = np.argsort(-pairs.data[here], kind="stable")[:PARTNERS]
+        partner[gene, : len(order)] = pairs.indices[here][order]
+        probability[gene, : len(order)] = np.rint(255 * pairs.data[here][order])
+    blocks.add("partner", partner)
+    blocks.add("probability", probability)
