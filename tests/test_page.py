@@ -4,6 +4,7 @@ Needs Chromium and its driver (Debian: chromium, chromium-driver); left out wher
 SPACEX_BROWSER=required.
 """
 
+import itertools
 import os
 import shutil
 import time
@@ -15,6 +16,7 @@ import pytest
 import spacex as sx
 from spacex import report
 
+VISITS = itertools.count()
 EVIL = "<script>alert(1)</script>"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
 DRIVER = shutil.which("chromedriver")
@@ -72,8 +74,8 @@ def file(adata, tmp_path_factory):
 
 @pytest.fixture
 def page(browser, file):
-    browser.get("about:blank")
-    browser.get(file.as_uri())
+    # Another address each time: the same one with another #gene would not be loaded anew.
+    browser.get(f"{file.as_uri()}?{next(VISITS)}")
     until(lambda: browser.execute_script("return document.documentElement.dataset.complete"))
     return browser
 

@@ -1,4 +1,4 @@
-"""The job: read, rasterize, embed, test, cluster, enrich, write."""
+"""The job: read, rasterize, embed, test, pair, cluster, enrich, write."""
 
 from __future__ import annotations
 
@@ -129,6 +129,8 @@ def analyse(adata: AnnData, options: Options, sets: dict[str, list[str]] | None,
     """Everything that follows the embedding; return the enrichment where there are gene sets."""
     with clock.stage("svg"):
         sx.tl.svg(adata, seed=options.seed)
+    with clock.stage("interactions"):
+        sx.tl.interactions(adata)
     if options.n_domains is not None:
         with clock.stage("domains"):
             sx.tl.domains(adata, n_domains=options.n_domains, seed=options.seed)

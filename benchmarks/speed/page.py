@@ -1,0 +1,128 @@
+"""Size of the page, and how soon a browser shows it and answers.
+
+    python -m benchmarks.speed.page [--data DIR] [--genes 8500] [--spots 3460] [--repeats 3]
+
+A section is simulated, or dlpfc_151676 is taken with --data; everything that the page shows is computed first. "build
+s" is the making of the page without the UMAP of the genes (given as "layout s"); "first paint", "ready" (the first gene is
+on the tissue) and "complete" (the tables too) are in milliseconds since Chromium was given the address; "gene ms" is a
+change of gene by search, "pattern ms" the search for genes of chosen spots: the first time (every map is unpacked) and
+again. Medians over repeats. Needs chromium and chromedriver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+
+import spacex as sx
+from spacex.pl._layout import gene_layout
+from spacex.report import write_report
+
+SWITCHES = (
+    "headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
+    "disable-dev-shm-usage", "window-size=1280,900",
+)  # fmt: skip
+SPOTS = "Bokeh.documents.map((d) => d.get_model_by_name('spots')).find(Boolean)"
+
+
+def section(options: argparse.Namespace) -> ad.AnnData:
+    """A section with everything that the page shows."""
+    if options.data:
+        adata = ad.read_h5ad(options.data / "dlpfc_151676.h5ad")
+    else:
+        adata = sx.datasets.simulate_section(options.genes, options.spots, n_modules=24, n_domains=7)
+    sx.tl.embed(adata, progress=False)
+    sx.tl.svg(adata)
+    sx.tl.interactions(adata)
+    sx.tl.domains(adata, n_domains=7)
+    return adata
+
+
+def visit(page: Path, genes: list[str]) -> dict[str, float]:
+    """Milliseconds of one visit with a fresh browser."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    for switch in SWITCHES:
+        options.add_argument(f"--{switch}")
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        driver.set_script_timeout(120)
+        driver.get(page.as_uri())
+        when(driver, "document.documentElement.dataset.complete")
+        paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        found = {"first paint": driver.execute_script(f"return {paint}")}
+        for name in ("ready", "complete"):
+            found[name] = float(driver.execute_script(f"return document.documentElement.dataset.{name}"))
+        found["gene ms"] = np.median([change(driver, gene) for gene in genes])
+        for name, half in (("pattern ms", 0), ("pattern again ms", 1)):
+            found[name] = pattern(driver, half)
+        return found
+    finally:
+        driver.quit()
+
+
+def when(driver: Any, condition: str, action: str = "") -> float:
+    """Milliseconds from an action in the page until a condition holds and is drawn."""
+    return float(driver.execute_async_script(
+        f"const [done] = arguments, t = performance.now(); {action};"
+        f"const look = () => ({condition}) ? requestAnimationFrame(() => done(performance.now() - t)) :"
+        "setTimeout(look, 1); look()"
+    ))  # fmt: skip
+
+
+def change(driver: Any, gene: str) -> float:
+    """Until the tissue shows another gene that was searched for."""
+    search = (
+        f"const s = document.getElementById('search'); s.value = '{gene}'; s.dispatchEvent(new Event('input'));"
+        "s.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', cancelable: true}))"
+    )
+    return when(driver, f"{SPOTS}.data.value[0].startsWith('{gene}:')", search)
+
+
+def pattern(driver: Any, half: int) -> float:
+    """Until the genes of half of the spots are found."""
+    choose = (
+        f"const s = {SPOTS}, n = s.data.x.length; document.getElementById('pattern-result').hidden = true;"
+        f"s.selected.indices = Array.from({{length: n >> 1}}, (_, i) => i + {half} * (n >> 1))"
+    )
+    return when(driver, "!document.getElementById('pattern-result').hidden", choose)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed.page", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, help="folder that holds dlpfc_151676.h5ad")
+    parser.add_argument("--genes", type=int, default=8500)
+    parser.add_argument("--spots", type=int, default=3460)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    adata = section(options)
+    start = time.perf_counter()
+    adata.varm["X_spacex_umap"] = gene_layout(adata)
+    laid_out = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        write_report(adata, page, title="section")
+        built = time.perf_counter()
+        print(f"{adata.n_vars} genes x {adata.n_obs} spots: {page.stat().st_size / 1e6:.1f} MB")
+        print(f"layout s {laid_out - start:.1f}, build s {built - laid_out:.1f}")
+        genes = [str(name) for name in adata.var_names[[10, 500, 1000, 2000, 3000]] if str(name).isalnum()]
+        visits = [visit(page, genes) for _ in range(options.repeats)]
+    for name in visits[0]:
+        print(f"{name:>18} {np.median([v[name] for v in visits]):8.0f}")
+
+
+if __name__ == "__main__":
+    main()
