@@ -1,5 +1,7 @@
 """Figures draw what is in the slots, where they are told to, and change nothing."""
 
+import inspect
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -255,6 +257,33 @@ def test_domains_over_the_photograph(adata):
     assert spots.get_alpha() < 1
     assert sx.pl.domains(adata, alpha=0.3).images[1].get_alpha() == 0.3
     assert sx.pl.domains(adata, image=False).images[1].get_alpha() == 1
+
+
+def test_numbers_are_discs_over_the_photograph(adata):
+    xy = adata.obsm["spatial"] - adata.obsm["spatial"].min(axis=0)
+    adata.obsm["spatial"] = xy
+    whole = sx.pl.gene_images(adata, ODD[0]).images[1].get_array()
+    adata.uns["spatial"] = {"any": photographed(xy, 1.0)}
+    under, discs = sx.pl.gene_images(adata, ODD[0]).images
+    assert under.get_array().shape[-1] == 3
+    shown = ~discs.get_array().mask
+    assert 0.2 < shown.sum() / (~whole.mask).sum() < 0.6
+    np.testing.assert_array_equal(discs.get_array()[shown], whole[shown])  # in their true colours
+    assert len(np.unique(tissue_of(adata, resolution=900).index[shown])) == adata.n_obs  # none is lost
+    assert sx.pl.gene_images(adata, ODD[0], image=False).images[1].get_array().mask.sum() == whole.mask.sum()
+    many = sx.pl.gene_images(adata, list(adata.var_names[:5]))
+    assert many[0].images[0].get_array().shape[-1] == 4  # small maps stand on grey
+    assert sx.pl.gene_images(adata, list(adata.var_names[:5]), image=True)[0].images[0].get_array().shape[-1] == 3
+
+
+@pytest.mark.parametrize("name", sx.pl.__all__)
+def test_every_plot_takes_what_users_know_from_scanpy(name):
+    arguments = inspect.signature(getattr(sx.pl, name)).parameters
+    assert {"ax", "show", "save"} <= set(arguments)
+    if "library_key" in arguments:  # it draws maps of the tissue
+        assert {"image", "cmap"} <= set(arguments)
+    optional = list(arguments.values())[1:]
+    assert all(a.kind == a.KEYWORD_ONLY for a in optional if a.default is not a.empty and a.name != "genes")
 
 
 def test_values_are_what_their_label_says(adata):

@@ -3,8 +3,8 @@
     python -m benchmarks.speed.page [--data DIR] [--genes 8500] [--spots 3460] [--repeats 3]
 
 A section is simulated, or dlpfc_151676 is taken with --data; everything that the page shows is computed first. "build
-s" is the making of the page without the UMAP of the genes (given as "layout s"); "first paint", "ready" (the first gene is
-on the tissue) and "complete" (the tables too) are in milliseconds since Chromium was given the address; "gene ms" is a
+s" is the making of the page without the UMAP of the genes (given as "layout s"). In milliseconds since Chromium was
+given the address: "first paint", "ready" (the first gene is on the tissue), "complete" (the tables too). "gene ms" is a
 change of gene by search, "pattern ms" the search for genes of chosen spots: the first time (every map is unpacked) and
 again. Medians over repeats. Needs chromium and chromedriver.
 """

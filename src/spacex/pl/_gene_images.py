@@ -16,6 +16,9 @@ from ._maps import Value, gene_values, robust_norm
 from ._panels import Path, Target, finish, panels, rows_of_boxes, title
 from ._tissue import Tissue, tissue_of
 
+MOST_LARGE = 4
+"""Maps in a figure up to which they are drawn in detail."""
+
 
 def gene_images(
     adata: AnnData,
@@ -28,6 +31,7 @@ def gene_images(
     vmin: float | None = None,
     vmax: float | None = None,
     columns: int = 4,
+    image: bool | None = None,
     library_key: str | None = None,
     ax: Target = None,
     show: bool | None = None,
@@ -53,6 +57,9 @@ def gene_images(
         Colour map and its limits; by default the 1st and 99th percentile of each gene, and zero for expression.
     columns
         Maps in a row.
+    image
+        Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one; by default with
+        one to four maps, which are large enough for it.
     library_key
         Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
     ax
@@ -82,7 +89,9 @@ def gene_images(
         raise InputError("genes is empty; pass one gene or several")
     values, label = gene_values(adata, names, value=value, smooth=smooth, layer=layer)
     side = 4.0 if len(names) == 1 else 2.2
-    tissue = tissue_of(adata, library_key=library_key, resolution=900 if len(names) <= 4 else 400)
+    large = len(names) <= MOST_LARGE
+    image = large if image is None else image
+    tissue = tissue_of(adata, library_key=library_key, resolution=900 if large else 400, image=image)
     width, height = map_size(tissue.aspect, side)
     boxes, size = rows_of_boxes(
         len(names),

@@ -28,6 +28,7 @@ def imputed(
     reference: AnnData | None = None,
     n_genes: int = 4,
     cmap: str | Colormap = SEQUENTIAL,
+    image: bool = False,
     library_key: str | None = None,
     ax: Target = None,
     show: bool | None = None,
@@ -49,6 +50,8 @@ def imputed(
         Number of genes where none are named.
     cmap
         Colour map; limits are each map's own.
+    image
+        Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
         Column of ``obs`` that names the sections of the target.
     ax
@@ -84,11 +87,11 @@ def imputed(
         raise InputError(
             f"genes: {lost[0]!r} was not imputed; pass names of adata.var_names" if lost else "genes is empty"
         )
-    sources = [("imputed", adata, tissue_of(adata, library_key=library_key, resolution=500))]
+    sources = [("imputed", adata, tissue_of(adata, library_key=library_key, resolution=500, image=image))]
     if reference is not None and "spatial" in reference.obsm:
-        sources.insert(0, ("reference", reference, tissue_of(reference, resolution=500)))
+        sources.insert(0, ("reference", reference, tissue_of(reference, resolution=500, image=image)))
     if target is not None:
-        sources.append(("measured", target, tissue_of(target, library_key=library_key, resolution=500)))
+        sources.append(("measured", target, tissue_of(target, library_key=library_key, resolution=500, image=image)))
     maps = [(name, *source) for name in names for source in sources]
     width, height = map_size(max(tissue.aspect for *_, tissue in sources), SIDE)
     boxes, size = rows_of_boxes(

@@ -30,6 +30,7 @@ def modules(
     enriched: pd.DataFrame | None = None,
     n_terms: int = 2,
     cmap: str | Colormap = SEQUENTIAL,
+    image: bool = False,
     library_key: str | None = None,
     ax: Target = None,
     show: bool | None = None,
@@ -56,6 +57,8 @@ def modules(
         Terms on a card, of those with q < .05.
     cmap
         Colour map.
+    image
+        Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
         Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
     ax
@@ -94,7 +97,7 @@ def modules(
         raise InputError("no gene has a module: all are unassigned; call sx.tl.modules(adata, n_modules=...)")
     chosen = [str(name) for name in modules] if modules is not None else list(sizes.index[:n_modules])
     cards = module_maps(adata, chosen, n_genes=n_genes)
-    tissue = tissue_of(adata, library_key=library_key, resolution=350)
+    tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 350, image=image)
     boxes, size = _boxes(tissue.aspect, len(cards), n_genes, 0 if enriched is None else n_terms)
     drawn = panels(ax, boxes, size)
     _draw_sizes(drawn[0], sizes, chosen)

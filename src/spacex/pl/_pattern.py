@@ -26,6 +26,7 @@ def pattern(
     smooth: float = 0.0,
     cmap: str | Colormap = SEQUENTIAL,
     columns: int = 4,
+    image: bool = False,
     library_key: str | None = None,
     ax: Target = None,
     show: bool | None = None,
@@ -45,6 +46,8 @@ def pattern(
         What the maps of the genes show, see `spacex.pl.gene_images`.
     columns
         Maps in a row.
+    image
+        Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
         Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
     ax
@@ -77,7 +80,7 @@ def pattern(
     top = found.head(n_genes)
     names = list(top["gene"])
     values, label = gene_values(adata, names, value=value, smooth=smooth) if names else (np.empty((0, adata.n_obs)), "")
-    tissue = tissue_of(adata, library_key=library_key, resolution=400)
+    tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 400, image=image)
     width, height = map_size(tissue.aspect, 2.0)
     boxes, size = rows_of_boxes(
         1 + len(top), columns=columns, width=width, height=height, gap=(0.65, 0.5), margin=(0.1, 0.15, 0.75, 0.45)

@@ -25,6 +25,7 @@ def svg(
     smooth: float = 0.0,
     cmap: str | Colormap = SEQUENTIAL,
     columns: int = 4,
+    image: bool = False,
     library_key: str | None = None,
     ax: Target = None,
     show: bool | None = None,
@@ -44,6 +45,8 @@ def svg(
         What the maps show, see `spacex.pl.gene_images`.
     columns
         Maps in a row.
+    image
+        Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
         Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
     ax
@@ -71,7 +74,7 @@ def svg(
     check_int(n_genes, name="n_genes", low=0)
     top = ranked_genes(adata)[:n_genes]
     values, label = gene_values(adata, top, value=value, smooth=smooth) if top else (np.empty((0, adata.n_obs)), "")
-    tissue = tissue_of(adata, library_key=library_key, resolution=400)
+    tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 400, image=image)
     width, height = map_size(tissue.aspect, 2.0)
     maps, (total, below) = rows_of_boxes(
         len(top), columns=columns, width=width, height=height, gap=(0.65, 0.35), margin=(0.1, 0.15, 0.75, 0.3)

@@ -22,6 +22,9 @@ from .._check import InputError
 OFF = (0.5, 0.5, 0.5, 0.18)
 """Colour of spots without a value."""
 
+DISC = 0.48
+"""Radius of a spot's disc over a photograph, in reaches."""
+
 POINTS = 12
 """Most points of a picture in the reach of a spot."""
 
@@ -40,12 +43,16 @@ class Tissue:
         (S, 2) column and row of every spot in the picture, not rounded.
     image
         (H, W, 3) photograph of the tissue under the spots, from 0 to 1, if it is to be seen.
+    inside
+        (H, W) whether a point lies in the disc of its spot: over a photograph, numbers are drawn as discs, in their
+        true colours, with the tissue between them.
     """
 
     index: np.ndarray
     labels: list[tuple[str, float]]
     place: np.ndarray
     image: np.ndarray | None = None
+    inside: np.ndarray | None = None
 
     @property
     def aspect(self) -> float:
@@ -60,7 +67,10 @@ class Tissue:
     def draw(self, ax: Axes, values: np.ndarray, *, cmap: str | Colormap, norm: Normalize) -> AxesImage:
         """Draw numbers (S,) of spots; return the image, for a colour bar."""
         self._ground(ax)
-        return ax.imshow(self.paint(values), cmap=cmap, norm=norm, interpolation="nearest")
+        picture = self.paint(values)
+        if self.image is not None and self.inside is not None:
+            picture[~self.inside] = np.ma.masked
+        return ax.imshow(picture, cmap=cmap, norm=norm, interpolation="nearest")
 
     def draw_categories(self, ax: Axes, codes: np.ndarray, colors: list[str], *, alpha: float = 1.0) -> None:
         """Draw categories (S,) of spots given as numbers; -1 is drawn as missing."""
@@ -114,7 +124,8 @@ def tissue_of(
         return Tissue(index, labels, place)
     libraries = list(names) if len(names) > 1 else [None]
     shift = [(placed - xy)[section == s][0] for s in range(len(names))]
-    return Tissue(index, labels, place, _photograph(adata, libraries, section[spot], x, y, shift))
+    picture = _photograph(adata, libraries, section[spot], x, y, shift)
+    return Tissue(index, labels, place, picture, distance <= DISC * reach)
 
 
 def _photograph(
