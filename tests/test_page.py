@@ -269,6 +269,20 @@ def test_a_module_is_shown_and_listed(page, adata):
     assert by_id(page, "tissue-color").get_attribute("value") == "module 0"
 
 
+def test_the_modules_sort_filter_and_are_a_file(page, adata):
+    head = next(h for h in page.find_elements("css selector", "#modules-table th button") if h.text == "genes")
+    head.click()
+    sizes = [int(cell.text) for cell in page.find_elements("css selector", "#modules-table td:nth-child(2)")]
+    assert sizes == sorted(sizes)
+    expected = report.module_table(adata)
+    gene = expected["top_genes"][0].split(",")[9]  # the tenth is not among those shown
+    page.find_element("css selector", "[data-filter=modules-table]").send_keys(gene)
+    page.find_element("css selector", "[data-csv=modules-table]").click()
+    table = downloaded(page, "modules.csv")
+    assert list(table["module"].astype(str)) == [expected["module"][0]]
+    assert table["strongest genes"][0] == expected["top_genes"][0]
+
+
 def test_both_lights(page):
     def ground():
         return page.execute_script("return getComputedStyle(document.body).backgroundColor")

@@ -34,7 +34,7 @@ from ._tables import gene_table, module_table, terms_of
 
 N_GENES = 8
 TILE = 190
-SCRIPTS = ("data", "pattern", "tissue", "parts", "search", "table", "views", "main")
+SCRIPTS = ("data", "pattern", "tissue", "parts", "search", "table", "static", "views", "main")
 
 
 def write_report(

@@ -162,6 +162,7 @@ async function firstGene() {
 
 async function start() {
   fillChoices();
+  startStaticTables();
   await startPlots(showGene, choosePlaces);
   startSearch(showGene);
   await colorGenes("module");
