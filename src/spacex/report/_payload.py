@@ -48,7 +48,6 @@ def payload(adata: AnnData, genes: pd.DataFrame) -> Payload:
     notes: dict[str, Any] = {
         "genes": genes["gene"].tolist(), "module": genes["module"].tolist(), "unassigned": _slots.UNASSIGNED,
         "places": places.names.tolist(), "isCount": images.is_count, "theta": images.theta, "chunk": CHUNK,
-        "spots": len(places) == adata.n_obs, "sections": places.labels,
     }  # fmt: skip
     for name in genes.columns.drop(["gene", "module"]):
         blocks.add(f"column {name}", genes[name].to_numpy(dtype=np.float32))

@@ -72,7 +72,8 @@ def tissue_plot(places: Places) -> dict[str, Any]:
     from bokeh.models import ColumnDataSource, HoverTool
 
     height, width = places.picture.shape
-    plot = _figure((0, width), (height, 0), "pan,wheel_zoom,tap,reset,save", "tissue plot")
+    below = 0.07 * height if places.labels else 0.0
+    plot = _figure((0, width), (height + below, 0), "pan,wheel_zoom,tap,reset,save", "tissue plot")
     picture = ColumnDataSource({"image": [np.zeros((height, width), dtype=np.uint32)]}, name="picture")
     plot.image_rgba("image", x=0, y=0, dw=width, dh=height, source=picture)
     x, y = places.xy.T.astype(np.float32) + 0.5
@@ -84,7 +85,14 @@ def tissue_plot(places: Places) -> dict[str, Any]:
         nonselection_line_alpha=0, hover_line_alpha=1, hover_line_color="black",
     )  # fmt: skip
     plot.add_tools(HoverTool(renderers=[points], tooltips="@value"), *_lassos(points))
-    ratio = np.clip(width / height, *ASPECTS)
+    if places.labels:
+        names, centres = zip(*places.labels, strict=True)
+        at = ColumnDataSource({"x": [width * x for x in centres], "y": [height] * len(names), "name": list(names)})
+        plot.text(
+            "x", "y", text="name", text_align="center", text_baseline="top", y_offset=4, text_color="black", source=at,
+            text_font_size="11px", **LABEL,
+        )  # fmt: skip
+    ratio = np.clip(width / (height + below), *ASPECTS)
     plot.aspect_ratio = float(ratio)
     plot.match_aspect = True
     return _item(plot)
