@@ -258,3 +258,6 @@ def test_command_line(split, found, tmp_path, capsys):
     np.testing.assert_array_equal(ad.read_h5ad(tmp_path / "out.h5ad").X, found.X)
     assert main(["impute", *files, "-o", str(tmp_path / "out.csv")]) == 2
     assert main(["impute", *files, "-o", str(tmp_path / "new.h5ad"), "--genes", str(tmp_path / "none.txt")]) == 2
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\xfe")
+    assert main(["impute", *files, "-o", str(tmp_path / "new.h5ad"), "--genes", str(tmp_path / "picture.png")]) == 2
+    assert "not a text file" in capsys.readouterr().err

@@ -129,7 +129,10 @@ def impute(
     """Give a targeted section the genes that its panel lacks, from a reference of the same tissue."""
     wanted = None
     if genes is not None:
-        wanted = [line.strip() for line in genes.read_text().splitlines() if line.strip()]
+        try:
+            wanted = [line.strip() for line in genes.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except UnicodeDecodeError as error:
+            raise InputError(f"--genes {genes} is not a text file; pass one with the name of a gene a line") from error
     found = sx.tl.impute(
         sx.read(target), sx.read(reference), genes=wanted, counts=counts, library_key=library_key, path=out,
         seed=seed, device=device,
