@@ -150,6 +150,27 @@ def test_names_are_text(page):
     assert all(script.get_attribute("textContent") != "alert(1)" for script in page.find_elements("tag name", "script"))
 
 
+def test_names_are_text_under_the_mouse_too(page):
+    search(page, EVIL)
+    left, top = page.execute_script(
+        f"""const plot = {model("tissue plot")}, source = {model("spots")};
+        const view = Bokeh.index.find_one(plot), element = view.canvas_view.el;
+        element.scrollIntoView({{block: "end"}});
+        const box = element.getBoundingClientRect(), {{x_scale, y_scale}} = view.frame;
+        return [box.left + x_scale.compute(source.data.x[9]), box.top + y_scale.compute(source.data.y[9])]"""
+    )
+    drag(page, [(left, top)])
+    tips = """
+        const found = [], seek = (root) => root.querySelectorAll("*").forEach((element) => {
+          if (element.classList.contains("bk-Tooltip") && element.shadowRoot) found.push(element.shadowRoot);
+          if (element.shadowRoot) seek(element.shadowRoot);
+        });
+        seek(document);
+        return found.map((root) => [root.textContent, root.querySelectorAll("script").length])"""
+    shown = until(lambda: [tip for tip in page.execute_script(tips) if EVIL in tip[0]])
+    assert shown[0][1] == 0
+
+
 def test_the_search_completes_and_is_used_by_keyboard_alone(page, adata):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
