@@ -73,7 +73,7 @@ def read_count_table(path: Path, *, labels: Sequence[str] | None = None) -> AnnD
         for chunk in _chunks(path, header, named, valued):
             texts.append(chunk[named])
             blocks.append(sparse.csr_matrix(_values(chunk[valued], chunk[named[0]], header, path)))
-    if not blocks:
+    if not sum(block.shape[0] for block in blocks):
         raise InputError(f"path='{path}' has a header and no rows; {COPY_AGAIN}")
     obs = pd.concat(texts, ignore_index=True)
     obs.columns = [header.names[i] for i in named]
