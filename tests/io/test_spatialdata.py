@@ -161,9 +161,7 @@ def test_tables_are_chosen(section):
     sdata.tables["few"] = other
     assert from_spatialdata(sdata).n_obs == 20
     assert from_spatialdata(sdata, table="few").n_obs == 5
-    with pytest.raises(
-        InputError, match=r"table='no' is not in the SpatialData; pass one of 'table', 'few'"
-    ):
+    with pytest.raises(InputError, match=r"table='no' is not in the SpatialData; pass one of 'table', 'few'"):
         from_spatialdata(sdata, table="no")
     del sdata.tables["table"]
     sdata.tables["more"] = other

@@ -222,3 +222,8 @@ def test_a_gef_that_was_cut_off(tmp_path):
     path = write_gef(tmp_path / "a.gef")
     path.write_bytes(path.read_bytes()[:-300])
     assert "a.gef" in message_of(path)
+
+
+def test_coordinates_below_zero_are_refused(tmp_path):
+    path = write_gem(tmp_path / "a.gem", molecules=[("Mbp", -1, 5, 1)])
+    assert "x lies between -1 and -1" in message_of(path)
