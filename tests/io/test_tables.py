@@ -85,6 +85,12 @@ def test_folder_of_tables(tmp_path, name, turned):
     assert adata.obs["layer"].tolist() == ["a", "b", "c"]
 
 
+def test_what_comes_with_tables_is_passed_by(tmp_path):
+    (tmp_path / "README.txt").write_text("Counts of a section.\n")
+    (tmp_path / "photograph.png").touch()
+    assert_section(sx.read(write_pair(tmp_path)))
+
+
 def test_named_tables_may_lie_anywhere(tmp_path):
     write_pair(tmp_path)
     (tmp_path / "more.csv").write_text("barcode,x,y\n")  # a second one, so that the folder alone is not enough
@@ -274,6 +280,8 @@ def test_counts_alone(tmp_path):
     (tmp_path / "spots.csv").unlink()
     message = message_of(tmp_path)
     assert "counts.csv and none" in message
+    for known in (".h5ad", "Space Ranger", "MERSCOPE", "CosMx", "Stereo-seq"):
+        assert known in message
 
 
 def test_two_tables_of_counts(tmp_path):

@@ -60,13 +60,14 @@ def find_pair(folder: Path) -> tuple[Path, Path] | None:
     raise InputError(
         f"path='{folder}' should hold one file of counts and one of coordinates, and holds "
         f"{listed(p.name for p in counts) or 'none'} and {listed(p.name for p in places) or 'none'}; "
-        "name both: sx.read(counts, coordinates=positions)"
+        f"name both, sx.read(counts, coordinates=positions); what else is understood: {UNDERSTOOD}"
     )
 
 
 def _is_table(path: Path) -> bool:
     name = path.name.casefold()
-    return path.is_file() and name.endswith(_TEXT) and not name.removesuffix(".gz").endswith(_NOT_TABLES)
+    other = name.removesuffix(".gz").endswith(_NOT_TABLES) or name.startswith(("readme", "license"))
+    return path.is_file() and name.endswith(_TEXT) and not other
 
 
 def not_alone(path: Path) -> InputError:
