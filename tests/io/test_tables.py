@@ -115,6 +115,11 @@ def test_byte_order_mark_semicolons_and_windows_line_ends(tmp_path):
     assert_section(sx.read(tmp_path))
 
 
+def test_commas_in_names_do_not_divide_a_tsv(tmp_path):
+    counts = COUNTS.set_axis(["a,,,,b", "c", "d;e", "f,g"], axis=1)
+    assert_section(sx.read(write_pair(tmp_path, name="counts.tsv", counts=counts)), counts)
+
+
 def test_whole_numbers_as_names_stay_text(tmp_path):
     counts = COUNTS.set_axis(["007", "008", "12345678901234567890"])
     positions = POSITIONS.assign(barcode=["1", "12345678901234567890", "007", "008"])
@@ -254,7 +259,7 @@ def sections(draw):
     return pd.DataFrame(values, index=spots, columns=genes)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(counts=sections(), name=st.sampled_from([*FORMS, "mtx", "mtx.gz"]), turned=st.booleans())
 def test_any_counts_come_back(counts, name, turned):
     positions = pd.DataFrame({"barcode": counts.index, "x": np.arange(len(counts)), "y": 0.5})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("spacex")
 
 CHUNK_ENTRIES = 20_000_000  # of float32: 80 MB of a dense chunk
-_DELIMITERS = "\t,;"
+_DELIMITERS = "\t,; "
 
 
 class Header(NamedTuple):
@@ -39,12 +39,23 @@ def read_header(path: Path) -> Header:
         lines = [file.readline(50_000_000) for _ in range(2)]
     if not lines[0].strip():
         raise InputError(f"path='{path}' is empty; {COPY_AGAIN}")
-    first = lines[0].rstrip("\r\n")
-    delimiter = max(_DELIMITERS, key=first.count)
-    delimiter = delimiter if delimiter in first else " "
-    names, row = ([*csv.reader([line.rstrip("\r\n")], delimiter=delimiter)] or [[]] for line in lines)
-    header = [name.strip() for name in names[0]]
-    return Header(delimiter, ["", *header] if len(row[0]) == len(header) + 1 else header)
+    delimiter = _delimiter(lines)
+    names, row = (_fields(line, delimiter) for line in lines)
+    header = [name.strip() for name in names]
+    return Header(delimiter, ["", *header] if len(row) == len(header) + 1 else header)
+
+
+def _delimiter(lines: list[str]) -> str:
+    """Return what divides both lines alike; counting would be misled by names, which may hold any of them."""
+    for delimiter in _DELIMITERS:
+        names, row = (len(_fields(line, delimiter)) for line in lines)
+        if row > 1 and row - names in (0, 1):
+            return delimiter
+    return max(_DELIMITERS, key=lines[0].count)
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
 
 
 def open_text(path: Path) -> IO[str]:
