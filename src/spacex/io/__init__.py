@@ -12,87 +12,136 @@ from typing import TYPE_CHECKING
 
 from spacex._check import InputError
 from spacex.io._anndata import read_h5ad_file, read_zarr_store
-from spacex.io._files import UNDERSTOOD, reading
-from spacex.io._tenx import MATRIX, XENIUM_MATRIX, read_visium, read_visium_hd, read_xenium
+from spacex.io._cell_tables import VENDORS, find_tables, read_cell_tables
+from spacex.io._files import UNDERSTOOD, listed, reading
+from spacex.io._spatialdata import from_spatialdata, to_spatialdata
+from spacex.io._stereoseq import FORMS, read_stereoseq
+from spacex.io._tables import find_pair, not_alone, read_pair
+from spacex.io._tenx import DEFAULT_BIN, XENIUM_MATRIX, read_visium, read_visium_hd, read_xenium, visium_matrices
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["read"]
+__all__ = ["from_spatialdata", "read", "to_spatialdata"]
 
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 
-def read(path: str | os.PathLike[str], *, bin: str = "008um") -> AnnData:
+def read(
+    path: str | os.PathLike[str],
+    *,
+    coordinates: str | os.PathLike[str] | None = None,
+    bin: str | int | None = None,
+) -> AnnData:
     """Read a section, whatever its layout on disk.
 
     Parameters
     ----------
     path
-        A ``.h5ad`` file; a ``.zarr`` store of an AnnData or of a SpatialData (its table is read); a Space
-        Ranger ``outs/`` folder (or the folder that holds it); a Visium HD or a Xenium output folder.
+        One of
+
+        - a ``.h5ad`` file, or a ``.zarr`` store of an AnnData or of a SpatialData (its table is read);
+        - an output folder of Space Ranger (``outs/`` or the folder that holds it), Visium HD or Xenium;
+        - a folder of MERSCOPE (``cell_by_gene.csv``, ``cell_metadata.csv``) or CosMx (``*_exprMat_file.csv``,
+          ``*_metadata_file.csv``), the tables gzipped or not;
+        - a Stereo-seq file, ``.gem``, ``.gem.gz``, ``.gef`` or ``.cellbin.gef``, or a folder with one of them;
+        - a folder with a file of counts (CSV or TSV, gzipped or not, or ``matrix.mtx`` with its features and
+          barcodes) and a table of coordinates;
+        - a file of counts, with `coordinates`.
+    coordinates
+        Table with a row for every spot (CSV, TSV or parquet): its name, x and y, and what else is known of it,
+        which becomes columns of ``obs``. Whether the rows or the columns of the counts are spots is told by which
+        of them it names.
     bin
-        Size of the Visium HD bins, as in the name of their folder: ``"002um"``, ``"008um"``, ``"016um"``.
+        Visium HD: size of the bins, as in the name of their folder, ``"002um"``, ``"008um"`` (default) or
+        ``"016um"``. Stereo-seq: side of the square bins in DNBs of 500 nm, 50 by default.
 
     Returns
     -------
     AnnData
-        Counts, spots x genes. From vendors' folders, with ``obsm["spatial"]`` of shape (S, 2), x and y, in
-        full-resolution image pixels (Visium, Visium HD) or micrometres (Xenium); for Visium also
-        ``obs["array_row"]``, ``obs["array_col"]`` and, where the files are there, images and scale factors
-        in ``uns["spatial"]``. Only spots in the tissue and only genes are kept; repeated gene names are made
-        unique.
+        Counts, spots x genes; from all but AnnData's own formats CSR float32, with ``obsm["spatial"]`` of shape
+        (S, 2), x and y. Unit: pixels of the full-resolution image (Visium, Visium HD), micrometres (Xenium,
+        MERSCOPE), pixels of the instrument (CosMx), DNBs (Stereo-seq), or that of the table.
+
+        Visium also has ``obs["array_row"]``, ``obs["array_col"]`` and, where the files are there, images and scale
+        factors in ``uns["spatial"]``; cells have what the vendor knows of them, such as ``obs["fov"]``,
+        ``obs["volume"]``, ``obs["Area"]`` or ``obs["cell_area"]``. Only spots in the tissue and only genes are kept
+        (no blank, negative or system controls); repeated gene names are made unique.
 
     Raises
     ------
     FileNotFoundError
-        Nothing is at `path`.
+        Nothing is at `path` or at `coordinates`.
     InputError
         What is there is not understood, incomplete, damaged, or needs an extra that is not installed.
 
     Examples
     --------
     >>> import tempfile
-    >>> import anndata, numpy as np, spacex as sx
+    >>> import pandas as pd, spacex as sx
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     anndata.AnnData(np.eye(3, dtype="float32")).write_h5ad(f"{folder}/section.h5ad")
-    ...     sx.read(f"{folder}/section.h5ad").shape
-    (3, 3)
+    ...     pd.DataFrame({"s1": [3, 0], "s2": [1, 2]}, index=["Mbp", "Plp1"]).to_csv(f"{folder}/counts.csv")
+    ...     pd.DataFrame({"barcode": ["s1", "s2"], "x": [0, 1], "y": [5, 5]}).to_csv(f"{folder}/spots.csv", index=False)
+    ...     adata = sx.read(folder)
+    >>> adata.shape, list(adata.var_names), adata.obsm["spatial"].tolist()
+    ((2, 2), ['Mbp', 'Plp1'], [[0.0, 5.0], [1.0, 5.0]])
     """
+    place = _existing(path, "path")
+    positions = None if coordinates is None else _existing(coordinates, "coordinates")
+    with reading(place, "input"):
+        if positions is not None:
+            return read_pair(place, positions)
+        return _read_folder(place, bin) if place.is_dir() else _read_file(place, bin)
+
+
+def _existing(path: str | os.PathLike[str], name: str) -> Path:
+    """Return a path that is there and may be read."""
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise InputError(f"path={path!r} is not a path; pass {UNDERSTOOD}")
+        raise InputError(f"{name}={path!r} is not a path; pass {UNDERSTOOD}")
     place = Path(path).expanduser()
     # Not Path.exists, which raises where a folder on the way may not be entered.
     if not os.path.exists(place):
-        raise FileNotFoundError(f"path='{place}' cannot be found; check its spelling and the working directory")
+        raise FileNotFoundError(f"{name}='{place}' cannot be found; check its spelling and the working directory")
     with reading(place, "input"):
         if not os.access(place, os.R_OK):
             raise PermissionError
-        return _read_folder(place, bin) if place.is_dir() else _read_file(place)
+    return place
 
 
-def _read_file(path: Path) -> AnnData:
+def _read_file(path: Path, bin: str | int | None) -> AnnData:
     if path.suffix.casefold() == ".h5ad":
         return read_h5ad_file(path)
-    if path.name.endswith((MATRIX, XENIUM_MATRIX)):
-        raise InputError(f"path='{path}' holds counts without coordinates; pass the folder that holds it")
-    raise InputError(f"path='{path}' is not a format that is understood; pass {UNDERSTOOD}")
+    if path.name.casefold().endswith(FORMS):
+        return read_stereoseq(path, bin)
+    raise not_alone(path)
 
 
-def _read_folder(path: Path, bin: str) -> AnnData:
+def _read_folder(path: Path, bin: str | int | None) -> AnnData:
     """Try each layout by the files that mark it, the most specific first."""
     found = {entry.name for entry in path.iterdir()}
+    size = DEFAULT_BIN if bin is None else str(bin)
     if found.intersection(_ZARR_MARKS):
-        return read_zarr_store(path, bin)
+        return read_zarr_store(path, size)
     if "binned_outputs" in found:
-        return read_visium_hd(path / "binned_outputs", bin)
+        return read_visium_hd(path / "binned_outputs", size)
     if any(name.startswith("square_") for name in found):
-        return read_visium_hd(path, bin)
+        return read_visium_hd(path, size)
     if XENIUM_MATRIX in found:
         return read_xenium(path)
-    if any(name.endswith("feature_bc_matrix.h5") for name in found):
+    if visium_matrices(path):
         return read_visium(path)
     if "outs" in found and (path / "outs").is_dir():
         return _read_folder(path / "outs", bin)
-    listed = ", ".join(sorted(found)[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
-    raise InputError(f"path='{path}' is a folder that holds {listed or 'nothing'}; what is understood: {UNDERSTOOD}")
+    for vendor in VENDORS:
+        if any(find_tables(path, vendor).values()):
+            return read_cell_tables(path, vendor)
+    chips = sorted(name for name in found if name.casefold().endswith(FORMS))
+    if len(chips) > 1:
+        raise InputError(f"path='{path}' holds several Stereo-seq files, {listed(chips)}; pass one of them")
+    if chips:
+        return read_stereoseq(path / chips[0], bin)
+    pair = find_pair(path)
+    if pair is not None:
+        return read_pair(*pair)
+    shown = ", ".join(sorted(found)[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
+    raise InputError(f"path='{path}' is a folder that holds {shown or 'nothing'}; what is understood: {UNDERSTOOD}")

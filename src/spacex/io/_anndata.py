@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spacex._check import InputError, check_extra
 from spacex.io._files import UNDERSTOOD, listed, reading, require_hdf5
+from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+logger = logging.getLogger("spacex")
 
 
 def read_h5ad_file(path: Path) -> AnnData:
@@ -47,22 +52,18 @@ def read_zarr_store(path: Path, bin: str) -> AnnData:
 
 
 def _read_spatialdata(path: Path, table_path: Path) -> AnnData:
-    """Read one table of a SpatialData store; its coordinates are those of the elements that it annotates."""
+    """Read one table of a SpatialData store; the rest is opened only where it is needed."""
     import anndata
 
     table = anndata.read_zarr(table_path)
-    if "spatial" in table.obsm:
-        return table
-    check_extra("spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table")
-    import numpy as np
-    import pandas as pd
+    needs_shapes, needs_images = "spatial" not in table.obsm, IMAGES in table.uns
+    if needs_shapes:
+        check_extra("spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table")
+    elif needs_images and find_spec("spatialdata") is None:
+        logger.info('%s: images left out; reading them needs spatialdata: pip install "spacex-st[io]"', path.name)
+        needs_images = False
+    if not needs_shapes and not needs_images:
+        return restored(table, {})
     import spatialdata
 
-    attrs = table.uns["spatialdata_attrs"]
-    regions = np.atleast_1d(attrs["region"]).astype(str)
-    data = spatialdata.read_zarr(path)
-    centroids = [spatialdata.get_centroids(data[region]).compute() for region in regions]
-    where = pd.concat(centroids, keys=list(regions))[["x", "y"]]
-    keys = pd.MultiIndex.from_arrays([table.obs[attrs["region_key"]].astype(str), table.obs[attrs["instance_key"]]])
-    table.obsm["spatial"] = where.reindex(keys).to_numpy(dtype=float)
-    return table
+    return from_spatialdata(spatialdata.read_zarr(path), table=table_path.name)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 UNDERSTOOD = (
     "a .h5ad file, a .zarr store (AnnData or SpatialData), a Space Ranger outs/ folder, "
-    "a Visium HD folder with binned_outputs/, or a Xenium output folder"
+    "a Visium HD folder with binned_outputs/, a Xenium output folder, "
+    "a MERSCOPE folder (cell_by_gene.csv, cell_metadata.csv), "
+    "a CosMx folder (*_exprMat_file.csv, *_metadata_file.csv), a Stereo-seq .gem, .gem.gz or .gef, "
+    "or counts (.csv, .tsv, .txt, .mtx, .h5) with a table of coordinates, in one folder or as coordinates="
 )
 COPY_AGAIN = "copy or download it again"
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spacex._check import InputError
+from spacex.io._counts import unique_genes
 from spacex.io._files import COPY_AGAIN, listed, read_table, reading, require_hdf5
+from spacex.io._matrix_market import read_matrix_market
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-logger = logging.getLogger("spacex")
-
 MATRIX = "filtered_feature_bc_matrix.h5"
+DEFAULT_BIN = "008um"
 XENIUM_MATRIX = "cell_feature_matrix.h5"
 _POSITION_FILES = ("tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet")
 _CELL_FILES = ("cells.csv.gz", "cells.csv", "cells.parquet")
@@ -28,10 +28,10 @@ _POSITION_COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", *reversed
 
 def read_visium(path: Path) -> AnnData:
     """Read a Space Ranger ``outs/`` folder; public downloads put the sample's name before the file's."""
-    matrices = sorted(path.glob(f"*{MATRIX}")) or sorted(path.glob("*raw_feature_bc_matrix.h5"))
+    matrices = visium_matrices(path)
     if len(matrices) > 1:
         raise InputError(f"path='{path}' holds several count matrices, {listed(m.name for m in matrices)}; leave one")
-    adata = _read_10x_h5(matrices[0])
+    adata = read_matrix_market(matrices[0]) if matrices[0].is_dir() else read_10x_h5(matrices[0])
     source = _find(path / "spatial", _POSITION_FILES)
     positions = _visium_positions(source)
     _place(adata, positions, _PIXEL_XY, source)
@@ -41,6 +41,16 @@ def read_visium(path: Path) -> AnnData:
     name = path.resolve().parent.name if path.name == "outs" else path.resolve().name
     adata.uns["spatial"] = {name: _visium_images(path / "spatial")}
     return adata
+
+
+def visium_matrices(path: Path) -> list[Path]:
+    """Return the counts of a Space Ranger folder: HDF5 before the folder of a MatrixMarket, filtered before raw."""
+    found = (
+        sorted(place for place in path.glob(f"*{kind}_feature_bc_matrix{form}") if place.is_dir() != bool(form))
+        for form in (".h5", "")
+        for kind in ("filtered", "raw")
+    )
+    return next((places for places in found if places), [])
 
 
 def _visium_positions(file: Path) -> pd.DataFrame:
@@ -73,7 +83,7 @@ def read_visium_hd(path: Path, bin: str) -> AnnData:
     if f"square_{bin}" not in squares:
         sizes = [name.removeprefix("square_") for name in squares]
         raise InputError(f"bin={bin!r} is not in '{path}'; pass one of {', '.join(map(repr, sizes)) or 'none found'}")
-    if not (path / f"square_{bin}" / MATRIX).is_file():
+    if not visium_matrices(path / f"square_{bin}"):
         raise InputError(f"path='{path / f'square_{bin}'}' lacks {MATRIX}; copy the whole binned_outputs/ folder")
     return read_visium(path / f"square_{bin}")
 
@@ -81,14 +91,17 @@ def read_visium_hd(path: Path, bin: str) -> AnnData:
 def read_xenium(path: Path) -> AnnData:
     """Read a Xenium output folder: its genes (no controls, no codewords) and the centroids of its cells."""
     source = _find(path, _CELL_FILES)
-    adata = _read_10x_h5(path / XENIUM_MATRIX)
+    adata = read_10x_h5(path / XENIUM_MATRIX)
     cells = read_table(source)
     _require_columns(cells, ["cell_id", *_CENTROID_XY], source)
     _place(adata, cells.set_index("cell_id"), _CENTROID_XY, source)
+    for column in ("cell_area", "nucleus_area"):
+        if column in cells:
+            adata.obs[column] = cells.set_index("cell_id").loc[adata.obs_names, column].to_numpy(dtype=float)
     return adata
 
 
-def _read_10x_h5(path: Path) -> AnnData:
+def read_10x_h5(path: Path) -> AnnData:
     """Read a 10x matrix, its genes only, with unique names."""
     import scanpy
 
@@ -96,11 +109,7 @@ def _read_10x_h5(path: Path) -> AnnData:
     with reading(path, "10x matrix"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Variable names are not unique")
         adata = scanpy.read_10x_h5(path)
-    repeated = int(adata.var_names.duplicated().sum())
-    if repeated:
-        adata.var_names_make_unique()
-        logger.info("%s: %d repeated gene name(s) made unique by a suffix", path.name, repeated)
-    return adata
+    return unique_genes(adata, path)
 
 
 def _find(folder: Path, names: tuple[str, ...]) -> Path:

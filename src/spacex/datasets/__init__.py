@@ -1,0 +1,6 @@
+"""Tissue sections to try things on: simulated ones with known truth, and public ones that are fetched once."""
+
+from spacex.datasets._fetched import fetch_dlpfc, fetch_visium
+from spacex.datasets._simulated import simulate_section
+
+__all__ = ["fetch_dlpfc", "fetch_visium", "simulate_section"]

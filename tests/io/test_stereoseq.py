@@ -1,0 +1,229 @@
+"""Stereo-seq: molecules as text and as HDF5 give the same squares; cells of a segmentation."""
+
+import gzip
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import spacex as sx
+from spacex import InputError
+from spacex.io import _bins, _stereoseq
+
+NOTES = "#FileFormat=GEMv0.1\n#SortedBy=None\n#BinSize=1\n#Stereo-seqChip=SS200000135TL\n#OffsetX=0\n#OffsetY=0\n"
+MOLECULES = [("Mbp", 10, 20, 2), ("Mbp", 59, 20, 1), ("NA", 10, 149, 3), ("Mbp", 11, 21, 4), ("NA", 60, 20, 5)]
+# squares of side 50 by corner: Mbp, NA
+SQUARES = {"0_0": (6, 0), "50_0": (1, 5), "0_100": (0, 3)}
+CELLS = [("id", "u4"), ("x", "i4"), ("y", "i4"), ("offset", "u4"), ("geneCount", "u2"), ("expCount", "u2")]
+CELLS += [("dnbCount", "u2"), ("area", "u2"), ("cellTypeID", "u2"), ("clusterID", "u2")]
+
+
+def write_gem(path, *, header="geneID\tx\ty\tMIDCount\tExonCount", notes=NOTES, molecules=MOLECULES):
+    columns = header.split("\t")
+    lines = [header]
+    for gene, x, y, count in molecules:
+        values = {
+            "x": x,
+            "y": y,
+            "geneID": f"ENS_{gene}" if "geneName" in columns else gene,
+            "geneName": gene,
+            "gene": gene,
+        }
+        lines.append("\t".join(str(values.get(name, 0 if name == "ExonCount" else count)) for name in columns))
+    text = notes + "\n".join(lines) + "\n"
+    with gzip.open(path, "wt") if path.suffix == ".gz" else open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+def write_gef(path, *, name="gene", molecules=MOLECULES):
+    """Write square bins: molecules sorted by gene, and for each gene where its own begin."""
+    ordered = sorted(molecules)
+    genes = sorted({gene for gene, *_ in ordered})
+    counts = [sum(gene == other for other, *_ in ordered) for gene in genes]
+    fields = [("geneID", "S64"), ("geneName", "S64")] if name == "geneName" else [(name, "S64")]
+    table = np.zeros(len(genes), dtype=[*fields, ("offset", "u4"), ("count", "u4")])
+    table[name], table["count"] = genes, counts
+    table["offset"] = np.cumsum([0, *counts[:-1]])
+    with h5py.File(path, "w") as file:
+        group = file.create_group("geneExp/bin1")
+        group["gene"] = table
+        rows = [(x, y, count) for _, x, y, count in ordered]
+        group["expression"] = np.array(rows, dtype=[("x", "u4"), ("y", "u4"), ("count", "u1")])
+    return path
+
+
+def write_cellbin(path):
+    cells = np.zeros(3, dtype=CELLS)
+    cells["id"], cells["x"], cells["y"], cells["area"] = [11, 12, 13], [100, 200, 300], [5, 6, 7], [50, 60, 70]
+    cells["geneCount"], cells["offset"] = [2, 0, 1], [0, 2, 2]
+    genes = np.zeros(2, dtype=[("geneName", "S32"), ("offset", "u4"), ("cellCount", "u4")])
+    genes["geneName"] = [b"Mbp", b"Plp1"]
+    counts = np.array([(0, 4), (1, 6), (1, 9)], dtype=[("geneID", "u4"), ("count", "u2")])
+    with h5py.File(path, "w") as file:
+        for name, values in (("cell", cells), ("gene", genes), ("cellExp", counts)):
+            file[f"cellBin/{name}"] = values
+    return path
+
+
+def squares_of(adata):
+    frame = adata.to_df()
+    return {name: (frame.loc[name].get("Mbp", 0), frame.loc[name].get("NA", 0)) for name in adata.obs_names}
+
+
+def message_of(path, **kwargs):
+    with pytest.raises(InputError) as caught:
+        sx.read(path, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+HEADERS = [
+    "geneID\tx\ty\tMIDCount\tExonCount",
+    "geneID\tx\ty\tMIDCounts",
+    "geneID\tgeneName\tx\ty\tMIDCount\tExonCount",
+    "gene\tx\ty\tUMICount",
+]
+
+
+@pytest.mark.parametrize("form", ["gem", "gem.gz"])
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("notes", [NOTES, ""], ids=["notes", "bare"])
+def test_gem(tmp_path, form, header, notes):
+    adata = sx.read(write_gem(tmp_path / f"SS2.tissue.{form}", header=header, notes=notes))
+    assert adata.X.format == "csr"
+    assert adata.X.dtype == np.float32
+    assert squares_of(adata) == SQUARES
+    corners = [tuple(map(int, name.split("_"))) for name in adata.obs_names]
+    np.testing.assert_array_equal(adata.obsm["spatial"], np.array(corners) + 25)
+
+
+@pytest.mark.parametrize("name", ["gene", "geneID", "geneName"])
+def test_gef(tmp_path, name):
+    assert squares_of(sx.read(write_gef(tmp_path / "SS2.tissue.gef", name=name))) == SQUARES
+
+
+@pytest.mark.parametrize("bin", [1, 7, 100, "bin20", "20"])
+def test_bins_of_every_size_hold_the_same_molecules(tmp_path, bin):
+    adata = sx.read(write_gem(tmp_path / "a.gem"), bin=bin)
+    size = int(str(bin).removeprefix("bin"))
+    assert adata.X.sum() == sum(count for *_, count in MOLECULES)
+    assert adata.n_obs == len({(x // size, y // size) for _, x, y, _ in MOLECULES})
+
+
+molecules = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 300), st.integers(0, 300), st.integers(1, 9)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(molecules=molecules, size=st.integers(1, 120), block=st.integers(1, 50))
+def test_text_and_hdf5_give_the_same_squares_in_blocks_of_any_size(tmp_path_factory, molecules, size, block):
+    folder = tmp_path_factory.mktemp("chip")
+    expected = {}
+    for gene, x, y, count in molecules:
+        key = (f"{x // size * size}_{y // size * size}", gene)
+        expected[key] = expected.get(key, 0) + count
+    whole = _stereoseq.BLOCK
+    _stereoseq.BLOCK = block
+    try:
+        for path in (
+            write_gem(folder / "a.gem", molecules=molecules),
+            write_gef(folder / "a.gef", molecules=molecules),
+        ):
+            frame = sx.read(path, bin=size).to_df().stack()
+            assert frame[frame > 0].to_dict() == expected
+    finally:
+        _stereoseq.BLOCK = whole
+        shutil.rmtree(folder)
+
+
+def test_sums_do_not_keep_the_molecules():
+    bins = _bins.SquareBins(10)
+    for _ in range(50):
+        bins.add(np.zeros(1000, dtype=int), np.arange(1000) % 10, np.arange(1000) % 10, np.ones(1000))
+    assert sum(len(sums) for _, sums in bins._summed) <= 2
+    assert bins.result(["g"]).X.sum() == 50_000
+
+
+def test_cells(tmp_path):
+    adata = sx.read(write_cellbin(tmp_path / "SS2.cellbin.gef"))
+    np.testing.assert_array_equal(adata.X.toarray(), [[4, 6], [0, 0], [0, 9]])
+    assert adata.obs_names.tolist() == ["11", "12", "13"]
+    assert adata.var_names.tolist() == ["Mbp", "Plp1"]
+    np.testing.assert_array_equal(adata.obsm["spatial"], [[100, 5], [200, 6], [300, 7]])
+    assert adata.obs["area"].tolist() == [50, 60, 70]
+
+
+def test_a_folder_with_one_file(tmp_path):
+    write_gem(tmp_path / "SS2.gem.gz")
+    assert squares_of(sx.read(tmp_path)) == SQUARES
+    assert sx.read(tmp_path, bin=1).n_obs == 5
+    write_gef(tmp_path / "SS2.gef")
+    assert "several Stereo-seq files, SS2.gef, SS2.gem.gz" in message_of(tmp_path)
+
+
+@pytest.mark.parametrize("bin", [0, -5, 2.5, "002um"])
+def test_a_bin_that_is_none(tmp_path, bin):
+    assert f"bin={bin!r} is not allowed" in message_of(write_gem(tmp_path / "a.gem"), bin=bin)
+
+
+def test_cells_have_no_bin(tmp_path):
+    assert "bin=50 does not apply" in message_of(write_cellbin(tmp_path / "a.cellbin.gef"), bin=50)
+
+
+def test_a_gem_that_is_not_one(tmp_path):
+    path = tmp_path / "a.gem"
+    path.write_text("geneID\trow\tcolumn\n")
+    assert "lacks the column(s) x, y, MIDCount" in message_of(path)
+    path.write_text(NOTES + "geneID\tx\ty\tMIDCount\n")
+    assert "no molecules" in message_of(path)
+    path.write_text(NOTES + "geneID\tx\ty\tMIDCount\nMbp\t1\t2\tmany\n")
+    assert "a.gem' is not a readable GEM file" in message_of(path)
+
+
+def test_a_gem_that_was_cut_off(tmp_path):
+    path = write_gem(tmp_path / "a.gem.gz")
+    path.write_bytes(path.read_bytes()[:-12])
+    assert "a.gem.gz" in message_of(path)
+    path.write_bytes(b"")
+    assert "a.gem.gz" in message_of(path)
+
+
+def test_a_gef_without_molecules(tmp_path):
+    path = tmp_path / "a.gef"
+    with h5py.File(path, "w") as file:
+        file.create_group("geneExp/bin100")
+    message = message_of(path)
+    assert "lacks geneExp/bin1" in message
+    assert "bin100" in message
+    assert "lacks cellBin/cell" in message_of(path.rename(tmp_path / "a.cellbin.gef"))
+
+
+def test_a_gef_whose_parts_do_not_fit(tmp_path):
+    path = write_gef(tmp_path / "a.gef")
+    with h5py.File(path, "a") as file:
+        kept = file["geneExp/bin1/expression"][:-1]
+        del file["geneExp/bin1/expression"]
+        file["geneExp/bin1/expression"] = kept
+    assert "do not fit its 4 molecules" in message_of(path)
+    path = write_cellbin(tmp_path / "a.cellbin.gef")
+    with h5py.File(path, "a") as file:
+        file["cellBin/cell"][1, "geneCount"] = 3
+    assert "do not fit its 3 counts" in message_of(path)
+
+
+def test_a_gef_that_was_cut_off(tmp_path):
+    path = write_gef(tmp_path / "a.gef")
+    path.write_bytes(path.read_bytes()[:-300])
+    assert "a.gef" in message_of(path)
+
+
+def test_coordinates_below_zero_are_refused(tmp_path):
+    path = write_gem(tmp_path / "a.gem", molecules=[("Mbp", -1, 5, 1)])
+    assert "x lies between -1 and -1" in message_of(path)
