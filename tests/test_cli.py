@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -120,6 +121,20 @@ def test_run_json_says_how_it_was_made(done):
     assert {"python", "spacex-st", "torch"} <= set(notes["versions"])
     assert notes["choices"]["seed"] == 0
     assert {*notes["files"], "run.json"} == names(done)
+
+
+def test_a_table_of_counts_and_one_of_coordinates(tmp_path):
+    adata = sx.datasets.simulate_section(n_genes=60, n_spots=150, n_modules=2, depth=1.0)
+    counts, places = tmp_path / "counts.csv", tmp_path / "places.csv"
+    adata.to_df().T.to_csv(counts)
+    pd.DataFrame(adata.obsm["spatial"], adata.obs_names, ["x", "y"]).to_csv(places)
+    command = ["run", str(counts), "-o", str(tmp_path / "out"), "--n-modules", "2", "--coordinates"]
+    assert main([*command, str(tmp_path / "absent.csv")]) == 2
+    assert main([*command, str(places)]) == 0
+    found = sx.read(tmp_path / "out" / "result.h5ad")
+    np.testing.assert_array_equal(found.X.toarray(), adata.X.toarray())
+    np.testing.assert_allclose(found.obsm["spatial"], adata.obsm["spatial"])
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["choices"]["coordinates"]
 
 
 def test_a_complete_result_is_not_made_again(files, done, capsys):

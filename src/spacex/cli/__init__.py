@@ -65,8 +65,16 @@ def demo(
 
 @app.command()
 def run(
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help=".h5ad, .zarr, Space Ranger, Visium HD or Xenium.")],
+    input: Annotated[
+        Path, typer.Argument(metavar="INPUT", help=".h5ad, .zarr, a vendor's output folder, or a table of counts.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the result.")],
+    coordinates: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Coordinates of the spots, where INPUT is a table of counts.")
+    ] = None,
+    bin: Annotated[
+        str | None, typer.Option(help="Size of bins: Visium HD 002um, 008um or 016um; Stereo-seq 50, in DNBs.")
+    ] = None,
     library_key: Annotated[str | None, typer.Option(help="Column of obs that names the sections.")] = None,
     n_modules: Annotated[
         int | None, typer.Option(min=1, help="Number of modules; found from the data if left out.")
@@ -91,6 +99,8 @@ def run(
     from spacex.cli._job import Options, run_file
 
     options = Options(
+        coordinates=coordinates,
+        bin=bin,
         library_key=library_key,
         n_modules=n_modules,
         n_domains=n_domains,

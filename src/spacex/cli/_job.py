@@ -23,6 +23,8 @@ from spacex.cli._outputs import check_folder, write_folder
 class Options:
     """What the user chose, besides where from and where to."""
 
+    coordinates: Path | None = None
+    bin: str | None = None
     library_key: str | None = None
     n_modules: int | None = None
     n_domains: int | None = None
@@ -32,7 +34,9 @@ class Options:
 
     def embedding(self) -> dict[str, Any]:
         """The choices that the embedding depends on."""
-        return {"library_key": self.library_key, "n_modules": self.n_modules or "auto", "seed": self.seed}
+        places = fingerprint(self.coordinates) if self.coordinates is not None else None
+        read = {"coordinates": places, "bin": self.bin}
+        return {**read, "library_key": self.library_key, "n_modules": self.n_modules or "auto", "seed": self.seed}
 
     def all(self) -> dict[str, Any]:
         """Every choice that the result depends on, as JSON holds it."""
@@ -43,8 +47,8 @@ class Options:
 def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
     """Run the job on a file and write everything to a folder."""
     sets = sx.tl.read_gene_sets(options.gene_sets) if options.gene_sets is not None else None
-    if not path.exists():
-        sx.read(path)  # says what is wrong
+    if not path.exists() or (options.coordinates is not None and not options.coordinates.exists()):
+        sx.read(path, coordinates=options.coordinates)  # says what is wrong
     check_folder(out)
     source = fingerprint(path)
     checkpoint = Checkpoint(out, {"input": source, "version": sx.__version__, **options.embedding()})
@@ -61,7 +65,7 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
             _check(adata, options, sets)
         else:
             with clock.stage("read"):
-                adata = sx.read(path)
+                adata = sx.read(path, coordinates=options.coordinates, bin=options.bin)
             _check(adata, options, sets)
             model = embed(adata, options, clock)
             checkpoint.write(adata, model, clock.seconds)
