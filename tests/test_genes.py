@@ -80,7 +80,7 @@ def test_it_survives_a_file(embedded: AnnData, tmp_path) -> None:
 
 
 def test_an_embedding_is_asked_for() -> None:
-    with pytest.raises(InputError, match="sx.tl.embed"):
+    with pytest.raises(InputError, match=r"sx\.tl\.embed"):
         sx.genes_as_obs(sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2))
 
 
