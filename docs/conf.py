@@ -12,6 +12,8 @@ sys.path.insert(0, str(HERE / "extensions"))
 # Notebooks run in kernels of their own: one thread each, whatever the machine, so that figures and times repeat.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+# Of tqdm, where notebooks have no widgets: it says nothing about what is shown, and names the builder's folders.
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 
 project = "SpaCEX"
 author = "SpaCEX developers"

@@ -102,6 +102,7 @@ def coverage() -> tuple[AnnData, AnnData, AnnData, str]:
 
 
 def _cortex(adata: AnnData) -> Tissue:
+    adata.obs["layer"] = pd.Categorical(adata.obs["layer"].astype(object).replace("NA", np.nan))
     total = np.asarray(adata.X.sum(axis=0)).ravel()
     kept = np.sort(np.argsort(-total, kind="stable")[:MOST_GENES])
     what = f"real: Visium section of human cortex (DLPFC 151676), {adata.n_obs} spots, {len(kept)} genes"
