@@ -51,7 +51,6 @@ python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-napoleon_use_ivar = True
 default_role = "py:obj"  # `name` in a docstring: a link where that is something, else code (prose_docstrings)
 
 html_theme = "furo"

@@ -51,8 +51,7 @@ class SpaCEX:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3)
-    >>> images = sx.pp.gene_images(adata)
+    >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
     >>> model = sx.SpaCEX(sx.Config(n_dims=8, genes_per_dim=5, fine_dims=4), n_modules=3, progress=False).fit(images)
     >>> model.transform(images).shape, model.predict_proba(images).shape
     ((60, 12), (60, 4))
