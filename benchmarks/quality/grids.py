@@ -137,6 +137,6 @@ def as_markdown(grid: Grid) -> str:
     ]
     lines = [
         [text.replace("|", "\\|") for text in line] for line in lines
-    ]  # pairs of sections have a bar in their name
+    ]  # pairs of sections have one
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"### {grid.title[0].upper()}{grid.title[1:]}\n\n{grid.note[0].upper()}{grid.note[1:]}.\n\n{table}\n"
