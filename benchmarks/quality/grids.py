@@ -135,8 +135,6 @@ def as_markdown(grid: Grid) -> str:
     lines = [["", *grid.columns], ["---", *["---:"] * len(grid.columns)]] + [
         [name, *(f"**{cell.text}**" if cell.best else cell.text for cell in cells)] for name, cells in grid.rows
     ]
-    lines = [
-        [text.replace("|", "\\|") for text in line] for line in lines
-    ]  # pairs of sections have one
+    lines = [[text.replace("|", "\\|") for text in line] for line in lines]  # pairs of sections have one
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"### {grid.title[0].upper()}{grid.title[1:]}\n\n{grid.note[0].upper()}{grid.note[1:]}.\n\n{table}\n"
