@@ -32,6 +32,7 @@ FLOORS = {
     "_slots": 2,
     "model": 2,
     "datasets": 3,
+    "genes": 3,
     "io": 3,
     "pl": 3,
     "pp": 3,

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from benchmarks.quality import __main__ as scoreboard
 from benchmarks.quality.entries import OURS, entries
 from benchmarks.quality.genesets import egad, gene_sets, members, species_of
-from benchmarks.quality.grids import as_markdown, as_text, gain_grid, metric_grids, summary_grid
+from benchmarks.quality.grids import Cell, Grid, as_markdown, as_text, gain_grid, metric_grids, summary_grid
 from benchmarks.quality.halves import halves
 from benchmarks.quality.jobs import Job, obtain
 from benchmarks.quality.layers import agreed_peaks, peak_purity
@@ -338,6 +338,11 @@ def test_summary_and_gains_show_losses(results):
     assert gain.rows[0][0] == "purity"
     assert [cell.text for cell in gain.rows[0][1]] == ["+0.025", "-0.100 b", "1 of 2"]
     assert [cell.text for cell in gain.rows[1][1]] == ["-8.00", "-8.00 a", "0 of 1"]
+
+
+def test_a_bar_in_a_name_makes_no_column():
+    page = as_markdown(Grid("gain", "note", ["worst section", "wins"], [("overlap", [Cell("-0.01 a | b"), Cell("3")])]))
+    assert "| overlap | -0.01 a \\| b | 3 |" in page
 
 
 def test_csv_is_long(results, tmp_path):

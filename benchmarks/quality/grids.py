@@ -133,8 +133,8 @@ def as_text(grid: Grid) -> str:
 def as_markdown(grid: Grid) -> str:
     """For the page; the best of a row is bold."""
     lines = [["", *grid.columns], ["---", *["---:"] * len(grid.columns)]] + [
-        [name.replace("|", "\\|"), *(f"**{cell.text}**" if cell.best else cell.text for cell in cells)]
-        for name, cells in grid.rows
+        [name, *(f"**{cell.text}**" if cell.best else cell.text for cell in cells)] for name, cells in grid.rows
     ]
+    lines = [[text.replace("|", "\\|") for text in line] for line in lines]  # pairs of sections have one
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"### {grid.title[0].upper()}{grid.title[1:]}\n\n{grid.note[0].upper()}{grid.note[1:]}.\n\n{table}\n"

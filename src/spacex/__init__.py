@@ -1,8 +1,8 @@
 """SpaCEX: spatially co-expressed genes, learnt from the image that each gene draws over a tissue section.
 
-Rooms: `pp` (spots to pixels), `tl` (the method and its applications), `pl` (figures), `io` (readers),
-`datasets` (simulated sections). Everything is imported on first use, so that ``import spacex`` is instant and
-loads neither torch nor matplotlib nor scikit-learn.
+Rooms: `pp` (spots to pixels), `tl` (the method and its applications), `pl` (figures), `io` (readers), `datasets`
+(simulated sections). `genes_as_obs` gives the genes in the shape that scanpy expects. Everything is imported on first
+use, so that ``import spacex`` is instant and loads neither torch nor matplotlib nor scikit-learn.
 """
 
 from importlib import import_module
@@ -12,18 +12,32 @@ if TYPE_CHECKING:
     from spacex import datasets, io, pl, pp, tl
     from spacex._check import InputError
     from spacex._config import Config
+    from spacex.genes import genes_as_obs
     from spacex.io import read
     from spacex.model.estimator import SpaCEX
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "InputError", "SpaCEX", "__version__", "datasets", "io", "pl", "pp", "read", "tl"]
+__all__ = [
+    "Config",
+    "InputError",
+    "SpaCEX",
+    "__version__",
+    "datasets",
+    "genes_as_obs",
+    "io",
+    "pl",
+    "pp",
+    "read",
+    "tl",
+]
 
 _ROOMS = frozenset({"datasets", "io", "pl", "pp", "tl"})
 _HOMES = {
     "Config": "spacex._config",
     "InputError": "spacex._check",
     "SpaCEX": "spacex.model.estimator",
+    "genes_as_obs": "spacex.genes",
     "read": "spacex.io",
 }
 

@@ -12,7 +12,17 @@ import numpy as np
 
 
 class InputError(ValueError):
-    """The input cannot be used as it is; the message says what is wrong and what mends it."""
+    """The input cannot be used as it is; the message says what is wrong and what mends it.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> try:
+    ...     sx.Config(theta=0)
+    ... except sx.InputError as error:
+    ...     print(error)
+    Config.theta=0 is not allowed; pass a number > 0
+    """
 
 
 def check_finite(values: np.ndarray, *, name: str, mend: str) -> None:

@@ -87,6 +87,12 @@ class Config:
         Of AdamW while boosting.
     boost_tolerance
         Loss of held-out gain, relative to that before boosting, at which boosting stops.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> sx.Config(unassigned=0.9).unassigned  # stricter: more genes are left without a module
+    0.9
     """
 
     max_side: int = 96
@@ -167,12 +173,44 @@ class Config:
         return self.epochs > 0 or self.boost_rounds > 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values that JSON can hold."""
+        """The settings as plain values that JSON can hold.
+
+        Returns
+        -------
+        A dict from name to value.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> sx.Config().to_dict()["theta"]
+        100.0
+        """
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """The settings written by `to_dict`; an unknown name is an error."""
+        """The settings written by `to_dict`.
+
+        Parameters
+        ----------
+        values
+            Settings by name; those left out have their defaults.
+
+        Returns
+        -------
+        The `Config`.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown or a value not allowed.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> sx.Config.from_dict({"theta": 10}).theta
+        10.0
+        """
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:

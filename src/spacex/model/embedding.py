@@ -1,13 +1,35 @@
-"""Maps to embeddings, and the strength of the signal in them."""
+"""Images to maps, maps to embeddings, and the strength of the signal in them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..raster import GeneImages
+from .._check import InputError
+from ..raster import Canvas, GeneImages
 from .autoencoder import MaskedAutoencoder
 from .session import Session
+
+
+def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, batch: int) -> Iterator[np.ndarray]:
+    """Maps (B, P) on a canvas in batches, from gene images or an array (G, H, W); an error for those of another one."""
+    if isinstance(images, GeneImages):
+        if images.shape != canvas.shape or not np.array_equal(images.canvas.flat, canvas.flat):
+            raise InputError(
+                f"the images lie on a grid of {images.shape} with {images.n_pixels} pixels, the model on one of "
+                f"{canvas.shape} with {len(canvas.section)}; fit a model to these images: SpaCEX(...).fit(images)"
+            )
+        yield from (maps for _, maps in images.batches(batch))
+        return
+    images = np.asarray(images, dtype=np.float32)
+    if images.ndim != 3 or images.shape[1:] != canvas.shape:
+        raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {canvas.shape}")
+    flat = images.reshape(len(images), -1)
+    for start in range(0, len(images), batch):
+        yield np.ascontiguousarray(flat[start : start + batch, canvas.flat])
 
 
 @torch.inference_mode()

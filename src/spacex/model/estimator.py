@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .._check import InputError, check_instance, check_int
 from .._config import Config
 from ..linear_start import linear_start
 from ..raster import GeneImages
-from ..spectral import smooth_basis
-from . import store
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
-from .embedding import embed_maps, strength
+from .calibration import null_strength
+from .embedding import embed_maps, maps_of
 from .encoder import Encoder, patch_index
 from .history import History
-from .mixture import StudentMixture
+from .kept import attention_sizes, keep, restore
 from .modules import by_size, choose_n_modules, fit_modules, null_probability, posterior
 from .sections import embed_sections
 from .session import Session
@@ -54,8 +51,7 @@ class SpaCEX:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3)
-    >>> images = sx.pp.gene_images(adata)
+    >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
     >>> model = sx.SpaCEX(sx.Config(n_dims=8, genes_per_dim=5, fine_dims=4), n_modules=3, progress=False).fit(images)
     >>> model.transform(images).shape, model.predict_proba(images).shape
     ((60, 12), (60, 4))
@@ -77,10 +73,26 @@ class SpaCEX:
         self.seed = check_int(seed, name="seed", low=0, high=2**32 - 1)
         self.progress = progress
 
-    # -- learning -----------------------------------------------------------------------------
-
     def fit(self, images: GeneImages) -> SpaCEX:
-        """Fit encoder and mixture to the images of all genes, and return the estimator."""
+        """Fit encoder and mixture to the images of all genes.
+
+        Parameters
+        ----------
+        images
+            Those of `spacex.pp.gene_images`.
+
+        Returns
+        -------
+        The estimator itself.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> model.n_modules_
+        3
+        """
         if self.n_modules != "auto":
             check_int(self.n_modules, name="n_modules", low=1, high=images.n_genes)
         session = self._session()
@@ -92,7 +104,8 @@ class SpaCEX:
         self.model_ = self._build(images, train).to(session.device)
         if self.config.epochs:
             pretrain(self.model_, train, held, self.history_, session)
-        self._calibrate(images)
+        trust = self.model_.encoder.trust.cpu()
+        self.null_mean_, self.null_shape_ = null_strength(images, trust, self.config, self.seed)
         z, null = self._embed(images, session)
         self.n_modules_ = (
             choose_n_modules(z, null, self.config, self.seed, self.history_)
@@ -122,26 +135,6 @@ class SpaCEX:
             encoder = Encoder(index, start.smooth, start.trust, start.linear, **attention_sizes(config))
         return MaskedAutoencoder(encoder, owner)
 
-    def _calibrate(self, images: GeneImages) -> None:
-        """Learn the norms of genes without a pattern: those of real genes whose pixels are shuffled.
-
-        They are measured in a basis that they took part in, as genes do in theirs: a basis leans towards the noise of
-        the maps it was fitted to, the more so the fewer they are.
-        """
-        rng, config = np.random.default_rng(self.seed), self.config
-        genes = rng.choice(images.n_genes, min(config.n_null, images.n_genes), replace=False)
-        copies = -(-config.n_null // len(genes))
-        null = np.concatenate([rng.permuted(images.residuals(genes), axis=1) for _ in range(copies)])
-        trust = self.model_.encoder.trust.cpu()
-        basis, _ = smooth_basis(
-            images, sigma=config.sigma, n_components=len(trust), seed=self.seed, further=null.astype(np.float64)
-        )
-        square = strength(torch.from_numpy(null), torch.from_numpy(basis), trust).numpy()
-        self.null_mean_ = float(square.mean())
-        self.null_shape_ = float(square.mean() ** 2 / max(square.var(), 1e-12))
-
-    # -- using --------------------------------------------------------------------------------
-
     def transform(self, images: GeneImages | np.ndarray) -> np.ndarray:
         """Embeddings of genes.
 
@@ -154,6 +147,14 @@ class SpaCEX:
         -------
         (G, D) float32. The direction is the gene's pattern; the norm is the strength of its spatial signal, whose
         square is one on average over genes without a pattern.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> model.transform(images.images(slice(0, 5))).shape[0]
+        5
         """
         self._check_fitted()
         return self._embed(images, self._session())[0]
@@ -170,30 +171,69 @@ class SpaCEX:
         -------
         (n_sections, G, D) float32: what `transform` gives where only the pixels of one section count. A gene that
         changes its place between sections changes its direction; coordinates need not align.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> model.transform_sections(images).shape[:2]
+        (1, 60)
         """
         self._check_fitted()
         session = self._session()
         section = torch.from_numpy(self.canvas_.section).to(session.device)
         parts = [
             embed_sections(self.model_, session.tensor(maps), section, len(self.canvas_.grids)).cpu()
-            for maps in self._maps(images)
+            for maps in maps_of(images, self.canvas_, self.config.batch)
         ]
         return torch.cat(parts, dim=1).numpy().astype(np.float32)
 
     def components(self) -> np.ndarray:
-        """Weighted components (P, D) of the linear path at the tissue pixels: what each dimension measures in a map."""
+        """What each dimension measures in a map.
+
+        Returns
+        -------
+        Weighted components (P, D) of the linear path at the tissue pixels.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> model.components().shape[0] == images.n_pixels
+        True
+        """
         self._check_fitted()
         return self.model_.encoder.linear.detach().cpu().numpy()
 
     def predict_proba(self, images: GeneImages | np.ndarray) -> np.ndarray:
-        """Posterior probabilities (G, K) of the components: the modules in order and, last, the background."""
+        """Posterior probabilities of the components.
+
+        Parameters
+        ----------
+        images
+            As for `transform`.
+
+        Returns
+        -------
+        (G, K) probabilities: the modules in order and, last, the background.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> model.predict_proba(images).sum(axis=1).round(6).min()
+        np.float64(1.0)
+        """
         self._check_fitted()
         return posterior(self.mixture_, *self._embed(images, self._session())).exp().numpy()
 
     def _embed(self, images: GeneImages | np.ndarray, session: Session) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (G, D) and null probabilities (G,)."""
         parts, squares = [], []
-        for maps in self._maps(images):
+        for maps in maps_of(images, self.canvas_, self.config.batch):
             z, square = embed_maps(self.model_, session.tensor(maps))
             parts.append(z.cpu())
             squares.append(square.cpu().numpy())
@@ -201,86 +241,60 @@ class SpaCEX:
         direction = directions(torch.cat(parts)).numpy()
         return (direction * norm[:, None]).astype(np.float32), null_probability(norm, self.null_shape_)
 
-    def _maps(self, images: GeneImages | np.ndarray) -> Iterator[np.ndarray]:
-        canvas = self.canvas_
-        if isinstance(images, GeneImages):
-            if images.shape != canvas.shape or not np.array_equal(images.canvas.flat, canvas.flat):
-                raise InputError(
-                    f"the images lie on a grid of {images.shape} with {images.n_pixels} pixels, the model on one of "
-                    f"{canvas.shape} with {len(canvas.section)}; fit a model to these images: SpaCEX(...).fit(images)"
-                )
-            yield from (maps for _, maps in images.batches(self.config.batch))
-            return
-        images = np.asarray(images, dtype=np.float32)
-        if images.ndim != 3 or images.shape[1:] != canvas.shape:
-            raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {canvas.shape}")
-        flat = images.reshape(len(images), -1)
-        for start in range(0, len(images), self.config.batch):
-            yield np.ascontiguousarray(flat[start : start + self.config.batch, canvas.flat])
-
     def _check_fitted(self) -> None:
         if not hasattr(self, "mixture_"):
             raise InputError("this SpaCEX is not fitted; call fit(images) or SpaCEX.load(directory)")
 
-    # -- keeping ------------------------------------------------------------------------------
-
     def save(self, directory: str | Path) -> None:
-        """Write the fitted model to a folder: ``config.json`` and ``model.safetensors``."""
+        """Write the fitted model to a folder: ``config.json`` and ``model.safetensors``.
+
+        Parameters
+        ----------
+        directory
+            The folder; it is made if it is not there.
+
+        Examples
+        --------
+        >>> import tempfile, spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(folder)
+        ...     sx.SpaCEX.load(folder).n_modules_
+        3
+        """
         self._check_fitted()
-        settings = {
-            "config": self.config.to_dict(),
-            "seed": self.seed,
-            "n_modules": self.n_modules_,
-            "null_mean": self.null_mean_,
-            "null_shape": self.null_shape_,
-            "canvas": store.canvas_settings(self.canvas_),
-            "history": self.history_.to_dict(),
-        }
-        arrays = {f"model.{key}": value for key, value in self.model_.state_dict().items()}
-        arrays |= {f"mixture.{key}": value for key, value in self.mixture_.parameters_._asdict().items()}
-        arrays["canvas.section"] = torch.from_numpy(self.canvas_.section)
-        arrays["canvas.pixel"] = torch.from_numpy(self.canvas_.pixel)
-        store.write(directory, settings, arrays)
+        keep(self, directory)
 
     @classmethod
     def load(cls, directory: str | Path, *, device: str = "auto") -> SpaCEX:
-        """Read a model that `save` wrote."""
-        settings, arrays = store.read(directory)
-        try:
-            return cls._assembled(settings, arrays, device)
-        except InputError:
-            raise
-        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(
-                f"the model in {directory} is not one that save() wrote ({reason}); save it again"
-            ) from error
+        """Read a model that `save` wrote.
 
-    @classmethod
-    def _assembled(cls, settings: dict[str, Any], arrays: dict[str, Tensor], device: str) -> SpaCEX:
-        """The model that settings and arrays from `store.read` describe."""
-        config, n_modules = Config.from_dict(settings["config"]), settings["n_modules"]
-        model = cls(config, n_modules=n_modules, device=device, seed=settings["seed"])
-        session = model._session()
-        model.n_modules_ = check_int(n_modules, name="n_modules", low=1)
-        model.null_mean_, model.null_shape_ = (positive(settings, name) for name in ("null_mean", "null_shape"))
-        model.canvas_ = store.canvas_of(settings["canvas"], arrays)
-        model.history_ = History(settings["history"])
-        model.model_ = store.autoencoder_of(arrays, **attention_sizes(config)).to(session.device)
-        model.mixture_ = StudentMixture(scale=config.scale)
-        model.mixture_.parameters_ = store.parameters_of(arrays)
-        store.check_sizes(model.canvas_, model.model_, model.mixture_.parameters_, n_modules)
-        return model
+        Parameters
+        ----------
+        directory
+            The folder.
+        device
+            ``"auto"``, ``"cpu"`` or ``"cuda"``.
 
+        Returns
+        -------
+        The fitted `SpaCEX`.
 
-def attention_sizes(config: Config) -> dict[str, int]:
-    """Sizes of the encoder's attention path; without learning there is none."""
-    return {"width": config.width, "depth": config.depth if config.learns else 0, "heads": config.heads}
+        Raises
+        ------
+        InputError
+            If the folder does not hold such a model.
 
-
-def positive(settings: dict[str, Any], name: str) -> float:
-    """A setting that must be a positive number."""
-    value = settings[name]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise InputError(f"the model's {name}={value!r} is not a positive number; save the model again")
-    return float(value)
+        Examples
+        --------
+        >>> import tempfile, spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(folder)
+        ...     again = sx.SpaCEX.load(folder)
+        >>> bool((again.transform(images) == model.transform(images)).all())
+        True
+        """
+        return restore(cls, directory, device)

@@ -92,3 +92,11 @@ def check_sizes(canvas: Canvas, model: MaskedAutoencoder, parameters: Parameters
         raise InputError("the parts of the saved model do not fit one another; save it again")
     if canvas.section.min() < 0 or canvas.section.max() >= len(canvas.grids):
         raise InputError("the saved model names a section that has no grid; save it again")
+
+
+def positive(settings: dict[str, Any], name: str) -> float:
+    """A setting that must be a positive number."""
+    value = settings[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise InputError(f"the model's {name}={value!r} is not a positive number; save the model again")
+    return float(value)

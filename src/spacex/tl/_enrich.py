@@ -185,6 +185,10 @@ def read_gene_sets(gene_sets: GeneSets) -> dict[str, list[str]]:
     gene_sets
         Path of a GMT file, or a mapping from name to genes.
 
+    Returns
+    -------
+    A dict from the name of a set to its genes.
+
     Raises
     ------
     InputError

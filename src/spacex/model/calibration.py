@@ -1,0 +1,29 @@
+"""How strong a pattern looks where there is none: genes with shuffled pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._config import Config
+from ..raster import GeneImages
+from ..spectral import smooth_basis
+from .embedding import strength
+
+
+def null_strength(images: GeneImages, trust: Tensor, config: Config, seed: int) -> tuple[float, float]:
+    """Mean of the strength of real genes whose pixels are shuffled, and the shape of its gamma distribution.
+
+    They are measured in a basis that they took part in, as genes do in theirs: a basis leans towards the noise of the
+    maps it was fitted to, the more so the fewer they are. `trust` (n,) weighs its components.
+    """
+    rng = np.random.default_rng(seed)
+    genes = rng.choice(images.n_genes, min(config.n_null, images.n_genes), replace=False)
+    copies = -(-config.n_null // len(genes))
+    null = np.concatenate([rng.permuted(images.residuals(genes), axis=1) for _ in range(copies)])
+    basis, _ = smooth_basis(
+        images, sigma=config.sigma, n_components=len(trust), seed=seed, further=null.astype(np.float64)
+    )
+    square = strength(torch.from_numpy(null), torch.from_numpy(basis), trust).numpy()
+    return float(square.mean()), float(square.mean() ** 2 / max(square.var(), 1e-12))
