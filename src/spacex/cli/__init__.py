@@ -65,7 +65,7 @@ def demo(
 
 @app.command()
 def run(
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help=".h5ad, .zarr, Space Ranger, Visium HD or Xenium.")],
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="What spacex.read knows: .h5ad, a vendor's folder.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the result.")],
     library_key: Annotated[str | None, typer.Option(help="Column of obs that names the sections.")] = None,
     n_modules: Annotated[
@@ -114,7 +114,7 @@ def query(
 
 @app.command()
 def impute(
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Targeted section: .h5ad, .zarr or Xenium.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Targeted section: .h5ad, a vendor's folder.")],
     reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Section or cells that measure more genes.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.")],
     genes: Annotated[
