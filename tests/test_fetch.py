@@ -84,7 +84,7 @@ class Server:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._http.server_port}"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self):
         self._http.shutdown()
@@ -154,9 +154,18 @@ def test_the_second_time_needs_no_network(tmp_path, server, fetch, section):
 
 
 def test_the_cache_of_the_user(tmp_path, server, monkeypatch):
+    monkeypatch.delenv("SPACEX_DATA", raising=False)
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
     fetch_dlpfc()
     assert (tmp_path / "spacex" / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5").is_file()
+
+
+def test_the_folder_of_the_environment(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("SPACEX_DATA", str(tmp_path / "shared"))
+    fetch_dlpfc()
+    assert (tmp_path / "shared" / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5").is_file()
+    fetch_dlpfc(folder=tmp_path / "mine")  # the argument comes first
+    assert (tmp_path / "mine" / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5").is_file()
 
 
 def test_a_wrong_checksum_is_refused(tmp_path, server):

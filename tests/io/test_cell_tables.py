@@ -72,6 +72,7 @@ def write_cosmx(folder, *, packed=False, extra=False):
     if extra:
         counts.insert(2, "cell", [f"c_1_{f}_{c}" for f, c in zip(counts["fov"], counts["cell_ID"], strict=True)])
         cells.insert(2, "cell", [f"c_1_{f}_{c}" for f, c in zip(cells["fov"], cells["cell_ID"], strict=True)])
+        cells["cell_id"] = cells["cell"]
     write_csv(counts, folder / "Run1_S0_exprMat_file.csv", packed=packed)
     write_csv(cells, folder / "Run1_S0_metadata_file.csv", packed=packed)
     (folder / "Run1_S0_fov_positions_file.csv").write_text("fov,x_global_px,y_global_px\n1,0,0\n2,90000,0\n")
@@ -98,7 +99,7 @@ def test_merscope(tmp_path, named, packed, prefix):
     np.testing.assert_array_equal(adata.obsm["spatial"], [[1.25, 11], [2.25, 22], [3.25, 33]])
     assert adata.obs["volume"].tolist() == [10.5, 20.5, 30.5]
     assert adata.obs["fov"].tolist() == ["3", "7", "7"]
-    assert list(adata.obs) == ["fov", "volume"]
+    assert list(adata.obs) == ["fov", "volume", "min_x", "min_y", "max_x", "max_y"]
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
@@ -112,7 +113,10 @@ def test_cosmx(tmp_path, packed, extra):
     np.testing.assert_array_equal(adata.obsm["spatial"], [[10, -1], [20, -2], [90030.5, -3.5]])
     assert adata.obs["fov"].tolist() == ["1", "1", "2"]
     assert adata.obs["Area"].tolist() == [100, 200, 300]
-    assert list(adata.obs) == ["fov", "Area", "Mean.CD45"]
+    assert adata.obs["cell_ID"].tolist() == ["1", "2", "1"]
+    full_name = ["cell"] if extra else []
+    known = ["fov", "cell_ID", *full_name, "Area", "CenterX_local_px", "CenterY_local_px", "Mean.CD45"]
+    assert list(adata.obs) == known  # no "cell_id", which SpatialData could not tell from "cell_ID"
 
 
 @pytest.mark.parametrize(

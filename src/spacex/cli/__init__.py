@@ -124,7 +124,7 @@ def query(
 
 @app.command()
 def impute(
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Targeted section: .h5ad, .zarr or Xenium.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Targeted section: .h5ad, a vendor's folder.")],
     reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Section or cells that measure more genes.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.")],
     genes: Annotated[

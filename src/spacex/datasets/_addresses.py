@@ -13,8 +13,8 @@ class Remote(NamedTuple):
     sha256: str | None = None
 
 
-# Maynard et al. 2021, doi:10.1038/s41593-020-00787-0. Addresses: the table of raw data in the README of spatialLIBD
-# (github.com/LieberInstitute/spatialLIBD) and the repository of the paper. No checksums are published.
+# Maynard et al. 2021, doi:10.1038/s41593-020-00787-0. Addresses: the bucket of the authors' package spatialLIBD and the
+# repository of the paper. No checksums of these files are known to be published.
 DLPFC_BUCKET = "https://spatial-dlpfc.s3.us-east-2.amazonaws.com"
 DLPFC_REPOSITORY = "https://raw.githubusercontent.com/LieberInstitute/HumanPilot/master/10X"
 DLPFC_SECTIONS = (

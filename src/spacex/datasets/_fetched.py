@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("spacex")
 
+CACHE_VARIABLE = "SPACEX_DATA"
+
 
 def fetch_dlpfc(section: str = "151676", *, folder: str | os.PathLike[str] | None = None) -> AnnData:
     """Fetch a section of the human dorsolateral prefrontal cortex with its manually drawn layers.
@@ -43,7 +45,8 @@ def fetch_dlpfc(section: str = "151676", *, folder: str | os.PathLike[str] | Non
     section
         ``"151507"`` to ``"151510"``, ``"151669"`` to ``"151672"`` or ``"151673"`` to ``"151676"``: a donor each.
     folder
-        Where the files are kept. None: the cache of the user, ``pooch.os_cache("spacex")``.
+        Where the files are kept. None: the environment variable ``SPACEX_DATA``, or the cache of the user,
+        ``pooch.os_cache("spacex")``.
 
     Returns
     -------
@@ -96,7 +99,8 @@ def fetch_visium(section: str = "V1_Adult_Mouse_Brain", *, folder: str | os.Path
         ``"V1_Mouse_Brain_Sagittal_Posterior"``), ``"V1_Mouse_Kidney"``, ``"V1_Human_Heart"``,
         ``"V1_Human_Lymph_Node"``, ``"V1_Breast_Cancer_Block_A_Section_1"`` and ``"..._2"``.
     folder
-        Where the files are kept. None: the cache of the user, ``pooch.os_cache("spacex")``.
+        Where the files are kept. None: the environment variable ``SPACEX_DATA``, or the cache of the user,
+        ``pooch.os_cache("spacex")``.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def _home(folder: str | os.PathLike[str] | None) -> Path:
     check_extra("pooch", extra="fetch", purpose="fetching public sections")
     import pooch
 
-    return Path(pooch.os_cache("spacex") if folder is None else folder).expanduser()
+    return Path(folder or os.environ.get(CACHE_VARIABLE) or pooch.os_cache("spacex")).expanduser()
 
 
 def _fetch(files: Iterable[Remote], folder: Path) -> list[Path]:

@@ -28,8 +28,8 @@ class CellTables(NamedTuple):
     counts: str
     cells: str
     xy: list[str]
+    keys: list[str]  # columns that name a cell; none: the first, whose name changed over the releases
     controls: re.Pattern[str]
-    dropped: re.Pattern[str]  # columns of the cells that say where, once more
 
 
 MERSCOPE = CellTables(
@@ -37,16 +37,16 @@ MERSCOPE = CellTables(
     "cell_by_gene.csv",
     "cell_metadata.csv",
     ["center_x", "center_y"],
+    [],
     re.compile("blank", re.IGNORECASE),
-    re.compile(r"(min|max)_[xy]"),
 )
 COSMX = CellTables(
     "CosMx",
     "exprMat_file.csv",
     "metadata_file.csv",
     ["CenterX_global_px", "CenterY_global_px"],
+    ["cell_ID", "fov"],
     re.compile("Negative|NegPrb|SystemControl"),
-    re.compile(r"Center[XY]_\w+|cell(_ID|_id)?"),
 )
 VENDORS = (MERSCOPE, COSMX)
 
@@ -86,7 +86,7 @@ def _read_merscope_counts(path: Path) -> AnnData:
 def _read_cosmx_counts(path: Path) -> AnnData:
     """Read counts; cells are numbered within their field of view, so both make the name: ``cell_fov``."""
     columns = read_header(path).names
-    missing = [name for name in ("cell_ID", "fov") if name not in columns]
+    missing = [name for name in COSMX.keys if name not in columns]
     if missing:
         raise InputError(f"path='{path}' lacks the column(s) {listed(missing)}; export the flat files again")
     counts = read_count_table(path, labels=[name for name in ("cell_ID", "fov", "cell") if name in columns])
@@ -100,7 +100,7 @@ def _read_cells(path: Path, vendor: CellTables) -> pd.DataFrame:
     import pandas as pd
 
     header = read_header(path)
-    keys = [header.names[0]] if vendor is MERSCOPE else ["cell_ID", "fov"]
+    keys = vendor.keys or header.names[:1]
     missing = [name for name in [*keys, *vendor.xy] if name not in header.names]
     if missing:
         raise InputError(f"path='{path}' lacks the column(s) {listed(missing)}; export the cells' table again")
@@ -115,8 +115,9 @@ def _read_cells(path: Path, vendor: CellTables) -> pd.DataFrame:
             dtype=dict.fromkeys(keys, str),
             encoding="utf-8-sig",
         )
-    cells.index = pd.Index(cells[keys[0]] if len(keys) == 1 else cells["cell_ID"] + "_" + cells["fov"], name=None)
+    cells.index = pd.Index(cells[keys].agg("_".join, axis=1) if vendor.keys else cells[keys[0]], name=None)
     if cells.index.has_duplicates:
         raise InputError(f"path='{path}' repeats cell {cells.index[cells.index.duplicated()][0]!r}; leave one row")
-    gone = [name for name in cells if name not in vendor.xy and (vendor.dropped.fullmatch(name) or name == keys[0])]
-    return cells.drop(columns=gone)
+    # The index has MERSCOPE's one key. Newer CosMx exports repeat "cell" as "cell_id", which differs from "cell_ID" in
+    # case alone: SpatialData and file systems that ignore case would refuse the pair.
+    return cells.drop(columns=["cell_id"] if vendor.keys else keys, errors="ignore")
