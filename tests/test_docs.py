@@ -46,7 +46,7 @@ def undocumented(function: Callable[..., Any]) -> list[str]:
     names = [name for name in signature.parameters if name not in ("self", "cls")]
     if names and not has_section(text, "Parameters"):
         lacks.append("Parameters")
-    parameters = text.split("Parameters\n", 1)[-1].split("\n\n", 1)[0]
+    parameters = re.split(r"\n\n\w[^\n]*\n-{3,}\n", text.split("Parameters\n", 1)[-1])[0]
     described = {name for line in parameters.splitlines() if not line.startswith(" ") for name in line.split(", ")}
     lacks += [name for name in names if name not in described]
     if signature.return_annotation not in (None, "None") and not has_section(text, "Returns"):
