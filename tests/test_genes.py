@@ -35,12 +35,13 @@ def test_only_embedded_genes_are_observations(embedded: AnnData) -> None:
     assert list(genes.obs_names) == list(embedded.var_names[finite])
 
 
-def test_directions_are_of_unit_length_and_strength_gives_the_embedding_back(embedded: AnnData) -> None:
+def test_the_matrix_is_the_embedding_and_its_directions_lie_beside_it(embedded: AnnData) -> None:
     genes = sx.genes_as_obs(embedded)
-    np.testing.assert_allclose(np.linalg.norm(genes.X, axis=1), 1.0, rtol=1e-5)
-    np.testing.assert_array_equal(genes.X, genes.obsm["X_spacex"])
     whole = embedded.varm["X_spacex"][embedded.var_names.get_indexer(genes.obs_names)]
-    np.testing.assert_allclose(genes.X * genes.obs["spacex_strength"].to_numpy()[:, None], whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(genes.X, whole)
+    direction, strength = genes.obsm["X_spacex"], genes.obs["spacex_strength"].to_numpy()
+    np.testing.assert_allclose(np.linalg.norm(direction, axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(direction * strength[:, None], whole, rtol=1e-4, atol=1e-6)
 
 
 def test_what_is_known_of_genes_comes_along_and_what_is_known_of_spots_stays(embedded: AnnData) -> None:
@@ -62,6 +63,7 @@ def test_the_section_is_not_changed_by_what_is_done_to_its_genes(embedded: AnnDa
     before = embedded.varm["X_spacex"].copy()
     genes = sx.genes_as_obs(embedded)
     genes.X[:] = 0
+    genes.obsm["X_spacex"][:] = 0
     genes.obsm["X_spacex_umap"][:] = 0
     genes.obsp["spacex_interactions"].data[:] = 0
     genes.uns["spacex"]["embed"]["n_dims"] = -1

@@ -77,6 +77,18 @@ def load() -> Tissue:
     return _simulated()
 
 
+def visium() -> tuple[AnnData, int, str]:
+    """A Visium section with array positions, a number of domains, and which section it is."""
+    for folder in filter(None, FOLDERS):
+        file = Path(folder) / "dlpfc_151676.h5ad"
+        if file.is_file():
+            section = _cortex(sx.read(file))
+            return section.adata, section.adata.obs["layer"].nunique(), section.what
+    adata = sx.datasets.simulate_section(n_genes=600, n_spots=1200, n_modules=8, n_domains=4, depth=0.4, seed=0)
+    adata.obs_names = [f"SPOT{i:05d}-1" for i in range(adata.n_obs)]
+    return adata, 4, "simulated: Visium section of 1200 spots and 600 genes"
+
+
 def coverage() -> tuple[AnnData, AnnData, AnnData, str]:
     """A target with a panel of few genes, a reference, the target with all genes, and which sections these are.
 
