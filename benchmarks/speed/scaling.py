@@ -1,0 +1,123 @@
+"""How seconds and memory of every application grow with genes and with spots, over four sizes each.
+
+    python -m benchmarks.speed.scaling [--genes 2000 4000 8000 16000] [--spots 875 1750 3500 7000] [--plot FILE.png]
+
+Sections are simulated Visium (`sx.datasets.simulate_section`, 24 modules, 7 domains); genes vary at 3,500 spots,
+spots at 4,000 genes. Every section is a process of its own, after a warm-up on a small one, and runs in turn embedding,
+SVG, interactions, domains (7), and the imputation of half of its genes from the other half of its spots. "exponent" is
+the slope of log seconds on log size by least squares: 1 is linear, 0 constant. "peak MB" is that of the whole process,
+the making of the section included. One thread if OMP_NUM_THREADS=1 is set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+import spacex as sx
+
+from .stages import peak_memory
+
+AT_SPOTS, AT_GENES = 3500, 4000
+FEWEST_PANEL = 500
+
+
+def impute(adata: ad.AnnData) -> None:
+    """Give half of the spots, with at most 500 genes as their panel, half of all genes from the other half."""
+    half, panel = adata.n_obs // 2, min(FEWEST_PANEL, adata.n_vars // 2)
+    wanted = list(adata.var_names[adata.n_vars // 2 :])
+    target, reference = adata[:half, :panel].copy(), adata[half:].copy()
+    plain = ad.AnnData(reference.X, obs=reference.obs[[]], var=reference.var[[]])  # as dissociated cells
+    sx.tl.impute(target, plain, genes=wanted, progress=False)
+
+
+STAGES: dict[str, Callable[[ad.AnnData], object]] = {
+    "embed": lambda adata: sx.tl.embed(adata, progress=False),
+    "svg": lambda adata: sx.tl.svg(adata),
+    "interactions": lambda adata: sx.tl.interactions(adata),
+    "domains": lambda adata: sx.tl.domains(adata, n_domains=7),
+    "impute": impute,
+}
+
+
+def timed(n_genes: int, n_spots: int) -> dict[str, float]:
+    """Seconds of every stage, and the peak memory."""
+    warm = sx.datasets.simulate_section(300, 300, 4, 3, depth=1.0)
+    for run in STAGES.values():
+        run(warm)
+    adata = sx.datasets.simulate_section(n_genes, n_spots, 24, 7)
+    found = {}
+    for name, run in STAGES.items():
+        start = time.perf_counter()
+        run(adata)
+        found[name] = time.perf_counter() - start
+    return found | {"peak MB": peak_memory()}
+
+
+def measure(sizes: list[tuple[int, int]]) -> pd.DataFrame:
+    """A row of seconds for every (genes, spots), each in a process of its own."""
+    rows = []
+    for genes, spots in sizes:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            rows.append({"genes": genes, "spots": spots} | pool.submit(timed, genes, spots).result())
+        print(rows[-1], file=sys.stderr, flush=True)
+    return pd.DataFrame(rows)
+
+
+def exponents(size: pd.Series, seconds: pd.DataFrame) -> pd.Series:
+    """Slope of log seconds on log size, for each column."""
+    return seconds.apply(lambda column: float(np.polyfit(np.log(size), np.log(column), 1)[0]))
+
+
+def plot(runs: dict[str, pd.DataFrame], path: Path) -> None:
+    """Seconds over sizes on logarithmic axes, genes at the left, spots at the right."""
+    from matplotlib.figure import Figure
+
+    from spacex.pl._colors import SAFE
+
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    for ax, (varied, table) in zip(figure.subplots(1, len(runs), sharey=True), runs.items(), strict=True):
+        for color, (name, slope) in zip(SAFE, exponents(table[varied], table[list(STAGES)]).items(), strict=False):
+            ax.loglog(table[varied], table[name], "o-", color=color, ms=4, label=f"{name}, exponent {slope:.2f}")
+        ax.set_xticks(table[varied], [f"{n:,}" for n in table[varied]])
+        ax.minorticks_off()
+        other, n = ("spots", AT_SPOTS) if varied == "genes" else ("genes", AT_GENES)
+        ax.set_xlabel(f"{varied}, at {n:,} {other}")
+        ax.legend(frameon=False, fontsize=8)
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("seconds")
+    figure.savefig(path, dpi=150)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed.scaling", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--genes", type=int, nargs="+", default=[2000, 4000, 8000, 16_000])
+    parser.add_argument("--spots", type=int, nargs="+", default=[875, 1750, 3500, 7000])
+    parser.add_argument("--plot", type=Path, help="draw the curves into this file")
+    options = parser.parse_args(argv)
+    runs = {
+        "genes": measure([(n, AT_SPOTS) for n in options.genes]),
+        "spots": measure([(AT_GENES, n) for n in options.spots]),
+    }
+    for varied, table in runs.items():
+        print(f"\n{varied}\n{table.round(2).to_string(index=False)}")
+        slopes = exponents(table[varied], table[list(STAGES)])
+        print("exponents: " + ", ".join(f"{name} {slope:.2f}" for name, slope in slopes.items()))
+    if options.plot:
+        plot(runs, options.plot)
+
+
+if __name__ == "__main__":
+    main()
