@@ -189,6 +189,15 @@ def test_the_search_completes_and_is_used_by_keyboard_alone(page, adata):
     assert by_id(page, "search-none").is_displayed()
 
 
+def test_an_address_opens_a_gene_and_a_wrong_one_does_no_harm(page, file, adata):
+    page.execute_script(f"location.hash = '#gene={adata.var_names[40]}'")
+    until(lambda: by_id(page, "gene-name").text == adata.var_names[40])
+    page.get(f"{file.as_uri()}?{next(VISITS)}#gene=%E0%A4%A")
+    until(lambda: page.execute_script("return document.documentElement.dataset.complete"))
+    assert by_id(page, "gene-name").text in adata.var_names
+    assert not by_id(page, "failure").is_displayed()
+
+
 def test_a_gene_shows_its_counts_and_its_neighbours(page, adata):
     gene = adata.var_names[int(np.nanargmax(adata.var["spacex_svg_score"]))]
     assert by_id(page, "gene-name").text == gene  # what is shown first

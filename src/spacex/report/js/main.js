@@ -135,6 +135,7 @@ function listen(filterByModule) {
   part("genes-color").addEventListener("change", (event) => colorGenes(event.target.value));
   part("tissue-color").addEventListener("change", (event) => { state.tissue = event.target.value; showOnTissue(); });
   for (const id of ["tissue-value", "tissue-smooth"]) part(id).addEventListener("change", showOnTissue);
+  window.addEventListener("hashchange", () => { if (geneInAddress() >= 0) showGene(geneInAddress()); });
   part("pattern-clear").addEventListener("click", () => { plots.spots.selected.indices = []; });
   part("gene-csv").addEventListener("click", async () => {
     const near = await similarTo(state.gene, LISTED);
@@ -152,9 +153,19 @@ function toExplorer() {
   }
 }
 
+/** The gene that the address names, -1 for none: an address may come from anywhere. */
+function geneInAddress() {
+  const asked = /^#gene=(.*)$/.exec(location.hash);
+  try {
+    return asked ? notes.genes.indexOf(decodeURIComponent(asked[1])) : -1;
+  } catch {
+    return -1;
+  }
+}
+
 /** The gene in the address, else the one with the highest SVG score, else the strongest. */
 async function firstGene() {
-  const asked = /^#gene=(.*)$/.exec(location.hash), known = asked ? notes.genes.indexOf(decodeURIComponent(asked[1])) : -1;
+  const known = geneInAddress();
   if (known >= 0) return known;
   const values = await array("column " + (has("column svg_score") ? "svg_score" : "strength"));
   return values.reduce((best, v, i) => (v > (values[best] ?? -Infinity) || values[best] !== values[best] ? i : best), 0);
