@@ -391,3 +391,23 @@ def test_absent_coordinates(tmp_path):
     write_pair(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"coordinates='.*gone.csv' cannot be found"):
         sx.read(tmp_path / "counts.csv", coordinates=tmp_path / "gone.csv")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", ["stdata.tsv", "stdata.csv.gz"])
+def test_spots_named_by_their_places_need_no_coordinates(tmp_path, name, turned):
+    table = COUNTS.set_axis(["10x12", "10.2x11.9", "3x7"])
+    (table.T if turned else table).to_csv(tmp_path / name, sep=delimiter(name))
+    adata = sx.read(tmp_path / name)
+    np.testing.assert_array_equal(adata.X.toarray(), COUNTS)
+    np.testing.assert_array_equal(adata.obsm["spatial"], [[10, 12], [10.2, 11.9], [3, 7]])
+    assert sparse.isspmatrix_csr(adata.X) or adata.X.format == "csr"
+
+
+def test_a_spot_that_is_named_otherwise_is_told(tmp_path):
+    COUNTS.set_axis(["10x12", "unknown", "3x7"]).to_csv(tmp_path / "stdata.csv")
+    with pytest.raises(InputError, match="'unknown'"):
+        sx.read(tmp_path / "stdata.csv")
+    COUNTS.set_axis(["10x12", "3x7", "3x7"]).to_csv(tmp_path / "stdata.csv")
+    with pytest.raises(InputError, match="repeats spot '3x7'"):
+        sx.read(tmp_path / "stdata.csv")

@@ -16,7 +16,7 @@ from spacex.io._cell_tables import VENDORS, find_tables, read_cell_tables
 from spacex.io._files import UNDERSTOOD, listed, reading
 from spacex.io._spatialdata import from_spatialdata, to_spatialdata
 from spacex.io._stereoseq import FORMS, read_stereoseq
-from spacex.io._tables import find_pair, not_alone, read_pair
+from spacex.io._tables import find_pair, read_array_table, read_pair
 from spacex.io._tenx import DEFAULT_BIN, XENIUM_MATRIX, read_visium, read_visium_hd, read_xenium, visium_matrices
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def read(
         - a Stereo-seq file, ``.gem``, ``.gem.gz``, ``.gef`` or ``.cellbin.gef``, or a folder with one of them;
         - a folder with a file of counts (CSV or TSV, gzipped or not, or ``matrix.mtx`` with its features and
           barcodes) and a table of coordinates;
-        - a file of counts, with `coordinates`.
+        - a file of counts, with `coordinates`, or with spots named by their places, such as ``10x12`` (ST arrays).
     coordinates
         Table with a row for every spot (CSV, TSV or parquet): its name, x and y, and what else is known of it,
         which becomes columns of ``obs``. Whether the rows or the columns of the counts are spots is told by which
@@ -113,7 +113,7 @@ def _read_file(path: Path, bin: str | int | None) -> AnnData:
         return read_h5ad_file(path)
     if path.name.casefold().endswith(FORMS):
         return read_stereoseq(path, bin)
-    raise not_alone(path)
+    return read_array_table(path)
 
 
 def _read_folder(path: Path, bin: str | int | None) -> AnnData:
