@@ -123,6 +123,36 @@ def test_run_json_says_how_it_was_made(done):
     assert {*notes["files"], "run.json"} == names(done)
 
 
+@pytest.mark.slow
+def test_several_sections_have_a_folder_each_and_one_table(tmp_path, capfd):
+    folder, out = tmp_path / "sections", tmp_path / "out"
+    folder.mkdir()
+    for name in ("one", "two"):
+        made = sx.datasets.simulate_section(n_genes=60, n_spots=150, n_modules=2, depth=1.0, seed=len(name))
+        made.write_h5ad(folder / f"{name}.h5ad")
+    (folder / "broken.h5ad").write_bytes(b"")
+    command = ["run", str(folder), "-o", str(out), "--n-modules", "2"]
+    assert main(command) == 2
+    table = pd.read_csv(out / "sections.csv").set_index("section")
+    assert list(table.index) == ["broken", "one", "two"]
+    assert "is empty" in table["error"]["broken"]
+    assert not (out / "broken").exists()
+    assert table["genes"].dropna().tolist() == [60, 60]
+    assert "report.html" in names(out / "one")
+    made.write_h5ad(folder / "broken.h5ad")  # mended
+    before = (out / "one" / "result.h5ad").stat().st_mtime_ns
+    assert main([*command, "--resume"]) == 0
+    assert (out / "one" / "result.h5ad").stat().st_mtime_ns == before
+    assert pd.read_csv(out / "sections.csv")["error"].isna().all()
+    assert "nothing to do" in capfd.readouterr().err
+
+
+def test_sections_of_one_name_are_refused(tmp_path):
+    places = [tmp_path / name / "outs" for name in ("a", "b")] + [tmp_path / "c" / "a.h5ad"]
+    assert main(["run", *map(str, places), "-o", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_table_of_counts_and_one_of_coordinates(tmp_path):
     adata = sx.datasets.simulate_section(n_genes=60, n_spots=150, n_modules=2, depth=1.0)
     counts, places = tmp_path / "counts.csv", tmp_path / "places.csv"

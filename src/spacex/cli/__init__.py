@@ -66,7 +66,12 @@ def demo(
 @app.command()
 def run(
     input: Annotated[
-        Path, typer.Argument(metavar="INPUT", help=".h5ad, .zarr, a vendor's output folder, or a table of counts.")
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help=".h5ad, .zarr, a vendor's output folder, or a table of counts. Several, or a folder of .h5ad and .zarr, "
+            "are run one after the other, each into a folder below DIR.",
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the result.")],
     coordinates: Annotated[
@@ -94,9 +99,11 @@ def run(
     """Run the whole job on a section.
 
     DIR gets result.h5ad, genes.csv, modules.csv, model/, report.html and run.json; with --n-domains also domains.csv,
-    with --gene-sets also enrichment.csv.
+    with --gene-sets also enrichment.csv. Of several sections, each has such a folder below DIR, and sections.csv lists
+    them; with --resume the complete ones are not run again.
     """
     from spacex.cli._job import Options, run_file
+    from spacex.cli._many import run_many, sections_in
 
     options = Options(
         coordinates=coordinates,
@@ -108,7 +115,11 @@ def run(
         seed=seed,
         device=device,
     )
-    run_file(input, out, options, resume=resume)
+    sections = sections_in(input)
+    if len(sections) == 1 and sections == input:
+        run_file(sections[0], out, options, resume=resume)
+        return
+    raise typer.Exit(run_many(sections, out, [*options.flags(), *(["--resume"] if resume else [])]))
 
 
 @app.command()

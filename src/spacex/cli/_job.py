@@ -32,6 +32,15 @@ class Options:
     seed: int = 0
     device: str = "auto"
 
+    def flags(self) -> list[str]:
+        """The same choices as a command line has them."""
+        chosen = {
+            "coordinates": self.coordinates, "bin": self.bin, "library-key": self.library_key,
+            "n-modules": self.n_modules, "n-domains": self.n_domains, "gene-sets": self.gene_sets,
+            "seed": self.seed, "device": self.device,
+        }  # fmt: skip
+        return [part for name, value in chosen.items() if value is not None for part in (f"--{name}", str(value))]
+
     def embedding(self) -> dict[str, Any]:
         """The choices that the embedding depends on."""
         places = fingerprint(self.coordinates) if self.coordinates is not None else None
