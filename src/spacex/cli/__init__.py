@@ -69,8 +69,8 @@ def run(
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help=".h5ad, .zarr, a vendor's output folder, or a table of counts. Several, or a folder of .h5ad and .zarr, "
-            "are run one after the other, each into a folder below DIR.",
+            help=".h5ad, .zarr, a vendor's output folder, or a table of counts. Several, or a folder of .h5ad and "
+            ".zarr, are run one after the other, each into a folder below DIR.",
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the result.")],
