@@ -12,11 +12,9 @@ the making of the section included. One thread if OMP_NUM_THREADS=1 is set.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import anndata as ad
@@ -25,6 +23,7 @@ import pandas as pd
 
 import spacex as sx
 
+from ..quality.costs import alone
 from .stages import peak_memory
 
 AT_SPOTS, AT_GENES = 3500, 4000
@@ -67,8 +66,7 @@ def measure(sizes: list[tuple[int, int]]) -> pd.DataFrame:
     """A row of seconds for every (genes, spots), each in a process of its own."""
     rows = []
     for genes, spots in sizes:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            rows.append({"genes": genes, "spots": spots} | pool.submit(timed, genes, spots).result())
+        rows.append({"genes": genes, "spots": spots} | alone(timed, genes, spots)[0])
         print(rows[-1], file=sys.stderr, flush=True)
     return pd.DataFrame(rows)
 

@@ -28,13 +28,18 @@ def expected_map(weights: np.ndarray, images: GeneImages) -> np.ndarray:
     return np.asarray(residual)
 
 
+def spanned_basis(components: np.ndarray) -> np.ndarray:
+    """Orthonormal basis (P, r) of what components (P, D) span, whatever their lengths."""
+    length = np.linalg.norm(components, axis=0)
+    return np.asarray(orth(components[:, length > 0] / length[length > 0]))
+
+
 def missing_component(target: np.ndarray, components: np.ndarray) -> np.ndarray:
     """What components (P, D) lack of a map (P,), of unit length: (P, 1), or (P, 0) where they lack nothing.
 
     Components are those that many genes share; a pattern that no gene has yet may be none of them.
     """
-    length = np.linalg.norm(components, axis=0)
-    basis = orth(components[:, length > 0] / length[length > 0])
+    basis = spanned_basis(components)
     rest = target - basis @ (basis.T @ target)
     rest -= basis @ (basis.T @ rest)
     left = float(np.linalg.norm(rest))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pandas as pd
 from spacex._check import InputError
 from spacex.cli import say
 from spacex.cli._outputs import check_folder
+from spacex.report._whole import whole_file
 
 TABLE = "sections.csv"
 ALPHA = 0.05
@@ -55,7 +54,9 @@ def run_many(sections: Sequence[Path], out: Path, options: Sequence[str]) -> int
             return 130
         rows.append({"section": name, "input": str(path), **(summary(out / name) if code == 0 else {}),
                      "error": "" if code == 0 else last})  # fmt: skip
-        write_table(pd.DataFrame(rows), out / TABLE)
+        out.mkdir(parents=True, exist_ok=True)  # the first may have failed before it made its folder
+        with whole_file(out / TABLE) as file:
+            pd.DataFrame(rows).to_csv(file, index=False)
     failed = [row["section"] for row in rows if row["error"]]
     say(f"wrote {out / TABLE}: {len(rows) - len(failed)} of {len(rows)} sections complete")
     if failed:
@@ -93,13 +94,3 @@ def summary(folder: Path) -> dict[str, Any]:
         "svg": int((genes["svg_qvalue"] < ALPHA).sum()), "seconds": round(sum(run["seconds"].values()), 1),
         "peak_memory_mb": run.get("peak_memory_mb"),
     }  # fmt: skip
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write the table whole: a reader never sees a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    table.to_csv(name, index=False)
-    os.chmod(name, 0o644)
-    os.replace(name, path)

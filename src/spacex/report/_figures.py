@@ -13,7 +13,7 @@ import numpy as np
 from anndata import AnnData
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, to_rgb
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -40,12 +40,6 @@ def map_uri(tissue: Tissue, values: np.ndarray, norm: Normalize) -> str:
     code = np.where(missing, LEVELS, np.clip(level, 0, LEVELS - 1))
     colors = mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, LEVELS))[:, :3]
     return _png(np.where(tissue.index < 0, LEVELS + 1, code), [*colors, (0.6, 0.6, 0.6)])
-
-
-def category_uri(tissue: Tissue, codes: np.ndarray, colors: Sequence[str]) -> str:
-    """A map of categories (S,) given as numbers, as a PNG in a data URI; -1 is grey."""
-    code = np.where(codes < 0, len(colors), codes)[np.maximum(tissue.index, 0)]
-    return _png(np.where(tissue.index < 0, len(colors) + 1, code), [*map(to_rgb, colors), (0.6, 0.6, 0.6)])
 
 
 def _png(codes: np.ndarray, colors: Sequence[Sequence[float]]) -> str:
@@ -91,10 +85,3 @@ def training_chart(adata: AnnData, n_stages: int) -> Markup:
     boxes = [(0.75 + 3.4 * (i % 2), 0.5 + 2.5 * ((n_stages - 1) // 2 - i // 2), 2.0, 1.6) for i in range(n_stages)]
     size = (7.0 if n_stages > 1 else 3.6, 2.5 * -(-n_stages // 2))
     return _chart(lambda axes: pl.training(adata, ax=axes), boxes, size, "training")
-
-
-def embedding_chart(adata: AnnData, colors: Sequence[str]) -> Markup:
-    """Maps of all genes, one a colour."""
-    boxes = [(0.1 + 4.0 * i, 0.1, 3.3, 3.3) for i in range(len(colors))]
-    size = (4.0 * len(colors) + 0.1, 3.7)
-    return _chart(lambda axes: pl.embedding(adata, color=list(colors), ax=axes), boxes, size, "embedding")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from .. import _slots
 from .._check import InputError
 from ..pl._colors import SEQUENTIAL
 from ..pl._layout import gene_layout
-from ..pl._maps import N_MEAN, module_maps, robust_norm
+from ..pl._maps import N_MEAN, ModuleMaps, module_maps, robust_norm
 from ..pl._tissue import Tissue, tissue_of
 from ..pl._training import stages_of
 from ._figures import map_uri, svg_chart, training_chart
@@ -31,6 +30,7 @@ from ._overview import ALPHA, key_figures, parameters_of, seconds_of, warnings_o
 from ._payload import payload
 from ._plots import gene_plot, library_script, tissue_plot
 from ._tables import gene_table, module_table, terms_of
+from ._whole import whole_file
 
 N_GENES = 8
 TILE = 190
@@ -81,17 +81,8 @@ def write_report(
     if target.is_dir():
         raise InputError(f"path='{path}' is a folder; pass the name of a file, such as '{target / 'report.html'}'")
     page = build(adata, enrichment=enrichment, title=title)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that nobody else may read
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(target) as file:
+        file.write(page)
 
 
 def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str | None = None) -> str:
@@ -112,14 +103,15 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     if enrichment is None:
         noted = adata.uns.get(_slots.KEY, {}).get("enrichment")
         enrichment = noted if isinstance(noted, pd.DataFrame) else None
-    genes = gene_table(adata)
+    genes, modules = gene_table(adata), module_table(adata, enrichment)
+    cards = module_maps(adata, list(modules["module"]), n_genes=N_GENES)
     tissue = tissue_of(adata, resolution=TILE)
     context: dict[str, Any] = {
         "title": title or run.get("input") or "section",
         "aspect": f"{tissue.index.shape[1]} / {tissue.index.shape[0]}",
         "figures": key_figures(adata, genes),
         "notes": warnings_of(adata),
-        "modules": _modules(adata, enrichment, tissue),
+        "modules": _modules(adata, modules, cards, enrichment, tissue),
         "n_mean": N_MEAN,
         "enriched": enrichment is not None,
         "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
@@ -131,7 +123,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "parameters": parameters_of(adata),
         "versions": _slots.noted(adata, "versions"),
         "alpha": ALPHA,
-        **_interactive(adata, genes),
+        **_interactive(adata, genes, cards),
         **_resources(),
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -139,9 +131,9 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     return environment.from_string(_resource("page.html.j2")).render(context)
 
 
-def _interactive(adata: AnnData, genes: pd.DataFrame) -> dict[str, Any]:
+def _interactive(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> dict[str, Any]:
     """What the page's script works on."""
-    made = payload(adata, genes)
+    made = payload(adata, genes, cards)
     palette = [to_hex(color) for color in mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256))]
     return {
         "payload": htmlsafe_json_dumps({**made.notes, "palette": palette}),
@@ -173,10 +165,14 @@ def _p(value: float) -> str:
     return "<1e-300" if value < 1e-300 else f"{value:.2g}"
 
 
-def _modules(adata: AnnData, enrichment: pd.DataFrame | None, tissue: Tissue) -> list[dict[str, Any]]:
+def _modules(
+    adata: AnnData,
+    table: pd.DataFrame,
+    cards: list[ModuleMaps],
+    enrichment: pd.DataFrame | None,
+    tissue: Tissue,
+) -> list[dict[str, Any]]:
     """What the cards and the table of modules show."""
-    table = module_table(adata, enrichment)
-    cards = module_maps(adata, list(table["module"]), n_genes=N_GENES)
     shown = []
     for row, card in zip(table.to_dict("records"), cards, strict=True):
         norm = robust_norm(card.maps)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.linalg import orth
 
 from .. import _slots
-from ..designated import BATCH
+from ..designated import BATCH, spanned_basis
 from ..pl._colors import category_colors
-from ..pl._maps import module_maps, module_sizes, robust_norm
+from ..pl._maps import ModuleMaps, robust_norm
 from ..raster import GeneImages
+from ..similarity import unit_rows
 from ..tl._images import embedded_images
 from ._blocks import Blocks, bytes_of, smallest_int
 from ._places import Places, neighbours, places_of, shown_annotations
@@ -40,8 +40,8 @@ class Payload:
     places: Places
 
 
-def payload(adata: AnnData, genes: pd.DataFrame) -> Payload:
-    """Everything for the page; `genes` is the table of `gene_table`."""
+def payload(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> Payload:
+    """Everything for the page, from the table of `gene_table` and the maps of all modules, the largest first."""
     images = embedded_images(adata)
     places = places_of(adata, images)
     blocks = Blocks()
@@ -54,7 +54,7 @@ def payload(adata: AnnData, genes: pd.DataFrame) -> Payload:
     _add_places(blocks, places)
     _add_counts(blocks, places, images.is_count, np.nan_to_num(genes["strength"].to_numpy(), nan=-1.0))
     notes["annotations"] = _add_annotations(blocks, adata, places)
-    notes["modules"] = _add_modules(blocks, adata, places)
+    notes["modules"] = _add_modules(blocks, adata, places, cards)
     _add_embedding(blocks, adata, images)
     _add_interactions(blocks, adata)
     return Payload(blocks, {**notes, "shapes": blocks.shapes}, places)
@@ -98,22 +98,18 @@ def _add_annotations(blocks: Blocks, adata: AnnData, places: Places) -> list[dic
     return found
 
 
-def _add_modules(blocks: Blocks, adata: AnnData, places: Places) -> list[dict[str, Any]]:
+def _add_modules(blocks: Blocks, adata: AnnData, places: Places, cards: list[ModuleMaps]) -> list[dict[str, Any]]:
     """Mean map of each module at the places; its name, colour and size are returned."""
-    sizes = module_sizes(adata)
-    names = [str(name) for name in sizes.index]
-    maps = np.zeros((len(names), len(places)), dtype=np.uint8)
+    maps = np.zeros((len(cards), len(places)), dtype=np.uint8)
     kept = places.owner >= 0
     n_spots = np.maximum(np.bincount(places.owner[kept], minlength=len(places)), 1)
-    for row, card in zip(maps, module_maps(adata, names, n_genes=0), strict=True):
+    for row, card in zip(maps, cards, strict=True):
         norm = robust_norm(card.mean)
         mean = np.bincount(places.owner[kept], card.mean[kept], minlength=len(places)) / n_spots
         row[:] = bytes_of(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
     blocks.add("modules", maps)
     colors = category_colors(list(_slots.read_modules(adata).astype("category").cat.categories))
-    return [
-        {"name": name, "color": colors[name], "size": int(n)} for name, n in zip(names, sizes.to_numpy(), strict=True)
-    ]
+    return [{"name": card.name, "color": colors[card.name], "size": len(card.genes)} for card in cards]
 
 
 def _add_embedding(blocks: Blocks, adata: AnnData, images: GeneImages) -> None:
@@ -124,14 +120,12 @@ def _add_embedding(blocks: Blocks, adata: AnnData, images: GeneImages) -> None:
     """
     z = _slots.read_embedding(adata).astype(np.float64)
     embedded = np.flatnonzero(np.isfinite(z).all(axis=1))
-    direction = z[embedded] / np.maximum(np.linalg.norm(z[embedded], axis=1, keepdims=True), 1e-12)
     blocks.add("embedded", embedded.astype(np.int32))
-    blocks.add("direction", np.rint(direction * 32767).astype(np.int16))
+    blocks.add("direction", np.rint(unit_rows(z[embedded]) * 32767).astype(np.int16))
     if _slots.COMPONENTS not in adata.obsm:
         return  # a result of another program; the page then offers no patterns
     components = _slots.read_components(adata, _slots.read_pixel_of_spot(adata, images), images.n_pixels)
-    norm = np.linalg.norm(components, axis=0)
-    basis = orth(components[:, norm > 0] / norm[norm > 0])
+    basis = spanned_basis(components)
     length = np.empty(len(embedded))
     for genes, maps in images.take(embedded).batches(BATCH):
         length[genes] = np.linalg.norm(maps @ components, axis=1)
