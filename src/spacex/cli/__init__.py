@@ -92,6 +92,9 @@ def run(
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
+    lazy: Annotated[
+        bool, typer.Option("--lazy", help="Leave the counts of a .h5ad or .zarr on disk: for sections beyond memory.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run of the same job stopped.")
     ] = False,
@@ -114,6 +117,7 @@ def run(
         gene_sets=gene_sets,
         seed=seed,
         device=device,
+        lazy=lazy,
     )
     sections = sections_in(input)
     if len(sections) == 1 and sections == input:

@@ -31,6 +31,7 @@ class Options:
     gene_sets: Path | None = None
     seed: int = 0
     device: str = "auto"
+    lazy: bool = False
 
     def flags(self) -> list[str]:
         """The same choices as a command line has them."""
@@ -39,7 +40,8 @@ class Options:
             "n-modules": self.n_modules, "n-domains": self.n_domains, "gene-sets": self.gene_sets,
             "seed": self.seed, "device": self.device,
         }  # fmt: skip
-        return [part for name, value in chosen.items() if value is not None for part in (f"--{name}", str(value))]
+        flags = [part for name, value in chosen.items() if value is not None for part in (f"--{name}", str(value))]
+        return [*flags, *(["--lazy"] if self.lazy else [])]
 
     def embedding(self) -> dict[str, Any]:
         """The choices that the embedding depends on."""
@@ -69,12 +71,12 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
     clock = Clock()
     try:
         if found == "checkpoint":
-            adata, clock.seconds = checkpoint.read()
+            adata, clock.seconds = checkpoint.read(lazy=options.lazy)
             say(f"going on after the embedding, from {checkpoint.folder}")
             _check(adata, options, sets)
         else:
             with clock.stage("read"):
-                adata = sx.read(path, coordinates=options.coordinates, bin=options.bin)
+                adata = sx.read(path, coordinates=options.coordinates, bin=options.bin, lazy=options.lazy)
             _check(adata, options, sets)
             model = embed(adata, options, clock)
             checkpoint.write(adata, model, clock.seconds)
