@@ -177,7 +177,7 @@ def test_without_dask(section: AnnData, tmp_path: Path, monkeypatch: pytest.Monk
     path = kept(section, tmp_path)
     monkeypatch.setattr(_stored, "find_spec", lambda name: None)
     monkeypatch.setattr("spacex._check.find_spec", lambda name: None)
-    with pytest.raises(sx.InputError, match=r'spacex-st\[scale\]'):
+    with pytest.raises(sx.InputError, match=r"spacex-st\[scale\]"):
         sx.read(path, lazy=True)
     backed = ad.read_h5ad(path, backed="r")  # is loaded, as there is nothing to read it in blocks
     assert sx.pp.gene_images(backed).n_genes == section.n_vars
@@ -186,8 +186,9 @@ def test_without_dask(section: AnnData, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_cluster_sums_pixels(section: AnnData, tmp_path: Path, small_blocks: list[int]) -> None:
     distributed = pytest.importorskip("distributed")
     lazy = sx.read(kept(section, tmp_path), lazy=True)
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-    ) as cluster, distributed.Client(cluster):
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+    ):
         images = sx.pp.gene_images(lazy)
     np.testing.assert_array_equal(images.counts.toarray(), sx.pp.gene_images(section.copy()).counts.toarray())

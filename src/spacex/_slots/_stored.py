@@ -59,9 +59,7 @@ def as_stored(matrix: Any) -> Any | None:
     return lazily(matrix) if isinstance(matrix, (h5py.Dataset, zarr.Array)) else None
 
 
-def by_blocks(
-    matrix: Any, part: Callable[..., T], join: Callable[[T, T], T], *shared: Any
-) -> list[tuple[slice, T]]:
+def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[[T, T], T], *shared: Any) -> list[tuple[slice, T]]:
     """What ``part(block, rows, columns, *shared)`` makes of the blocks of a Dask array (S, G).
 
     One result for each stretch of columns, with that stretch: those of its blocks of rows joined in pairs, so that of
