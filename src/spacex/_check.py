@@ -6,6 +6,7 @@ Every message names the argument, its value, what is allowed and the call that m
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,3 +59,24 @@ def check_extra(module: str, *, extra: str, purpose: str) -> None:
     """Raise `InputError` naming the pip line when an optional module is not installed."""
     if find_spec(module) is None:
         raise InputError(f'{purpose} needs {module}, which is not installed: pip install "spacex-st[{extra}]"')
+
+
+def available_memory() -> int:
+    """Bytes that this process can still take: of the machine, or of the group (job, container) that limits it."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return free if limit == "max" else min(free, max(int(limit) - int(used), 0))
+    except (OSError, ValueError):  # not Linux, or no group
+        return int(free)
+
+
+def check_memory(needed: int, *, what: str, mend: str) -> None:
+    """Raise `InputError` where something would take more bytes than there are."""
+    free = available_memory()
+    if needed > free:
+        sizes = f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+        raise InputError(f"{what} needs about {sizes}: {mend}")

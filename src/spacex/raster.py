@@ -15,6 +15,10 @@ import scipy.sparse as sp
 from .grid import Grid
 
 BLOCK = 48
+MOST_AT_ONCE = 2**26
+"""Values of a batch of maps: fewer genes where there are many pixels."""
+WORKING_BYTES = (60, 17_300)
+"""For each count that is kept, and for each pixel: what an embedding and a test take at their peak, as measured."""
 
 
 @dataclass(frozen=True)
@@ -215,8 +219,18 @@ class GeneImages:
         """Residual images (B, H, W) float32 of some genes, zero off the tissue."""
         return self.canvas.paint(self.residuals(genes))
 
-    def batches(self, size: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Residual maps in batches of genes: a slice of genes and their maps (B, P)."""
+    @property
+    def working_bytes(self) -> int:
+        """Memory that work on these images needs, these included (`WORKING_BYTES`)."""
+        return WORKING_BYTES[0] * self.counts.nnz + WORKING_BYTES[1] * self.n_pixels
+
+    def batch_size(self, most: int) -> int:
+        """Genes in a batch: `most`, or as many as keep its maps within `MOST_AT_ONCE` values."""
+        return max(1, min(most, MOST_AT_ONCE // self.n_pixels))
+
+    def batches(self, most: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Residual maps in batches of genes: a slice of at most so many genes, and their maps (B, P)."""
+        size = self.batch_size(most)
         for start in range(0, self.n_genes, size):
             genes = slice(start, min(start + size, self.n_genes))
             yield genes, self.residuals(genes)

@@ -6,6 +6,7 @@ every call can check all of its input before it does any work.
 
 from ._grid import (
     PIXEL,
+    check_working_memory,
     has_grid,
     mean_by_pixel,
     read_grid,
@@ -77,6 +78,7 @@ __all__ = [
     "UNASSIGNED",
     "check_matrix",
     "check_names",
+    "check_working_memory",
     "embedded_genes",
     "embedded_layer",
     "gene_index",

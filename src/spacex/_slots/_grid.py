@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from anndata import AnnData
 
-from .._check import InputError
+from .._check import InputError, check_memory
 from .._config import Config
 from ..grid import Grid
 from ..pixels import Pixels
@@ -83,6 +83,15 @@ def read_images(adata: AnnData, *, layer: str | None, config: Config) -> GeneIma
             "or pass a finer grid to sx.pp.rasterize"
         )
     return images
+
+
+def check_working_memory(images: GeneImages, what: str) -> None:
+    """Raise `InputError` where work on images would not fit in memory."""
+    check_memory(
+        images.working_bytes,
+        what=f"{what} of {images.n_genes} genes on {images.n_pixels} pixels",
+        mend="pass a coarser grid (sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more",
+    )
 
 
 def read_pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:

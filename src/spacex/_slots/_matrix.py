@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError
+from .._check import InputError, check_memory
 from ..pixels import Pixels
 from ._stored import as_stored, by_blocks
 
@@ -183,6 +183,9 @@ def _loaded(matrix: Any, name: str) -> tuple[Rows, bool]:
     if hasattr(matrix, "to_memory"):
         matrix = matrix.to_memory()
     elif hasattr(matrix, "compute"):
+        if not sp.issparse(matrix._meta):
+            mend = "keep it sparse, or subset it first"
+            check_memory(matrix.nbytes, what=f"adata.{name}: reading it whole", mend=mend)
         matrix = matrix.compute()
     matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
     _require_numbers(matrix.dtype, name)

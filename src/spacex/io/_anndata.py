@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spacex._check import InputError, check_extra
+from spacex._check import InputError, check_extra, check_memory
 from spacex.io._files import UNDERSTOOD, listed, reading, require_hdf5
 from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
 
@@ -29,10 +30,30 @@ def read_h5ad_file(path: Path, *, lazy: bool = False) -> AnnData:
             missing = [name for name in ("obs", "var") if name not in file]
         if missing:
             raise InputError(f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {UNDERSTOOD}")
-        if lazy:
-            with h5py.File(path, "r") as file:
+        with h5py.File(path, "r") as file:
+            if lazy:
                 return _matrices_on_disk(file)
+            _check_size(path, file)
         return anndata.read_h5ad(path)
+
+
+def _check_size(path: Path, root: Any) -> None:
+    """Raise `InputError` where the arrays of an open HDF5 file or zarr group, unpacked, would not fit in memory."""
+    sizes: list[int] = []
+
+    def add(name: str, element: Any) -> None:
+        if hasattr(element, "shape") and hasattr(element, "dtype"):
+            sizes.append(math.prod(element.shape) * element.dtype.itemsize)
+
+    if hasattr(root, "visititems"):
+        root.visititems(add)
+    else:
+        for name, element in root.members(max_depth=None):
+            add(name, element)
+    check_memory(
+        sum(sizes), what=f"path='{path}': reading it whole", mend="read it with lazy=True (spacex run: --lazy), which "
+        "leaves counts on disk (extra scale), or where there is more",
+    )  # fmt: skip
 
 
 def _matrices_on_disk(root: Any) -> AnnData:
@@ -56,13 +77,14 @@ def read_zarr_store(path: Path, bin: str, *, lazy: bool = False) -> AnnData:
     `lazy` leaves the matrices of an AnnData on disk.
     """
     import anndata
+    import zarr
 
     with reading(path, ".zarr store"):
         if (path / "obs").is_dir() and (path / "var").is_dir():
+            root = zarr.open_group(path, mode="r")
             if lazy:
-                import zarr
-
-                return _matrices_on_disk(zarr.open_group(path, mode="r"))
+                return _matrices_on_disk(root)
+            _check_size(path, root)
             return anndata.read_zarr(path)
         if lazy:
             raise InputError(

@@ -124,4 +124,5 @@ def _images_to_embed(
             f"{embedded.sum()} gene(s) have at least {config.min_counts} counts, in more than one place; "
             f"n_modules={n_modules!r} needs {wanted}: pass more genes, or config=Config(min_counts=...)"
         )
+    _slots.check_working_memory(images, "embedding")
     return images.take(np.flatnonzero(embedded)), embedded

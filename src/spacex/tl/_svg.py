@@ -107,6 +107,7 @@ def svg(
     if covariates:
         _slots.read_covariates(adata, covariates)
     images = pp.gene_images(adata, layer=layer)
+    _slots.check_working_memory(images, "the test for spatial variation")
     values = _slots.read_pixel_covariates(adata, covariates, images) if covariates else None
     found = assess(
         images, covariates=values, shared=shared, n_permutations=n_permutations, seed=seed, progress=progress

@@ -67,16 +67,18 @@ class StandardMaps:
     def covariance(self, columns: np.ndarray, genes: np.ndarray) -> np.ndarray:
         """R'R times columns (P, C), for the maps R of some genes, streaming over them."""
         out = np.zeros_like(columns)
-        for start in range(0, len(genes), BATCH):
-            maps, _ = self.residuals(genes[start : start + BATCH])
+        size = self.images.batch_size(BATCH)
+        for start in range(0, len(genes), size):
+            maps, _ = self.residuals(genes[start : start + size])
             out += maps.T @ (maps @ columns)
         return out
 
     def batches(self) -> Iterator[Batch]:
         """Every gene once, in order."""
         images = self.images
-        for start in range(0, images.n_genes, BATCH):
-            genes = slice(start, min(start + BATCH, images.n_genes))
+        size = images.batch_size(BATCH)
+        for start in range(0, images.n_genes, size):
+            genes = slice(start, min(start + size, images.n_genes))
             maps, variance = self.residuals(genes)
             squares = maps**2
             if images.is_count:

@@ -1,0 +1,109 @@
+"""What will not fit is refused before the work, with what to change; nothing piles up over many runs."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import psutil
+import pytest
+from anndata import AnnData
+
+import spacex as sx
+from spacex import _check
+from spacex.raster import WORKING_BYTES
+
+
+@pytest.fixture(scope="module")
+def simulated() -> AnnData:
+    return sx.datasets.simulate_section(100, 400, 3, 3, depth=1.0)
+
+
+@pytest.fixture
+def section(simulated: AnnData) -> AnnData:
+    return simulated.copy()
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    monkeypatch.setattr(_check, "available_memory", lambda: free)
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_files_beyond_memory_name_lazy_reading(
+    section: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = tmp_path / f"section{suffix}"
+    section.write_h5ad(path) if suffix == ".h5ad" else section.write_zarr(path)
+    sx.read(path)
+    leave(monkeypatch, section.X.data.nbytes + section.X.indices.nbytes)
+    with pytest.raises(sx.InputError, match=r"needs about .* GB of memory, and .* GB are free: read it with lazy=True"):
+        sx.read(path)
+    assert sx.read(path, lazy=True).shape == section.shape
+
+
+def test_work_beyond_memory_is_refused_and_changes_nothing(section: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = sx.pp.gene_images(section.copy()).working_bytes
+    leave(monkeypatch, needed - 1)
+    for call in (lambda: sx.tl.embed(section, progress=False), lambda: sx.tl.svg(section)):
+        with pytest.raises(sx.InputError, match=r"on .* pixels .* coarser grid"):
+            call()
+    assert "X_spacex" not in section.varm
+    assert "spacex_svg_score" not in section.var
+    leave(monkeypatch, needed)
+    sx.tl.svg(section)
+
+
+def test_dense_matrices_on_disk_are_not_loaded_beyond_memory(section: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    sx.tl.embed(section, progress=False)
+    sx.tl.domains(section, n_domains=3)
+    section.X = da.from_array(section.X.toarray(), chunks=(100, -1))
+    leave(monkeypatch, section.X.nbytes - 1)
+    with pytest.raises(sx.InputError, match="X: reading it whole needs"):
+        sx.tl.markers(section)
+
+
+def test_the_estimate_covers_what_was_measured() -> None:
+    """Half a million bins × 18,000 genes (48 million values in 7,028 pixels) took 3.3 GB, 400 × 400 pixels 1.25 GB."""
+    counts, pixels = WORKING_BYTES
+    assert 2.6e9 < counts * 48.1e6 + pixels * 7028 < 4e9
+    assert 1.25e9 < counts * 5.2e6 + pixels * 86_504 < 2.5e9
+
+
+def test_a_limited_job_counts_what_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"memory.max": "3000000", "memory.current": "1000000"}
+    monkeypatch.setattr(Path, "read_text", lambda self: files[self.name] + "\n")
+    assert _check.available_memory() == 2_000_000
+    files["memory.max"] = "max"
+    assert _check.available_memory() == pytest.approx(psutil.virtual_memory().available, rel=0.3)
+
+
+def test_batches_shrink_where_pixels_are_many(section: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = sx.pp.gene_images(section)
+    whole = images.residuals()
+    monkeypatch.setattr("spacex.raster.MOST_AT_ONCE", 7 * images.n_pixels)
+    parts = [maps for _, maps in images.batches(512)]
+    assert max(map(len, parts)) == 7
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.slow
+def test_fifty_runs_leave_nothing_behind() -> None:
+    process = psutil.Process(os.getpid())
+
+    def run(seed: int) -> None:
+        adata = sx.datasets.simulate_section(300, 600, 4, 3, depth=1.0, seed=seed)
+        sx.tl.embed(adata, n_modules=4, progress=False, config=sx.Config(em_starts=2))
+        sx.tl.svg(adata)
+        sx.tl.interactions(adata)
+        sx.tl.domains(adata, n_domains=3)
+
+    held = []
+    for seed in range(55):
+        run(seed)
+        gc.collect()
+        held.append(process.memory_info().rss)
+    # One section takes 1 to 2 MB: fifty that stayed would be 50 MB and more.
+    assert np.median(held[-5:]) - np.median(held[3:8]) < 25e6
