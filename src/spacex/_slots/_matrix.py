@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,7 +19,7 @@ from ._stored import as_stored, by_blocks
 
 logger = logging.getLogger("spacex")
 
-Rows = sp.csr_matrix | sp.csr_array
+Rows: TypeAlias = sp.csr_matrix | sp.csr_array
 T = TypeVar("T")
 
 

@@ -66,19 +66,20 @@ def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[[T, T], T], *s
     n of them about log n wait in memory. Dask's scheduler decides where this runs: threads, or a cluster that the
     caller is connected to.
     """
-    import dask
+    from dask.base import compute
+    from dask.delayed import delayed
 
     rows, columns = (_slices(sizes) for sizes in matrix.chunks)
     blocks = matrix.to_delayed()
-    kept = [dask.delayed(value, traverse=False) for value in shared]
+    kept = [delayed(value, traverse=False) for value in shared]
     roots = []
     for c, column in enumerate(columns):
-        parts = [dask.delayed(part)(blocks[r, c], row, column, *kept) for r, row in enumerate(rows)]
+        parts = [delayed(part)(blocks[r, c], row, column, *kept) for r, row in enumerate(rows)]
         while len(parts) > 1:
-            pairs = [dask.delayed(join)(*parts[i : i + 2]) for i in range(0, len(parts) - 1, 2)]
+            pairs = [delayed(join)(*parts[i : i + 2]) for i in range(0, len(parts) - 1, 2)]
             parts = pairs + parts[2 * len(pairs) :]
         roots.append(parts[0])
-    return list(zip(columns, dask.compute(*roots), strict=True))
+    return list(zip(columns, compute(*roots), strict=True))
 
 
 def _slices(sizes: tuple[int, ...]) -> list[slice]:
