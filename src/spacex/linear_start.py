@@ -91,9 +91,7 @@ def random_directions(n_pixels: int, seed: int) -> np.ndarray:
     return np.linalg.qr(drawn)[0].astype(np.float32)
 
 
-def shared_signal(
-    first: GeneImages, second: GeneImages, components: np.ndarray, crew: Crew = SOLO
-) -> np.ndarray:
+def shared_signal(first: GeneImages, second: GeneImages, components: np.ndarray, crew: Crew = SOLO) -> np.ndarray:
     """Mean product (r,) over genes of two sets of maps, of mean square one, along orthonormal components (P, r).
 
     Of independent halves of the counts, noise averages out and the variance of what they share is left, whatever the

@@ -164,9 +164,7 @@ def subspace(
     return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
 
 
-def _smoothed_covariance(
-    images: GeneImages, smoother: Smoother, further: np.ndarray | None, crew: Crew
-) -> Times:
+def _smoothed_covariance(images: GeneImages, smoother: Smoother, further: np.ndarray | None, crew: Crew) -> Times:
     """B -> S'S B for the smoothed maps S = R W' (G, P) and a matrix B (P, R), streaming over genes."""
 
     def times(basis: np.ndarray) -> np.ndarray:

@@ -26,8 +26,6 @@ def null_strength(
     copies = -(-config.n_null // len(genes))
     null = np.concatenate([rng.permuted(images.residuals(genes), axis=1) for _ in range(copies)])
     further = null.astype(np.float64)
-    basis, _ = smooth_basis(
-        images, sigma=config.sigma, n_components=len(trust), seed=seed, further=further, crew=crew
-    )
+    basis, _ = smooth_basis(images, sigma=config.sigma, n_components=len(trust), seed=seed, further=further, crew=crew)
     square = strength(torch.from_numpy(null), torch.from_numpy(basis), trust).numpy()
     return crew.first((float(square.mean()), float(square.mean() ** 2 / max(square.var(), 1e-12))))

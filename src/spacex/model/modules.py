@@ -152,13 +152,14 @@ def choose_n_modules(
     x = directions(torch.from_numpy(z).double())
     tried: list[tuple[int, float, float]] = []
     for k in candidates(len(clear) * (FOLDS - 1) // FOLDS, config.max_modules):
-        scores = np.empty(len(clear))
-        for f in range(FOLDS):
+        scores = np.zeros(len(clear))
+        # The fits are small: a fold is one process's, whole, and the sum brings the scores of all folds together.
+        for f in range(FOLDS)[crew.part(FOLDS)]:
             train, test = clear[fold != f], clear[fold == f]
-            mixture = fit_modules(z[train], null[train], k, quick, seed, starts=STARTS_TO_CHOOSE, crew=crew)
+            mixture = fit_modules(z[train], null[train], k, quick, seed, starts=STARTS_TO_CHOOSE)
             scores[fold == f] = e_step(x[test], mixture.parameters_, torch.from_numpy(null[test]))[1].numpy()
-        # Whether to go on must be decided alike by all.
-        tried.append(crew.first((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores))))))
+        scores = crew.sum(scores)
+        tried.append((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores)))))
         history.add("modules", n_modules=k, score=tried[-1][1], standard_error=tried[-1][2])
         best = max(tried, key=lambda row: row[1])
         if len(tried) - tried.index(best) > 2:

@@ -1,0 +1,172 @@
+"""Where a fit runs: in this process, in several of this machine, or with those that torchrun or srun started."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from threadpoolctl import threadpool_limits
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
+
+from .._check import InputError, WorkerError, check_extra
+from .._config import Config
+from ..crew import Launched, launched
+from ..raster import GeneImages
+from .fabric_crew import FabricCrew, open_fabric
+from .fitting import fit_in_session
+from .kept import keep, restore
+from .session import Session, resolve_device
+
+if TYPE_CHECKING:
+    from .estimator import SpaCEX
+
+LEARNT = ("history_", "canvas_", "model_", "null_mean_", "null_shape_", "n_modules_", "mixture_")
+
+
+def fit(model: SpaCEX, images: GeneImages) -> None:
+    """Fit a model in as many processes as its settings ask for."""
+    config = model.config
+    found = launched() if config.strategy != "ddp_spawn" else None
+    if config.n_processes == 1:
+        fit_in_session(model, images, _session(model, None))
+    elif found is not None:
+        check_launched(config, found)
+        fit_in_session(model, images, _session(model, found.launcher))
+    elif config.num_nodes > 1 or config.strategy == "ddp":
+        raise InputError(
+            f"Config.num_nodes={config.num_nodes} with strategy={config.strategy!r}: this process stands alone; start "
+            f"the same program on every machine, by srun --nodes {config.num_nodes} --ntasks-per-node {config.devices} "
+            f"or torchrun --nnodes {config.num_nodes} --nproc-per-node {config.devices}"
+        )
+    else:
+        _fit_in_processes(model, images)
+
+
+def check_launched(config: Config, found: Launched) -> None:
+    """Raise `InputError` where a launcher started another number of processes than the settings ask for."""
+    if found.size != config.n_processes:
+        raise InputError(
+            f"Config.devices={config.devices} on num_nodes={config.num_nodes} are {config.n_processes} process(es), "
+            f"but {found.launcher} started {found.size}; make them agree, or pass strategy='ddp_spawn' to leave the "
+            "launcher aside"
+        )
+
+
+def _session(model: SpaCEX, launcher: str | None) -> Session:
+    """The session of this process, alone or among those of a launcher."""
+    config = model.config
+    session = Session.open(config, model.device, model.seed, progress=model.progress)
+    if launcher is None and config.precision == "32-true":
+        return session
+    try:
+        fabric = open_fabric(config, session.device, launcher)
+    except (ValueError, RuntimeError) as error:
+        if isinstance(error, (InputError, WorkerError)):
+            raise
+        raise InputError(f"devices={config.devices}, precision={config.precision!r}: {_last_line(error)}") from error
+    if launcher is None:
+        return replace(session, fabric=fabric)
+    crew = FabricCrew(fabric)
+    return replace(session, device=fabric.device, fabric=fabric, crew=crew, progress=session.progress and not crew.rank)
+
+
+def _fit_in_processes(model: SpaCEX, images: GeneImages) -> None:
+    """Fit in processes of this machine; the model comes back as if it had been saved and loaded."""
+    config = model.config
+    check_extra("lightning_fabric", extra="scale", purpose=f"Config.devices={config.devices}")
+    if (device := resolve_device(model.device)).type == "cuda" and torch.cuda.device_count() < config.devices:
+        raise InputError(
+            f"Config.devices={config.devices} is not allowed: there are {torch.cuda.device_count()} device(s) of kind "
+            f"{device.type!r}; pass fewer, or device='cpu'"
+        )
+    with tempfile.TemporaryDirectory(prefix="spacex-fit-") as folder:
+        given = Path(folder) / "given.pickle"  # read by our own processes alone, while this one waits
+        given.write_bytes(pickle.dumps((model, images), protocol=pickle.HIGHEST_PROTOCOL))
+        _run(_worker, (str(folder), config.devices, _free_port()), config.devices)
+        fitted = restore(type(model), Path(folder) / "fitted", model.device)
+    for name in LEARNT:
+        setattr(model, name, getattr(fitted, name))
+
+
+def _worker(rank: int, folder: str, size: int, port: int) -> None:
+    """One process of a fit: as torchrun would have started it."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+    threads = max(1, torch.get_num_threads() // size)  # the processes share the cores
+    torch.set_num_threads(threads)
+    model, images = pickle.loads((Path(folder) / "given.pickle").read_bytes())
+    with threadpool_limits(threads):
+        fit_in_session(model, images, _session(model, "torchrun"))
+    if rank == 0:
+        keep(model, Path(folder) / "fitted")
+
+
+def _run(function: Any, arguments: tuple[Any, ...], size: int) -> None:
+    """Run a function in processes of this machine to its end; where one fails all end, with one clear error."""
+    with _no_main():
+        context: Any = start_processes(function, arguments, nprocs=size, join=False, start_method="spawn")
+    try:
+        while not context.join():
+            pass
+    except (ProcessExitedException, ProcessRaisedException) as error:
+        raise _explained(error, context.processes) from error
+    finally:
+        # An interrupt reaches only this process: the others must not go on without it.
+        for process in context.processes:
+            if process.is_alive():
+                process.kill()
+            process.join()
+
+
+def _explained(error: ProcessExitedException | ProcessRaisedException, processes: list[Any]) -> Exception:
+    """What went wrong, told by the process that failed first: the others only lost it."""
+    # join() ends those that are left by SIGTERM: any other signal came from outside.
+    killed = [rank for rank, process in enumerate(processes) if (process.exitcode or 0) < 0]
+    killed = [rank for rank in killed if processes[rank].exitcode != -signal.SIGTERM]
+    if killed:
+        name = signal.Signals(-processes[killed[0]].exitcode).name
+        return WorkerError(
+            f"process {killed[0]} of {len(processes)} was ended by {name}, and the fit with it: SIGKILL is mostly the "
+            "system's answer to memory running out; pass fewer devices or free memory, and run again"
+        )
+    said = _last_line(error)
+    kind, _, text = said.partition(": ")
+    if kind.endswith("InputError"):
+        return InputError(text)
+    if kind.endswith("WorkerError"):
+        return WorkerError(text)
+    return WorkerError(f"process {error.error_index} of {len(processes)} failed: {said}")
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Keep new processes from running the program of this one: they need nothing of it, and it may have no guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
