@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from ._config import Config
+
 Value = TypeVar("Value")
 
 
@@ -80,3 +82,8 @@ def launched() -> Launched | None:
     else:
         return None
     return found if found.size > 1 else None
+
+
+def joined(config: Config) -> Launched | None:
+    """The place among those that a launcher started, where the settings ask to work with them."""
+    return launched() if config.n_processes > 1 and config.strategy != "ddp_spawn" else None

@@ -21,7 +21,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from .._check import InputError, WorkerError, check_extra
 from .._config import Config
-from ..crew import Launched, launched
+from ..crew import Launched, joined
 from ..raster import GeneImages
 from .fabric_crew import FabricCrew, open_fabric
 from .fitting import fit_in_session
@@ -37,7 +37,7 @@ LEARNT = ("history_", "canvas_", "model_", "null_mean_", "null_shape_", "n_modul
 def fit(model: SpaCEX, images: GeneImages) -> None:
     """Fit a model in as many processes as its settings ask for."""
     config = model.config
-    found = launched() if config.strategy != "ddp_spawn" else None
+    found = joined(config)
     if config.n_processes == 1:
         fit_in_session(model, images, _session(model, None))
     elif found is not None:
@@ -104,6 +104,7 @@ def _worker(rank: int, folder: str, size: int, port: int) -> None:
     place = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
     os.environ.update({name: str(value) for name, value in place.items()})
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+    os.environ.pop("TORCHELASTIC_USE_AGENT_STORE", None)  # of a torchrun further up, which is not asked
     threads = max(1, torch.get_num_threads() // size)  # the processes share the cores
     torch.set_num_threads(threads)
     model, images = pickle.loads((Path(folder) / "given.pickle").read_bytes())
