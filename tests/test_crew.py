@@ -1,4 +1,4 @@
-"""Genes shared by several processes give what one gives; here the processes are threads, so that any number is quick."""
+"""Genes shared by several processes give what one gives; here these are threads, so that any number is quick."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def images():
 def test_every_item_is_exactly_one_process_s_own(n, size, batch):
     crews = [ThreadCrew(rank, [None] * size, None) for rank in range(size)]
     owned = [list(range(n))[part] for crew in crews for part in crew.batches(n, batch)]
-    assert sum(owned, []) == list(range(n))
+    assert [item for part in owned for item in part] == list(range(n))
     assert max(len(part) for part in owned) <= batch
     assert {len(range(n)[crew.part(n)]) for crew in crews} <= {n // size, n // size + 1}
 

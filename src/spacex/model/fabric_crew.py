@@ -58,16 +58,18 @@ def open_fabric(config: Config, device: torch.device, launcher: str | None) -> F
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave out what the engine says about its start and its own future."""
-    logger = logging.getLogger("lightning_fabric")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    """Leave out what the engines say about their start, their end and their own future."""
+    loggers = [logging.getLogger(name) for name in ("lightning_fabric", "torch.multiprocessing.spawn")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class FabricCrew(Crew):

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from .._check import InputError, WorkerError, check_extra
 from .._config import Config
 from ..crew import Launched, joined
 from ..raster import GeneImages
-from .fabric_crew import FabricCrew, open_fabric
+from .fabric_crew import FabricCrew, open_fabric, quiet
 from .fitting import fit_in_session
 from .kept import keep, restore
 from .session import Session, resolve_device
@@ -31,6 +31,7 @@ from .session import Session, resolve_device
 if TYPE_CHECKING:
     from .estimator import SpaCEX
 
+GIVEN, FITTED = "given.pickle", "fitted"
 LEARNT = ("history_", "canvas_", "model_", "null_mean_", "null_shape_", "n_modules_", "mixture_")
 
 
@@ -74,7 +75,8 @@ def _session(model: SpaCEX, launcher: str | None) -> Session:
     except (ValueError, RuntimeError) as error:
         if isinstance(error, (InputError, WorkerError)):
             raise
-        raise InputError(f"devices={config.devices}, precision={config.precision!r}: {_last_line(error)}") from error
+        asked = f"Config.devices={config.devices}, num_nodes={config.num_nodes}, precision={config.precision!r}"
+        raise InputError(f"{asked}: {_last_line(str(error))}") from error
     if launcher is None:
         return replace(session, fabric=fabric)
     crew = FabricCrew(fabric)
@@ -91,69 +93,93 @@ def _fit_in_processes(model: SpaCEX, images: GeneImages) -> None:
             f"{device.type!r}; pass fewer, or device='cpu'"
         )
     with tempfile.TemporaryDirectory(prefix="spacex-fit-") as folder:
-        given = Path(folder) / "given.pickle"  # read by our own processes alone, while this one waits
+        given = Path(folder) / GIVEN  # read by our own processes alone, while this one waits
         given.write_bytes(pickle.dumps((model, images), protocol=pickle.HIGHEST_PROTOCOL))
-        _run(_worker, (str(folder), config.devices, _free_port()), config.devices)
-        fitted = restore(type(model), Path(folder) / "fitted", model.device)
+        run_in_processes(_fit_given, folder, config.devices)
+        fitted = restore(type(model), Path(folder) / FITTED, model.device)
     for name in LEARNT:
         setattr(model, name, getattr(fitted, name))
 
 
-def _worker(rank: int, folder: str, size: int, port: int) -> None:
-    """One process of a fit: as torchrun would have started it."""
-    place = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
-    os.environ.update({name: str(value) for name, value in place.items()})
-    os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
-    os.environ.pop("TORCHELASTIC_USE_AGENT_STORE", None)  # of a torchrun further up, which is not asked
-    threads = max(1, torch.get_num_threads() // size)  # the processes share the cores
-    torch.set_num_threads(threads)
-    model, images = pickle.loads((Path(folder) / "given.pickle").read_bytes())
-    with threadpool_limits(threads):
-        fit_in_session(model, images, _session(model, "torchrun"))
-    if rank == 0:
-        keep(model, Path(folder) / "fitted")
+def _fit_given(folder: str) -> None:
+    """What each process does: the fit that the folder holds. The first leaves the result there."""
+    model, images = pickle.loads((Path(folder) / GIVEN).read_bytes())
+    session = _session(model, "torchrun")
+    fit_in_session(model, images, session)
+    if session.crew.rank == 0:
+        keep(model, Path(folder) / FITTED)
 
 
-def _run(function: Any, arguments: tuple[Any, ...], size: int) -> None:
-    """Run a function in processes of this machine to its end; where one fails all end, with one clear error."""
+def run_in_processes(work: Callable[[str], None], folder: str, size: int) -> None:
+    """Call `work(folder)` in new processes of this machine; where one fails all end, with one clear error."""
+    arguments = (work, folder, size, _free_port())
     with _no_main():
-        context: Any = start_processes(function, arguments, nprocs=size, join=False, start_method="spawn")
+        context: Any = start_processes(_enter, arguments, nprocs=size, join=False, start_method="spawn")
     try:
-        while not context.join():
-            pass
+        with quiet():
+            while not context.join():
+                pass
     except (ProcessExitedException, ProcessRaisedException) as error:
-        raise _explained(error, context.processes) from error
+        raise _explained(error, context) from error
     finally:
         # An interrupt reaches only this process: the others must not go on without it.
         for process in context.processes:
             if process.is_alive():
                 process.kill()
             process.join()
+        for file in context.error_files:
+            Path(file).unlink(missing_ok=True)
 
 
-def _explained(error: ProcessExitedException | ProcessRaisedException, processes: list[Any]) -> Exception:
+def _enter(rank: int, work: Callable[[str], None], folder: str, size: int, port: int) -> None:
+    """Begin a process as torchrun would have started it."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+    os.environ.pop("TORCHELASTIC_USE_AGENT_STORE", None)  # of a torchrun further up, which is not asked
+    threads = max(1, torch.get_num_threads() // size)  # the processes share the cores
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            work(folder)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _explained(error: ProcessExitedException | ProcessRaisedException, context: Any) -> Exception:
     """What went wrong, told by the process that failed first: the others only lost it."""
+    codes, size = [process.exitcode or 0 for process in context.processes], len(context.processes)
+    traces = {rank: Path(file) for rank, file in enumerate(context.error_files) if Path(file).is_file()}
+    said = {rank: line for rank, file in traces.items() if (line := _last_said(file))}
     # join() ends those that are left by SIGTERM: any other signal came from outside.
-    killed = [rank for rank, process in enumerate(processes) if (process.exitcode or 0) < 0]
-    killed = [rank for rank in killed if processes[rank].exitcode != -signal.SIGTERM]
+    killed = [rank for rank in range(size) if codes[rank] < 0 and codes[rank] != -signal.SIGTERM and rank not in said]
     if killed:
-        name = signal.Signals(-processes[killed[0]].exitcode).name
         return WorkerError(
-            f"process {killed[0]} of {len(processes)} was ended by {name}, and the fit with it: SIGKILL is mostly the "
-            "system's answer to memory running out; pass fewer devices or free memory, and run again"
+            f"process {killed[0]} of {size} was ended by {signal.Signals(-codes[killed[0]]).name}, and the fit with "
+            "it: SIGKILL is mostly the system's answer to memory running out; pass fewer devices or free memory, and "
+            "run again"
         )
-    said = _last_line(error)
-    kind, _, text = said.partition(": ")
+    if not said:
+        return WorkerError(f"{error}, and the fit with it; run again with devices=1 to see more")
+    lost = {rank: line for rank, line in said.items() if "WorkerError: " in line}
+    rank, line = next(iter((said if len(lost) == len(said) else {r: said[r] for r in said if r not in lost}).items()))
+    kind, _, text = line.partition(": ")
     if kind.endswith("InputError"):
         return InputError(text)
-    if kind.endswith("WorkerError"):
-        return WorkerError(text)
-    return WorkerError(f"process {error.error_index} of {len(processes)} failed: {said}")
+    return WorkerError(text if rank in lost else f"process {rank} of {size} failed: {line}")
 
 
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _last_said(file: Path) -> str:
+    """The last line of the trace that a process left; empty where it was ended while it wrote."""
+    try:
+        return _last_line(pickle.loads(file.read_bytes()))
+    except (EOFError, pickle.UnpicklingError):
+        return ""
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason given")
 
 
 def _free_port() -> int:
