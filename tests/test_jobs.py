@@ -33,7 +33,7 @@ def _stands_alone(monkeypatch):
 @pytest.fixture(scope="module")
 def cluster():
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -65,6 +65,7 @@ def test_children_are_stopped_together():
     assert children.follow(patient, "") == (-1, "stopped")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["workers", "scheduler"])
 def test_one_table_lists_all_sections(how, tmp_path, request):
     folder, out = tmp_path / "sections", tmp_path / "out"

@@ -23,6 +23,7 @@ from spacex._check import WorkerError
 from spacex.linear_start import linear_start
 from spacex.model import launch
 from spacex.model import mixture as mx
+from spacex.model.fabric_crew import FabricCrew
 
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID", "SLURM_NTASKS")
 SMALL = {"n_dims": 8, "genes_per_dim": 5, "fine_dims": 8, "em_starts": 2}
@@ -84,6 +85,7 @@ def failing_work(folder):
     crew.sum(np.ones(1))
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_fit_are_those_of_one_process(tmp_path):
     launch.run_in_processes(shared_work, str(tmp_path), 2)
     found = [pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) for rank in (0, 1)]
@@ -121,6 +123,7 @@ def test_two_processes_embed_what_one_embeds(training):
             np.testing.assert_allclose([*ours.values()], [*theirs.values()], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_all_at_once(tmp_path):
     began = time.monotonic()
     with pytest.raises(WorkerError, match=r"process 1 of 2 was ended by SIGKILL.*run again"):
@@ -129,6 +132,7 @@ def test_a_killed_process_ends_all_at_once(tmp_path):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_says_why(tmp_path):
     with pytest.raises(WorkerError) as caught:
         launch.run_in_processes(failing_work, str(tmp_path), 2)
@@ -178,6 +182,22 @@ def test_a_fit_that_lost_a_process_leaves_the_section_as_it_was():
     assert not multiprocessing.active_children()
 
 
+GLOO = "[/pytorch/third_party/gloo/pair.cc:537] Read error [127.0.0.1]:5: Connection reset by peer. This is typical"
+
+
+def test_an_exchange_with_a_lost_process_is_told_from_other_errors():
+    crew = FabricCrew(SimpleNamespace(global_rank=0, world_size=2))
+
+    def broken(text):
+        raise RuntimeError(text)
+
+    with pytest.raises(WorkerError, match=r"^process 0 of 2 lost another one \(Read error .* reset by peer\); the log"):
+        crew.guarded(broken, GLOO)
+    with pytest.raises(RuntimeError, match=r"^out of memory$"):
+        crew.guarded(broken, "out of memory")
+    assert crew.guarded(len, "abc") == 3
+
+
 UNGUARDED = """
 import numpy as np
 import spacex as sx
@@ -188,6 +208,7 @@ print("embedded", adata.varm["X_spacex"].shape[0])
 """
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_guard_and_says_nothing(tmp_path):
     (tmp_path / "script.py").write_text(UNGUARDED)
     command = [sys.executable, "-W", "ignore", str(tmp_path / "script.py")]

@@ -6,6 +6,7 @@ NCCL is what Fabric chooses for GPUs; the tests of this package run gloo alone.
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,7 +112,8 @@ class FabricCrew(Crew):
         except RuntimeError as error:
             if not any(word in str(error).lower() for word in LOST):
                 raise
-            reason = str(error).strip().splitlines()[-1]
+            # Less the place in the engine's own source, and its general advice.
+            reason = re.sub(r"^\[[^\]]*\.cc:\d+\]\s*", "", str(error).strip().splitlines()[-1]).split(". ")[0]
             raise WorkerError(
                 f"process {self.rank} of {self.size} lost another one ({reason}); the log of that one says why: mend "
                 "it and run again"

@@ -133,6 +133,8 @@ def run_in_processes(work: Callable[[str], None], folder: str, size: int) -> Non
 
 def _enter(rank: int, work: Callable[[str], None], folder: str, size: int, port: int) -> None:
     """Begin a process as torchrun would have started it."""
+    # What torch sends where the parent is gone; in a background job of a shell it would be ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     place = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
     os.environ.update({name: str(value) for name, value in place.items()})
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
