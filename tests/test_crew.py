@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import spacex as sx
 from spacex.crew import SOLO, Crew, joined, launched
-from spacex.linear_start import linear_start
+from spacex.linear_start import linear_start, only
 from spacex.model import mixture as mx
 from spacex.model.calibration import null_strength
 from spacex.model.history import History
@@ -86,6 +86,16 @@ def test_the_linear_start_is_that_of_one_process(images):
     for start in together(3, lambda crew: linear_start(images, config, 0, crew)):
         for ours, theirs in zip(start, alone, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_halves_of_a_gene_do_not_hang_on_who_draws_them(images):
+    whole = images.thin(0.5, np.random.default_rng(0))
+    part = slice(40, 90)
+    own = only(images, part).thin(0.5, np.random.default_rng(0))
+    for ours, theirs in zip(own, whole, strict=True):
+        np.testing.assert_array_equal(ours.residuals(part), theirs.residuals(part))
+        assert ours.n_genes == images.n_genes
+        assert ours.counts.nnz < 0.5 * theirs.counts.nnz
 
 
 def test_shuffled_genes_count_once(images):

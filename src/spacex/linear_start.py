@@ -6,9 +6,11 @@ of the counts, which it has not seen, can tell.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.optimize import isotonic_regression
 
 from ._config import Config
@@ -72,7 +74,8 @@ def signal_weights(
     for the whole; what they share along any direction, which is each gene's own (overdispersion), counts in part.
     Noise is the rest of the variance of the whole along the component itself, which has chosen the noise that suits it.
     """
-    first, second = images.thin(0.5, np.random.default_rng(seed))
+    # A gene's draws are its own, and a process needs the halves of its own genes alone.
+    first, second = only(images, crew.part(images.n_genes)).thin(0.5, np.random.default_rng(seed))
     half_smooth, _ = smooth_basis(first, sigma=config.sigma, n_components=smooth.shape[1], seed=seed, crew=crew)
     half_fine = fine_basis(first, half_smooth, n_components=fine.shape[1], seed=seed, crew=crew)
     parts = (half_smooth, half_fine, random_directions(images.n_pixels, seed))
@@ -83,6 +86,14 @@ def signal_weights(
     total = shared_signal(images, images, np.hstack([smooth, fine]), crew)
     noise = np.maximum(total - signal, LEAST_NOISE)
     return signal / np.maximum(signal + config.noise_share * noise, 1e-12)
+
+
+def only(images: GeneImages, genes: slice) -> GeneImages:
+    """The images of some genes in their places among all; those of the others are blank."""
+    counts = images.counts
+    first, last = counts.indptr[genes.start], counts.indptr[genes.stop]
+    inside = (counts.data[first:last], counts.indices[first:last], np.clip(counts.indptr, first, last) - first)
+    return replace(images, counts=sp.csc_array(inside, shape=counts.shape))
 
 
 def random_directions(n_pixels: int, seed: int) -> np.ndarray:

@@ -249,6 +249,12 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
         model.fit(sx.pp.gene_images(section()))
 
 
+def test_half_precision_needs_a_gpu():
+    model = sx.SpaCEX(sx.Config(precision="16-mixed"), device="cpu", progress=False)
+    with pytest.raises(sx.InputError, match="needs a GPU"):
+        model.fit(sx.pp.gene_images(section()))
+
+
 def test_lower_precision_trains_too():
     config = sx.Config(epochs=1, batch=50, depth=1, precision="bf16-mixed", **SMALL)
     model = sx.SpaCEX(config, n_modules=3, device="cpu", progress=False).fit(sx.pp.gene_images(section()))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
-from .._check import WorkerError, check_extra
+from .._check import InputError, WorkerError, check_extra
 from .._config import Config
 from ..crew import Crew, Value
 
@@ -38,6 +38,8 @@ def open_fabric(config: Config, device: torch.device, launcher: str | None) -> F
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
 
+    if device.type == "cpu" and config.precision == "16-mixed":
+        raise InputError("Config.precision='16-mixed' needs a GPU; pass 'bf16-mixed' or '32-true'")
     strategy: Any = "auto"
     if launcher is not None:
         # Buffers never change, and the basis is large: they are sent once, not at every step.
