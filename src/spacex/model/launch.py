@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -30,6 +31,8 @@ from .session import Session, resolve_device
 
 if TYPE_CHECKING:
     from .estimator import SpaCEX
+
+logger = logging.getLogger("spacex")
 
 GIVEN, FITTED = "given.pickle", "fitted"
 LEARNT = ("history_", "canvas_", "model_", "null_mean_", "null_shape_", "n_modules_", "mixture_")
@@ -70,6 +73,8 @@ def _session(model: SpaCEX, launcher: str | None) -> Session:
     session = Session.open(config, model.device, model.seed, progress=model.progress)
     if launcher is None and config.precision == "32-true":
         return session
+    if (found := joined(config)) is not None and found.rank == 0:
+        logger.info("joining the %d processes that %s started", found.size, found.launcher)
     try:
         fabric = open_fabric(config, session.device, launcher)
     except (ValueError, RuntimeError) as error:
