@@ -113,6 +113,15 @@ def test_a_launcher_and_one_process_do_not_agree(tmp_path, monkeypatch, capsys):
     assert "torchrun started 2 processes" in capsys.readouterr().err
 
 
+def test_several_sections_do_not_share_a_launcher(tmp_path, monkeypatch, capsys):
+    for name in LAUNCHERS[:5]:
+        monkeypatch.setenv(name, "2" if name == "WORLD_SIZE" else "0")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.h5ad").write_bytes(b"")
+    assert main(["run", str(tmp_path), "-o", str(tmp_path / "out"), "--devices", "2"]) == 2
+    assert "cannot share what torchrun started" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_processes_of_a_launcher_write_what_one_writes(tmp_path):
     small(n_genes=100).write_h5ad(tmp_path / "section.h5ad")

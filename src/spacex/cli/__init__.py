@@ -134,8 +134,7 @@ def run(
     if len(sections) == 1 and sections == input and scheduler is None:
         run_file(sections[0], out, options, resume=resume)
         return
-    flags = [*options.flags(), *(["--resume"] if resume else [])]
-    raise typer.Exit(run_many(sections, out, flags, workers=workers, scheduler=scheduler))
+    raise typer.Exit(run_many(sections, out, options, resume=resume, workers=workers, scheduler=scheduler))
 
 
 @app.command()

@@ -12,9 +12,10 @@ import pandas as pd
 
 from spacex._check import InputError
 from spacex.cli import say
+from spacex.cli._job import Options
 from spacex.cli._jobs import Job, in_turn, on_cluster
 from spacex.cli._outputs import check_folder
-from spacex.crew import launched
+from spacex.crew import joined
 from spacex.report._whole import whole_file
 
 TABLE = "sections.csv"
@@ -38,7 +39,13 @@ def _sections_of(folder: Path) -> list[Path]:
 
 
 def run_many(
-    sections: Sequence[Path], out: Path, options: Sequence[str], *, workers: int = 1, scheduler: str | None = None
+    sections: Sequence[Path],
+    out: Path,
+    options: Options,
+    *,
+    resume: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> int:
     """Run the whole job on each section into a folder of its own below `out`; return the exit code.
 
@@ -48,11 +55,12 @@ def run_many(
     names = [path.stem if path.name != "outs" else path.resolve().parent.name for path in sections]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise InputError(f"INPUT names several sections {', '.join(sorted(repeated))}; give them names that differ")
-    if launched() is not None and workers == 1 and scheduler is None:
-        raise InputError("several sections cannot share srun or torchrun; give them to --scheduler, or a job each")
+    if (place := joined(options.config())) is not None:
+        raise InputError(f"several sections cannot share what {place.launcher} started; pass one, or --scheduler")
     check_folder(out)
+    flags = [*options.flags(), *(["--resume"] if resume else [])]
     jobs = [
-        Job(name, ["run", str(path.absolute()), "-o", str((out / name).absolute()), *options])
+        Job(name, ["run", str(path.absolute()), "-o", str((out / name).absolute()), *flags])
         for path, name in zip(sections, names, strict=True)
     ]
     rows: dict[int, dict[str, Any]] = {}

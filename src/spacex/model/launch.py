@@ -119,7 +119,7 @@ def run_in_processes(work: Callable[[str], None], folder: str, size: int) -> Non
     """Call `work(folder)` in new processes of this machine; where one fails all end, with one clear error."""
     arguments = (work, folder, size, _free_port())
     with _no_main():
-        context: Any = start_processes(_enter, arguments, nprocs=size, join=False, start_method="spawn")
+        context: Any = start_processes(_enter, arguments, nprocs=size, join=False, daemon=True, start_method="spawn")
     try:
         with quiet():
             while not context.join():
