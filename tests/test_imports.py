@@ -26,6 +26,7 @@ FLOORS = {
     "linear_start": 1,
     "pairs": 1,
     "partition": 1,
+    "pixels": 1,
     "raster": 1,
     "similarity": 1,
     "spectral": 1,

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacex.grid import Grid
-from spacex.raster import BLOCK, Canvas, GeneImages, gene_images, section_means
+from spacex.pixels import gene_images
+from spacex.raster import BLOCK, Canvas, GeneImages, section_means
 
 
 def square(height: int, width: int) -> Grid:

@@ -128,7 +128,7 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _slots.check_names(adata)
-    _slots.read_matrix(adata, layer)
+    _slots.check_matrix(adata, layer)
     if not _slots.has_grid(adata):
         rasterize(adata, config=config)
     return _slots.read_images(adata, layer=layer, config=config)

@@ -1,6 +1,6 @@
-"""Gene images: counts summed into pixels, and the residual images made from them batch by batch.
+"""Gene images: counts per pixel, and the residual images made from them batch by batch.
 
-Counts and library sizes are summed into pixels first; residuals are taken after. Images are never
+Counts and library sizes are summed into pixels first (`pixels`); residuals are taken after. Images are never
 stored whole: what is kept is the sparse matrix of counts per pixel.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -269,43 +268,3 @@ class GeneImages:
             replace(self, counts=sp.csc_array(first.astype(values.dtype))),
             replace(self, counts=sp.csc_array((values - first).astype(values.dtype))),
         )
-
-
-def gene_images(
-    matrix: Any, library: np.ndarray, pixels: list[np.ndarray], grids: list[Grid], section: np.ndarray,
-    *, is_count: bool = True, theta: float = 100.0,
-) -> GeneImages:  # fmt: skip
-    """Sum a matrix of spots x genes into the pixels of its sections.
-
-    Parameters
-    ----------
-    matrix
-        Counts or intensities (S, G), sparse or dense.
-    library
-        (S,) library size of each spot.
-    pixels
-        For each section the (S_k, 2) row and column of its spots, in the order of the spots.
-    grids
-        The grid of each section.
-    section
-        (S,) section of each spot.
-    """
-    n_spots = len(library)
-    label = np.empty(n_spots, dtype=np.int64)
-    owner, place, start = [], [], 0
-    for s, (grid, pixel) in enumerate(zip(grids, pixels, strict=True)):
-        flat, index = np.unique(pixel[:, 0] * grid.shape[1] + pixel[:, 1], return_inverse=True)
-        label[section == s] = start + index
-        place.append(np.column_stack([flat // grid.shape[1], flat % grid.shape[1]]))
-        owner.append(np.full(len(flat), s))
-        start += len(flat)
-    operator = sp.csr_array((np.ones(n_spots, dtype=np.float32), (label, np.arange(n_spots))), shape=(start, n_spots))
-    summed = sp.csc_array(operator @ (matrix if sp.issparse(matrix) else np.asarray(matrix)))
-    pixel_library = np.asarray(operator.astype(np.float64) @ library)
-    if not is_count:
-        spots_per_pixel = np.bincount(label, minlength=start)
-        summed = sp.csc_array(sp.diags_array(1.0 / spots_per_pixel) @ summed)
-        pixel_library = spots_per_pixel.astype(np.float64)
-    tissue = pixel_library > 0
-    canvas = Canvas(tuple(grids), np.concatenate(owner)[tissue], np.concatenate(place)[tissue])
-    return GeneImages(summed[tissue], pixel_library[tissue], canvas, is_count, theta)

@@ -19,12 +19,11 @@ from ._input import (
     check_names,
     read_array,
     read_covariates,
-    read_matrix,
     read_positions,
     read_sections,
     read_tissue_image,
-    read_totals,
 )
+from ._matrix import check_matrix, read_columns, read_detected, read_matrix, read_totals
 from ._notes import KEY, embedded_layer, note, noted
 from ._results import (
     COMPONENTS,
@@ -58,6 +57,7 @@ from ._results import (
     write_svg,
     write_svg_sections,
 )
+from ._stored import lazily
 
 __all__ = [
     "COMPONENTS",
@@ -75,17 +75,21 @@ __all__ = [
     "SPOTS",
     "SVG",
     "UNASSIGNED",
+    "check_matrix",
     "check_names",
     "embedded_genes",
     "embedded_layer",
     "gene_index",
     "has_grid",
+    "lazily",
     "mean_by_pixel",
     "note",
     "noted",
     "read_array",
+    "read_columns",
     "read_components",
     "read_covariates",
+    "read_detected",
     "read_embedding",
     "read_grid",
     "read_images",

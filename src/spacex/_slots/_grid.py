@@ -10,8 +10,10 @@ from anndata import AnnData
 from .._check import InputError
 from .._config import Config
 from ..grid import Grid
-from ..raster import GeneImages, gene_images
-from ._input import FEWEST_PIXELS, check_names, read_covariates, read_matrix, read_sections
+from ..pixels import Pixels
+from ..raster import GeneImages
+from ._input import FEWEST_PIXELS, check_names, read_covariates, read_sections
+from ._matrix import read_sums
 from ._notes import KEY, note
 
 PIXEL = "spacex_pixel"
@@ -71,13 +73,10 @@ def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
 def read_images(adata: AnnData, *, layer: str | None, config: Config) -> GeneImages:
     """Images of all genes, from the grid that `write_grid` left."""
     check_names(adata)
-    matrix, is_count = read_matrix(adata, layer)
     grids, pixel, section = read_grid(adata)
-    library = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
-    images = gene_images(
-        matrix, library, [pixel[section == s] for s in range(len(grids))], grids, section,
-        is_count=is_count, theta=config.theta,
-    )  # fmt: skip
+    where = Pixels.of([pixel[section == s] for s in range(len(grids))], grids, section)
+    sums, is_count = read_sums(adata, layer, where)
+    images = where.images(sums.pixels, sums.library, is_count=is_count, theta=config.theta)
     if images.n_pixels < FEWEST_PIXELS:
         raise InputError(
             f"only {images.n_pixels} pixel(s) hold counts; SpaCEX needs at least {FEWEST_PIXELS}: check the counts, "

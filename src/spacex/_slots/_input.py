@@ -1,10 +1,9 @@
-"""Reading what the caller brings: the matrix, the positions, the sections. Reading checks."""
+"""Reading what the caller brings besides the matrix: names, positions, sections, covariates. Reading checks."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,63 +29,6 @@ def check_names(adata: AnnData) -> None:
         raise InputError(
             f"{len(twice)} gene name(s) occur more than once (first: {twice[0]!r}); call adata.var_names_make_unique()"
         )
-
-
-def read_matrix(adata: AnnData, layer: str | None) -> tuple[sp.csr_matrix | sp.csr_array, bool]:
-    """Matrix (S, G) to work on, and whether it holds counts.
-
-    `layer` is used if given; else ``X`` if it holds counts; else ``layers["counts"]`` if that does; else ``X`` as
-    intensities, with a warning.
-    """
-    if layer is not None and layer not in adata.layers:
-        known = ", ".join(map(repr, adata.layers.keys())) or "none"
-        raise InputError(f"layer={layer!r} is not in adata.layers (there: {known}); pass one of them or layer=None")
-    name = f"layers[{layer!r}]" if layer is not None else "X"
-    matrix = _checked(adata.layers[layer] if layer is not None else adata.X, name)
-    if _whole(matrix.data):
-        return matrix, True
-    if layer is None and "counts" in adata.layers:
-        counts = _checked(adata.layers["counts"], "layers['counts']")
-        if _whole(counts.data):
-            logger.warning("X does not hold counts; layers['counts'] is used")
-            return counts, True
-    logger.warning(
-        "%s does not hold counts: it is treated as intensities (z-scores instead of Pearson residuals); "
-        "pass layer= with raw counts where there are any",
-        name,
-    )
-    return matrix, False
-
-
-def read_totals(adata: AnnData, layer: str | None) -> np.ndarray:
-    """Sum (G,) of every gene over the spots, of the matrix that `read_matrix` gives."""
-    matrix, _ = read_matrix(adata, layer)
-    return np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
-
-
-def _checked(matrix: Any, name: str) -> sp.csr_matrix | sp.csr_array:
-    """The matrix as sparse rows of float32, without NaN, infinities or negative values, and not all zero."""
-    if matrix is None:
-        raise InputError(f"adata.{name} is empty; put raw counts there")
-    if hasattr(matrix, "to_memory"):
-        matrix = matrix.to_memory()
-    matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
-    if matrix.dtype.kind not in "buif":
-        raise InputError(f"adata.{name} holds {matrix.dtype} values; it must hold real numbers: raw counts")
-    matrix = matrix.astype(np.float32) if matrix.dtype == np.float16 else matrix  # scipy has no sparse float16
-    rows = sp.csr_array(matrix) if not sp.issparse(matrix) else matrix.tocsr()
-    check_finite(rows.data, name=f"adata.{name}", mend="remove or replace those values")
-    if rows.nnz and rows.data.min() < 0:
-        raise InputError(
-            f"adata.{name} holds negative values (smallest {rows.data.min():g}); pass raw counts, in X or by layer="
-        )
-    if not rows.nnz or not rows.data.any():
-        raise InputError(f"adata.{name} is zero everywhere; pass raw counts, in X or by layer=")
-    return rows.astype(np.float32, copy=False)
-
-
-def _whole(values: np.ndarray) -> bool:
-    return bool(np.all(values == np.rint(values)))
 
 
 def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:

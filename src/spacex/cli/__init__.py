@@ -102,6 +102,9 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786, that runs sections.")
     ] = None,
+    lazy: Annotated[
+        bool, typer.Option("--lazy", help="Leave the counts of a .h5ad or .zarr on disk: for sections beyond memory.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run of the same job stopped.")
     ] = False,
@@ -128,6 +131,7 @@ def run(
         num_nodes=num_nodes,
         strategy=strategy,
         precision=precision,
+        lazy=lazy,
     )
     options.config()  # says what is wrong before any work
     sections = sections_in(input)

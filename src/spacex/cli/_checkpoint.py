@@ -66,9 +66,9 @@ class Checkpoint:
             self.remove()
             raise
 
-    def read(self) -> tuple[AnnData, dict[str, float]]:
-        """The section with its embedding, and the seconds that it took."""
-        return sx.read(self.folder / "section.h5ad"), dict(self.notes()["seconds"])
+    def read(self, *, lazy: bool = False) -> tuple[AnnData, dict[str, float]]:
+        """The section with its embedding, its counts left on disk if `lazy`; and the seconds that it took."""
+        return sx.read(self.folder / "section.h5ad", lazy=lazy), dict(self.notes()["seconds"])
 
     def notes(self) -> dict[str, Any]:
         """What was noted beside the state; empty where there is none."""

@@ -36,6 +36,7 @@ class Options:
     num_nodes: int = 1
     strategy: str = "auto"
     precision: str = "32-true"
+    lazy: bool = False
 
     def config(self) -> sx.Config:
         """The settings of the method: which machines do the work is all that the command line changes of them."""
@@ -52,7 +53,8 @@ class Options:
         }  # fmt: skip
         # Whole paths: another machine may stand in another folder.
         plain = {name: value.absolute() if isinstance(value, Path) else value for name, value in chosen.items()}
-        return [part for name, value in plain.items() if value is not None for part in (f"--{name}", str(value))]
+        flags = [part for name, value in plain.items() if value is not None for part in (f"--{name}", str(value))]
+        return [*flags, *(["--lazy"] if self.lazy else [])]
 
     def embedding(self) -> dict[str, Any]:
         """The choices that the embedding depends on."""
@@ -89,12 +91,12 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
     clock = Clock(silent=not leads)
     try:
         if found == "checkpoint":
-            adata, clock.seconds = checkpoint.read()
+            adata, clock.seconds = checkpoint.read(lazy=options.lazy)
             say(f"going on after the embedding, from {checkpoint.folder}")
             _check(adata, options, sets)
         else:
             with clock.stage("read"):
-                adata = sx.read(path, coordinates=options.coordinates, bin=options.bin)
+                adata = sx.read(path, coordinates=options.coordinates, bin=options.bin, lazy=options.lazy)
             _check(adata, options, sets)
             model = embed(adata, options, clock)
             if not leads:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spacex._check import InputError
+from spacex._check import InputError, check_extra
 from spacex.io._anndata import read_h5ad_file, read_zarr_store
 from spacex.io._cell_tables import VENDORS, find_tables, read_cell_tables
 from spacex.io._files import UNDERSTOOD, listed, reading
@@ -32,6 +32,7 @@ def read(
     *,
     coordinates: str | os.PathLike[str] | None = None,
     bin: str | int | None = None,
+    lazy: bool = False,
 ) -> AnnData:
     """Read a section, whatever its layout on disk.
 
@@ -55,6 +56,11 @@ def read(
     bin
         Visium HD: size of the bins, as in the name of their folder, ``"002um"``, ``"008um"`` (default) or
         ``"016um"``. Stereo-seq: side of the square bins in DNBs of 500 nm, 50 by default.
+    lazy
+        Leave ``X`` and the layers of a ``.h5ad`` file or an AnnData's ``.zarr`` store on disk, as Dask arrays, for
+        sections that do not fit in memory (extra ``scale``). Everything works as on other sections, and gives
+        the same results; the file must stay where it is. Counts are read in blocks of about 64 MB; only
+        `sx.tl.markers`, `sx.tl.compare` and `sx.tl.impute` read them whole.
 
     Returns
     -------
@@ -88,10 +94,22 @@ def read(
     """
     place = _existing(path, "path")
     positions = None if coordinates is None else _existing(coordinates, "coordinates")
+    if lazy:
+        return _read_lazily(place, positions)
     with reading(place, "input"):
         if positions is not None:
             return read_pair(place, positions)
         return _read_folder(place, bin) if place.is_dir() else _read_file(place, bin)
+
+
+def _read_lazily(path: Path, positions: Path | None) -> AnnData:
+    """Read an AnnData whose matrices stay on disk."""
+    check_extra("dask", extra="scale", purpose="lazy=True")
+    h5ad = path.suffix.casefold() == ".h5ad"
+    store = path.is_dir() and any((path / mark).exists() for mark in _ZARR_MARKS)
+    if positions is not None or not (h5ad or store):
+        raise InputError(f"path='{path}': lazy=True is for .h5ad files and .zarr stores of an AnnData; pass lazy=False")
+    return read_h5ad_file(path, lazy=True) if h5ad else read_zarr_store(path, DEFAULT_BIN, lazy=True)
 
 
 def _existing(path: str | os.PathLike[str], name: str) -> Path:

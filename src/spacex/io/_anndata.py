@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spacex._check import InputError, check_extra
 from spacex.io._files import UNDERSTOOD, listed, reading, require_hdf5
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("spacex")
 
 
-def read_h5ad_file(path: Path) -> AnnData:
-    """Read an AnnData from HDF5."""
+def read_h5ad_file(path: Path, *, lazy: bool = False) -> AnnData:
+    """Read an AnnData from HDF5; `lazy` leaves its matrices on disk."""
     import anndata
     import h5py
 
@@ -28,16 +29,45 @@ def read_h5ad_file(path: Path) -> AnnData:
             missing = [name for name in ("obs", "var") if name not in file]
         if missing:
             raise InputError(f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {UNDERSTOOD}")
+        if lazy:
+            with h5py.File(path, "r") as file:
+                return _matrices_on_disk(file)
         return anndata.read_h5ad(path)
 
 
-def read_zarr_store(path: Path, bin: str) -> AnnData:
-    """Read an AnnData, or the table of a SpatialData: the one named ``table``, of `bin`, or the only one."""
+def _matrices_on_disk(root: Any) -> AnnData:
+    """An AnnData in an open HDF5 file or zarr group, with its matrices left there as Dask arrays."""
+    from anndata.experimental import read_dispatched
+
+    from spacex._slots import lazily
+
+    def read(function: Callable[..., Any], name: str, element: Any, iospec: Any) -> Any:
+        matrix = iospec.encoding_type in ("array", "csr_matrix", "csc_matrix")
+        where = name.strip("/").split("/")
+        stays = where in (["X"], ["raw", "X"]) or (where[0] == "layers" and len(where) == 2)
+        return lazily(element) if matrix and stays else function(element)
+
+    return read_dispatched(root, read)
+
+
+def read_zarr_store(path: Path, bin: str, *, lazy: bool = False) -> AnnData:
+    """Read an AnnData, or the table of a SpatialData: the one named ``table``, of `bin`, or the only one.
+
+    `lazy` leaves the matrices of an AnnData on disk.
+    """
     import anndata
 
     with reading(path, ".zarr store"):
         if (path / "obs").is_dir() and (path / "var").is_dir():
+            if lazy:
+                import zarr
+
+                return _matrices_on_disk(zarr.open_group(path, mode="r"))
             return anndata.read_zarr(path)
+        if lazy:
+            raise InputError(
+                f"path='{path}' is not the store of an AnnData; lazy=True reads these and .h5ad files: pass lazy=False"
+            )
         tables = path / "tables" if (path / "tables").is_dir() else path / "table"
         names = sorted(entry.name for entry in tables.iterdir() if entry.is_dir()) if tables.is_dir() else []
         if not names:

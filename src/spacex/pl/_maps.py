@@ -38,17 +38,16 @@ def gene_values(
         raise InputError(f"smooth={smooth!r} is not allowed; pass a width in spot pitches, 0 for none")
     index = [_slots.gene_index(adata, gene) for gene in genes]
     layer = layer or _slots.embedded_layer(adata)
-    matrix, is_count = _slots.read_matrix(adata, layer)
     if value == "residual":
         images = _images(adata, layer)
-        maps, label = images.residuals(np.array(index)), "Pearson residual" if is_count else "z-score"
+        maps, label = images.residuals(np.array(index)), "Pearson residual" if images.is_count else "z-score"
         if smooth:
             maps, label = Smoother(images.canvas, smooth).apply(maps), f"{label}, smoothed σ = {smooth:g}"
         return at_spots(adata, images, maps), label
-    values = matrix[:, index].toarray().T.astype(np.float64)
+    columns, library, is_count = _slots.read_columns(adata, layer, index)
+    values = columns.astype(np.float64)
     label = "counts" if is_count else "intensity"
     if value == "lognorm" and is_count:
-        library = np.asarray(matrix.sum(axis=1)).ravel()
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.log1p(values / library * np.median(library[library > 0]))
         label = "log1p normalised counts"
@@ -79,8 +78,7 @@ def _pixel_means(adata: AnnData, images: GeneImages, values: np.ndarray) -> np.n
 
 def mean_expression(adata: AnnData) -> np.ndarray:
     """Mean count (G,), or intensity, of every gene over the spots."""
-    matrix, _ = _slots.read_matrix(adata, _slots.embedded_layer(adata))
-    return np.asarray(matrix.mean(axis=0), dtype=np.float64).ravel()
+    return _slots.read_totals(adata, _slots.embedded_layer(adata)) / adata.n_obs
 
 
 def robust_norm(

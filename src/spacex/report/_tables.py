@@ -36,7 +36,7 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     >>> list(gene_table(adata).columns)[:4]
     ['gene', 'module', 'probability', 'strength']
     """
-    matrix, _ = _slots.read_matrix(adata, _slots.embedded_layer(adata))
+    layer = _slots.embedded_layer(adata)
     table = pd.DataFrame(
         {
             "gene": adata.var_names.astype(str),
@@ -48,8 +48,8 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     for name in ("score", "pvalue", "qvalue"):
         if f"{_slots.SVG}_{name}" in adata.var:
             table[f"svg_{name}"] = adata.var[f"{_slots.SVG}_{name}"].to_numpy(dtype=float)
-    table["mean_count"] = np.asarray(matrix.mean(axis=0), dtype=float).ravel()
-    table["detected"] = np.bincount(matrix.indices[matrix.data > 0], minlength=adata.n_vars) / adata.n_obs
+    table["mean_count"] = _slots.read_totals(adata, layer) / adata.n_obs
+    table["detected"] = _slots.read_detected(adata, layer) / adata.n_obs
     return table
 
 

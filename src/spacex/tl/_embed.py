@@ -84,7 +84,7 @@ def embed(
         check_int(n_modules, name="n_modules", low=1, high=adata.n_vars)
     seed = check_int(seed, name="seed", low=0, high=2**32 - 1)
     resolve_device(device)
-    _slots.read_matrix(adata, layer)
+    _slots.check_matrix(adata, layer)
     with _slots.restored_on_error(adata):
         # A grid from an earlier call serves again, unless other sections are asked for.
         if not _slots.has_grid(adata) or (library_key and library_key != _slots.noted(adata, "grid")["library_key"]):

@@ -1,0 +1,97 @@
+"""Sections too large to make in memory: sparse counts drawn block by block, straight into an .h5ad file or .zarr store.
+
+The tissue, its patterns and library sizes are those of `sx.datasets.simulate_section`. A spot's counts are drawn one by
+one: first the module (or none), by how far its pattern is up at that spot, then one of its genes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import zarr
+
+from spacex._tissue import SITES, Technology, draw_library, draw_patterns, draw_tissue, number_names
+
+N_MODULES, N_DOMAINS, EFFECT, SPATIAL = 24, 7, 1.45, 0.5
+LOG_EXPRESSION_SD = 1.3
+ROWS = 20_000
+
+
+class Section(NamedTuple):
+    """Size and kind of a section: `counts` is the mean of a spot."""
+
+    n_genes: int
+    n_spots: int
+    counts: float
+    technology: Technology
+
+
+SECTIONS = {
+    "visium-hd": Section(18_000, 500_000, 250.0, "st"),  # bins of 8 µm, on a square lattice
+    "xenium": Section(500, 1_000_000, 150.0, "cells"),
+}
+
+
+def write_section(path: Path, section: Section, seed: int = 0) -> int:
+    """Simulate `section` into a file; return how many values it holds."""
+    rng = np.random.default_rng(seed)
+    sites, coordinates, obs = SITES[section.technology](section.n_spots, rng)
+    tissue = draw_tissue(sites, N_DOMAINS, rng)
+    obs["domain"] = pd.Categorical([f"domain{d + 1}" for d in tissue.domain])
+    library = draw_library(tissue, section.counts, rng)
+    patterns, _ = draw_patterns(tissue, N_MODULES, rng)
+    module = np.where(rng.random(section.n_genes) < SPATIAL, rng.integers(0, N_MODULES, section.n_genes), -1)
+    var = pd.DataFrame({"module": module}, index=number_names("gene", section.n_genes))
+    share = rng.lognormal(0.0, LOG_EXPRESSION_SD, section.n_genes)
+    frame = ad.AnnData(obs=obs, var=var, obsm={"spatial": coordinates})
+    blocks = draw_blocks(library, patterns.astype(np.float32), module, share / share.sum(), rng)
+    if path.suffix == ".zarr":
+        frame.write_zarr(path)
+        return _append(zarr.open_group(path, mode="r+"), blocks)
+    frame.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        return _append(file, blocks)
+
+
+def draw_blocks(
+    library: np.ndarray, patterns: np.ndarray, module: np.ndarray, share: np.ndarray, rng: np.random.Generator
+) -> Iterator[sp.csr_matrix]:
+    """Counts (B, G) of spots in turn: library sizes (S,), patterns (M, S), module (G,) or -1, share of counts (G,)."""
+    n_modules, n_genes = len(patterns), len(share)
+    group = np.where(module < 0, n_modules, module)
+    order = np.argsort(group, kind="stable")  # genes by module; those of none are last
+    weight = np.bincount(group, share, n_modules + 1)
+    ends = np.cumsum(share[order]) - np.concatenate([[0.0], np.cumsum(weight)])[group[order]]
+    within = group[order] + ends / np.maximum(weight, 1e-300)[group[order]]
+    for start in range(0, len(library), ROWS):
+        rows = slice(start, start + ROWS)
+        up = np.vstack([np.exp(EFFECT * patterns[:, rows]), np.ones(len(library[rows]))]) * weight[:, None]
+        levels = np.cumsum(up / up.sum(0), axis=0).T
+        n = rng.poisson(library[rows])
+        row = np.repeat(np.arange(len(n)), n)
+        # Rows, and modules, one after the other on a line: one search finds the part that each count falls on.
+        line = (np.minimum(levels, 1.0) + np.arange(len(n))[:, None]).ravel()
+        drawn = np.searchsorted(line, row + rng.random(len(row)) * (1 - 1e-9)) - row * (n_modules + 1)
+        drawn = np.minimum(drawn, n_modules)
+        gene = order[np.minimum(np.searchsorted(within, drawn + rng.random(len(row)) * (1 - 1e-9)), n_genes - 1)]
+        yield sp.coo_matrix((np.ones(len(row), np.float32), (row, gene)), shape=(len(n), n_genes)).tocsr()
+
+
+def _append(group: h5py.File | zarr.Group, blocks: Iterator[sp.csr_matrix]) -> int:
+    """Write blocks of rows as ``X``; return the number of values."""
+    if "X" in group:
+        del group["X"]
+    first = next(blocks)
+    ad.io.write_elem(group, "X", first)
+    stored, n_values = ad.io.sparse_dataset(group["X"]), first.nnz
+    for block in blocks:
+        stored.append(block)
+        n_values += block.nnz
+    return n_values

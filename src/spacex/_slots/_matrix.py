@@ -1,0 +1,277 @@
+"""The matrix of an AnnData: which one is worked on, whether it can be used, and what is taken from it.
+
+It lies in memory, or on disk (`_stored`), where it is checked while it is read: block by block, once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from .._check import InputError
+from ..pixels import Pixels
+from ._stored import as_stored, by_blocks
+
+logger = logging.getLogger("spacex")
+
+Rows = sp.csr_matrix | sp.csr_array
+T = TypeVar("T")
+
+
+class Traits(NamedTuple):
+    """What decides whether values can be used: how many are not finite, the smallest, any but zero, all whole."""
+
+    n_bad: int = 0
+    least: float = 0.0
+    some: bool = False
+    whole: bool = True
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Traits:
+        """Those of an array of numbers."""
+        n_bad = int(values.size - np.isfinite(values).sum())
+        whole = not n_bad and bool(np.all(values == np.rint(values)))
+        return cls(n_bad, float(values.min(initial=0)), bool(values.any()), whole)
+
+    def join(self, other: Traits) -> Traits:
+        """Those of two arrays together."""
+        return Traits(
+            self.n_bad + other.n_bad, min(self.least, other.least), self.some or other.some,
+            self.whole and other.whole,
+        )  # fmt: skip
+
+    def refuse(self, name: str) -> None:
+        """Raise `InputError` for the matrix of this name where it cannot be used."""
+        if self.n_bad:
+            raise InputError(
+                f"adata.{name} holds {self.n_bad} NaN or infinite value(s); all must be finite: remove or replace "
+                "those values"
+            )
+        if self.least < 0:
+            raise InputError(
+                f"adata.{name} holds negative values (smallest {self.least:g}); pass raw counts, in X or by layer="
+            )
+        if not self.some:
+            raise InputError(f"adata.{name} is zero everywhere; pass raw counts, in X or by layer=")
+
+
+class Sums(NamedTuple):
+    """What is taken from a matrix in one reading: its traits, the sum of every spot, and sums by pixel."""
+
+    traits: Traits
+    library: np.ndarray
+    pixels: sp.csc_array
+
+
+def read_matrix(adata: AnnData, layer: str | None) -> tuple[Rows, bool]:
+    """Matrix (S, G) to work on, in memory, and whether it holds counts.
+
+    `layer` is used if given; else ``X`` if it holds counts; else ``layers["counts"]`` if that does; else ``X`` as
+    intensities, with a warning.
+    """
+    return _chosen(adata, layer, _loaded)
+
+
+def check_matrix(adata: AnnData, layer: str | None) -> None:
+    """Raise `InputError` for a matrix that cannot be used; the values of one on disk are checked as they are read."""
+    name, matrix = _matrices(adata, layer)[0]
+    if _on_disk(matrix, name) is None:
+        read_matrix(adata, layer)
+
+
+def read_sums(adata: AnnData, layer: str | None, pixels: Pixels) -> tuple[Sums, bool]:
+    """Sums of the matrix that `read_matrix` gives, and whether it holds counts; one on disk is not loaded."""
+
+    def look(matrix: Any, name: str) -> tuple[Sums, bool]:
+        stored = _on_disk(matrix, name)
+        if stored is None:
+            rows, is_count = _loaded(matrix, name)
+            return Sums(Traits(), _of_rows(rows), pixels.sum(rows)), is_count
+        found = _beside([part for _, part in by_blocks(stored, _sums_of, _below, pixels)])
+        found.traits.refuse(name)
+        return found, found.traits.whole
+
+    return _chosen(adata, layer, look)
+
+
+def read_totals(adata: AnnData, layer: str | None) -> np.ndarray:
+    """Sum (G,) of every gene over the spots, of the matrix that `read_matrix` gives."""
+    return _over_genes(adata, layer, _totals_of)
+
+
+def read_detected(adata: AnnData, layer: str | None) -> np.ndarray:
+    """Number (G,) of spots in which every gene has a value above zero."""
+    return _over_genes(adata, layer, _detected_in)
+
+
+def read_columns(adata: AnnData, layer: str | None, genes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Values (B, S) of some genes, the sum (S,) of every spot over all genes, and whether these are counts."""
+
+    def look(matrix: Any, name: str) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
+        stored = _on_disk(matrix, name)
+        if stored is None:
+            rows, is_count = _loaded(matrix, name)
+            return (rows[:, list(genes)].toarray().T, _of_rows(rows)), is_count
+        parts = by_blocks(stored, _columns_of, _columns_below, np.asarray(genes))
+        traits, values, library = (list(each) for each in zip(*(part for _, part in parts), strict=True))
+        _joined(traits).refuse(name)
+        return (np.sum(values, axis=0), np.sum(library, axis=0)), _joined(traits).whole
+
+    (values, library), is_count = _chosen(adata, layer, look)
+    return values, library, is_count
+
+
+# -- which one ---------------------------------------------------------------------------------------------
+
+
+def _matrices(adata: AnnData, layer: str | None) -> list[tuple[str, Any]]:
+    """Names and matrices in the order in which they are considered."""
+    if layer is not None and layer not in adata.layers:
+        known = ", ".join(map(repr, adata.layers.keys())) or "none"
+        raise InputError(f"layer={layer!r} is not in adata.layers (there: {known}); pass one of them or layer=None")
+    found = [(f"layers[{layer!r}]", adata.layers[layer])] if layer is not None else [("X", adata.X)]
+    if layer is None and "counts" in adata.layers:
+        found.append(("layers['counts']", adata.layers["counts"]))
+    for name, matrix in found[:1]:
+        if matrix is None:
+            raise InputError(f"adata.{name} is empty; put raw counts there")
+    return found
+
+
+def _chosen(adata: AnnData, layer: str | None, look: Callable[[Any, str], tuple[T, bool]]) -> tuple[T, bool]:
+    """What `look` makes of the matrix to work on, and whether that holds counts."""
+    (name, matrix), *others = _matrices(adata, layer)
+    first, is_count = look(matrix, name)
+    if is_count:
+        return first, True
+    for other, counts in others:
+        found, is_count = look(counts, other)
+        if is_count:
+            logger.warning("X does not hold counts; %s is used", other)
+            return found, True
+    logger.warning(
+        "%s does not hold counts: it is treated as intensities (z-scores instead of Pearson residuals); "
+        "pass layer= with raw counts where there are any",
+        name,
+    )
+    return first, False
+
+
+def _on_disk(matrix: Any, name: str) -> Any | None:
+    """The matrix as a Dask array if it lies on disk, None if it is in memory; an error where it holds no numbers."""
+    stored = as_stored(matrix)
+    if stored is not None:
+        _require_numbers(stored.dtype, name)
+    return stored
+
+
+def _require_numbers(dtype: np.dtype, name: str) -> None:
+    if dtype.kind not in "buif":
+        raise InputError(f"adata.{name} holds {dtype} values; it must hold real numbers: raw counts")
+
+
+# -- in memory ---------------------------------------------------------------------------------------------
+
+
+def _loaded(matrix: Any, name: str) -> tuple[Rows, bool]:
+    """The matrix as sparse rows of float32, and whether it holds counts; an error where it cannot be used."""
+    if hasattr(matrix, "to_memory"):
+        matrix = matrix.to_memory()
+    elif hasattr(matrix, "compute"):
+        matrix = matrix.compute()
+    matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
+    _require_numbers(matrix.dtype, name)
+    rows = _as_rows(matrix)
+    traits = Traits.of(rows.data)
+    traits.refuse(name)
+    return rows.astype(np.float32, copy=False), traits.whole
+
+
+def _as_rows(matrix: Any) -> Rows:
+    matrix = matrix.astype(np.float32) if matrix.dtype == np.float16 else matrix  # scipy has no sparse float16
+    return matrix.tocsr() if sp.issparse(matrix) else sp.csr_array(matrix)
+
+
+def _of_rows(rows: Rows) -> np.ndarray:
+    return np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
+
+
+# -- parts of a matrix on disk, and how they are joined ----------------------------------------------------
+
+
+def _sums_of(block: Any, rows: slice, columns: slice, pixels: Pixels) -> Sums:
+    values = _as_rows(block)
+    traits, values = Traits.of(values.data), values.astype(np.float32, copy=False)
+    return Sums(traits, _of_rows(values), pixels.sum(values, rows))
+
+
+def _below(first: Sums, second: Sums) -> Sums:
+    """Sums of blocks of rows one below the other."""
+    library = np.concatenate([first.library, second.library])
+    return Sums(first.traits.join(second.traits), library, first.pixels + second.pixels)
+
+
+def _beside(parts: list[Sums]) -> Sums:
+    """Sums of blocks of columns side by side."""
+    library = np.sum([part.library for part in parts], axis=0)
+    pixels = parts[0].pixels if len(parts) == 1 else sp.hstack([part.pixels for part in parts], format="csc")
+    return Sums(_joined([part.traits for part in parts]), library, pixels)
+
+
+def _joined(traits: list[Traits]) -> Traits:
+    found = Traits()
+    for one in traits:
+        found = found.join(one)
+    return found
+
+
+def _columns_of(block: Any, rows: slice, columns: slice, genes: np.ndarray) -> tuple[Traits, np.ndarray, np.ndarray]:
+    values = _as_rows(block)
+    found = np.zeros((len(genes), values.shape[0]), dtype=np.float32)
+    here = (genes >= columns.start) & (genes < columns.stop)
+    found[here] = values[:, genes[here] - columns.start].toarray().T
+    return Traits.of(values.data), found, _of_rows(values.astype(np.float32, copy=False))
+
+
+def _columns_below(first: Any, second: Any) -> tuple[Traits, np.ndarray, np.ndarray]:
+    return (
+        first[0].join(second[0]), np.concatenate([first[1], second[1]], axis=1), np.concatenate([first[2], second[2]])
+    )  # fmt: skip
+
+
+Gene = tuple[Traits, np.ndarray]
+
+
+def _over_genes(adata: AnnData, layer: str | None, part: Callable[[Any, slice, slice], Gene]) -> np.ndarray:
+    """A number (G,) of every gene that adds up over spots."""
+
+    def look(matrix: Any, name: str) -> tuple[np.ndarray, bool]:
+        stored = _on_disk(matrix, name)
+        if stored is None:
+            rows, is_count = _loaded(matrix, name)
+            return part(rows, slice(0, rows.shape[0]), slice(0, rows.shape[1]))[1], is_count
+        traits, numbers = zip(*(found for _, found in by_blocks(stored, part, _added)), strict=True)
+        _joined(list(traits)).refuse(name)
+        return np.concatenate(numbers), _joined(list(traits)).whole
+
+    return _chosen(adata, layer, look)[0]
+
+
+def _added(first: Gene, second: Gene) -> Gene:
+    return first[0].join(second[0]), first[1] + second[1]
+
+
+def _totals_of(block: Any, rows: slice, columns: slice) -> Gene:
+    values = _as_rows(block)
+    total = np.asarray(values.astype(np.float32, copy=False).sum(axis=0, dtype=np.float64)).ravel()
+    return Traits.of(values.data), total
+
+
+def _detected_in(block: Any, rows: slice, columns: slice) -> Gene:
+    values = _as_rows(block)
+    return Traits.of(values.data), np.bincount(values.indices[values.data > 0], minlength=values.shape[1])

@@ -1,0 +1,93 @@
+"""Spots summed into pixels: which pixel each spot lies in, and gene images from the sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .grid import Grid
+from .raster import Canvas, GeneImages
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Where spots are summed.
+
+    Attributes
+    ----------
+    label
+        (S,) pixel of every spot, as a number.
+    canvas
+        Where the pixels lie; each holds a spot, but perhaps no count.
+    """
+
+    label: np.ndarray
+    canvas: Canvas
+
+    @classmethod
+    def of(cls, pixels: Sequence[np.ndarray], grids: Sequence[Grid], section: np.ndarray) -> Pixels:
+        """Pixels of spots whose `section` (S,) is known.
+
+        `pixels` are, for each section, the (S_k, 2) rows and columns of its spots, in the order of the spots.
+        """
+        label = np.empty(len(section), dtype=np.int64)
+        owner, place, start = [], [], 0
+        for s, (grid, pixel) in enumerate(zip(grids, pixels, strict=True)):
+            flat, index = np.unique(pixel[:, 0] * grid.shape[1] + pixel[:, 1], return_inverse=True)
+            label[section == s] = start + index
+            place.append(np.column_stack([flat // grid.shape[1], flat % grid.shape[1]]))
+            owner.append(np.full(len(flat), s))
+            start += len(flat)
+        return cls(label, Canvas(tuple(grids), np.concatenate(owner), np.concatenate(place)))
+
+    def __len__(self) -> int:
+        return len(self.canvas.section)
+
+    def sum(self, matrix: Any, rows: slice = slice(None)) -> sp.csc_array:
+        """Sums (P, G) over the spots of each pixel of a matrix (B, G), sparse or dense, of the spots `rows`."""
+        label = self.label[rows]
+        members = sp.csr_array(
+            (np.ones(len(label), dtype=np.float32), (label, np.arange(len(label)))), shape=(len(self), len(label))
+        )
+        summed = sp.csc_array(members @ (matrix if sp.issparse(matrix) else np.asarray(matrix)))
+        summed.sort_indices()
+        return summed
+
+    def images(
+        self, summed: sp.csc_array, library: np.ndarray, *, is_count: bool = True, theta: float = 100.0
+    ) -> GeneImages:
+        """Gene images from sums (P, G), and the library sizes (S,) of the spots."""
+        pixel_library = np.bincount(self.label, library, minlength=len(self))
+        if not is_count:
+            spots = np.bincount(self.label, minlength=len(self))
+            summed = sp.csc_array(sp.diags_array(1.0 / spots) @ summed)
+            pixel_library = spots.astype(np.float64)
+        tissue = pixel_library > 0
+        canvas = self.canvas
+        if not tissue.all():
+            summed, pixel_library = summed[tissue], pixel_library[tissue]
+            canvas = Canvas(canvas.grids, canvas.section[tissue], canvas.pixel[tissue])
+        return GeneImages(summed, pixel_library, canvas, is_count, theta)
+
+
+def gene_images(
+    matrix: Any, library: np.ndarray, pixels: Sequence[np.ndarray], grids: Sequence[Grid], section: np.ndarray,
+    *, is_count: bool = True, theta: float = 100.0,
+) -> GeneImages:  # fmt: skip
+    """Gene images of a matrix of spots × genes.
+
+    Parameters
+    ----------
+    matrix
+        Counts or intensities (S, G), sparse or dense.
+    library
+        (S,) library size of each spot.
+    pixels, grids, section
+        As for `Pixels.of`.
+    """
+    where = Pixels.of(pixels, grids, section)
+    return where.images(where.sum(matrix), library, is_count=is_count, theta=theta)
