@@ -19,6 +19,7 @@ OTHERS = {
     "max_side": 50, "spots_per_pixel": 3.5, "theta": 50.0, "min_counts": 2, "sigma": 2.0, "n_dims": 12,
     "genes_per_dim": 20, "patch": 5, "width": 32, "depth": 0, "heads": 2, "holdout": 0.2, "epochs": 0,
     "scale": "spherical", "nu_range": (2.0, 50.0), "boost_rounds": 0, "unassigned": 0.5,
+    "devices": 4, "num_nodes": 2, "strategy": "ddp", "precision": "bf16-mixed",
 }  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def test_every_setting_is_documented() -> None:
 WHOLE = {
     "max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1, "epochs": 0, "patience": 1,
     "batch": 1, "max_modules": 2, "n_null": 50, "em_iterations": 1, "genes_per_dim": 1,
-    "boost_rounds": 0, "boost_epochs": 1, "n_dims": 2,
+    "boost_rounds": 0, "boost_epochs": 1, "n_dims": 2, "devices": 1, "num_nodes": 1,
 }  # fmt: skip
 POSITIVE = (
     "spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance", "boost_power",
@@ -101,6 +102,8 @@ BAD = [
     ("weight_decay", -1e-9),
     ("scale", "full"),
     ("scale", None),
+    ("strategy", "fsdp"),
+    ("precision", "64-true"),
     ("n_dims", "many"),
     ("nu_range", (0.0, 5.0)),
     ("nu_range", (5.0, 5.0)),

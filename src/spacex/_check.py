@@ -26,6 +26,10 @@ class InputError(ValueError):
     """
 
 
+class WorkerError(RuntimeError):
+    """One of several processes that work together is gone; the message says which and what to do."""
+
+
 def check_finite(values: np.ndarray, *, name: str, mend: str) -> None:
     """Raise `InputError` where `values` holds NaN or infinity."""
     bad = int(np.size(values) - np.isfinite(values).sum())

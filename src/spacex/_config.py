@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from numbers import Real
 from typing import Any, Literal
 
@@ -87,6 +87,15 @@ class Config:
         Of AdamW while boosting.
     boost_tolerance
         Loss of held-out gain, relative to that before boosting, at which boosting stops.
+    devices, num_nodes
+        Processes that share the genes: devices (GPUs, or processes on CPUs) of each machine, and machines. Results are
+        those of one process but for rounding. More than one needs the extra ``scale``; see ``docs/scale.md``.
+    strategy
+        ``"auto"``: with the processes that torchrun or srun started, else in new ones on this machine; ``"ddp"``: only
+        the former; ``"ddp_spawn"``: only the latter.
+    precision
+        Of the training loops: ``"32-true"``, or with the extra ``scale`` ``"bf16-mixed"`` and, on GPUs,
+        ``"16-mixed"``.
 
     Examples
     --------
@@ -132,6 +141,10 @@ class Config:
     boost_power: float = 2.0
     boost_learning_rate: float = 1e-4
     boost_tolerance: float = 0.02
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: Literal["auto", "ddp", "ddp_spawn"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def __post_init__(self) -> None:
         counted = {"max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1}
@@ -144,7 +157,7 @@ class Config:
             "n_null": 50,
             "em_iterations": 1,
         }
-        counted |= {"boost_rounds": 0, "boost_epochs": 1, "em_starts": 1}
+        counted |= {"boost_rounds": 0, "boost_epochs": 1, "em_starts": 1, "devices": 1, "num_nodes": 1}
         for name, low in counted.items():
             object.__setattr__(self, name, check_int(getattr(self, name), name=f"Config.{name}", low=low))
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
@@ -157,6 +170,8 @@ class Config:
         _check_range(self, "patch_mask", at_least=0.0, below=1.0)
         _check_range(self, "pixel_mask", at_least=0.0, below=1.0)
         check_choice(self.scale, name="Config.scale", allowed=("tied", "spherical"))
+        check_choice(self.strategy, name="Config.strategy", allowed=("auto", "ddp", "ddp_spawn"))
+        check_choice(self.precision, name="Config.precision", allowed=("32-true", "bf16-mixed", "16-mixed"))
         if self.width % self.heads:
             raise InputError(f"Config.width={self.width} must be a multiple of Config.heads={self.heads}")
         pair = self.nu_range
@@ -171,6 +186,26 @@ class Config:
     def learns(self) -> bool:
         """Whether gradients change the linear start: pre-training or boosting is on."""
         return self.epochs > 0 or self.boost_rounds > 0
+
+    @property
+    def n_processes(self) -> int:
+        """How many processes share the genes."""
+        return self.devices * self.num_nodes
+
+    def alone(self) -> Config:
+        """The same settings for one process.
+
+        Returns
+        -------
+        The `Config`.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> sx.Config(devices=4).alone().devices
+        1
+        """
+        return replace(self, devices=1, num_nodes=1, strategy="auto")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values that JSON can hold.

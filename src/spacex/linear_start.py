@@ -6,12 +6,15 @@ of the counts, which it has not seen, can tell.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.optimize import isotonic_regression
 
 from ._config import Config
+from .crew import SOLO, Crew
 from .raster import GeneImages
 from .spectral import BATCH, fine_basis, smooth_basis
 
@@ -51,35 +54,46 @@ class LinearStart(NamedTuple):
         return self.weight[: self.smooth.shape[1]] ** 2
 
 
-def linear_start(images: GeneImages, config: Config, seed: int) -> LinearStart:
-    """Components of the residual maps, and their weights."""
+def linear_start(images: GeneImages, config: Config, seed: int, crew: Crew = SOLO) -> LinearStart:
+    """Components of the residual maps, and their weights; the same in every process of a crew."""
     n_dims = min(config.n_dims, max(FEWEST_DIMS, images.n_genes // config.genes_per_dim))
-    smooth, _ = smooth_basis(images, sigma=config.sigma, n_components=n_dims, seed=seed)
-    fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed)
-    weight = signal_weights(images, smooth, fine, config, seed)
+    smooth, _ = smooth_basis(images, sigma=config.sigma, n_components=n_dims, seed=seed, crew=crew)
+    fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed, crew=crew)
+    weight = signal_weights(images, smooth, fine, config, seed, crew)
     weight[: smooth.shape[1]] = np.maximum(weight[: smooth.shape[1]], FAINT)
     kept = weight >= FAINT
-    return LinearStart(smooth, fine[:, kept[smooth.shape[1] :]], weight[kept].astype(np.float32))
+    return crew.first(LinearStart(smooth, fine[:, kept[smooth.shape[1] :]], weight[kept].astype(np.float32)))
 
 
-def signal_weights(images: GeneImages, smooth: np.ndarray, fine: np.ndarray, config: Config, seed: int) -> np.ndarray:
+def signal_weights(
+    images: GeneImages, smooth: np.ndarray, fine: np.ndarray, config: Config, seed: int, crew: Crew = SOLO
+) -> np.ndarray:
     """Weights (n + m,) of components: signal / (signal + a share of the noise), as in a Wiener filter.
 
     Signal is what the halves of the counts share along the component of the same rank, fitted to one of them, doubled
     for the whole; what they share along any direction, which is each gene's own (overdispersion), counts in part.
     Noise is the rest of the variance of the whole along the component itself, which has chosen the noise that suits it.
     """
-    first, second = images.thin(0.5, np.random.default_rng(seed))
-    half_smooth, _ = smooth_basis(first, sigma=config.sigma, n_components=smooth.shape[1], seed=seed)
-    half_fine = fine_basis(first, half_smooth, n_components=fine.shape[1], seed=seed)
+    # A gene's draws are its own, and a process needs the halves of its own genes alone.
+    first, second = only(images, crew.part(images.n_genes)).thin(0.5, np.random.default_rng(seed))
+    half_smooth, _ = smooth_basis(first, sigma=config.sigma, n_components=smooth.shape[1], seed=seed, crew=crew)
+    half_fine = fine_basis(first, half_smooth, n_components=fine.shape[1], seed=seed, crew=crew)
     parts = (half_smooth, half_fine, random_directions(images.n_pixels, seed))
-    shared = shared_signal(first, second, np.hstack(parts))  # the maps of the halves are made once for all
+    shared = shared_signal(first, second, np.hstack(parts), crew)  # the maps of the halves are made once for all
     *ranked, own = np.split(shared, np.cumsum([part.shape[1] for part in parts])[:-1])
     falling = np.concatenate([isotonic_regression(part, increasing=False).x if len(part) else part for part in ranked])
     signal = 2 * np.maximum(falling - config.own_signal * own.mean(), 0.0)
-    total = shared_signal(images, images, np.hstack([smooth, fine]))
+    total = shared_signal(images, images, np.hstack([smooth, fine]), crew)
     noise = np.maximum(total - signal, LEAST_NOISE)
     return signal / np.maximum(signal + config.noise_share * noise, 1e-12)
+
+
+def only(images: GeneImages, genes: slice) -> GeneImages:
+    """The images of some genes in their places among all; those of the others are blank."""
+    counts = images.counts
+    first, last = counts.indptr[genes.start], counts.indptr[genes.stop]
+    inside = (counts.data[first:last], counts.indices[first:last], np.clip(counts.indptr, first, last) - first)
+    return replace(images, counts=sp.csc_array(inside, shape=counts.shape))
 
 
 def random_directions(n_pixels: int, seed: int) -> np.ndarray:
@@ -88,18 +102,18 @@ def random_directions(n_pixels: int, seed: int) -> np.ndarray:
     return np.linalg.qr(drawn)[0].astype(np.float32)
 
 
-def shared_signal(first: GeneImages, second: GeneImages, components: np.ndarray) -> np.ndarray:
+def shared_signal(first: GeneImages, second: GeneImages, components: np.ndarray, crew: Crew = SOLO) -> np.ndarray:
     """Mean product (r,) over genes of two sets of maps, of mean square one, along orthonormal components (P, r).
 
     Of independent halves of the counts, noise averages out and the variance of what they share is left, whatever the
     components were fitted to in the first (cross-validated variance). Of a set with itself it is the variance.
     """
     total = np.zeros(components.shape[1])
-    for genes, maps in first.batches(BATCH):
-        a = _scores(maps, components)
+    for genes in crew.batches(first.n_genes, BATCH):
+        a = _scores(first.residuals(genes), components)
         b = a if second is first else _scores(second.residuals(genes), components)
         total += np.einsum("gr,gr->r", a, b)
-    return total / first.n_genes
+    return crew.sum(total) / first.n_genes
 
 
 def _scores(maps: np.ndarray, components: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import eigh, qr
 
+from .crew import SOLO, Crew
 from .grid import Grid
 from .raster import Canvas, GeneImages
 
@@ -102,11 +103,17 @@ class Hollow(Smoother):
 
 
 def smooth_basis(
-    images: GeneImages, *, sigma: float, n_components: int, seed: int, further: np.ndarray | None = None
+    images: GeneImages,
+    *,
+    sigma: float,
+    n_components: int,
+    seed: int,
+    further: np.ndarray | None = None,
+    crew: Crew = SOLO,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Leading components (P, D) of the smoothed residual maps, and their eigenvalues (D,).
 
-    `further` maps (B, P) take part like those of the images.
+    `further` maps (B, P) take part like those of the images. The genes are shared among a `crew`.
 
     Components are orthonormal, with fixed signs, largest first. Randomised subspace iteration (Halko, Martinsson &
     Tropp 2011, algorithm 4.4) on W R'R W' for residual maps R (G, P) and smoother W: the maps stream by in batches
@@ -114,12 +121,14 @@ def smooth_basis(
     """
     smoother = Smoother(images.canvas, sigma)
     rank = min(n_components, images.n_pixels - 1, images.n_genes)
-    times = _smoothed_covariance(images, smoother, further)
+    times = _smoothed_covariance(images, smoother, further, crew)
     basis, values = subspace(times, images.n_pixels, rank + 16, seed)
     return _fixed_signs(basis[:, :rank]), values[:rank]
 
 
-def fine_basis(images: GeneImages, coarse: np.ndarray, *, n_components: int, seed: int) -> np.ndarray:
+def fine_basis(
+    images: GeneImages, coarse: np.ndarray, *, n_components: int, seed: int, crew: Crew = SOLO
+) -> np.ndarray:
     """Leading components (P, m) of the residual maps, each scaled to unit norm, outside the span of `coarse` (P, D).
 
     They keep what spots share beyond smooth patterns. Orthonormal, with fixed signs, largest first.
@@ -127,7 +136,7 @@ def fine_basis(images: GeneImages, coarse: np.ndarray, *, n_components: int, see
     rank = min(n_components, images.n_pixels - 1 - coarse.shape[1], images.n_genes)
     if rank < 1:
         return np.zeros((images.n_pixels, 0), dtype=np.float32)
-    times = _unit_covariance(images, coarse)
+    times = _unit_covariance(images, coarse, crew)
     return _fixed_signs(subspace(times, images.n_pixels, rank + 16, seed, FINE_ITERATIONS)[0][:, :rank])
 
 
@@ -155,23 +164,24 @@ def subspace(
     return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
 
 
-def _smoothed_covariance(images: GeneImages, smoother: Smoother, further: np.ndarray | None) -> Times:
+def _smoothed_covariance(images: GeneImages, smoother: Smoother, further: np.ndarray | None, crew: Crew) -> Times:
     """B -> S'S B for the smoothed maps S = R W' (G, P) and a matrix B (P, R), streaming over genes."""
 
     def times(basis: np.ndarray) -> np.ndarray:
         smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
         out = np.zeros_like(basis)
-        for _, single in images.batches(BATCH):
-            maps = single.astype(np.float64)
+        for genes in crew.batches(images.n_genes, BATCH):
+            maps = images.residuals(genes).astype(np.float64)
             out += maps.T @ (maps @ smooth)
         if further is not None:
-            out += further.T @ (further @ smooth)
-        return smoother.apply(out.T).T
+            own = further[crew.part(len(further))]
+            out += own.T @ (own @ smooth)
+        return smoother.apply(crew.sum(out).T).T
 
     return times
 
 
-def _unit_covariance(images: GeneImages, coarse: np.ndarray) -> Times:
+def _unit_covariance(images: GeneImages, coarse: np.ndarray, crew: Crew) -> Times:
     """B -> Q U'U Q B for maps U (G, P) of unit norm and the projection Q away from `coarse`, streaming over genes."""
 
     def away(basis: np.ndarray) -> np.ndarray:
@@ -180,10 +190,10 @@ def _unit_covariance(images: GeneImages, coarse: np.ndarray) -> Times:
     def times(basis: np.ndarray) -> np.ndarray:
         outside = np.ascontiguousarray(away(basis))
         out = np.zeros_like(basis)
-        for _, single in images.batches(BATCH):
-            maps = single.astype(np.float64)
+        for genes in crew.batches(images.n_genes, BATCH):
+            maps = images.residuals(genes).astype(np.float64)
             square = np.maximum(np.einsum("gp,gp->g", maps, maps), 1e-12)
             out += maps.T @ ((maps @ outside) / square[:, None])
-        return away(out)
+        return away(crew.sum(out))
 
     return times

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import spacex as sx
+from spacex.model.fitting import build
 from spacex.model.history import History
 from spacex.model.session import Session, resolve_device
 from spacex.model.training import Validation, pretrain, validate
@@ -17,9 +18,9 @@ def images():
 
 
 def prepared(images, **settings):
-    estimator = sx.SpaCEX(sx.Config(**settings), n_modules=4, progress=False, device="cpu")
+    session = Session.open(sx.Config(**settings), "cpu", 0, progress=False)
     train, held = images.thin(0.8, np.random.default_rng(0))
-    return estimator._build(images, train), train, held, estimator._session()
+    return build(images, train, session, 0), train, held, session
 
 
 def test_the_best_state_is_kept_and_recorded(images):

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 import spacex as sx
-from spacex._check import InputError
+from spacex._check import InputError, WorkerError
 
 app = typer.Typer(
     add_completion=False,
@@ -70,7 +70,7 @@ def run(
         typer.Argument(
             metavar="INPUT...",
             help=".h5ad, .zarr, a vendor's output folder, or a table of counts. Several, or a folder of .h5ad and "
-            ".zarr, are run one after the other, each into a folder below DIR.",
+            ".zarr, are run one after the other or as --workers and --scheduler say, each into a folder below DIR.",
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the result.")],
@@ -92,6 +92,16 @@ def run(
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes or GPUs of each machine that share the genes.")] = 1,
+    num_nodes: Annotated[int, typer.Option(min=1, help="Machines; needs srun or torchrun.")] = 1,
+    strategy: Annotated[
+        str, typer.Option(help="auto; ddp: with the processes of srun or torchrun; ddp_spawn: with new ones here.")
+    ] = "auto",
+    precision: Annotated[str, typer.Option(help="Of training: 32-true, bf16-mixed or 16-mixed.")] = "32-true",
+    workers: Annotated[int, typer.Option(min=1, help="Sections that are run at a time, of several.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786, that runs sections.")
+    ] = None,
     lazy: Annotated[
         bool, typer.Option("--lazy", help="Leave the counts of a .h5ad or .zarr on disk: for sections beyond memory.")
     ] = False,
@@ -117,13 +127,18 @@ def run(
         gene_sets=gene_sets,
         seed=seed,
         device=device,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision=precision,
         lazy=lazy,
     )
+    options.config()  # says what is wrong before any work
     sections = sections_in(input)
-    if len(sections) == 1 and sections == input:
+    if len(sections) == 1 and sections == input and scheduler is None:
         run_file(sections[0], out, options, resume=resume)
         return
-    raise typer.Exit(run_many(sections, out, [*options.flags(), *(["--resume"] if resume else [])]))
+    raise typer.Exit(run_many(sections, out, options, resume=resume, workers=workers, scheduler=scheduler))
 
 
 @app.command()
@@ -184,7 +199,7 @@ def say(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code: 0, 2 for bad input, 130 when interrupted.
+    """Run a command line and return its exit code: 0, 1 for a lost worker, 2 for bad input, 130 when interrupted.
 
     Examples
     --------
@@ -204,6 +219,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (InputError, OSError) as error:
             say(str(error))
             code = 2
+        except WorkerError as error:
+            say(str(error))
+            code = 1
         except (KeyboardInterrupt, typer.Abort):
             code = INTERRUPTED
     if code == INTERRUPTED:

@@ -15,6 +15,7 @@ class Clock:
     """Seconds of every stage, said when the stage is over."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    silent: bool = False
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -22,4 +23,5 @@ class Clock:
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
-        say(f"{name}: {self.seconds[name]:.1f} s")
+        if not self.silent:
+            say(f"{name}: {self.seconds[name]:.1f} s")

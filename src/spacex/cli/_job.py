@@ -17,6 +17,7 @@ from spacex.cli import say
 from spacex.cli._checkpoint import Checkpoint, fingerprint, refuse_or_find
 from spacex.cli._clock import Clock
 from spacex.cli._outputs import check_folder, write_folder
+from spacex.crew import joined, launched
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,28 @@ class Options:
     gene_sets: Path | None = None
     seed: int = 0
     device: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
     lazy: bool = False
+
+    def config(self) -> sx.Config:
+        """The settings of the method: which machines do the work is all that the command line changes of them."""
+        how: dict[str, Any] = {"strategy": self.strategy, "precision": self.precision}
+        return sx.Config(devices=self.devices, num_nodes=self.num_nodes, **how)
 
     def flags(self) -> list[str]:
         """The same choices as a command line has them."""
         chosen = {
             "coordinates": self.coordinates, "bin": self.bin, "library-key": self.library_key,
             "n-modules": self.n_modules, "n-domains": self.n_domains, "gene-sets": self.gene_sets,
-            "seed": self.seed, "device": self.device,
+            "seed": self.seed, "device": self.device, "devices": self.devices, "num-nodes": self.num_nodes,
+            "strategy": self.strategy, "precision": self.precision,
         }  # fmt: skip
-        flags = [part for name, value in chosen.items() if value is not None for part in (f"--{name}", str(value))]
+        # Whole paths: another machine may stand in another folder.
+        plain = {name: value.absolute() if isinstance(value, Path) else value for name, value in chosen.items()}
+        flags = [part for name, value in plain.items() if value is not None for part in (f"--{name}", str(value))]
         return [*flags, *(["--lazy"] if self.lazy else [])]
 
     def embedding(self) -> dict[str, Any]:
@@ -56,7 +69,11 @@ class Options:
 
 
 def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
-    """Run the job on a file and write everything to a folder."""
+    """Run the job on a file and write everything to a folder.
+
+    Of several processes that a launcher started, all embed; then the first goes on alone.
+    """
+    leads = _leads(options)
     sets = sx.tl.read_gene_sets(options.gene_sets) if options.gene_sets is not None else None
     if not path.exists() or (options.coordinates is not None and not options.coordinates.exists()):
         sx.read(path, coordinates=options.coordinates)  # says what is wrong
@@ -66,9 +83,12 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
     choices = {"input": source, "version": sx.__version__, **options.all()}
     found = refuse_or_find(checkpoint, choices) if resume else None
     if found == "complete":
-        say(f"{out} holds the complete result of this job; nothing to do")
+        if leads:
+            say(f"{out} holds the complete result of this job; nothing to do")
         return
-    clock = Clock()
+    if found == "checkpoint" and not leads:
+        return
+    clock = Clock(silent=not leads)
     try:
         if found == "checkpoint":
             adata, clock.seconds = checkpoint.read(lazy=options.lazy)
@@ -79,11 +99,13 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
                 adata = sx.read(path, coordinates=options.coordinates, bin=options.bin, lazy=options.lazy)
             _check(adata, options, sets)
             model = embed(adata, options, clock)
+            if not leads:
+                return
             checkpoint.write(adata, model, clock.seconds)
         enrichment = analyse(adata, options, sets, clock)
         write_folder(adata, out, checkpoint.model, enrichment, choices=choices, name=path.name, clock=clock)
     except InputError:
-        if found is None:
+        if found is None and leads:
             checkpoint.remove()  # bad input leaves nothing behind
         raise
     checkpoint.remove()
@@ -110,6 +132,18 @@ def run_demo(out: Path | None, *, seed: int, device: str) -> None:
         typer.echo(line)
 
 
+def _leads(options: Options) -> bool:
+    """Whether this process writes the result; an error where several would, each for itself."""
+    config, found = options.config(), launched()
+    if found is not None and found.launcher == "torchrun" and config.n_processes == 1:
+        raise InputError(
+            f"torchrun started {found.size} processes, but --devices 1 --num-nodes 1 asks for one: pass as many as "
+            "there are, so that they share the work"
+        )
+    place = joined(config)
+    return place is None or place.rank == 0
+
+
 def _check(adata: AnnData, options: Options, sets: dict[str, list[str]] | None) -> None:
     """What can be told before any work."""
     if options.n_domains is not None and options.n_domains >= adata.n_obs:
@@ -134,6 +168,7 @@ def embed(adata: AnnData, options: Options, clock: Clock) -> Any:
             adata,
             n_modules=options.n_modules or "auto",
             library_key=options.library_key,
+            config=options.config(),
             device=options.device,
             seed=options.seed,
             progress=sys.stderr.isatty(),

@@ -1,11 +1,10 @@
-"""Several sections, one after the other: each in a process of its own, and one table at the end."""
+"""Several sections: each in a process of its own, and one table at the end."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,10 @@ import pandas as pd
 
 from spacex._check import InputError
 from spacex.cli import say
+from spacex.cli._job import Options
+from spacex.cli._jobs import Job, in_turn, on_cluster
 from spacex.cli._outputs import check_folder
+from spacex.crew import joined
 from spacex.report._whole import whole_file
 
 TABLE = "sections.csv"
@@ -36,52 +38,47 @@ def _sections_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.casefold() in (".h5ad", ".zarr"))
 
 
-def run_many(sections: Sequence[Path], out: Path, options: Sequence[str]) -> int:
+def run_many(
+    sections: Sequence[Path],
+    out: Path,
+    options: Options,
+    *,
+    resume: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> int:
     """Run the whole job on each section into a folder of its own below `out`; return the exit code.
 
-    A process for each keeps memory from growing with their number, and the failure of one from the others.
+    A process for each keeps memory from growing with their number, and the failure of one from the others. `workers`
+    of them run at a time, or as many as the workers of a Dask `scheduler` take.
     """
     names = [path.stem if path.name != "outs" else path.resolve().parent.name for path in sections]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise InputError(f"INPUT names several sections {', '.join(sorted(repeated))}; give them names that differ")
+    if (place := joined(options.config())) is not None:
+        raise InputError(f"several sections cannot share what {place.launcher} started; pass one, or --scheduler")
     check_folder(out)
-    rows = []
-    for number, (path, name) in enumerate(zip(sections, names, strict=True), 1):
-        say(f"section {number} of {len(sections)}: {name}")
-        command = [sys.executable, "-m", "spacex.cli", "run", str(path), "-o", str(out / name), *options]
-        code, last = _followed(command)
-        if code < 0 or code >= 128:  # stopped, by a signal: so do the rest
-            return 130
-        rows.append({"section": name, "input": str(path), **(summary(out / name) if code == 0 else {}),
-                     "error": "" if code == 0 else last})  # fmt: skip
-        out.mkdir(parents=True, exist_ok=True)  # the first may have failed before it made its folder
-        with whole_file(out / TABLE) as file:
-            pd.DataFrame(rows).to_csv(file, index=False)
-    failed = [row["section"] for row in rows if row["error"]]
+    flags = [*options.flags(), *(["--resume"] if resume else [])]
+    jobs = [
+        Job(name, ["run", str(path.absolute()), "-o", str((out / name).absolute()), *flags])
+        for path, name in zip(sections, names, strict=True)
+    ]
+    rows: dict[int, dict[str, Any]] = {}
+    with closing(on_cluster(jobs, scheduler) if scheduler is not None else in_turn(jobs, workers)) as ends:
+        for number, code, last in ends:
+            if code < 0 or code >= 128:  # stopped, by a signal: so do the rest
+                return 130
+            found = summary(out / names[number]) if code == 0 else {}
+            error = "" if code == 0 else last
+            rows[number] = {"section": names[number], "input": str(sections[number]), **found, "error": error}
+            out.mkdir(parents=True, exist_ok=True)  # the first may have failed before it made its folder
+            with whole_file(out / TABLE) as file:
+                pd.DataFrame([rows[number] for number in sorted(rows)]).to_csv(file, index=False)
+    failed = [rows[number]["section"] for number in sorted(rows) if rows[number]["error"]]
     say(f"wrote {out / TABLE}: {len(rows) - len(failed)} of {len(rows)} sections complete")
     if failed:
         say(f"failed: {', '.join(failed)}; the reasons are in {out / TABLE}; mend them and run again with --resume")
     return 2 if failed else 0
-
-
-def _followed(command: list[str]) -> tuple[int, str]:
-    """Run a command, pass on what it says, and return its exit code and its last line."""
-    last = ""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
-        for line in _lines(process):
-            sys.stderr.write(f"  {line}")
-            last = line.strip().removeprefix("spacex: ") or last
-    return process.returncode, last
-
-
-def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    assert process.stderr is not None
-    try:
-        yield from process.stderr
-    except BaseException:
-        process.terminate()  # it removes what is half-written
-        process.wait()
-        raise
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,13 +11,16 @@ from torch import Tensor, nn
 from .encoder import Encoder
 
 
-@dataclass(frozen=True)
-class Mask:
+class Mask(NamedTuple):
     """What a batch may see: visible pixels (B, P), visible patches (L_visible,), visible share of the tissue."""
 
     visible: Tensor
     patches: Tensor
     share: Tensor
+
+    def part(self, maps: slice) -> Mask:
+        """The mask of some of the maps."""
+        return Mask(self.visible[maps], self.patches, self.share[maps])
 
 
 def draw_mask(
@@ -64,9 +67,12 @@ class MaskedAutoencoder(nn.Module):
         """Maps (B, P) of embeddings (B, D)."""
         return z @ self.decoder
 
-    def loss(self, maps: Tensor, mask: Mask) -> Tensor:
-        """Mean squared error on the hidden pixels of maps (B, P) (He et al. 2022, section 3)."""
+    def loss(self, maps: Tensor, mask: Mask, n_hidden: Tensor | None = None) -> Tensor:
+        """Mean squared error on the hidden pixels of maps (B, P) (He et al. 2022, section 3).
+
+        `n_hidden`, where the maps are part of a batch, is the number of hidden pixels of all of it.
+        """
         z = self.encoder(maps * mask.visible, keep=mask.share, patches=mask.patches)
         error = (self.reconstruct(z) - maps) ** 2
         hidden = ~mask.visible
-        return (error * hidden).sum() / hidden.sum().clamp(min=1)
+        return (error * hidden).sum() / (hidden.sum() if n_hidden is None else n_hidden).clamp(min=1)

@@ -26,12 +26,14 @@ def target_distribution(log_resp: Tensor, power: float) -> Tensor:
     return torch.cat([sharp + share, log_resp[:, -1:]], dim=1).exp()
 
 
-def boosting_loss(z: Tensor, parameters: Parameters, target: Tensor, null: Tensor | None = None) -> Tensor:
+def boosting_loss(
+    z: Tensor, parameters: Parameters, target: Tensor, null: Tensor | None = None, *, n_genes: int | None = None
+) -> Tensor:
     """Kullback-Leibler divergence from the target to the mixture's posterior, mean over genes.
 
     Differentiable in the embeddings (N, D) and in the mixture's parameters (Xie et al. 2016, eq. 2); `null` as in
-    `e_step`.
+    `e_step`. `n_genes`, where these are part of a batch, is the number of genes in all of it.
     """
     log_resp, _ = e_step(directions(z), parameters, null)
     entropy = torch.special.xlogy(target, target).sum(1)
-    return (entropy - (target * log_resp).sum(1)).mean()
+    return (entropy - (target * log_resp).sum(1)).sum() / (len(z) if n_genes is None else n_genes)

@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from .._config import Config
+from ..crew import SOLO, Crew
 from ..raster import GeneImages
 from ..spectral import smooth_basis
 from .embedding import strength
 
 
-def null_strength(images: GeneImages, trust: Tensor, config: Config, seed: int) -> tuple[float, float]:
+def null_strength(
+    images: GeneImages, trust: Tensor, config: Config, seed: int, crew: Crew = SOLO
+) -> tuple[float, float]:
     """Mean of the strength of real genes whose pixels are shuffled, and the shape of its gamma distribution.
 
     They are measured in a basis that they took part in, as genes do in theirs: a basis leans towards the noise of the
@@ -22,8 +25,7 @@ def null_strength(images: GeneImages, trust: Tensor, config: Config, seed: int) 
     genes = rng.choice(images.n_genes, min(config.n_null, images.n_genes), replace=False)
     copies = -(-config.n_null // len(genes))
     null = np.concatenate([rng.permuted(images.residuals(genes), axis=1) for _ in range(copies)])
-    basis, _ = smooth_basis(
-        images, sigma=config.sigma, n_components=len(trust), seed=seed, further=null.astype(np.float64)
-    )
+    further = null.astype(np.float64)
+    basis, _ = smooth_basis(images, sigma=config.sigma, n_components=len(trust), seed=seed, further=further, crew=crew)
     square = strength(torch.from_numpy(null), torch.from_numpy(basis), trust).numpy()
-    return float(square.mean()), float(square.mean() ** 2 / max(square.var(), 1e-12))
+    return crew.first((float(square.mean()), float(square.mean() ** 2 / max(square.var(), 1e-12))))

@@ -9,35 +9,40 @@ import torch
 from torch import Tensor
 
 from .._check import InputError
+from ..crew import SOLO, Crew
 from ..raster import Canvas, GeneImages
 from .autoencoder import MaskedAutoencoder
 from .session import Session
 
 
-def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, batch: int) -> Iterator[np.ndarray]:
-    """Maps (B, P) on a canvas in batches, from gene images or an array (G, H, W); an error for those of another one."""
+def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, batch: int, crew: Crew = SOLO) -> Iterator[np.ndarray]:
+    """Maps (B, P) on a canvas in batches, from gene images or an array (G, H, W); an error for those of another one.
+
+    In a crew, those of the genes that are this process's own.
+    """
     if isinstance(images, GeneImages):
         if images.shape != canvas.shape or not np.array_equal(images.canvas.flat, canvas.flat):
             raise InputError(
                 f"the images lie on a grid of {images.shape} with {images.n_pixels} pixels, the model on one of "
                 f"{canvas.shape} with {len(canvas.section)}; fit a model to these images: SpaCEX(...).fit(images)"
             )
-        yield from (maps for _, maps in images.batches(batch))
+        yield from (images.residuals(genes) for genes in crew.batches(images.n_genes, batch))
         return
     images = np.asarray(images, dtype=np.float32)
     if images.ndim != 3 or images.shape[1:] != canvas.shape:
         raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {canvas.shape}")
     flat = images.reshape(len(images), -1)
-    for start in range(0, len(images), batch):
-        yield np.ascontiguousarray(flat[start : start + batch, canvas.flat])
+    for genes in crew.batches(len(images), batch):
+        yield np.ascontiguousarray(flat[genes, canvas.flat])
 
 
 @torch.inference_mode()
 def embed(model: MaskedAutoencoder, images: GeneImages, session: Session) -> Tensor:
     """Embeddings (G, D) of all genes, on the device."""
     model.eval()
-    parts = [model.encoder(session.tensor(maps)) for _, maps in images.batches(session.config.batch)]
-    return torch.cat(parts).clone()
+    batches = session.crew.batches(images.n_genes, session.config.batch)
+    parts = [model.encoder(session.tensor(images.residuals(genes))) for genes in batches]
+    return session.gather(torch.cat(parts)).clone()
 
 
 @torch.inference_mode()

@@ -10,19 +10,17 @@ import torch
 
 from .._check import InputError, check_instance, check_int
 from .._config import Config
-from ..linear_start import linear_start
-from ..raster import GeneImages
+from ..raster import Canvas, GeneImages
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
-from .calibration import null_strength
 from .embedding import embed_maps, maps_of
-from .encoder import Encoder, patch_index
 from .history import History
-from .kept import attention_sizes, keep, restore
-from .modules import by_size, choose_n_modules, fit_modules, null_probability, posterior
+from .kept import keep, restore
+from .launch import fit
+from .mixture import StudentMixture
+from .modules import null_probability, posterior
 from .sections import embed_sections
 from .session import Session
-from .training import pretrain, refine
 
 
 class SpaCEX:
@@ -57,6 +55,14 @@ class SpaCEX:
     ((60, 12), (60, 4))
     """
 
+    history_: History
+    canvas_: Canvas
+    model_: MaskedAutoencoder
+    null_mean_: float
+    null_shape_: float
+    n_modules_: int
+    mixture_: StudentMixture
+
     def __init__(
         self,
         config: Config | None = None,
@@ -85,6 +91,13 @@ class SpaCEX:
         -------
         The estimator itself.
 
+        Raises
+        ------
+        InputError
+            If several devices or machines are asked for that are not there.
+        WorkerError
+            If one of several processes was killed or failed; a kind of `RuntimeError`.
+
         Examples
         --------
         >>> import spacex as sx
@@ -95,45 +108,11 @@ class SpaCEX:
         """
         if self.n_modules != "auto":
             check_int(self.n_modules, name="n_modules", low=1, high=images.n_genes)
-        session = self._session()
-        self.history_, self.canvas_ = History(), images.canvas
-        train = held = images
-        if self.config.learns:
-            # A loop will ask the held-out counts: the linear start must not have seen them.
-            train, held = images.thin(1 - self.config.holdout, np.random.default_rng(self.seed))
-        self.model_ = self._build(images, train).to(session.device)
-        if self.config.epochs:
-            pretrain(self.model_, train, held, self.history_, session)
-        trust = self.model_.encoder.trust.cpu()
-        self.null_mean_, self.null_shape_ = null_strength(images, trust, self.config, self.seed)
-        z, null = self._embed(images, session)
-        self.n_modules_ = (
-            choose_n_modules(z, null, self.config, self.seed, self.history_)
-            if self.n_modules == "auto"
-            else int(self.n_modules)
-        )
-        self.mixture_ = fit_modules(z, null, self.n_modules_, self.config, self.seed)
-        for step, value in enumerate(self.mixture_.objective_):
-            self.history_.add("mixture", iteration=step, objective=value)
-        if self.config.boost_rounds:
-            refine(self.model_, self.mixture_, train, held, torch.from_numpy(null), self.history_, session)
-            z, null = self._embed(images, session)
-        by_size(self.mixture_, z, null, self.config.unassigned)
+        fit(self, images)
         return self
 
     def _session(self) -> Session:
         return Session.open(self.config, self.device, self.seed, progress=self.progress)
-
-    def _build(self, images: GeneImages, train: GeneImages) -> MaskedAutoencoder:
-        """The autoencoder at its linear start, taken from the counts that it will train on."""
-        config, canvas = self.config, images.canvas
-        start = linear_start(train, config, self.seed)
-        index, owner = patch_index(canvas.pixel, canvas.section, config.patch)
-        # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            encoder = Encoder(index, start.smooth, start.trust, start.linear, **attention_sizes(config))
-        return MaskedAutoencoder(encoder, owner)
 
     def transform(self, images: GeneImages | np.ndarray) -> np.ndarray:
         """Embeddings of genes.
@@ -231,14 +210,14 @@ class SpaCEX:
         return posterior(self.mixture_, *self._embed(images, self._session())).exp().numpy()
 
     def _embed(self, images: GeneImages | np.ndarray, session: Session) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (G, D) and null probabilities (G,)."""
+        """Embeddings (G, D) and null probabilities (G,); a crew shares the genes, and each process gets all."""
         parts, squares = [], []
-        for maps in maps_of(images, self.canvas_, self.config.batch):
+        for maps in maps_of(images, self.canvas_, self.config.batch, session.crew):
             z, square = embed_maps(self.model_, session.tensor(maps))
             parts.append(z.cpu())
             squares.append(square.cpu().numpy())
-        norm = np.sqrt(np.concatenate(squares) / self.null_mean_)
-        direction = directions(torch.cat(parts)).numpy()
+        norm = np.sqrt(session.crew.gather(np.concatenate(squares)) / self.null_mean_)
+        direction = directions(torch.from_numpy(session.crew.gather(torch.cat(parts).numpy()))).numpy()
         return (direction * norm[:, None]).astype(np.float32), null_probability(norm, self.null_shape_)
 
     def _check_fitted(self) -> None:

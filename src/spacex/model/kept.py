@@ -51,7 +51,8 @@ def restore(kind: type[SpaCEX], directory: str | Path, device: str) -> SpaCEX:
 
 def _assembled(kind: type[SpaCEX], settings: dict[str, Any], arrays: dict[str, Tensor], device: str) -> SpaCEX:
     """The model that settings and arrays from `store.read` describe."""
-    config, n_modules = Config.from_dict(settings["config"]), settings["n_modules"]
+    # Wherever it was fitted: what is loaded works in this process.
+    config, n_modules = Config.from_dict(settings["config"]).alone(), settings["n_modules"]
     model = kind(config, n_modules=n_modules, device=device, seed=settings["seed"])
     session = Session.open(config, device, model.seed, progress=model.progress)
     model.n_modules_ = check_int(n_modules, name="n_modules", low=1)

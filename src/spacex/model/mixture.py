@@ -13,10 +13,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from scipy.optimize import brentq
 from scipy.special import digamma
 from torch import Tensor
+
+from ..crew import SOLO, Crew
 
 logger = logging.getLogger("spacex")
 
@@ -92,6 +95,13 @@ def statistics(x: Tensor, p: Parameters, log_resp: Tensor) -> Statistics:
     second = weighted.T @ (x**2).sum(1)
     tail = (resp * (torch.log(u) - u)).sum(0)
     return Statistics(resp.sum(0), weighted.sum(0), weighted.T @ x, second, tail)
+
+
+def summed(crew: Crew, *parts: Tensor) -> tuple[Tensor, ...]:
+    """Sums over a crew of tensors in double precision, by one exchange."""
+    flat = crew.sum(torch.cat([part.flatten() for part in parts]).numpy())
+    pieces = torch.from_numpy(flat).split([part.numel() for part in parts])
+    return tuple(piece.view_as(part) for piece, part in zip(pieces, parts, strict=True))
 
 
 def solve_nu(tail: float, old: float, d: int, bounds: tuple[float, float]) -> float:
@@ -216,44 +226,55 @@ class StudentMixture:
         self.tolerance = tolerance
 
     def fit(
-        self, x: Tensor, first: Parameters, null: Tensor | None = None, *, iterations: int | None = None
+        self,
+        x: Tensor,
+        first: Parameters,
+        null: Tensor | None = None,
+        *,
+        iterations: int | None = None,
+        crew: Crew = SOLO,
     ) -> StudentMixture:
         """Fit to points (N, D) from the parameters `first`, as `start` gives them; `null` as in `e_step`.
 
-        `iterations`, where given, stands in for that of the constructor: `resume` can go on from there.
+        `iterations`, where given, stands in for that of the constructor: `resume` can go on from there. In a crew each
+        process hands in points of its own; the fit is that of all of them, and the same in every process.
         """
         self.parameters_ = first
         self.objective_: list[float] = []
         self.reseeded_: list[int] = []
-        return self.resume(x, null, self.iterations if iterations is None else iterations)
+        return self.resume(x, null, self.iterations if iterations is None else iterations, crew=crew)
 
-    def resume(self, x: Tensor, null: Tensor | None, iterations: int) -> StudentMixture:
+    def resume(self, x: Tensor, null: Tensor | None, iterations: int, *, crew: Crew = SOLO) -> StudentMixture:
         """Go on from the present parameters, to at most so many iterations in all."""
         p, tied = self.parameters_, self.scale == "tied"
+        n_points = int(crew.sum(np.array([float(len(x))]))[0])
         log_resp, evidence = e_step(x, p, null)
         for step in range(len(self.objective_), iterations):
-            p = m_step(statistics(x, p, log_resp), p, self.prior, tied=tied, nu_range=self.nu_range)
+            expected = Statistics(*summed(crew, *statistics(x, p, log_resp)))
+            p = m_step(expected, p, self.prior, tied=tied, nu_range=self.nu_range)
             log_resp, evidence = e_step(x, p, null)
-            self.objective_.append(float(evidence.sum() + log_prior(p, self.prior, tied=tied)))
-            empty = log_resp[:, :-1].exp().sum(0) < 1.0
+            own = evidence.sum()
+            if crew.rank == 0:  # the prior counts once, and its last bit is the first process's for all
+                own = own + log_prior(p, self.prior, tied=tied)
+            objective, total = summed(crew, own, log_resp[:, :-1].exp().sum(0))
+            self.objective_.append(float(objective))
+            empty = total < 1.0
             # Twice at most: a mixture with more components than the points carry keeps empty ones.
             if bool(empty.any()) and len(self.reseeded_) < 2:
-                p = self._reseed(x, p, empty, evidence, step)
+                p = self._reseed(_worst(x, evidence, int(empty.sum()), crew), p, empty, step)
                 log_resp, evidence = e_step(x, p, null)
-            elif step and self.objective_[-1] - self.objective_[-2] < self.tolerance * len(x):
+            elif step and self.objective_[-1] - self.objective_[-2] < self.tolerance * n_points:
                 break
         self.parameters_ = p
         return self
 
-    def _reseed(self, x: Tensor, p: Parameters, empty: Tensor, evidence: Tensor, step: int) -> Parameters:
+    def _reseed(self, worst: Tensor, p: Parameters, empty: Tensor, step: int) -> Parameters:
         """Move empty components to the points that the mixture explains worst."""
-        which = torch.nonzero(empty).flatten()
-        worst = torch.argsort(evidence)[: len(which)]
-        which = which[: len(worst)]
+        which = torch.nonzero(empty).flatten()[: len(worst)]
         logger.info("mixture: %d empty component(s) placed anew at iteration %d", len(which), step)
         self.reseeded_.append(step)
         mean, log_weight = p.mean.clone(), p.log_weight.clone()
-        mean[which] = x[worst]
+        mean[which] = worst
         log_weight[which] = log_weight[:-1].max()
         log_weight[:-1] = module_log_weight(log_weight[:-1], p)
         return p._replace(mean=mean, log_weight=log_weight)
@@ -261,3 +282,10 @@ class StudentMixture:
     def log_resp(self, x: Tensor, null: Tensor | None = None) -> Tensor:
         """Log responsibilities (N, K + 1) of points (N, D); the background is last; `null` as in `e_step`."""
         return e_step(x, self.parameters_, null)[0]
+
+
+def _worst(x: Tensor, evidence: Tensor, n: int, crew: Crew) -> Tensor:
+    """The n points of all processes with the least evidence, the least first."""
+    own = torch.argsort(evidence)[:n]
+    known, points = crew.gather(evidence[own].numpy()), crew.gather(x[own].numpy())
+    return torch.from_numpy(points[np.argsort(known, kind="stable")[:n]])

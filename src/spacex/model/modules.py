@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from .._config import Config
+from ..crew import SOLO, Crew
 from .boosting import directions
 from .history import History
 from .mixture import Prior, StudentMixture, e_step, start
@@ -51,20 +52,31 @@ def background_weight(null: np.ndarray) -> float:
 
 
 def fit_modules(
-    z: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int, *, starts: int | None = None
+    z: np.ndarray,
+    null: np.ndarray,
+    n_modules: int,
+    config: Config,
+    seed: int,
+    *,
+    starts: int | None = None,
+    crew: Crew = SOLO,
 ) -> StudentMixture:
     """Mixture fitted to embeddings (G, D), whose genes look like noise with probability `null` (G,).
 
-    The best of several fits (`Config.em_starts` unless given), by its log posterior.
+    The best of several fits (`Config.em_starts` unless given), by its log posterior. Every process of a crew knows all
+    genes; the runs of K-means are shared among them, and the sums of EM by genes.
     """
     x = directions(torch.from_numpy(z).double())
-    starts = config.em_starts if starts is None else starts
+    drawn = seeds(seed, config.em_starts if starts is None else starts)
     # The first centres come from genes that surely have a pattern: others would be given modules of their own.
     clear = x.numpy()[clear_genes(null, 4 * n_modules)]
     with one_thread():
-        begun = [_begin(x, clear, null, n_modules, config, start_seed) for start_seed in seeds(seed, starts)]
+        found = [_centres(clear, n_modules, start_seed) for start_seed in drawn[crew.part(len(drawn))]]
+        centres = crew.gather(np.stack(found) if found else np.empty((0, n_modules, x.shape[1])))
+        begun = [_begin(x, torch.from_numpy(first), null, config, crew) for first in centres]
         best = max(begun, key=lambda mixture: mixture.objective_[-1])
-        return best.resume(x, torch.from_numpy(null), config.em_iterations)
+        own = crew.part(len(x))
+        return best.resume(x[own], torch.from_numpy(null[own]), config.em_iterations, crew=crew)
 
 
 def seeds(seed: int, n: int) -> list[int]:
@@ -72,9 +84,13 @@ def seeds(seed: int, n: int) -> list[int]:
     return [int(value) for value in np.random.SeedSequence(seed).generate_state(n)]
 
 
-def _begin(x: Tensor, clear: np.ndarray, null: np.ndarray, n_modules: int, config: Config, seed: int) -> StudentMixture:
-    """A few iterations of a mixture on directions `x` (G, D) from centres of K-means on those of clear genes."""
-    centres = KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit(clear).cluster_centers_
+def _centres(clear: np.ndarray, n_modules: int, seed: int) -> np.ndarray:
+    """Centres (K, D) of K-means on the directions of clear genes."""
+    return KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit(clear).cluster_centers_.astype(np.float64)
+
+
+def _begin(x: Tensor, centres: Tensor, null: np.ndarray, config: Config, crew: Crew) -> StudentMixture:
+    """A few iterations of a mixture on directions `x` (G, D) from given centres (K, D)."""
     mixture = StudentMixture(
         scale=config.scale,
         prior=Prior(concentration=config.concentration),
@@ -82,8 +98,9 @@ def _begin(x: Tensor, clear: np.ndarray, null: np.ndarray, n_modules: int, confi
         iterations=config.em_iterations,
         tolerance=config.em_tolerance,
     )
-    first = start(torch.from_numpy(centres).double(), x, background=background_weight(null))
-    return mixture.fit(x, first, torch.from_numpy(null), iterations=min(FIRST_ITERATIONS, config.em_iterations))
+    first, own = start(centres, x, background=background_weight(null)), crew.part(len(x))
+    few = min(FIRST_ITERATIONS, config.em_iterations)
+    return mixture.fit(x[own], first, torch.from_numpy(null[own]), iterations=few, crew=crew)
 
 
 def posterior(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Tensor:
@@ -117,7 +134,9 @@ def candidates(n_genes: int, most: int) -> list[int]:
     return [int(k) for k in steps]
 
 
-def choose_n_modules(z: np.ndarray, null: np.ndarray, config: Config, seed: int, history: History) -> int:
+def choose_n_modules(
+    z: np.ndarray, null: np.ndarray, config: Config, seed: int, history: History, crew: Crew = SOLO
+) -> int:
     """Number of modules that best predicts held-out genes.
 
     Genes are split into folds; a mixture fitted to the others gives each fold its log likelihood. The smallest number
@@ -133,11 +152,13 @@ def choose_n_modules(z: np.ndarray, null: np.ndarray, config: Config, seed: int,
     x = directions(torch.from_numpy(z).double())
     tried: list[tuple[int, float, float]] = []
     for k in candidates(len(clear) * (FOLDS - 1) // FOLDS, config.max_modules):
-        scores = np.empty(len(clear))
-        for f in range(FOLDS):
+        scores = np.zeros(len(clear))
+        # The fits are small: a fold is one process's, whole, and the sum brings the scores of all folds together.
+        for f in range(FOLDS)[crew.part(FOLDS)]:
             train, test = clear[fold != f], clear[fold == f]
             mixture = fit_modules(z[train], null[train], k, quick, seed, starts=STARTS_TO_CHOOSE)
             scores[fold == f] = e_step(x[test], mixture.parameters_, torch.from_numpy(null[test]))[1].numpy()
+        scores = crew.sum(scores)
         tried.append((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores)))))
         history.add("modules", n_modules=k, score=tried[-1][1], standard_error=tried[-1][2])
         best = max(tried, key=lambda row: row[1])

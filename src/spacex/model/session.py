@@ -1,18 +1,21 @@
-"""What every loop over genes shares: settings, device, a random generator of its own, progress."""
+"""What every loop over genes shares: settings, device, a random generator of its own, progress, and with whom."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._check import InputError
 from .._config import Config
+from ..crew import SOLO, Crew
+from .fabric_crew import quiet
 
 
 def resolve_device(device: str) -> torch.device:
@@ -45,12 +48,18 @@ def one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Session:
-    """Settings, the device, the local random generator, and whether to show progress."""
+    """Settings, the device, the local random generator, whether to show progress, and the processes that share genes.
+
+    All processes draw from generators of the same seed. `fabric` is the Lightning Fabric through which gradients go;
+    None where one process computes in single precision.
+    """
 
     config: Config
     device: torch.device
     generator: torch.Generator
     progress: bool
+    crew: Crew = SOLO
+    fabric: Any = None
 
     @classmethod
     def open(cls, config: Config, device: str, seed: int, *, progress: bool) -> Session:
@@ -60,3 +69,27 @@ class Session:
     def tensor(self, maps: np.ndarray) -> Tensor:
         """Maps as a tensor on the device."""
         return torch.from_numpy(maps).to(self.device)
+
+    def gather(self, part: Tensor) -> Tensor:
+        """The rows that every process has, in the order of ranks."""
+        if self.crew.size == 1:
+            return part
+        return self.tensor(self.crew.gather(part.cpu().numpy()))
+
+    def prepare(self, objective: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """A module and its optimiser as they are to be called: their gradients are the mean over the processes."""
+        if self.fabric is None:
+            return objective, optimiser
+        with quiet():
+            return self.fabric.setup(objective, optimiser)
+
+    def step(self, loss: Tensor, model: nn.Module, optimiser: Any) -> None:
+        """One step down the gradient of a loss, that of `model` clipped to unit norm."""
+        optimiser.zero_grad(set_to_none=True)
+        if self.fabric is None:
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        else:
+            self.crew.guarded(self.fabric.backward, loss)  # here the gradients are exchanged
+            self.fabric.clip_gradients(model, optimiser, max_norm=1.0)
+        optimiser.step()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..raster import GeneImages
 from .autoencoder import MaskedAutoencoder, draw_mask
-from .boosting import boosting_loss, directions, target_distribution
+from .boosting import directions, target_distribution
 from .embedding import embed
 from .history import History
-from .mixture import Parameters, StudentMixture, module_log_weight
+from .mixture import StudentMixture
+from .objective import Boosting, Reconstruction
 from .session import Session
 
 VALIDATED = 2048
@@ -46,20 +46,24 @@ def validate(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, sess
     if train.n_genes > VALIDATED:
         chosen = np.linspace(0, train.n_genes - 1, VALIDATED).astype(int)
         train, held = train.take(chosen), held.take(chosen)
+    crew = session.crew
     total, queries, answers = 0.0, [], []
-    for genes, maps in train.batches(session.config.batch):
+    for genes in crew.batches(train.n_genes, session.config.batch):
         truth = session.tensor(held.residuals(genes))
-        answers.append(model.encoder(session.tensor(maps)))
+        answers.append(model.encoder(session.tensor(train.residuals(genes))))
         queries.append(model.encoder(truth))
         guess = model.reconstruct(answers[-1])
         total += float(torch.nn.functional.cosine_similarity(guess, truth, dim=1).double().sum())
-    known, asked = directions(torch.cat(answers)), directions(torch.cat(queries))
+    total = float(crew.sum(np.array([total]))[0])
+    known, asked = session.gather(directions(torch.cat(answers))), directions(torch.cat(queries))
+    first = crew.part(train.n_genes).start
     ranks = []
-    for start in range(0, len(asked), RANKED_AT_ONCE):
+    for start in range(0, max(len(asked), 1), RANKED_AT_ONCE):
         similarity = asked[start : start + RANKED_AT_ONCE] @ known.T
-        own = similarity.diagonal(start)[:, None]
+        own = similarity.diagonal(first + start)[:, None]
         ranks.append(1.0 / (similarity >= own).sum(1))
-    return Validation(max(total / train.n_genes, 1e-9), float(torch.cat(ranks).double().mean()))
+    found = session.gather(torch.cat(ranks))
+    return Validation(max(total / train.n_genes, 1e-9), float(found.double().mean()))
 
 
 def pretrain(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, history: History, session: Session) -> None:
@@ -74,9 +78,10 @@ def pretrain(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, hist
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95)
     )
+    objective, steps = session.prepare(Reconstruction(model, session.crew.size), optimiser)
     epochs = tqdm(range(1, config.epochs + 1), desc="pre-training", unit="epoch", disable=not session.progress)
     for epoch in epochs:
-        loss = _epoch(model, train, optimiser, session, lambda maps, _: _masked_loss(model, maps, session))
+        loss = _epoch(model, train, objective, steps, session)
         now = validate(model, train, held, session)
         gain = now.against(first)
         history.add("pretrain", epoch=epoch, loss=loss, **now._asdict())
@@ -90,38 +95,33 @@ def pretrain(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, hist
     model.load_state_dict(best_state)
 
 
-def _masked_loss(model: MaskedAutoencoder, maps: Tensor, session: Session) -> Tensor:
-    mask = draw_mask(
-        model.owner,
-        len(model.encoder.index),
-        len(maps),
-        patch_mask=session.config.patch_mask,
-        pixel_mask=session.config.pixel_mask,
-        generator=session.generator,
-    )
-    return model.loss(maps, mask)
-
-
 def _epoch(
-    model: MaskedAutoencoder,
-    images: GeneImages,
-    optimiser: torch.optim.Optimizer,
-    session: Session,
-    loss_of: Callable[[Tensor, Tensor], Tensor],
+    model: MaskedAutoencoder, images: GeneImages, objective: nn.Module, optimiser: Any, session: Session
 ) -> float:
-    """One pass over the genes in random order, at most `Config.epoch_genes` of them; returns the mean loss."""
+    """One pass over the genes in random order, at most `Config.epoch_genes` of them; returns the mean loss.
+
+    Every process draws the order and the masks of whole batches, and computes its part of each.
+    """
     model.train()
-    order = torch.randperm(images.n_genes, generator=session.generator)[: session.config.epoch_genes]
+    config, crew = session.config, session.crew
+    order = torch.randperm(images.n_genes, generator=session.generator)[: config.epoch_genes]
     losses = []
-    for genes in order.split(session.config.batch):
-        maps = session.tensor(images.residuals(genes.numpy()))
-        loss = loss_of(maps, genes)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+    for genes in order.split(config.batch):
+        mask = draw_mask(
+            model.owner,
+            len(model.encoder.index),
+            len(genes),
+            patch_mask=config.patch_mask,
+            pixel_mask=config.pixel_mask,
+            generator=session.generator,
+        )
+        part = crew.part(len(genes))
+        own = genes[part]
+        maps = session.tensor(images.residuals(own.numpy()))
+        loss = objective(maps, mask.part(part), (~mask.visible).sum(), own.to(session.device), len(genes))
+        session.step(loss, model, optimiser)
         losses.append(loss.detach())
-    return float(torch.stack(losses).mean())
+    return float(crew.sum(torch.stack(losses).mean().cpu().numpy().reshape(1))[0]) / crew.size
 
 
 def refine(
@@ -149,9 +149,10 @@ def refine(
         target = target_distribution(log_resp, config.boost_power)
         loss = _boost(model, mixture, train, target, null, session)
         x = directions(embed(model, train, session)).double().cpu()
-        mixture.fit(x, mixture.parameters_, null)
+        own = session.crew.part(len(x))
+        mixture.fit(x[own], mixture.parameters_, null[own], crew=session.crew)
         new = mixture.log_resp(x, null)
-        changed = float((new.argmax(1) != log_resp.argmax(1)).double().mean())
+        changed = session.crew.first(float((new.argmax(1) != log_resp.argmax(1)).double().mean()))
         now = validate(model, train, held, session)
         history.add("boosting", round=step, loss=loss, changed=changed, **now._asdict())
         rounds.set_postfix(loss=f"{loss:.4f}", gain=f"{now.against(first):+.2%}", changed=f"{changed:.3f}")
@@ -175,26 +176,9 @@ def _boost(
 ) -> float:
     """Gradient steps on encoder and mixture towards a fixed target, with the reconstruction as a tether."""
     config = session.config
-    k = len(mixture.parameters_.log_weight) - 1
-    free = [value[:k].clone().requires_grad_() for value in mixture.parameters_[:3]]
-    optimiser = torch.optim.AdamW([*model.parameters(), *free], lr=config.boost_learning_rate, weight_decay=0.0)
-
-    def parameters() -> Parameters:
-        """The background, and the degrees of freedom, are not moved by the gradient."""
-        old = mixture.parameters_
-        log_weight = torch.cat([module_log_weight(free[0], old), old.log_weight[k:]])
-        mean, log_scale = torch.cat([free[1], old.mean[k:]]), torch.cat([free[2], old.log_scale[k:]])
-        return Parameters(log_weight, mean, log_scale, old.nu)
-
-    def loss_of(maps: Tensor, genes: Tensor) -> Tensor:
-        z = model.encoder(maps).double().cpu()  # the mixture is small and lives on the CPU in double precision
-        boosting = boosting_loss(z, parameters(), target[genes], null[genes])
-        return boosting + _masked_loss(model, maps, session)
-
-    losses = [_epoch(model, train, optimiser, session, loss_of) for _ in range(config.boost_epochs)]
-    with torch.no_grad():
-        moved = parameters()
-        if mixture.scale == "tied":
-            moved = moved._replace(log_scale=torch.cat([moved.log_scale[:k].mean().expand(k), moved.log_scale[k:]]))
-        mixture.parameters_ = Parameters(*(value.detach() for value in moved))
+    boosting = Boosting(model, session.crew.size, mixture, target, null)
+    optimiser = torch.optim.AdamW(boosting.parameters(), lr=config.boost_learning_rate, weight_decay=0.0)
+    objective, steps = session.prepare(boosting, optimiser)
+    losses = [_epoch(model, train, objective, steps, session) for _ in range(config.boost_epochs)]
+    mixture.parameters_ = boosting.moved()
     return losses[-1]

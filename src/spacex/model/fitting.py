@@ -1,0 +1,62 @@
+"""The story of a fit: linear start, pre-training, strength, modules, boosting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..linear_start import linear_start
+from ..raster import GeneImages
+from .autoencoder import MaskedAutoencoder
+from .calibration import null_strength
+from .encoder import Encoder, patch_index
+from .history import History
+from .kept import attention_sizes
+from .modules import by_size, choose_n_modules, fit_modules
+from .session import Session
+from .training import pretrain, refine
+
+if TYPE_CHECKING:
+    from .estimator import SpaCEX
+
+
+def fit_in_session(model: SpaCEX, images: GeneImages, session: Session) -> None:
+    """Fit a model to the images of all genes, together with the processes of the session."""
+    config, seed, crew = model.config, model.seed, session.crew
+    model.history_, model.canvas_ = History(), images.canvas
+    train = held = images
+    if config.learns:
+        # A loop will ask the held-out counts: the linear start must not have seen them.
+        train, held = images.thin(1 - config.holdout, np.random.default_rng(seed))
+    model.model_ = build(images, train, session, seed).to(session.device)
+    if config.epochs:
+        pretrain(model.model_, train, held, model.history_, session)
+    trust = model.model_.encoder.trust.cpu()
+    model.null_mean_, model.null_shape_ = null_strength(images, trust, config, seed, crew)
+    z, null = model._embed(images, session)
+    model.n_modules_ = (
+        choose_n_modules(z, null, config, seed, model.history_, crew)
+        if model.n_modules == "auto"
+        else int(model.n_modules)
+    )
+    model.mixture_ = fit_modules(z, null, model.n_modules_, config, seed, crew=crew)
+    for step, value in enumerate(model.mixture_.objective_):
+        model.history_.add("mixture", iteration=step, objective=value)
+    if config.boost_rounds:
+        refine(model.model_, model.mixture_, train, held, torch.from_numpy(null), model.history_, session)
+        z, null = model._embed(images, session)
+    by_size(model.mixture_, z, null, config.unassigned)
+
+
+def build(images: GeneImages, train: GeneImages, session: Session, seed: int) -> MaskedAutoencoder:
+    """The autoencoder at its linear start, taken from the counts that it will train on."""
+    config, canvas = session.config, images.canvas
+    start = linear_start(train, config, seed, session.crew)
+    index, owner = patch_index(canvas.pixel, canvas.section, config.patch)
+    # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = Encoder(index, start.smooth, start.trust, start.linear, **attention_sizes(config))
+    return MaskedAutoencoder(encoder, owner)
