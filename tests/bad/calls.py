@@ -74,7 +74,8 @@ def images() -> Any:
 def impute(target: AnnData, reference: AnnData | None = None, **settings: Any) -> AnnData:
     """`impute` whose reference is, where none is given, the plain whole section."""
     whole = sx.datasets.simulate_section(n_genes=70, n_spots=160, n_modules=3, n_domains=3, depth=1.5)
-    given = {"genes": list(target.var_names[-4:]), "progress": False, **settings}
+    genes = list(target.var_names[-4:]) if isinstance(target, AnnData) else None
+    given = {"genes": genes, "progress": False, **settings}
     return sx.tl.impute(target, whole if reference is None else reference, **given)
 
 

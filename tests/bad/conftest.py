@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.bad.calls import section
 
 import spacex as sx
-from tests.bad.calls import section
 
 
 @pytest.fixture(scope="session")

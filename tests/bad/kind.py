@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-LONGEST = 450
+LONGEST = 700
 """Characters of a message; one line that is read, not a page."""
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.bad.calls import CALLS, Call, images, section
+from tests.bad.kind import SettingKind, assert_one_clear_line, state
+from tests.bad.settings import SETTINGS
 
 import spacex as sx
 from spacex.cli import main
-from tests.bad.calls import CALLS, images, section
-from tests.bad.kind import SettingKind, assert_one_clear_line, state
-from tests.bad.settings import SETTINGS
 
 PUBLIC = {
     *(f"{room}.{name}" for room in ("pp", "tl", "pl", "io", "datasets") for name in getattr(sx, room).__all__),
@@ -50,11 +50,11 @@ def test_python_refuses(kind: SettingKind, here: Path) -> None:
         if call.section and name in settings:
             first = settings.pop(name)
     before = state(adata)
-    with pytest.raises((sx.InputError, FileNotFoundError)) as caught:
-        if first is adata:
-            call(adata, **settings)
-        else:
-            call.function(first, **{**call.settings(adata), **settings})
+    if first is not adata:
+        settings = {**call.settings(adata), **settings}
+        call = Call(call.function)
+    with pytest.raises((sx.InputError, FileNotFoundError, OSError)) as caught:
+        call(first, **settings)
     assert_one_clear_line(str(caught.value), kind.message)
     assert state(adata) == before
     assert sorted(path.name for path in here.iterdir()) == ["BYTES", "FILE"]

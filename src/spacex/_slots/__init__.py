@@ -4,6 +4,7 @@ Everything above speaks AnnData, everything below speaks arrays, and nothing els
 every call can check all of its input before it does any work.
 """
 
+from ._given import check_adata
 from ._grid import (
     PIXEL,
     has_grid,
@@ -75,6 +76,7 @@ __all__ = [
     "SPOTS",
     "SVG",
     "UNASSIGNED",
+    "check_adata",
     "check_names",
     "embedded_genes",
     "embedded_layer",

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError, check_finite
+from .._check import InputError, check_finite, check_key
 
 logger = logging.getLogger("spacex")
 
@@ -38,6 +38,7 @@ def read_matrix(adata: AnnData, layer: str | None) -> tuple[sp.csr_matrix | sp.c
     `layer` is used if given; else ``X`` if it holds counts; else ``layers["counts"]`` if that does; else ``X`` as
     intensities, with a warning.
     """
+    check_key(layer, name="layer")
     if layer is not None and layer not in adata.layers:
         known = ", ".join(map(repr, adata.layers.keys())) or "none"
         raise InputError(f"layer={layer!r} is not in adata.layers (there: {known}); pass one of them or layer=None")
@@ -91,6 +92,7 @@ def _whole(values: np.ndarray) -> bool:
 
 def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
     """Coordinates (S, 2) of the spots; a third coordinate is left out with a warning."""
+    check_key(spatial_key, name="spatial_key")
     if spatial_key not in adata.obsm:
         known = ", ".join(map(repr, adata.obsm.keys())) or "none"
         raise InputError(
@@ -125,6 +127,7 @@ def read_array(adata: AnnData) -> np.ndarray | None:
 
 def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, list[str]]:
     """Section (S,) of every spot as a number, and the names of the sections."""
+    check_key(library_key, name="library_key")
     if library_key is None:
         return np.zeros(adata.n_obs, dtype=np.int64), ["section"]
     if library_key not in adata.obs:

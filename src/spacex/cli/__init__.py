@@ -152,8 +152,11 @@ def impute(
     if genes is not None:
         try:
             wanted = [line.strip() for line in genes.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except UnicodeDecodeError as error:
-            raise InputError(f"--genes {genes} is not a text file; pass one with the name of a gene a line") from error
+        except (UnicodeDecodeError, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not a text file"
+            raise InputError(
+                f"--genes '{genes}' cannot be read: {why}; pass a file, the name of a gene a line"
+            ) from error
     found = sx.tl.impute(
         sx.read(target), sx.read(reference), genes=wanted, counts=counts, library_key=library_key, path=out,
         seed=seed, device=device,

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from spacex._check import InputError
+from spacex._whole import whole_file
 from spacex.cli import say
 from spacex.cli._outputs import check_folder
-from spacex.report._whole import whole_file
 
 TABLE = "sections.csv"
 ALPHA = 0.05

@@ -146,6 +146,9 @@ def from_spatialdata(sdata: SpatialData, *, table: str | None = None) -> AnnData
     >>> sx.io.from_spatialdata(sx.io.to_spatialdata(adata)).shape
     (100, 40)
     """
+    check_extra("spatialdata", extra="io", purpose="from_spatialdata")
+    if not hasattr(sdata, "tables"):
+        raise InputError(f"sdata is a {type(sdata).__name__}, not a SpatialData; read it first: spatialdata.read_zarr")
     names = list(sdata.tables)
     if table is not None and table not in names:
         raise InputError(f"table={table!r} is not in the SpatialData; pass one of {listed(map(repr, names)) or 'none'}")

@@ -15,7 +15,7 @@ from ..raster import GeneImages
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
 from .calibration import null_strength
-from .embedding import embed_maps, maps_of
+from .embedding import check_fit, embed_maps, maps_of
 from .encoder import Encoder, patch_index
 from .history import History
 from .kept import attention_sizes, keep, restore
@@ -93,8 +93,7 @@ class SpaCEX:
         >>> model.n_modules_
         3
         """
-        if self.n_modules != "auto":
-            check_int(self.n_modules, name="n_modules", low=1, high=images.n_genes)
+        check_fit(images, self.n_modules)
         session = self._session()
         self.history_, self.canvas_ = History(), images.canvas
         train = held = images

@@ -12,44 +12,57 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .._check import InputError
+from .._check import InputError, check_path
+from .._stored import digest, digest_of, read_json
+from .._whole import synced, whole_path, written
 from ..grid import Grid
 from ..raster import Canvas
 from .autoencoder import MaskedAutoencoder
 from .encoder import Encoder
 from .mixture import Parameters
 
-FORMAT = 4  # 2: fine dimensions; 3: weighted smooth dimensions; 4: strength weighted likewise
+FORMAT = 5  # 2: fine dimensions; 3: weighted smooth dimensions; 4: strength weighted likewise; 5: sealed
 SETTINGS, ARRAYS = "config.json", "model.safetensors"
 
 
 def write(directory: str | Path, settings: dict[str, Any], arrays: dict[str, Tensor]) -> None:
     """Write both files; each appears under its name only when it is complete."""
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / (ARRAYS + ".part")
-    save_file({key: value.detach().cpu().contiguous() for key, value in arrays.items()}, draft)
-    draft.replace(folder / ARRAYS)
-    draft = folder / (SETTINGS + ".part")
-    draft.write_text(json.dumps({"format": FORMAT, **settings}, indent=1))
-    draft.replace(folder / SETTINGS)
+    folder = check_path(directory, name="directory", mend="the name of a folder")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"directory='{folder}' is a file; pass the name of a folder")
+    with written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with whole_path(folder / SETTINGS) as noted, whole_path(folder / ARRAYS) as draft:
+        save_file({key: value.detach().cpu().contiguous() for key, value in arrays.items()}, draft)
+        noted.write_text(json.dumps(_sealed({"format": FORMAT, **settings}, digest(draft)), indent=1))
+        synced(noted)
+        (folder / SETTINGS).unlink(missing_ok=True)  # between the two renames there is no model, not a mixed one
 
 
 def read(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Settings and arrays that `write` left; an error that says what is wrong with the folder."""
-    folder = Path(directory)
+    folder = check_path(directory, name="directory", mend="a folder that SpaCEX.save(directory) wrote")
     for name in (SETTINGS, ARRAYS):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no {name}; pass a folder that SpaCEX.save(directory) wrote")
-    try:
-        settings = json.loads((folder / SETTINGS).read_text())
-        arrays = load_file(folder / ARRAYS)
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
-        raise InputError(f"the model in {folder} cannot be read ({error}); save it again") from error
-    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
-        found = settings.get("format") if isinstance(settings, dict) else None
+    settings = read_json(folder / SETTINGS, mend="save the model again")
+    if settings.get("format") != FORMAT:
+        found = settings.get("format")
         raise InputError(f"the model in {folder} has format {found!r}, this version reads {FORMAT}; save it again")
-    return settings, arrays
+    seals = settings.pop("sha256", None)
+    for what, found in (("settings", digest_of(settings)), ("arrays", digest(folder / ARRAYS))):
+        if not isinstance(seals, dict) or seals.get(what) != found:
+            raise InputError(f"the {what} of the model in {folder} are not those that were saved; save it again")
+    try:
+        return settings, load_file(folder / ARRAYS)
+    except SafetensorError as error:
+        raise InputError(f"the model in {folder} cannot be read ({error}); save it again") from error
+
+
+def _sealed(settings: dict[str, Any], arrays: str) -> dict[str, Any]:
+    """Settings with the digests by which `read` knows that they and the arrays are those that were written."""
+    plain = json.loads(json.dumps(settings))
+    return {**plain, "sha256": {"settings": digest_of(plain), "arrays": arrays}}
 
 
 def canvas_settings(canvas: Canvas) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import os
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -19,7 +18,8 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from .. import _slots
-from .._check import InputError
+from .._check import InputError, check_path
+from .._whole import whole_file
 from ..pl._colors import SEQUENTIAL
 from ..pl._layout import gene_layout
 from ..pl._maps import N_MEAN, ModuleMaps, module_maps, robust_norm
@@ -29,8 +29,7 @@ from ._figures import map_uri, svg_chart, training_chart
 from ._overview import ALPHA, key_figures, parameters_of, seconds_of, warnings_of
 from ._payload import payload
 from ._plots import gene_plot, library_script, tissue_plot
-from ._tables import gene_table, module_table, terms_of
-from ._whole import whole_file
+from ._tables import check_enrichment, gene_table, module_table, terms_of
 
 N_GENES = 8
 TILE = 190
@@ -75,7 +74,8 @@ def write_report(
     ...     pathlib.Path(folder, "report.html").read_text()[:15]
     '<!doctype html>'
     """
-    target = Path(path).expanduser()
+    _slots.check_adata(adata)
+    target = check_path(path, name="path", mend="the name of a file, such as 'report.html'")
     if not target.parent.is_dir():
         raise InputError(f"path='{path}': the folder '{target.parent}' does not exist; create it first")
     if target.is_dir():
@@ -99,6 +99,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     True
     """
     _slots.read_embedding(adata)
+    check_enrichment(enrichment)
     run = _slots.noted(adata, "run")
     if enrichment is None:
         noted = adata.uns.get(_slots.KEY, {}).get("enrichment")
