@@ -71,18 +71,31 @@ def images() -> Any:
     return sx.pp.gene_images(section().copy())
 
 
+@cache
+def whole() -> AnnData:
+    """A section that was not fitted, of the size of those that the tables change."""
+    return sx.datasets.simulate_section(n_genes=70, n_spots=160, n_modules=3, n_domains=3, depth=1.5)
+
+
+def partner(adata: Any) -> AnnData:
+    """A sound section of the same genes."""
+    found = whole().copy()
+    if isinstance(adata, AnnData) and adata.n_vars == found.n_vars and adata.var_names.is_unique:
+        found.var_names = adata.var_names
+    return found
+
+
 def impute(target: AnnData, reference: AnnData | None = None, **settings: Any) -> AnnData:
-    """`impute` whose reference is, where none is given, the plain whole section."""
-    whole = sx.datasets.simulate_section(n_genes=70, n_spots=160, n_modules=3, n_domains=3, depth=1.5)
-    genes = list(target.var_names[-4:]) if isinstance(target, AnnData) else None
-    given = {"genes": genes, "progress": False, **settings}
-    return sx.tl.impute(target, whole if reference is None else reference, **given)
+    """`impute` whose reference is, where none is given, a sound section."""
+    reference = partner(target) if reference is None else reference
+    genes = list(reference.var_names[-4:]) if isinstance(reference, AnnData) else None
+    return sx.tl.impute(target, reference, **{"genes": genes, "progress": False, **settings})
 
 
 def impute_from(reference: AnnData, **settings: Any) -> AnnData:
     """`impute` seen from its second argument."""
-    whole = sx.datasets.simulate_section(n_genes=70, n_spots=160, n_modules=3, n_domains=3, depth=1.5)
-    return sx.tl.impute(whole, reference, **{"genes": list(reference.var_names[-4:]), "progress": False, **settings})
+    genes = list(partner(reference).var_names[-4:])
+    return sx.tl.impute(partner(reference), reference, **{"genes": genes, "progress": False, **settings})
 
 
 def report(adata: AnnData, **settings: Any) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.bad.calls import section
-
-import spacex as sx
+from tests.bad.calls import section, whole
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +13,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``section.h5ad``, as an instrument gives it, and ``result.h5ad``, after everything."""
     folder = tmp_path_factory.mktemp("files")
     section().write_h5ad(folder / "result.h5ad")
-    sx.datasets.simulate_section(n_genes=70, n_spots=160, n_modules=3, n_domains=3, depth=1.5).write_h5ad(
-        folder / "section.h5ad"
-    )
+    whole().write_h5ad(folder / "section.h5ad")
     return folder
 
 

@@ -50,7 +50,7 @@ class SettingKind:
     @property
     def name(self) -> str:
         """As it would be written."""
-        shown = ", ".join(f"{name}={str(value)[:30]!r}" for name, value in self.settings.items())
+        shown = ", ".join(f"{name}={str(value)[:80]!r}" for name, value in self.settings.items())
         return f"{self.call}({shown})"
 
 

@@ -283,7 +283,7 @@ SETTINGS: list[K] = [
         (("impute", "SECTION", "SECTION", "-o", "o.h5ad", "--genes", "."), r"genes"),
         (("impute", "SECTION", "SECTION", "-o", "o.h5ad", "--genes", "FILE"), r"genes"),
         (("impute", "SECTION", "SECTION", "-o", "o.h5ad", "--genes", "BYTES"), r"genes .* not a text file"),
-        (("impute", "SECTION", "SECTION", "-o", "o.h5ad"), r"every gene of the reference"),
+        (("impute", "SECTION", "SECTION", "-o", "o.h5ad", "--counts"), r"every gene of the reference"),
         (("demo", "-o", "FILE"), r"is a file"), (("demo", "--seed", "-1"), r"seed"),
         (("demo", "--device", "abacus"), r"device='abacus'"),
     )),

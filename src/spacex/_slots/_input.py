@@ -72,6 +72,8 @@ def _checked(matrix: Any, name: str) -> sp.csr_matrix | sp.csr_array:
     if hasattr(matrix, "to_memory"):
         matrix = matrix.to_memory()
     matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
+    if matrix.dtype.kind in "buif" and not matrix.dtype.isnative:
+        matrix = matrix.astype(matrix.dtype.newbyteorder("="))  # scipy computes in the machine's own order alone
     if matrix.dtype.kind not in "buif":
         raise InputError(f"adata.{name} holds {matrix.dtype} values; it must hold real numbers: raw counts")
     matrix = matrix.astype(np.float32) if matrix.dtype == np.float16 else matrix  # scipy has no sparse float16
@@ -83,6 +85,8 @@ def _checked(matrix: Any, name: str) -> sp.csr_matrix | sp.csr_array:
         )
     if not rows.nnz or not rows.data.any():
         raise InputError(f"adata.{name} is zero everywhere; pass raw counts, in X or by layer=")
+    if rows.data.max() > np.finfo(np.float32).max:
+        raise InputError(f"adata.{name} holds values too large to compute with ({rows.data.max():g}); pass raw counts")
     return rows.astype(np.float32, copy=False)
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 import spacex as sx
-from spacex._check import InputError
+from spacex._check import InputError, shortened
 
 app = typer.Typer(
     add_completion=False,
@@ -179,7 +179,7 @@ def report(
 
 def say(text: str) -> None:
     """Print one line to stderr."""
-    typer.echo(f"spacex: {' '.join(text.split())}", err=True)
+    typer.echo(f"spacex: {shortened(text)}", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -200,8 +200,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except UsageError as error:
             say(f"{error.format_message().rstrip('.')} (see spacex --help)")
             code = 2
-        except (InputError, OSError) as error:
+        except InputError as error:
             say(str(error))
+            code = 2
+        except OSError as error:
+            say(f"'{error.filename}': {error.strerror}" if error.filename and error.strerror else str(error))
             code = 2
         except (KeyboardInterrupt, typer.Abort):
             code = INTERRUPTED

@@ -102,6 +102,8 @@ def _existing(path: str | os.PathLike[str], name: str) -> Path:
         raise FileNotFoundError(
             shortened(f"{name}='{place}' cannot be found; check its spelling and the working directory")
         )
+    if not (place.is_file() or place.is_dir()):
+        raise InputError(f"{name}='{place}' is neither a file nor a folder; pass {UNDERSTOOD}")
     with reading(place, "input"):
         if not os.access(place, os.R_OK):
             raise PermissionError

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spacex._check import InputError, check_extra
+from spacex.io._bounds import sound
 from spacex.io._files import UNDERSTOOD, listed, reading, require_hdf5
 from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
 
@@ -28,7 +29,7 @@ def read_h5ad_file(path: Path) -> AnnData:
             missing = [name for name in ("obs", "var") if name not in file]
         if missing:
             raise InputError(f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {UNDERSTOOD}")
-        return anndata.read_h5ad(path)
+        return sound(anndata.read_h5ad(path), path)
 
 
 def read_zarr_store(path: Path, bin: str) -> AnnData:
@@ -37,7 +38,7 @@ def read_zarr_store(path: Path, bin: str) -> AnnData:
 
     with reading(path, ".zarr store"):
         if (path / "obs").is_dir() and (path / "var").is_dir():
-            return anndata.read_zarr(path)
+            return sound(anndata.read_zarr(path), path)
         tables = path / "tables" if (path / "tables").is_dir() else path / "table"
         names = sorted(entry.name for entry in tables.iterdir() if entry.is_dir()) if tables.is_dir() else []
         if not names:
@@ -55,7 +56,7 @@ def _read_spatialdata(path: Path, table_path: Path) -> AnnData:
     """Read one table of a SpatialData store; the rest is opened only where it is needed."""
     import anndata
 
-    table = anndata.read_zarr(table_path)
+    table = sound(anndata.read_zarr(table_path), table_path)
     needs_shapes, needs_images = "spatial" not in table.obsm, IMAGES in table.uns
     if needs_shapes:
         check_extra("spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table")
