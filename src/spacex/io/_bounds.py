@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ MOST_PACKED = 1_100
 
 SHORTEST_ENTRY = 4
 """Bytes of the shortest entry of a MatrixMarket file: two numbers, a space and the end of the line."""
+
+CONTROL = bytes(set(range(32)) - set(b"\t\n\r"))
+BLOCK = 2**24
 
 
 def check_hdf5(file: Any, path: Path) -> None:
@@ -53,6 +57,7 @@ def check_market(path: Path, sides: tuple[int, int]) -> None:
     """Raise `InputError` for a MatrixMarket file whose header does not fit its length, its companions, or counts."""
     from scipy.io import mminfo
 
+    _check_text(path)
     rows, columns, entries, form, field, _ = mminfo(path)
     if (rows, columns) not in (sides, sides[::-1]):
         raise InputError(
@@ -64,6 +69,14 @@ def check_market(path: Path, sides: tuple[int, int]) -> None:
     size = path.stat().st_size * (MOST_PACKED if path.suffix == ".gz" else 1)
     if (entries if form == "coordinate" else rows * columns) * SHORTEST_ENTRY > size + HARMLESS:
         raise InputError(f"path='{path}' is said to have {entries} entries, and is too short for them; {COPY_AGAIN}")
+
+
+def _check_text(path: Path) -> None:
+    """Raise `InputError` for control characters: scipy's reader of MatrixMarket leaves its memory at a null byte."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        while block := file.read(BLOCK):
+            if len(block.translate(None, CONTROL)) != len(block):
+                raise InputError(f"path='{path}' is no text: it holds control characters; {COPY_AGAIN}")
 
 
 def sound(adata: AnnData, path: Path) -> AnnData:
