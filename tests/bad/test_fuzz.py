@@ -24,7 +24,7 @@ import spacex as sx
 from spacex.io._bounds import sound
 
 BOUNDED = settings(
-    max_examples=150, deadline=None, derandomize=True, database=None,
+    max_examples=40, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 
