@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ SHORTEST_ENTRY = 4
 
 CONTROL = bytes(set(range(32)) - set(b"\t\n\r"))
 BLOCK = 2**24
+LONGEST_ENTRY = 1000
+ENTRY = re.compile(rb"[ \t]*([0-9]+[ \t]+){0,2}[-+0-9.eE]+[ \t\r]*")
 
 
 def check_hdf5(file: Any, path: Path) -> None:
@@ -72,11 +75,19 @@ def check_market(path: Path, sides: tuple[int, int]) -> None:
 
 
 def _check_text(path: Path) -> None:
-    """Raise `InputError` for control characters: scipy's reader of MatrixMarket leaves its memory at a null byte."""
+    """Raise `InputError` for what scipy's reader of MatrixMarket leaves its memory at.
+
+    That is a last line without an end that has more in it than an entry, and null bytes.
+    """
+    tail = b""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         while block := file.read(BLOCK):
             if len(block.translate(None, CONTROL)) != len(block):
                 raise InputError(f"path='{path}' is no text: it holds control characters; {COPY_AGAIN}")
+            tail = (tail + block)[-LONGEST_ENTRY:]
+    last = tail[tail.rfind(b"\n") + 1 :]
+    if last and not ENTRY.fullmatch(last):
+        raise InputError(f"path='{path}' ends in {last[:20]!r}, which is no entry; {COPY_AGAIN}")
 
 
 def sound(adata: AnnData, path: Path) -> AnnData:
