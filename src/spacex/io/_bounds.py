@@ -28,7 +28,8 @@ SHORTEST_ENTRY = 4
 CONTROL = bytes(set(range(32)) - set(b"\t\n\r"))
 BLOCK = 2**24
 LONGEST_ENTRY = 1000
-ENTRY = re.compile(rb"[ \t]*([0-9]+[ \t]+){0,2}[-+0-9.eE]+[ \t\r]*")
+WHOLE = re.compile(rb"[ \t]*([0-9]+[ \t]+){0,2}[-+]?[0-9]+")
+REAL = re.compile(rb"[ \t]*([0-9]+[ \t]+){0,2}[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 def check_hdf5(file: Any, path: Path) -> None:
@@ -60,8 +61,8 @@ def check_market(path: Path, sides: tuple[int, int]) -> None:
     """Raise `InputError` for a MatrixMarket file whose header does not fit its length, its companions, or counts."""
     from scipy.io import mminfo
 
-    _check_text(path)
     rows, columns, entries, form, field, _ = mminfo(path)
+    _check_text(path, WHOLE if field in ("integer", "unsigned-integer", "pattern") else REAL)
     if (rows, columns) not in (sides, sides[::-1]):
         raise InputError(
             f"path='{path}' is {rows} x {columns}, but there are {sides[0]} features and {sides[1]} barcodes; copy all "
@@ -74,7 +75,7 @@ def check_market(path: Path, sides: tuple[int, int]) -> None:
         raise InputError(f"path='{path}' is said to have {entries} entries, and is too short for them; {COPY_AGAIN}")
 
 
-def _check_text(path: Path) -> None:
+def _check_text(path: Path, entry: re.Pattern[bytes]) -> None:
     """Raise `InputError` for what scipy's reader of MatrixMarket leaves its memory at.
 
     That is a last line without an end that has more in it than an entry, and null bytes.
@@ -86,7 +87,7 @@ def _check_text(path: Path) -> None:
                 raise InputError(f"path='{path}' is no text: it holds control characters; {COPY_AGAIN}")
             tail = (tail + block)[-LONGEST_ENTRY:]
     last = tail[tail.rfind(b"\n") + 1 :]
-    if last and not ENTRY.fullmatch(last):
+    if last and not entry.fullmatch(last):
         raise InputError(f"path='{path}' ends in {last[:20]!r}, which is no entry; {COPY_AGAIN}")
 
 
