@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ DRAFT = ".spacex-draft-"
 ABANDONED = 86_400.0
 """Seconds after which what a process of another machine left half-written is taken for abandoned."""
 
+_drafts: set[Path] = set()
+"""What this process is writing now."""
+
 FULL = re.compile(r"no space left|file too large|disk quota|errno = (28|27|122)\b", re.IGNORECASE)
 """What libraries that write by themselves say of a full disk; not all of them raise OSError."""
 
@@ -31,13 +35,10 @@ def whole_path(path: Path) -> Iterator[Path]:
     """
     sweep(path.parent, f".{path.name[:60]}{DRAFT}")
     draft = path.with_name(f".{path.name[:60]}{DRAFT}{owner()}{path.suffix}")
-    with written(path):
-        try:
-            yield draft
-            synced(draft)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+    with written(path), drafted(draft):
+        yield draft
+        synced(draft)
+        os.replace(draft, path)
 
 
 @contextmanager
@@ -45,6 +46,30 @@ def whole_file(path: Path) -> Iterator[IO[str]]:
     """A text file to write, which takes the place of `path` when everything was written; else nothing changes."""
     with whole_path(path) as draft, draft.open("w", encoding="utf-8") as file:
         yield file
+
+
+@contextmanager
+def drafted(draft: Path) -> Iterator[None]:
+    """Remove a draft, file or folder, when all is done or has failed; `discard` knows of it meanwhile."""
+    _drafts.add(draft)
+    try:
+        yield
+    finally:
+        _remove(draft)
+        _drafts.discard(draft)
+
+
+def discard() -> None:
+    """Remove whatever this process has half-written, because it will end without unwinding."""
+    for draft in list(_drafts):
+        _remove(draft)
+
+
+def _remove(draft: Path) -> None:
+    if draft.is_dir() and not draft.is_symlink():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        draft.unlink(missing_ok=True)
 
 
 @contextmanager

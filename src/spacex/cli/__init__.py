@@ -18,6 +18,7 @@ import typer
 
 import spacex as sx
 from spacex._check import InputError, shortened
+from spacex.cli._interrupt import prompt_interrupt
 
 app = typer.Typer(
     add_completion=False,
@@ -192,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with _quiet(), _terminable():
+    with _quiet(), _terminable(), prompt_interrupt(INTERRUPTED):
         try:
             # Outside of its standalone mode typer returns exit codes and lets errors through; it exits with 1 by itself
             # when the reader of stdout, such as head, has seen enough.
@@ -215,18 +216,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Send the library's log to stderr, and leave out what dependencies say about their own future."""
+    """Send the library's log to stderr, and leave out what dependencies say about their own future.
+
+    And what HDF5 says again and again, with tracebacks, while it lets go of a file that could not be written.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("spacex: %(message)s"))
     logger = logging.getLogger("spacex")
     level, logger.level = logger.level, logging.INFO
     logger.addHandler(handler)
+    unraisable, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         with warnings.catch_warnings():
             for category in (FutureWarning, DeprecationWarning, UserWarning):
                 warnings.simplefilter("ignore", category)
             yield
     finally:
+        sys.unraisablehook = unraisable
         logger.removeHandler(handler)
         logger.setLevel(level)
 

@@ -13,7 +13,7 @@ from anndata import AnnData
 import spacex as sx
 from spacex._check import InputError
 from spacex._stored import digest, read_json
-from spacex._whole import written
+from spacex._whole import drafted, written
 
 FOLDER = ".spacex-checkpoint"
 NOTES = "checkpoint.json"
@@ -59,7 +59,7 @@ class Checkpoint:
         partial = self.out / f"{FOLDER}-partial"
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            with written(self.folder):
+            with written(self.folder), drafted(partial):
                 partial.mkdir(parents=True)
                 adata.write_h5ad(partial / "section.h5ad")
                 model.save(partial / "model")
@@ -69,7 +69,6 @@ class Checkpoint:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 partial.rename(self.folder)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
             self.remove()
             raise
 

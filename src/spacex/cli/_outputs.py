@@ -16,7 +16,7 @@ from anndata import AnnData
 from pandas import DataFrame
 
 from spacex._check import InputError
-from spacex._whole import owner, sweep, synced, written
+from spacex._whole import drafted, owner, sweep, synced, written
 from spacex.cli._clock import Clock
 from spacex.report import gene_table, module_table, write_report
 
@@ -110,23 +110,20 @@ def _staged(out: Path) -> Iterator[Path]:
         shutil.rmtree(left, ignore_errors=True)
     folder = base / f"{PARTIAL}{owner()}"
     try:
-        with written(out):
+        with written(out), drafted(folder):
             folder.mkdir()
             yield folder
             for file in folder.rglob("*"):
                 synced(file)
-        out.mkdir(exist_ok=True)
-        (out / "run.json").unlink(missing_ok=True)
-        for known in NAMES:
-            _replace(folder / known, out / known, folder)
+            out.mkdir(exist_ok=True)
+            (out / "run.json").unlink(missing_ok=True)
+            for known in NAMES:
+                _replace(folder / known, out / known, folder)
     except BaseException:
         for place in above:
-            shutil.rmtree(folder, ignore_errors=True)
             if place.exists() and not any(place.iterdir()):
                 place.rmdir()
         raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _replace(new: Path, old: Path, folder: Path) -> None:
