@@ -17,6 +17,7 @@ from typing import IO
 from ._check import shortened
 
 DRAFT = ".spacex-draft-"
+FULL_DISK = "the disk is full"
 ABANDONED = 86_400.0
 """Seconds after which what a process of another machine left half-written is taken for abandoned."""
 
@@ -80,7 +81,7 @@ def written(path: Path) -> Iterator[None]:
     except Exception as error:
         number = getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or FULL.search(str(error)):
-            reason = "the disk is full; free some of it"
+            reason = f"{FULL_DISK}; free some of it"
         elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
             reason = "no permission; ask for it"
         elif number in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():

@@ -181,7 +181,7 @@ def test_the_command_line_says_a_full_disk(tmp_path: Path, files: Path) -> None:
     before = contents(out)
     for n_bytes in (1_000, 60_000, 200_000):
         limit = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({n_bytes}, {n_bytes}));"
-        code = f"{limit} import sys; from spacex.cli import main; sys.exit(main(sys.argv[1:]))"
+        code = f"{limit} import sys; from spacex.cli import main; sys.exit(main())"
         done = subprocess.run([sys.executable, "-c", code, *command, "--seed", "1"],
                               capture_output=True, text=True, check=False)  # fmt: skip
         assert done.returncode == 2, done.stderr

@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so that ``spacex --help`` answ
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -18,6 +19,7 @@ import typer
 
 import spacex as sx
 from spacex._check import InputError, shortened
+from spacex._whole import FULL_DISK
 from spacex.cli._interrupt import prompt_interrupt
 
 app = typer.Typer(
@@ -207,6 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             say(f"'{error.filename}': {error.strerror}" if error.filename and error.strerror else str(error))
             code = 2
+            if arguments is None and FULL_DISK in str(error):
+                os._exit(code)  # HDF5 crashes when it is to close a file that it could not write
         except (KeyboardInterrupt, typer.Abort):
             code = INTERRUPTED
     if code == INTERRUPTED:
@@ -225,14 +229,15 @@ def _quiet() -> Iterator[None]:
     logger = logging.getLogger("spacex")
     level, logger.level = logger.level, logging.INFO
     logger.addHandler(handler)
-    unraisable, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    hooks = sys.unraisablehook, sys.excepthook
+    sys.unraisablehook, sys.excepthook = (lambda *_: None), (lambda *_: None)
     try:
         with warnings.catch_warnings():
             for category in (FutureWarning, DeprecationWarning, UserWarning):
                 warnings.simplefilter("ignore", category)
             yield
     finally:
-        sys.unraisablehook = unraisable
+        sys.unraisablehook, sys.excepthook = hooks
         logger.removeHandler(handler)
         logger.setLevel(level)
 
