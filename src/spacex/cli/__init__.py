@@ -199,7 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             # Outside of its standalone mode typer returns exit codes and lets errors through; it exits with 1 by itself
             # when the reader of stdout, such as head, has seen enough.
-            code = int(app(given or ["--help"], prog_name="spacex", standalone_mode=False) or 0)
+            command = typer.main.get_command(app)  # not the app itself, which would set a hook for tracebacks
+            code = int(command(given or ["--help"], prog_name="spacex", standalone_mode=False) or 0)
         except UsageError as error:
             say(f"{error.format_message().rstrip('.')} (see spacex --help)")
             code = 2
