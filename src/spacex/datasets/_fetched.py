@@ -176,6 +176,6 @@ def _unpack(archive: Path, folder: Path) -> None:
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():
             source = tar.extractfile(member) if member.isfile() else None
-            if source is not None:
+            if source is not None and Path(member.name).name not in ("", ".", ".."):
                 with whole_path(folder / Path(member.name).name) as draft, draft.open("wb") as file:
                     shutil.copyfileobj(source, file)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .._check import InputError, check_path
+from .._config import MAX_SIDE
 from .._stored import digest, digest_of, read_json
 from .._whole import synced, whole_path, written
 from ..grid import Grid
@@ -72,6 +73,9 @@ def canvas_settings(canvas: Canvas) -> list[dict[str, Any]]:
 
 def canvas_of(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Canvas:
     """The canvas that `canvas_settings` and the arrays ``canvas.*`` describe."""
+    for g in settings:
+        if g["kind"] not in ("hex", "square", "bins") or not all(0 < int(side) <= MAX_SIDE for side in g["shape"]):
+            raise InputError(f"the saved model has a grid of kind {g['kind']!r} and shape {g['shape']}; save it again")
     grids = tuple(
         Grid((int(g["shape"][0]), int(g["shape"][1])), g["kind"], float(g["aspect"]), float(g["pitch"]))
         for g in settings
@@ -103,8 +107,20 @@ def check_sizes(canvas: Canvas, model: MaskedAutoencoder, parameters: Parameters
     k = n_modules + 1
     if not pixels_fit or shapes != [(k,), (k, n_dims), (k,), (k,)]:
         raise InputError("the parts of the saved model do not fit one another; save it again")
+    sides = np.array([grid.shape for grid in canvas.grids])
+    if len(sides) > n_pixels or (canvas.pixel < 0).any():
+        raise InputError("the saved model has more grids than pixels, or pixels outside of all; save it again")
     if canvas.section.min() < 0 or canvas.section.max() >= len(canvas.grids):
         raise InputError("the saved model names a section that has no grid; save it again")
+
+
+def history_of(settings: Any) -> dict[str, list[dict[str, float]]]:
+    """The history that a model was saved with: records of numbers, stage by stage."""
+    stages = list(settings.values()) if isinstance(settings, dict) else [None]
+    records = [row for rows in stages for row in (rows if isinstance(rows, list) else [None])]
+    if not all(isinstance(row, dict) and all(isinstance(v, (int, float)) for v in row.values()) for row in records):
+        raise InputError("the history of the saved model is no table of numbers; save it again")
+    return settings
 
 
 def positive(settings: dict[str, Any], name: str) -> float:
