@@ -165,6 +165,7 @@ def test_arrays_that_lie_about_their_size(here: Path, arrays: bytes) -> None:
 @pytest.mark.parametrize(("name", "value"), [
     ("n_modules", 10**9), ("n_modules", -1), ("null_mean", -1), ("null_shape", "x"), ("seed", 2**99), ("seed", "x"),
     ("canvas", []), ("canvas", [{"shape": [10**9, 10**9], "kind": "hex", "aspect": 1, "pitch": 1}]), ("canvas", 3),
+    ("canvas", [{"shape": [2048, 2048], "kind": "hex", "aspect": 1, "pitch": 1}] * 10**5),
     ("canvas", [{"shape": [3, 3], "kind": "x", "aspect": 1, "pitch": 1}] * 10**5), ("history", 3), ("config", 3),
     ("config", {"width": 10**9, "heads": 1, "depth": 10**6, "epochs": 1}), ("config", {"epochs": "x"}),
 ])  # fmt: skip

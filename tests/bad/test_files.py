@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,16 +68,15 @@ def test_commands_refuse(command: str, tmp_path: Path, files: Path, capsys: pyte
         assert [entry.name for entry in tmp_path.iterdir()] == ["made"], kind.name
 
 
-def test_what_may_not_be_read_is_said(tmp_path: Path, files: Path) -> None:
-    """As root everything may be read: a process without rights is needed."""
-    path = tmp_path / "secret.h5ad"
-    path.write_bytes((files / "section.h5ad").read_bytes())
-    path.chmod(0)
+def test_what_may_not_be_read_is_said(files: Path) -> None:
+    """As root everything may be read: a process without rights is needed, and a folder that it may enter."""
     code = "import os, sys, anndata, h5py, spacex as sx, spacex.io._anndata, spacex.io._bounds\n" \
            "os.setuid(65534) if os.getuid() == 0 else None\n" \
            "try: sx.read(sys.argv[1])\nexcept sx.InputError as error: print(error)"  # fmt: skip
-    for place in tmp_path.parents[:3]:  # so that others come as far as the file
-        place.chmod(place.stat().st_mode | 0o055)
-    tmp_path.chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "secret.h5ad"
+        path.write_bytes((files / "section.h5ad").read_bytes())
+        path.chmod(0)
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     assert "may not be read" in done.stdout, done.stderr

@@ -110,6 +110,9 @@ def main(folder: Path, source: str, sets: str) -> None:
             if out.is_dir():
                 shutil.copytree(out, folder / f"{out.name}-killed")
             resumed = in_a_child(lambda out=out: spacex(command(source, sets, out, "--resume")))
+            if resumed == 2 and over == "old":  # killed before anything was kept: the old result is whole, and stays
+                resumed = in_a_child(lambda out=out: spacex(command(source, sets, out)))
+                assert (folder / f"{out.name}-killed" / "run.json").exists()
             ends.append({"out": out.name, "point": point, "over": over, "killed": killed, "resumed": resumed})
     sys.stdout.write(json.dumps(ends) + "\n")
 

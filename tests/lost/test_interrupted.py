@@ -47,6 +47,7 @@ def interrupted(code: str, source: Path, out: Path, line: str) -> tuple[int, flo
             read = process.stderr.readline()
             assert read, said
             said += read
+        time.sleep(0.5)  # so that it is in the midst of what follows
         start = time.monotonic()
         process.send_signal(signal.SIGINT)
         said += process.stderr.read()
