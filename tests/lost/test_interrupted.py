@@ -47,7 +47,7 @@ def interrupted(code: str, source: Path, out: Path, line: str) -> tuple[int, flo
             read = process.stderr.readline()
             assert read, said
             said += read
-        time.sleep(0.5)  # so that it is in the midst of what follows
+        time.sleep(0.5 if code == STUCK else 0.0)  # so that it is in the library, and not on the way there
         start = time.monotonic()
         process.send_signal(signal.SIGINT)
         said += process.stderr.read()

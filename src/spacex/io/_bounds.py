@@ -36,25 +36,25 @@ def check_hdf5(file: Any, path: Path) -> None:
     """Raise `InputError` for an open HDF5 file that claims arrays it does not hold, or leads to other files."""
     import h5py
 
-    def look(name: str, link: Any) -> None:
+    def look(name: str, link: Any) -> str | None:
         if isinstance(link, h5py.ExternalLink):
-            raise InputError(f"path='{path}': {name} is a link to another file, which is not followed; copy it in")
+            return f"{name} is a link to another file, which is not followed; copy it in"
         found = file.get(name)
-        if isinstance(found, h5py.Dataset):
-            _check_dataset(found, path)
+        return _wrong(found) if isinstance(found, h5py.Dataset) else None
 
-    file.visititems_links(look)
+    wrong = file.visititems_links(look)  # ends at the first; what is raised inside would be lost on the way
+    if wrong is not None:
+        raise InputError(f"path='{path}' is damaged: {wrong}")
 
 
-def _check_dataset(found: Any, path: Path) -> None:
+def _wrong(found: Any) -> str | None:
+    """What is wrong with an HDF5 array, if anything is."""
     if found.external:
-        raise InputError(f"path='{path}': {found.name} lies in another file, which is not read; copy it in")
+        return f"{found.name} lies in another file, which is not read; copy it in"
     claimed, stored = int(np.prod(found.shape or (), dtype=object)) * found.dtype.itemsize, found.id.get_storage_size()
     if claimed > HARMLESS + MOST_PACKED * stored:
-        raise InputError(
-            f"path='{path}' is damaged: {found.name} is said to have {claimed / 1e9:.3g} GB and has {stored} bytes; "
-            f"{COPY_AGAIN}"
-        )
+        return f"{found.name} is said to have {claimed / 1e9:.3g} GB and has {stored} bytes; {COPY_AGAIN}"
+    return None
 
 
 def check_market(path: Path, sides: tuple[int, int]) -> None:
