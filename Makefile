@@ -15,7 +15,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test lint audit format bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml src
+
+audit: $(STAMP) ## look up what is known of the dependencies' weaknesses; skipped where the service cannot be reached
+	$(BIN)/python .ci/audit.py $(BIN)/pip-audit
 
 format: $(STAMP) ## put the code in its house style
 	$(BIN)/ruff check --fix .

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import spacex as sx
+from spacex._whole import owner
 from spacex.cli import main
 
 HEAVY = {"anndata", "igraph", "matplotlib", "pandas", "scanpy", "scipy", "sklearn", "torch", "jinja2"}
@@ -231,7 +232,7 @@ def test_a_kill_while_writing_leaves_no_half_result(files, tmp_path, monkeypatch
 def test_what_a_killed_process_left_is_swept(files, tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (tmp_path / "out" / f".spacex-partial-{dead.pid}").mkdir(parents=True)
+    (tmp_path / "out" / f".spacex-partial-{owner().split('-')[0]}-{dead.pid}").mkdir(parents=True)
     assert main(job(files, tmp_path / "out")) == 0
     assert names(tmp_path / "out") == FILES
 

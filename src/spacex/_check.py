@@ -5,15 +5,20 @@ Every message names the argument, its value, what is allowed and the call that m
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+LONGEST_WORD = 300
+
 
 class InputError(ValueError):
-    """The input cannot be used as it is; the message says what is wrong and what mends it.
+    """The input cannot be used as it is; the message says what is wrong and what mends it, on one line.
 
     Examples
     --------
@@ -24,6 +29,16 @@ class InputError(ValueError):
     ...     print(error)
     Config.theta=0 is not allowed; pass a number > 0
     """
+
+    def __init__(self, message: object = ""):
+        super().__init__(shortened(str(message)))
+
+
+def shortened(message: str) -> str:
+    """A message on one line, in which no word is longer than can be read: names of genes and of files may be."""
+    return re.sub(
+        rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", " ".join(message.split())
+    )
 
 
 class WorkerError(RuntimeError):
@@ -48,7 +63,7 @@ def check_int(value: Any, *, name: str, low: int, high: int | None = None) -> in
 
 def check_choice(value: Any, *, name: str, allowed: tuple[str, ...]) -> str:
     """Return `value` if it is one of `allowed`, or raise `InputError`."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{name}={value!r} is not allowed; pass one of {', '.join(map(repr, allowed))}")
     return str(value)
 
@@ -84,3 +99,49 @@ def check_memory(needed: int, *, what: str, mend: str) -> None:
     if needed > free:
         sizes = f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
         raise InputError(f"{what} needs about {sizes}: {mend}")
+
+
+def check_number(
+    value: Any,
+    *,
+    name: str,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """Return `value` as a float within bounds, of which at most one is a lower and one an upper, or raise."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    inside = number and np.isfinite(value)
+    inside = inside and (above is None or value > above) and (at_least is None or value >= at_least)
+    if not inside or (below is not None and value >= below) or (at_most is not None and value > at_most):
+        limits = {">": above, ">=": at_least, "<": below, "<=": at_most}
+        allowed = " and ".join(f"{sign} {limit:g}" for sign, limit in limits.items() if limit is not None)
+        raise InputError(
+            f"{name}={value!r} is not allowed; pass a {'number ' + allowed if allowed else 'finite number'}"
+        )
+    return float(value)
+
+
+def check_key(value: Any, *, name: str) -> None:
+    """Raise `InputError` for what cannot be the name of a column, a layer or a gene: lists, tables, arrays."""
+    if not isinstance(value, (str, int, float, np.generic, type(None))):
+        raise InputError(f"{name}={value!r} is not a name; pass one name, as text")
+
+
+def check_names(values: Any, *, name: str) -> list[str]:
+    """Names as a list, from one or several; `InputError` for what is neither."""
+    if isinstance(values, str):
+        return [values]
+    if isinstance(values, (bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InputError(f"{name}={values!r} is not allowed; pass a name or a list of names")
+    return [str(value) for value in values]
+
+
+def check_path(value: Any, *, name: str, mend: str) -> Path:
+    """Return a path, its ``~`` expanded, or raise `InputError`."""
+    if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes) or not os.fspath(value):
+        raise InputError(f"{name}={value!r} is not a path; pass {mend}")
+    if "\0" in os.fspath(value):
+        raise InputError(f"{name}={value!r} holds a null character; pass {mend}")
+    return Path(value).expanduser()

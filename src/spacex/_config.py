@@ -10,6 +10,9 @@ import numpy as np
 
 from ._check import InputError, check_choice, check_int
 
+MAX_SIDE = 2048
+"""Pixels a side beyond which no grid is made: maps of that size no longer fit in memory."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -147,10 +150,12 @@ class Config:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def __post_init__(self) -> None:
+        check_int(self.max_side, name="Config.max_side", low=4, high=MAX_SIDE)
         counted = {"max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1}
         counted |= {"n_dims": 2, "genes_per_dim": 1, "fine_dims": 0}
         counted |= {
             "epochs": 0,
+            "epoch_genes": 1,
             "patience": 1,
             "batch": 1,
             "max_modules": 2,
@@ -178,7 +183,7 @@ class Config:
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(v, Real) for v in pair)):
             raise InputError(f"Config.nu_range={pair!r} is not allowed; pass a pair of rising numbers")
         low_nu, high_nu = self.nu_range
-        if not 0 < low_nu < high_nu:
+        if not 0 < low_nu < high_nu < float("inf"):
             raise InputError(f"Config.nu_range={self.nu_range!r} must be two rising positive numbers")
         object.__setattr__(self, "nu_range", (float(low_nu), float(high_nu)))
 
@@ -246,10 +251,12 @@ class Config:
         >>> sx.Config.from_dict({"theta": 10}).theta
         10.0
         """
+        if not isinstance(values, dict):
+            raise InputError(f"values={values!r} is not a dict; pass what Config.to_dict() gave")
         known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(str(name) for name in set(values) - known)
         if unknown:
-            raise InputError(f"Config has no setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            raise InputError(f"Config has no setting {', '.join(unknown[:5])}; known are {', '.join(sorted(known))}")
         plain = {key: _plain(value) for key, value in values.items()}
         return cls(**plain)
 
@@ -270,7 +277,7 @@ def _check_range(
     below: float | None = None,
 ) -> None:
     value = getattr(config, name)
-    real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and value == value
+    real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and np.isfinite(value)
     low = above if above is not None else at_least
     inside = real and (above is None or value > above) and (at_least is None or value >= at_least)
     if not inside or (below is not None and value >= below):

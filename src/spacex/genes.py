@@ -66,6 +66,7 @@ def genes_as_obs(adata: AnnData) -> AnnData:
     >>> bool(genes.obs["leiden"].nunique() > 1)
     True
     """
+    _slots.check_adata(adata)
     full = _slots.read_embedding(adata)
     kept = np.isfinite(full).all(axis=1)
     embedding = full[kept]  # a copy: a mask never gives a view

@@ -60,6 +60,7 @@ def rasterize(
     >>> adata.obsm["spacex_pixel"].shape
     (300, 2)
     """
+    _slots.check_adata(adata)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     size = _check_size(grid)
@@ -125,6 +126,7 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     >>> images.images(slice(0, 5)).shape == (5, *images.shape)
     True
     """
+    _slots.check_adata(adata)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _slots.check_names(adata)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -140,9 +139,9 @@ def test_a_process_that_fails_says_why(tmp_path):
     assert not multiprocessing.active_children()
 
 
-LOST = "spacex._check.WorkerError: process 1 of 2 lost another one"
+LOST = "WorkerError: process 1 of 2 lost another one"
 REASONS = {
-    "bad input": ([1, 1], ["spacex._check.InputError: no such thing", LOST], sx.InputError, "no such thing"),
+    "bad input": ([1, 1], ["InputError: no such thing", LOST], sx.InputError, "no such thing"),
     "all lost another": ([1, 1], [LOST, LOST], WorkerError, "process 1 of 2 lost another one"),
     "the second failed first": ([1, 1], [LOST, "KeyError: 3"], WorkerError, "process 1 of 2 failed: KeyError: 3"),
     "killed": ([1, -signal.SIGKILL], [LOST, None], WorkerError, "process 1 of 2 was ended by SIGKILL"),
@@ -153,12 +152,11 @@ REASONS = {
 @pytest.mark.parametrize("case", REASONS)
 def test_the_reason_is_that_of_the_process_which_failed_first(case, tmp_path):
     codes, lines, kind, expected = REASONS[case]
-    files = [tmp_path / str(rank) for rank in range(2)]
-    for file, line in zip(files, lines, strict=True):
+    for rank, line in enumerate(lines):
         if line is not None:
-            file.write_bytes(pickle.dumps(f"Traceback\n  in a file\n{line}\n"))
-    context = SimpleNamespace(processes=[SimpleNamespace(exitcode=code) for code in codes], error_files=files)
-    found = launch._explained(ProcessExitedException("gone", 0, 1, 1), context)
+            (tmp_path / launch.FAILED.format(rank)).write_text(line)
+    context = SimpleNamespace(processes=[SimpleNamespace(exitcode=code) for code in codes])
+    found = launch._explained(ProcessExitedException("gone", 0, 1, 1), context, tmp_path)
     assert type(found) is kind
     assert expected in str(found)
 

@@ -4,6 +4,7 @@ Everything above speaks AnnData, everything below speaks arrays, and nothing els
 every call can check all of its input before it does any work.
 """
 
+from ._given import check_adata
 from ._grid import (
     PIXEL,
     check_working_memory,
@@ -26,6 +27,7 @@ from ._input import (
 )
 from ._matrix import check_matrix, read_columns, read_detected, read_matrix, read_totals
 from ._notes import KEY, embedded_layer, note, noted
+from ._on_disk import lazily
 from ._results import (
     COMPONENTS,
     DOMAIN,
@@ -58,7 +60,6 @@ from ._results import (
     write_svg,
     write_svg_sections,
 )
-from ._stored import lazily
 
 __all__ = [
     "COMPONENTS",
@@ -76,6 +77,7 @@ __all__ = [
     "SPOTS",
     "SVG",
     "UNASSIGNED",
+    "check_adata",
     "check_matrix",
     "check_names",
     "check_working_memory",

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError, check_finite
+from .._check import InputError, check_finite, check_key
 
 logger = logging.getLogger("spacex")
 
@@ -33,6 +33,7 @@ def check_names(adata: AnnData) -> None:
 
 def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
     """Coordinates (S, 2) of the spots; a third coordinate is left out with a warning."""
+    check_key(spatial_key, name="spatial_key")
     if spatial_key not in adata.obsm:
         known = ", ".join(map(repr, adata.obsm.keys())) or "none"
         raise InputError(
@@ -67,6 +68,7 @@ def read_array(adata: AnnData) -> np.ndarray | None:
 
 def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, list[str]]:
     """Section (S,) of every spot as a number, and the names of the sections."""
+    check_key(library_key, name="library_key")
     if library_key is None:
         return np.zeros(adata.n_obs, dtype=np.int64), ["section"]
     if library_key not in adata.obs:

@@ -1,6 +1,6 @@
 """The matrix of an AnnData: which one is worked on, whether it can be used, and what is taken from it.
 
-It lies in memory, or on disk (`_stored`), where it is checked while it is read: block by block, once.
+It lies in memory, or on disk (`_on_disk`), where it is checked while it is read: block by block, once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError, check_memory
+from .._check import InputError, check_key, check_memory
 from ..pixels import Pixels
-from ._stored import as_stored, by_blocks
+from ._on_disk import as_stored, by_blocks
 
 logger = logging.getLogger("spacex")
 
@@ -24,10 +24,11 @@ T = TypeVar("T")
 
 
 class Traits(NamedTuple):
-    """What decides whether values can be used: how many are not finite, the smallest, any but zero, all whole."""
+    """What decides whether values can be used: how many are not finite, the ends, any but zero, all whole."""
 
     n_bad: int = 0
     least: float = 0.0
+    most: float = 0.0
     some: bool = False
     whole: bool = True
 
@@ -36,13 +37,13 @@ class Traits(NamedTuple):
         """Those of an array of numbers."""
         n_bad = int(values.size - np.isfinite(values).sum())
         whole = not n_bad and bool(np.all(values == np.rint(values)))
-        return cls(n_bad, float(values.min(initial=0)), bool(values.any()), whole)
+        return cls(n_bad, float(values.min(initial=0)), float(values.max(initial=0)), bool(values.any()), whole)
 
     def join(self, other: Traits) -> Traits:
         """Those of two arrays together."""
         return Traits(
-            self.n_bad + other.n_bad, min(self.least, other.least), self.some or other.some,
-            self.whole and other.whole,
+            self.n_bad + other.n_bad, min(self.least, other.least), max(self.most, other.most),
+            self.some or other.some, self.whole and other.whole,
         )  # fmt: skip
 
     def refuse(self, name: str) -> None:
@@ -58,6 +59,8 @@ class Traits(NamedTuple):
             )
         if not self.some:
             raise InputError(f"adata.{name} is zero everywhere; pass raw counts, in X or by layer=")
+        if self.most > np.finfo(np.float32).max:
+            raise InputError(f"adata.{name} holds values too large to compute with ({self.most:g}); pass raw counts")
 
 
 class Sums(NamedTuple):
@@ -131,6 +134,7 @@ def read_columns(adata: AnnData, layer: str | None, genes: Sequence[int]) -> tup
 
 def _matrices(adata: AnnData, layer: str | None) -> list[tuple[str, Any]]:
     """Names and matrices in the order in which they are considered."""
+    check_key(layer, name="layer")
     if layer is not None and layer not in adata.layers:
         known = ", ".join(map(repr, adata.layers.keys())) or "none"
         raise InputError(f"layer={layer!r} is not in adata.layers (there: {known}); pass one of them or layer=None")
@@ -196,6 +200,8 @@ def _loaded(matrix: Any, name: str) -> tuple[Rows, bool]:
 
 
 def _as_rows(matrix: Any) -> Rows:
+    if not matrix.dtype.isnative:
+        matrix = matrix.astype(matrix.dtype.newbyteorder("="))  # scipy computes in the machine's own order alone
     matrix = matrix.astype(np.float32) if matrix.dtype == np.float16 else matrix  # scipy has no sparse float16
     return matrix.tocsr() if sp.issparse(matrix) else sp.csr_array(matrix)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError
+from .._check import InputError, check_key
 from ._notes import noted
 
 EMBEDDING = "X_spacex"
@@ -182,6 +182,7 @@ def restored_on_error(adata: AnnData) -> Iterator[None]:
 
 def gene_index(adata: AnnData, gene: str) -> int:
     """Number of a gene; an error that names the nearest names where it is unknown."""
+    check_key(gene, name="gene")
     if gene not in adata.var_names:
         from difflib import get_close_matches
 

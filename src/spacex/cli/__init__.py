@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so that ``spacex --help`` answ
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -17,7 +18,9 @@ from typing import Annotated, Any
 import typer
 
 import spacex as sx
-from spacex._check import InputError, WorkerError
+from spacex._check import InputError, WorkerError, shortened
+from spacex._whole import FULL_DISK
+from spacex.cli._interrupt import prompt_interrupt
 
 app = typer.Typer(
     add_completion=False,
@@ -171,8 +174,11 @@ def impute(
     if genes is not None:
         try:
             wanted = [line.strip() for line in genes.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except UnicodeDecodeError as error:
-            raise InputError(f"--genes {genes} is not a text file; pass one with the name of a gene a line") from error
+        except (UnicodeDecodeError, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not a text file"
+            raise InputError(
+                f"--genes '{genes}' cannot be read: {why}; pass a file, the name of a gene a line"
+            ) from error
     found = sx.tl.impute(
         sx.read(target), sx.read(reference), genes=wanted, counts=counts, library_key=library_key, path=out,
         seed=seed, device=device,
@@ -195,7 +201,7 @@ def report(
 
 def say(text: str) -> None:
     """Print one line to stderr."""
-    typer.echo(f"spacex: {' '.join(text.split())}", err=True)
+    typer.echo(f"spacex: {shortened(text)}", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -208,20 +214,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with _quiet(), _terminable():
+    with _quiet(), _terminable(), prompt_interrupt(INTERRUPTED):
         try:
             # Outside of its standalone mode typer returns exit codes and lets errors through; it exits with 1 by itself
             # when the reader of stdout, such as head, has seen enough.
-            code = int(app(given or ["--help"], prog_name="spacex", standalone_mode=False) or 0)
+            command = typer.main.get_command(app)  # not the app itself, which would set a hook for tracebacks
+            code = int(command(given or ["--help"], prog_name="spacex", standalone_mode=False) or 0)
         except UsageError as error:
             say(f"{error.format_message().rstrip('.')} (see spacex --help)")
             code = 2
-        except (InputError, OSError) as error:
+        except InputError as error:
             say(str(error))
             code = 2
         except WorkerError as error:
             say(str(error))
             code = 1
+        except OSError as error:
+            say(f"'{error.filename}': {error.strerror}" if error.filename and error.strerror else str(error))
+            code = 2
+            if arguments is None and FULL_DISK in str(error):
+                os._exit(code)  # HDF5 crashes when it is to close a file that it could not write
         except (KeyboardInterrupt, typer.Abort):
             code = INTERRUPTED
     if code == INTERRUPTED:
@@ -231,18 +243,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Send the library's log to stderr, and leave out what dependencies say about their own future."""
+    """Send the library's log to stderr, and leave out what dependencies say about their own future.
+
+    And what HDF5 says again and again, with tracebacks, while it lets go of a file that could not be written.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("spacex: %(message)s"))
     logger = logging.getLogger("spacex")
     level, logger.level = logger.level, logging.INFO
     logger.addHandler(handler)
+    hooks = sys.unraisablehook, sys.excepthook
+    sys.unraisablehook, sys.excepthook = (lambda *_: None), (lambda *_: None)
     try:
         with warnings.catch_warnings():
             for category in (FutureWarning, DeprecationWarning, UserWarning):
                 warnings.simplefilter("ignore", category)
             yield
     finally:
+        sys.unraisablehook, sys.excepthook = hooks
         logger.removeHandler(handler)
         logger.setLevel(level)
 

@@ -12,9 +12,14 @@ from anndata import AnnData
 
 import spacex as sx
 from spacex._check import InputError
+from spacex._stored import digest, read_json
+from spacex._whole import drafted, written
 
 FOLDER = ".spacex-checkpoint"
 NOTES = "checkpoint.json"
+FILES = ("section.h5ad", "model/config.json", "model/model.safetensors")
+FORMAT = 1
+START_ANEW = "leave out --resume to start anew"
 
 
 def fingerprint(path: Path) -> str:
@@ -22,14 +27,13 @@ def fingerprint(path: Path) -> str:
 
     A folder of a vendor may hold a hundred gigabytes of images, which are not read only to be told apart.
     """
-    digest = hashlib.sha256()
+    names = hashlib.sha256()
     if path.is_dir():
         for file in sorted(file for file in path.rglob("*") if file.is_file()):
             status = file.stat()
-            digest.update(f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+            names.update(f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        return names.hexdigest()
+    return digest(path)
 
 
 class Checkpoint:
@@ -54,30 +58,47 @@ class Checkpoint:
         self.made_out = not self.out.exists()
         partial = self.out / f"{FOLDER}-partial"
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         try:
-            adata.write_h5ad(partial / "section.h5ad")
-            model.save(partial / "model")
-            (partial / NOTES).write_text(json.dumps({"choices": self.choices, "seconds": seconds}))
-            shutil.rmtree(self.folder, ignore_errors=True)
-            partial.rename(self.folder)
+            with written(self.folder), drafted(partial):
+                partial.mkdir(parents=True)
+                adata.write_h5ad(partial / "section.h5ad")
+                model.save(partial / "model")
+                files = {name: digest(partial / name) for name in FILES}
+                notes = {"format": FORMAT, "choices": self.choices, "seconds": seconds, "files": files}
+                (partial / NOTES).write_text(json.dumps(notes))
+                shutil.rmtree(self.folder, ignore_errors=True)
+                partial.rename(self.folder)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
             self.remove()
             raise
 
     def read(self, *, lazy: bool = False) -> tuple[AnnData, dict[str, float]]:
         """The section with its embedding, its counts left on disk if `lazy`; and the seconds that it took."""
-        return sx.read(self.folder / "section.h5ad", lazy=lazy), dict(self.notes()["seconds"])
+        notes = self.notes()
+        for name, known in notes["files"].items():
+            if not (self.folder / name).is_file() or digest(self.folder / name) != known:
+                raise InputError(f"--resume: '{self.folder / name}' is not what was written there; {START_ANEW}")
+        return sx.read(self.folder / "section.h5ad", lazy=lazy), notes["seconds"]
 
     def notes(self) -> dict[str, Any]:
-        """What was noted beside the state; empty where there is none."""
+        """What was noted beside the state; empty where there is none; an error where it is of another version."""
         file = self.folder / NOTES
-        return json.loads(file.read_text()) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        notes = read_json(file, mend=START_ANEW)
+        if notes.get("format") != FORMAT:
+            raise InputError(
+                f"--resume: '{file}' has format {notes.get('format')!r}, and this version reads {FORMAT}; {START_ANEW}"
+            )
+        parts = [notes.get(name) for name in ("choices", "seconds", "files")]
+        if not all(isinstance(part, dict) for part in parts) or set(notes["files"]) != set(FILES):
+            raise InputError(f"--resume: '{file}' is not what was written there; {START_ANEW}")
+        return notes
 
     def remove(self) -> None:
         """Remove the state, and the folder of the result if nothing else is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.out / f"{FOLDER}-partial", ignore_errors=True)  # of a killed run
         if self.made_out and self.out.is_dir() and not any(self.out.iterdir()):
             self.out.rmdir()
 
@@ -103,7 +124,7 @@ def refuse_or_find(checkpoint: Checkpoint, choices: dict[str, Any]) -> Literal["
 def _finished(out: Path) -> dict[str, Any] | None:
     """The choices of the complete result in a folder, if one is there."""
     try:
-        notes = json.loads((out / "run.json").read_text())
+        notes = read_json(out / "run.json", mend=START_ANEW)
         complete = all((out / name).exists() for name in notes["files"])
         return dict(notes["choices"]) if complete else None
     except (OSError, ValueError, KeyError, TypeError):

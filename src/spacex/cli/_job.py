@@ -75,7 +75,7 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
     """
     leads = _leads(options)
     sets = sx.tl.read_gene_sets(options.gene_sets) if options.gene_sets is not None else None
-    if not path.exists() or (options.coordinates is not None and not options.coordinates.exists()):
+    if not (path.is_file() or path.is_dir()) or (options.coordinates is not None and not options.coordinates.exists()):
         sx.read(path, coordinates=options.coordinates)  # says what is wrong
     check_folder(out)
     source = fingerprint(path)

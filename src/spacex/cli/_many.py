@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from spacex._check import InputError
+from spacex._whole import whole_file
 from spacex.cli import say
 from spacex.cli._job import Options
 from spacex.cli._jobs import Job, in_turn, on_cluster
 from spacex.cli._outputs import check_folder
 from spacex.crew import joined
-from spacex.report._whole import whole_file
 
 TABLE = "sections.csv"
 ALPHA = 0.05

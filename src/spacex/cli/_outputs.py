@@ -16,6 +16,7 @@ from anndata import AnnData
 from pandas import DataFrame
 
 from spacex._check import InputError
+from spacex._whole import drafted, owner, sweep, synced, written
 from spacex.cli._clock import Clock
 from spacex.report import gene_table, module_table, write_report
 
@@ -105,44 +106,34 @@ def _staged(out: Path) -> Iterator[Path]:
     above = [place for place in (out.parent, *out.parent.parents) if not place.exists()]
     base = out if out.exists() else out.parent
     base.mkdir(parents=True, exist_ok=True)
-    for left in base.glob(f"{PARTIAL}*"):
-        _remove_if_abandoned(left)
-    folder = base / f"{PARTIAL}{os.getpid()}"
-    folder.mkdir()
+    for left in sweep(base, PARTIAL):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = base / f"{PARTIAL}{owner()}"
     try:
-        yield folder
-        out.mkdir(exist_ok=True)
-        (out / "run.json").unlink(missing_ok=True)
-        for known in NAMES:
-            _replace(folder / known, out / known)
+        with written(out), drafted(folder):
+            folder.mkdir()
+            yield folder
+            for file in folder.rglob("*"):
+                synced(file)
+            out.mkdir(exist_ok=True)
+            (out / "run.json").unlink(missing_ok=True)
+            for known in NAMES:
+                _replace(folder / known, out / known, folder)
     except BaseException:
         for place in above:
-            shutil.rmtree(folder, ignore_errors=True)
             if place.exists() and not any(place.iterdir()):
                 place.rmdir()
         raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _replace(new: Path, old: Path) -> None:
+def _replace(new: Path, old: Path, folder: Path) -> None:
     """Put `new` in the place of `old`; where there is no new one, an old one of an earlier run goes."""
     if old.is_dir() and not old.is_symlink():
-        shutil.rmtree(old)
+        os.replace(old, folder / f"old-{old.name}")  # in one step; it is removed with `folder`
     if new.exists():
         os.replace(new, old)
     else:
         old.unlink(missing_ok=True)
-
-
-def _remove_if_abandoned(folder: Path) -> None:
-    """Remove what a killed process left, which could not do so itself."""
-    try:
-        os.kill(int(folder.name.removeprefix(PARTIAL)), 0)
-    except ProcessLookupError:
-        shutil.rmtree(folder, ignore_errors=True)
-    except (ValueError, PermissionError):
-        return
 
 
 def peak_memory_mb() -> float | None:

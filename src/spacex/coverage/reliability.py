@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._check import InputError
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -36,6 +38,8 @@ def calibrate(traits: np.ndarray, pcc: np.ndarray) -> Calibration:
     More of a trait never means less reliability: the slope is at least zero.
     """
     known = np.isfinite(pcc) & np.isfinite(traits).all(axis=1)
+    if not known.any():
+        raise InputError("no gene of the panel varies in the target and in the reference; check the counts of both")
     traits, pcc = traits[known], pcc[known]
     centre, scale = traits.mean(axis=0), np.maximum(traits.std(axis=0), 1e-9)
     score = ((traits - centre) / scale).sum(axis=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from spacex._check import InputError, check_choice, check_extra
+from spacex._whole import whole_file, whole_path
 from spacex.datasets._addresses import (
     DLPFC_SECTIONS,
     VISIUM,
@@ -163,7 +165,8 @@ def _fetch_file(file: Remote, place: Path) -> Path:
             f"(SHA256 {known or 'not published: that of the first download is kept'})"
         ) from error
     if known is None:
-        noted.write_text(f"{pooch.file_hash(str(place))}  {place.name}\n")
+        with whole_file(noted) as file_of_hash:
+            file_of_hash.write(f"{pooch.file_hash(str(place))}  {place.name}\n")
     return place
 
 
@@ -173,5 +176,6 @@ def _unpack(archive: Path, folder: Path) -> None:
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():
             source = tar.extractfile(member) if member.isfile() else None
-            if source is not None:
-                (folder / Path(member.name).name).write_bytes(source.read())
+            if source is not None and Path(member.name).name not in ("", ".", ".."):
+                with whole_path(folder / Path(member.name).name) as draft, draft.open("wb") as file:
+                    shutil.copyfileobj(source, file)

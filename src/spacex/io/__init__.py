@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spacex._check import InputError, check_extra
+from spacex._check import InputError, check_extra, check_path, shortened
 from spacex.io._anndata import read_h5ad_file, read_zarr_store
 from spacex.io._cell_tables import VENDORS, find_tables, read_cell_tables
 from spacex.io._files import UNDERSTOOD, listed, reading
@@ -114,12 +114,14 @@ def _read_lazily(path: Path, positions: Path | None) -> AnnData:
 
 def _existing(path: str | os.PathLike[str], name: str) -> Path:
     """Return a path that is there and may be read."""
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise InputError(f"{name}={path!r} is not a path; pass {UNDERSTOOD}")
-    place = Path(path).expanduser()
+    place = check_path(path, name=name, mend=UNDERSTOOD)
     # Not Path.exists, which raises where a folder on the way may not be entered.
     if not os.path.exists(place):
-        raise FileNotFoundError(f"{name}='{place}' cannot be found; check its spelling and the working directory")
+        raise FileNotFoundError(
+            shortened(f"{name}='{place}' cannot be found; check its spelling and the working directory")
+        )
+    if not (place.is_file() or place.is_dir()):
+        raise InputError(f"{name}='{place}' is neither a file nor a folder; pass {UNDERSTOOD}")
     with reading(place, "input"):
         if not os.access(place, os.R_OK):
             raise PermissionError
@@ -127,6 +129,8 @@ def _existing(path: str | os.PathLike[str], name: str) -> Path:
 
 
 def _read_file(path: Path, bin: str | int | None) -> AnnData:
+    if bin is not None and not path.name.casefold().endswith(FORMS):
+        raise InputError(f"bin={bin!r} does not apply to '{path}', which has no bins; leave it out")
     if path.suffix.casefold() == ".h5ad":
         return read_h5ad_file(path)
     if path.name.casefold().endswith(FORMS):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spacex._check import InputError, check_extra, check_memory
+from spacex.io._bounds import sound
 from spacex.io._files import UNDERSTOOD, listed, reading, require_hdf5
 from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
 
@@ -34,7 +35,7 @@ def read_h5ad_file(path: Path, *, lazy: bool = False) -> AnnData:
             if lazy:
                 return _matrices_on_disk(file)
             _check_size(path, file)
-        return anndata.read_h5ad(path)
+        return sound(anndata.read_h5ad(path), path)
 
 
 def _check_size(path: Path, root: Any) -> None:
@@ -85,7 +86,7 @@ def read_zarr_store(path: Path, bin: str, *, lazy: bool = False) -> AnnData:
             if lazy:
                 return _matrices_on_disk(root)
             _check_size(path, root)
-            return anndata.read_zarr(path)
+            return sound(anndata.read_zarr(path), path)
         if lazy:
             raise InputError(
                 f"path='{path}' is not the store of an AnnData; lazy=True reads these and .h5ad files: pass lazy=False"
@@ -107,7 +108,7 @@ def _read_spatialdata(path: Path, table_path: Path) -> AnnData:
     """Read one table of a SpatialData store; the rest is opened only where it is needed."""
     import anndata
 
-    table = anndata.read_zarr(table_path)
+    table = sound(anndata.read_zarr(table_path), table_path)
     needs_shapes, needs_images = "spatial" not in table.obsm, IMAGES in table.uns
     if needs_shapes:
         check_extra("spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table")

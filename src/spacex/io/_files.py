@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spacex._check import InputError, check_extra
+from spacex._check import InputError, check_extra, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,12 @@ def reading(path: Path, what: str) -> Iterator[None]:
     """Turn whatever a parser throws at a damaged file into one line that names the file and the mend."""
     try:
         yield
-    except (InputError, MemoryError):
+    except InputError:
         raise
+    except MemoryError as error:
+        raise InputError(
+            f"path='{path}' does not fit into memory ({shortened(str(error))[:100]}); read a part of it"
+        ) from error
     except PermissionError as error:
         raise InputError(f"path='{path}' may not be read; ask its owner for permission (chmod +r)") from error
     except Exception as error:  # parsers of damaged files fail in every way there is
@@ -44,8 +48,10 @@ def require_hdf5(path: Path) -> None:
         raise InputError(f"path='{path}' is empty (0 bytes); {COPY_AGAIN}")
     if not h5py.is_hdf5(path):
         raise InputError(f"path='{path}' is not an HDF5 file in spite of its name; pass {UNDERSTOOD}")
-    with reading(path, "HDF5 file"), h5py.File(path, "r"):
-        pass
+    from spacex.io._bounds import check_hdf5
+
+    with reading(path, "HDF5 file"), h5py.File(path, "r") as file:
+        check_hdf5(file, path)
 
 
 def read_table(file: Path, *, header_starts: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spacex._check import InputError
+from spacex.io._bounds import check_market
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._files import COPY_AGAIN, listed, reading
 
@@ -39,14 +40,10 @@ def read_matrix_market(path: Path) -> AnnData:
 
     matrix = _only_matrix(path) if path.is_dir() else path
     features, barcodes = (_names(_companion(matrix, names)) for names in (_FEATURES, _BARCODES))
-    with reading(matrix, "MatrixMarket matrix"):
-        counts = sparse.csr_matrix(mmread(matrix))
     sides = (len(features), len(barcodes))
-    if counts.shape not in (sides, sides[::-1]):
-        raise InputError(
-            f"path='{matrix}' is {counts.shape[0]} x {counts.shape[1]}, but there are {sides[0]} features and "
-            f"{sides[1]} barcodes; copy all three files of one run"
-        )
+    with reading(matrix, "MatrixMarket matrix"):
+        check_market(matrix, sides)
+        counts = sparse.csr_matrix(mmread(matrix))
     if counts.shape == sides:
         counts = counts.T
     adata = assemble(counts, barcodes[0], features[min(1, features.shape[1] - 1)])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spacex._check import InputError, check_extra, check_finite
+from spacex import _slots
+from spacex._check import InputError, check_extra
 from spacex.io._files import listed
 
 if TYPE_CHECKING:
@@ -56,10 +57,8 @@ def to_spatialdata(adata: AnnData) -> SpatialData:
     ((100, 40), 100)
     """
     check_extra("spatialdata", extra="io", purpose="to_spatialdata")
-    if "spatial" not in adata.obsm:
-        raise InputError("obsm['spatial'] is missing; give each spot x and y, as sx.read does")
-    xy = np.asarray(adata.obsm["spatial"], dtype=float)[:, :2]
-    check_finite(xy, name="obsm['spatial']", mend="leave such spots out")
+    _slots.check_adata(adata)
+    xy = _slots.read_positions(adata, "spatial")
     if adata.obs_names.has_duplicates:
         raise InputError("obs_names repeat, and shapes need names of their own: call adata.obs_names_make_unique()")
     from spatialdata import SpatialData
@@ -146,6 +145,9 @@ def from_spatialdata(sdata: SpatialData, *, table: str | None = None) -> AnnData
     >>> sx.io.from_spatialdata(sx.io.to_spatialdata(adata)).shape
     (100, 40)
     """
+    check_extra("spatialdata", extra="io", purpose="from_spatialdata")
+    if not hasattr(sdata, "tables"):
+        raise InputError(f"sdata is a {type(sdata).__name__}, not a SpatialData; read it first: spatialdata.read_zarr")
     names = list(sdata.tables)
     if table is not None and table not in names:
         raise InputError(f"table={table!r} is not in the SpatialData; pass one of {listed(map(repr, names)) or 'none'}")

@@ -71,6 +71,8 @@ def _read_gem(path: Path, size: int) -> AnnData:
             chunksize=BLOCK,
         )
         for block in blocks:
+            if (block[count] < 0).any():
+                raise InputError(f"path='{path}' holds negative counts; {COPY_AGAIN}")
             number, names = pd.factorize(block[gene])
             known = np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.int64)
             bins.add(known[number], block["x"].to_numpy(), block["y"].to_numpy(), block[count].to_numpy())

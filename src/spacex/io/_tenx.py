@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spacex._check import InputError
+from spacex._stored import read_json
+from spacex.io._bounds import check_settings
 from spacex.io._counts import unique_genes
 from spacex.io._files import COPY_AGAIN, listed, read_table, reading, require_hdf5
 from spacex.io._matrix_market import read_matrix_market
@@ -68,7 +69,7 @@ def _visium_images(folder: Path) -> dict[str, Any]:
     factors = folder / "scalefactors_json.json"
     if factors.is_file():
         with reading(factors, "JSON file"):
-            entry["scalefactors"] = json.loads(factors.read_text())
+            entry["scalefactors"] = check_settings(read_json(factors, mend=COPY_AGAIN), factors)
     for kind in ("hires", "lowres"):
         image = folder / f"tissue_{kind}_image.png"
         if image.is_file():

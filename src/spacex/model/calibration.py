@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._check import InputError
 from .._config import Config
 from ..crew import SOLO, Crew
 from ..raster import GeneImages
@@ -28,4 +29,6 @@ def null_strength(
     further = null.astype(np.float64)
     basis, _ = smooth_basis(images, sigma=config.sigma, n_components=len(trust), seed=seed, further=further, crew=crew)
     square = strength(torch.from_numpy(null), torch.from_numpy(basis), trust).numpy()
+    if not square.mean() > 0:
+        raise InputError("no gene varies over the tissue: every map is the same everywhere; check the counts")
     return crew.first((float(square.mean()), float(square.mean() ** 2 / max(square.var(), 1e-12))))

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._check import InputError
+from .._check import InputError, check_int
 from ..crew import SOLO, Crew
 from ..raster import Canvas, GeneImages
 from .autoencoder import MaskedAutoencoder
 from .session import Session
+
+
+def check_fit(images: Any, n_modules: Any) -> None:
+    """Raise `InputError` for images that no model can be fitted to, or a number of modules that they cannot have."""
+    if not isinstance(images, GeneImages):
+        raise InputError(f"images is a {type(images).__name__}; pass GeneImages: sx.pp.gene_images(adata)")
+    if n_modules != "auto":
+        check_int(n_modules, name="n_modules", low=1, high=images.n_genes)
 
 
 def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, batch: int, crew: Crew = SOLO) -> Iterator[np.ndarray]:
@@ -28,8 +37,13 @@ def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, batch: int, crew: C
             )
         yield from (images.residuals(genes) for genes in crew.batches(images.n_genes, batch))
         return
-    images = np.asarray(images, dtype=np.float32)
-    if images.ndim != 3 or images.shape[1:] != canvas.shape:
+    try:
+        images = np.asarray(images, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"images is a {type(images).__name__} that holds no numbers; pass GeneImages or an array (G, H, W)"
+        ) from error
+    if images.ndim != 3 or images.shape[1:] != canvas.shape or not len(images):
         raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {canvas.shape}")
     flat = images.reshape(len(images), -1)
     for genes in crew.batches(len(images), batch):

@@ -13,7 +13,7 @@ from .._config import Config
 from ..raster import Canvas, GeneImages
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
-from .embedding import embed_maps, maps_of
+from .embedding import check_fit, embed_maps, maps_of
 from .history import History
 from .kept import keep, restore
 from .launch import fit
@@ -106,8 +106,7 @@ class SpaCEX:
         >>> model.n_modules_
         3
         """
-        if self.n_modules != "auto":
-            check_int(self.n_modules, name="n_modules", low=1, high=images.n_genes)
+        check_fit(images, self.n_modules)
         fit(self, images)
         return self
 

@@ -58,7 +58,7 @@ def _assembled(kind: type[SpaCEX], settings: dict[str, Any], arrays: dict[str, T
     model.n_modules_ = check_int(n_modules, name="n_modules", low=1)
     model.null_mean_, model.null_shape_ = (store.positive(settings, name) for name in ("null_mean", "null_shape"))
     model.canvas_ = store.canvas_of(settings["canvas"], arrays)
-    model.history_ = History(settings["history"])
+    model.history_ = History(store.history_of(settings["history"]))
     model.model_ = store.autoencoder_of(arrays, **attention_sizes(config)).to(session.device)
     model.mixture_ = StudentMixture(scale=config.scale)
     model.mixture_.parameters_ = store.parameters_of(arrays)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("spacex")
 
-GIVEN, FITTED = "given.pickle", "fitted"
+FITTED, FAILED = "fitted", "failed-{}.txt"
 LEARNT = ("history_", "canvas_", "model_", "null_mean_", "null_shape_", "n_modules_", "mixture_")
 
 
@@ -98,26 +97,26 @@ def _fit_in_processes(model: SpaCEX, images: GeneImages) -> None:
             f"{device.type!r}; pass fewer, or device='cpu'"
         )
     with tempfile.TemporaryDirectory(prefix="spacex-fit-") as folder:
-        given = Path(folder) / GIVEN  # read by our own processes alone, while this one waits
-        given.write_bytes(pickle.dumps((model, images), protocol=pickle.HIGHEST_PROTOCOL))
-        run_in_processes(_fit_given, folder, config.devices)
+        run_in_processes(_fit_given, folder, config.devices, model, images)
         fitted = restore(type(model), Path(folder) / FITTED, model.device)
     for name in LEARNT:
         setattr(model, name, getattr(fitted, name))
 
 
-def _fit_given(folder: str) -> None:
-    """What each process does: the fit that the folder holds. The first leaves the result there."""
-    model, images = pickle.loads((Path(folder) / GIVEN).read_bytes())
+def _fit_given(folder: str, model: SpaCEX, images: GeneImages) -> None:
+    """What each process does. The first leaves the result in the folder."""
     session = _session(model, "torchrun")
     fit_in_session(model, images, session)
     if session.crew.rank == 0:
         keep(model, Path(folder) / FITTED)
 
 
-def run_in_processes(work: Callable[[str], None], folder: str, size: int) -> None:
-    """Call `work(folder)` in new processes of this machine; where one fails all end, with one clear error."""
-    arguments = (work, folder, size, _free_port())
+def run_in_processes(work: Callable[..., None], folder: str, size: int, *given: Any) -> None:
+    """Call ``work(folder, *given)`` in new processes of this machine; where one fails all end, with one clear error.
+
+    The folder is theirs alone.
+    """
+    arguments = (work, folder, size, _free_port(), *given)
     with _no_main():
         context: Any = start_processes(_enter, arguments, nprocs=size, join=False, daemon=True, start_method="spawn")
     try:
@@ -125,19 +124,19 @@ def run_in_processes(work: Callable[[str], None], folder: str, size: int) -> Non
             while not context.join():
                 pass
     except (ProcessExitedException, ProcessRaisedException) as error:
-        raise _explained(error, context) from error
+        raise _explained(error, context, Path(folder)) from error
     finally:
         # An interrupt reaches only this process: the others must not go on without it.
         for process in context.processes:
             if process.is_alive():
                 process.kill()
             process.join()
-        for file in context.error_files:
+        for file in context.error_files:  # torch's own account, which is a pickle
             Path(file).unlink(missing_ok=True)
 
 
-def _enter(rank: int, work: Callable[[str], None], folder: str, size: int, port: int) -> None:
-    """Begin a process as torchrun would have started it."""
+def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: int, *given: Any) -> None:
+    """Begin a process as torchrun would have started it; where it fails, it leaves the reason in the folder."""
     # What torch sends where the parent is gone; in a background job of a shell it would be ignored.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     place = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
@@ -148,17 +147,21 @@ def _enter(rank: int, work: Callable[[str], None], folder: str, size: int, port:
     torch.set_num_threads(threads)
     try:
         with threadpool_limits(threads):
-            work(folder)
+            work(folder, *given)
+    except Exception as error:
+        kind = type(error).__name__
+        (Path(folder) / FAILED.format(rank)).write_text(f"{kind}: {_last_line(str(error)) or kind}", encoding="utf-8")
+        raise
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
-def _explained(error: ProcessExitedException | ProcessRaisedException, context: Any) -> Exception:
+def _explained(error: ProcessExitedException | ProcessRaisedException, context: Any, folder: Path) -> Exception:
     """What went wrong, told by the process that failed first: the others only lost it."""
     codes, size = [process.exitcode or 0 for process in context.processes], len(context.processes)
-    traces = {rank: Path(file) for rank, file in enumerate(context.error_files) if Path(file).is_file()}
-    said = {rank: line for rank, file in traces.items() if (line := _last_said(file))}
+    left = {rank: folder / FAILED.format(rank) for rank in range(size)}
+    said = {rank: line for rank, file in left.items() if file.is_file() and (line := file.read_text("utf-8"))}
     # join() ends those that are left by SIGTERM: any other signal came from outside.
     killed = [rank for rank in range(size) if codes[rank] < 0 and codes[rank] != -signal.SIGTERM and rank not in said]
     if killed:
@@ -169,20 +172,12 @@ def _explained(error: ProcessExitedException | ProcessRaisedException, context: 
         )
     if not said:
         return WorkerError(f"{error}, and the fit with it; run again with devices=1 to see more")
-    lost = {rank: line for rank, line in said.items() if "WorkerError: " in line}
+    lost = {rank: line for rank, line in said.items() if line.startswith("WorkerError: ")}
     rank, line = next(iter((said if len(lost) == len(said) else {r: said[r] for r in said if r not in lost}).items()))
     kind, _, text = line.partition(": ")
-    if kind.endswith("InputError"):
+    if kind == "InputError":
         return InputError(text)
     return WorkerError(text if rank in lost else f"process {rank} of {size} failed: {line}")
-
-
-def _last_said(file: Path) -> str:
-    """The last line of the trace that a process left; empty where it was ended while it wrote."""
-    try:
-        return _last_line(pickle.loads(file.read_bytes()))
-    except (EOFError, pickle.UnpicklingError):
-        return ""
 
 
 def _last_line(text: str) -> str:

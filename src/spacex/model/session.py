@@ -24,8 +24,8 @@ def resolve_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, TypeError) as error:
+        torch.zeros(1, device=chosen).numpy(force=True)  # "meta" has no numbers
+    except (RuntimeError, AssertionError, TypeError, AttributeError) as error:
         raise InputError(f"device={device!r} cannot be used here; pass 'auto', 'cpu' or 'cuda'") from error
     return chosen
 

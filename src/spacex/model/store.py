@@ -12,44 +12,58 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .._check import InputError
+from .._check import InputError, check_path
+from .._config import MAX_SIDE
+from .._stored import digest, digest_of, read_json
+from .._whole import synced, whole_path, written
 from ..grid import Grid
 from ..raster import Canvas
 from .autoencoder import MaskedAutoencoder
 from .encoder import Encoder
 from .mixture import Parameters
 
-FORMAT = 4  # 2: fine dimensions; 3: weighted smooth dimensions; 4: strength weighted likewise
+FORMAT = 5  # 2: fine dimensions; 3: weighted smooth dimensions; 4: strength weighted likewise; 5: sealed
 SETTINGS, ARRAYS = "config.json", "model.safetensors"
 
 
 def write(directory: str | Path, settings: dict[str, Any], arrays: dict[str, Tensor]) -> None:
     """Write both files; each appears under its name only when it is complete."""
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / (ARRAYS + ".part")
-    save_file({key: value.detach().cpu().contiguous() for key, value in arrays.items()}, draft)
-    draft.replace(folder / ARRAYS)
-    draft = folder / (SETTINGS + ".part")
-    draft.write_text(json.dumps({"format": FORMAT, **settings}, indent=1))
-    draft.replace(folder / SETTINGS)
+    folder = check_path(directory, name="directory", mend="the name of a folder")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"directory='{folder}' is a file; pass the name of a folder")
+    with written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with whole_path(folder / SETTINGS) as noted, whole_path(folder / ARRAYS) as draft:
+        save_file({key: value.detach().cpu().contiguous() for key, value in arrays.items()}, draft)
+        noted.write_text(json.dumps(_sealed({"format": FORMAT, **settings}, digest(draft)), indent=1))
+        synced(noted)
+        (folder / SETTINGS).unlink(missing_ok=True)  # between the two renames there is no model, not a mixed one
 
 
 def read(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Settings and arrays that `write` left; an error that says what is wrong with the folder."""
-    folder = Path(directory)
+    folder = check_path(directory, name="directory", mend="a folder that SpaCEX.save(directory) wrote")
     for name in (SETTINGS, ARRAYS):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no {name}; pass a folder that SpaCEX.save(directory) wrote")
-    try:
-        settings = json.loads((folder / SETTINGS).read_text())
-        arrays = load_file(folder / ARRAYS)
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
-        raise InputError(f"the model in {folder} cannot be read ({error}); save it again") from error
-    if not isinstance(settings, dict) or settings.get("format") != FORMAT:
-        found = settings.get("format") if isinstance(settings, dict) else None
+    settings = read_json(folder / SETTINGS, mend="save the model again")
+    if settings.get("format") != FORMAT:
+        found = settings.get("format")
         raise InputError(f"the model in {folder} has format {found!r}, this version reads {FORMAT}; save it again")
-    return settings, arrays
+    seals = settings.pop("sha256", None)
+    for what, found in (("settings", digest_of(settings)), ("arrays", digest(folder / ARRAYS))):
+        if not isinstance(seals, dict) or seals.get(what) != found:
+            raise InputError(f"the {what} of the model in {folder} are not those that were saved; save it again")
+    try:
+        return settings, load_file(folder / ARRAYS)
+    except SafetensorError as error:
+        raise InputError(f"the model in {folder} cannot be read ({error}); save it again") from error
+
+
+def _sealed(settings: dict[str, Any], arrays: str) -> dict[str, Any]:
+    """Settings with the digests by which `read` knows that they and the arrays are those that were written."""
+    plain = json.loads(json.dumps(settings))
+    return {**plain, "sha256": {"settings": digest_of(plain), "arrays": arrays}}
 
 
 def canvas_settings(canvas: Canvas) -> list[dict[str, Any]]:
@@ -59,6 +73,9 @@ def canvas_settings(canvas: Canvas) -> list[dict[str, Any]]:
 
 def canvas_of(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Canvas:
     """The canvas that `canvas_settings` and the arrays ``canvas.*`` describe."""
+    for g in settings:
+        if g["kind"] not in ("hex", "square", "bins") or not all(0 < int(side) <= MAX_SIDE for side in g["shape"]):
+            raise InputError(f"the saved model has a grid of kind {g['kind']!r} and shape {g['shape']}; save it again")
     grids = tuple(
         Grid((int(g["shape"][0]), int(g["shape"][1])), g["kind"], float(g["aspect"]), float(g["pitch"]))
         for g in settings
@@ -90,8 +107,20 @@ def check_sizes(canvas: Canvas, model: MaskedAutoencoder, parameters: Parameters
     k = n_modules + 1
     if not pixels_fit or shapes != [(k,), (k, n_dims), (k,), (k,)]:
         raise InputError("the parts of the saved model do not fit one another; save it again")
+    sides = np.array([grid.shape for grid in canvas.grids])
+    if len(sides) > n_pixels or (canvas.pixel < 0).any():
+        raise InputError("the saved model has more grids than pixels, or pixels outside of all; save it again")
     if canvas.section.min() < 0 or canvas.section.max() >= len(canvas.grids):
         raise InputError("the saved model names a section that has no grid; save it again")
+
+
+def history_of(settings: Any) -> dict[str, list[dict[str, float]]]:
+    """The history that a model was saved with: records of numbers, stage by stage."""
+    stages = list(settings.values()) if isinstance(settings, dict) else [None]
+    records = [row for rows in stages for row in (rows if isinstance(rows, list) else [None])]
+    if not all(isinstance(row, dict) and all(isinstance(v, (int, float)) for v in row.values()) for row in records):
+        raise InputError("the history of the saved model is no table of numbers; save it again")
+    return settings
 
 
 def positive(settings: dict[str, Any], name: str) -> float:

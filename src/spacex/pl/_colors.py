@@ -38,7 +38,7 @@ def category_colors(categories: Sequence[str], palette: Palette = None) -> dict[
         return {name: to_hex(colors[i % len(colors)]).lower() for i, name in enumerate(chosen)} | {
             name: GREY for name in names if name == UNASSIGNED
         }
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"palette={palette!r} is not allowed; pass the name of a colour map, a list of colours or a dict"
         ) from error

@@ -12,12 +12,12 @@ from matplotlib.colors import Colormap
 from matplotlib.patheffects import withStroke
 
 from .. import _slots
-from .._check import InputError
+from .._check import InputError, check_names, check_number
 from ._colors import GREY, SEQUENTIAL, Palette, categories_of, category_colors
 from ._gene_images import color_bar
 from ._layout import gene_layout
 from ._maps import mean_expression, robust_norm
-from ._panels import Path, Target, finish, panels, rows_of_boxes, title
+from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
 
 HALO = [withStroke(linewidth=2.0, foreground="white")]
 
@@ -78,9 +78,15 @@ def embedding(
     >>> sx.pl.embedding(adata, color="expression").get_title()
     'log10 mean expression'
     """
-    names = [color] if isinstance(color, str) else [str(name) for name in color]
+    _slots.check_adata(adata)
+    check_drawing(ax, save, cmap=cmap, columns=columns)
+    names = check_names(color, name="color")
+    if not names:
+        raise InputError("color is empty; pass 'module', 'svg', 'expression', 'strength' or a column of adata.var")
+    if size is not None:
+        check_number(size, name="size", above=0.0)
     values = [_values(adata, name) for name in names]
-    marked = [_slots.gene_index(adata, gene) for gene in genes]
+    marked = [_slots.gene_index(adata, gene) for gene in check_names(genes, name="genes")]
     place = gene_layout(adata)
     boxes, figure_size = rows_of_boxes(
         len(names), columns=columns, width=3.8, height=3.8, gap=(0.8, 0.4), margin=(0.15, 0.15, 0.85, 0.35)

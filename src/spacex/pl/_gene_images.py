@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 
-from .._check import InputError
+from .. import _slots
+from .._check import InputError, check_names, check_number
 from ._colors import SEQUENTIAL
 from ._maps import Value, gene_values, robust_norm
-from ._panels import Path, Target, finish, panels, rows_of_boxes, title
+from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
 from ._tissue import Tissue, tissue_of
 
 MOST_LARGE = 4
@@ -84,7 +85,10 @@ def gene_images(
     >>> [ax.get_title() for ax in axes]
     ['gene0001', 'gene0002']
     """
-    names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
+    _slots.check_adata(adata)
+    check_drawing(ax, save, cmap=cmap, columns=columns, smooth=smooth)
+    names = check_names(genes, name="genes")
+    _check_limits(vmin, vmax)
     if not names:
         raise InputError("genes is empty; pass one gene or several")
     values, label = gene_values(adata, names, value=value, smooth=smooth, layer=layer)
@@ -106,6 +110,14 @@ def gene_images(
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth, vmin=vmin, vmax=vmax)
         title(one, name, fontsize=10, fontstyle="italic")
     return finish(ax, drawn, show=show, save=save)
+
+
+def _check_limits(vmin: float | None, vmax: float | None) -> None:
+    for name, value in (("vmin", vmin), ("vmax", vmax)):
+        if value is not None:
+            check_number(value, name=name)
+    if vmin is not None and vmax is not None and not vmin < vmax:
+        raise InputError(f"vmin={vmin!r} is not below vmax={vmax!r}; pass rising limits, or leave them out")
 
 
 def draw_gene(

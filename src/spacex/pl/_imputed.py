@@ -10,11 +10,12 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from .._check import InputError, check_int
+from .. import _slots
+from .._check import InputError, check_int, check_names
 from ._colors import SEQUENTIAL
 from ._gene_images import draw_gene, map_size
 from ._maps import gene_values
-from ._panels import Path, Target, finish, panels, rows_of_boxes, title
+from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
 from ._tissue import Tissue, tissue_of
 
 SIDE = 2.4
@@ -76,12 +77,17 @@ def imputed(
     >>> [ax.get_title() for ax in sx.pl.imputed(found, "gene0101", target=adata)][1]
     'gene0101, measured'
     """
+    _slots.check_adata(adata)
+    check_drawing(ax, save, cmap=cmap)
+    for name, other in (("target", target), ("reference", reference)):
+        if other is not None:
+            _slots.check_adata(other, name=name)
     if "reliability" not in adata.var:
         raise InputError('var["reliability"] is missing; pass the result of sx.tl.impute(target, reference)')
     if genes is None:
         n_genes = check_int(n_genes, name="n_genes", low=1)
         genes = list(adata.var["reliability"].sort_values(ascending=False, kind="stable").index[:n_genes])
-    names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
+    names = check_names(genes, name="genes")
     lost = [name for name in names if name not in adata.var_names]
     if lost or not names:
         raise InputError(

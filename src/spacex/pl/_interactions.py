@@ -12,10 +12,10 @@ from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
 from .. import _slots
-from .._check import InputError, check_int
+from .._check import InputError, check_int, check_names
 from ..similarity import unit_rows
 from ._colors import category_colors
-from ._panels import Path, Target, finish, panels
+from ._panels import Path, Target, check_drawing, finish, panels
 
 DIVERGING = "RdBu_r"
 MOST_GENES = 150
@@ -70,6 +70,8 @@ def interactions(
     >>> len(axes)
     3
     """
+    _slots.check_adata(adata)
+    check_drawing(ax, save, cmap=cmap)
     check_int(n_genes, name="n_genes", low=3, high=MOST_GENES)
     z = _slots.read_embedding(adata)
     index = _most_connected(adata, n_genes) if genes is None else _asked_for(adata, genes)
@@ -92,7 +94,7 @@ def interactions(
 
 def _asked_for(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
     """Numbers of the genes asked for, each once."""
-    names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
+    names = list(dict.fromkeys(check_names(genes, name="genes")))
     if not 3 <= len(names) <= MOST_GENES:
         raise InputError(f"genes holds {len(names)} gene(s); pass from 3 to {MOST_GENES}")
     return _slots.embedded_genes(adata, names, name="genes")

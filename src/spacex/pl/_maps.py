@@ -12,7 +12,7 @@ from anndata import AnnData
 from matplotlib.colors import Normalize
 
 from .. import _slots
-from .._check import InputError, check_choice
+from .._check import InputError, check_choice, check_number
 from .._config import Config
 from ..raster import GeneImages
 from ..spectral import Smoother
@@ -34,8 +34,7 @@ def gene_values(
     Pearson residuals of the pixels. `smooth` is the width of a Gaussian in spot pitches, applied to pixels.
     """
     check_choice(value, name="value", allowed=("lognorm", "counts", "residual"))
-    if not smooth >= 0:
-        raise InputError(f"smooth={smooth!r} is not allowed; pass a width in spot pitches, 0 for none")
+    check_number(smooth, name="smooth", at_least=0.0)
     index = [_slots.gene_index(adata, gene) for gene in genes]
     layer = layer or _slots.embedded_layer(adata)
     if value == "residual":

@@ -10,11 +10,12 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 
-from .._check import InputError, check_int
+from .. import _slots
+from .._check import InputError, check_int, check_names
 from ._colors import SEQUENTIAL
 from ._gene_images import color_bar, map_size
 from ._maps import MAP_LABEL, MEAN_LABEL, ModuleMaps, module_maps, module_sizes, robust_norm
-from ._panels import Box, Path, Target, finish, panels, plain, rows_of_boxes, title
+from ._panels import Box, Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
 from ._tissue import Tissue, tissue_of
 
 LONGEST_TERM = 70
@@ -85,17 +86,20 @@ def modules(
     >>> len(axes)
     4
     """
+    _slots.check_adata(adata)
+    check_drawing(ax, save, cmap=cmap)
     check_int(n_modules, name="n_modules", low=1)
     check_int(n_genes, name="n_genes", low=0)
     check_int(n_terms, name="n_terms", low=1)
-    if enriched is not None and not {"module", "term", "qvalue"} <= set(enriched.columns):
+    is_table = isinstance(enriched, pd.DataFrame)
+    if enriched is not None and not (is_table and {"module", "term", "qvalue"} <= set(enriched.columns)):
         raise InputError(
             "enriched lacks the columns module, term and qvalue; pass the table of sx.tl.enrich(adata, ...)"
         )
     sizes = module_sizes(adata)
     if not len(sizes):
         raise InputError("no gene has a module: all are unassigned; call sx.tl.modules(adata, n_modules=...)")
-    chosen = [str(name) for name in modules] if modules is not None else list(sizes.index[:n_modules])
+    chosen = check_names(modules, name="modules") if modules is not None else list(sizes.index[:n_modules])
     cards = module_maps(adata, chosen, n_genes=n_genes)
     tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 350, image=image)
     boxes, size = _boxes(tissue.aspect, len(cards), n_genes, 0 if enriched is None else n_terms)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.colors import Colormap
 
-from .._check import InputError
+from .._check import InputError, check_int, check_number, check_path
+from .._whole import whole_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,11 +74,36 @@ def _fraction(box: Box, size: tuple[float, float]) -> tuple[float, float, float,
     return box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1]
 
 
+def check_drawing(
+    ax: Any = None, save: Any = None, *, cmap: Any = None, columns: Any = None, smooth: Any = 0.0
+) -> None:
+    """Raise `InputError` for what no figure can be drawn with or on, before anything is drawn."""
+    if ax is not None and not isinstance(ax, Axes) and (isinstance(ax, (str, bytes)) or not isinstance(ax, Iterable)):
+        raise InputError(f"ax={ax!r} is not allowed; pass one Axes, or one a panel")
+    if cmap is not None and not isinstance(cmap, Colormap) and (not isinstance(cmap, str) or cmap not in colormaps):
+        raise InputError(f"cmap={cmap!r} is not the name of a colour map; pass one, such as 'viridis'")
+    if columns is not None:
+        check_int(columns, name="columns", low=1)
+    check_number(smooth, name="smooth", at_least=0.0)
+    if save is None:
+        return
+    place = check_path(save, name="save", mend="the name of a file, such as 'figure.png'")
+    known = FigureCanvasBase.get_supported_filetypes()
+    if not place.parent.is_dir() or place.is_dir():
+        what = "is a folder" if place.is_dir() else "lies in a folder that does not exist; make it first"
+        raise InputError(f"save='{place}' {what}; pass the name of a file")
+    if place.suffix and place.suffix[1:].lower() not in known:
+        raise InputError(f"save='{place}' is not a format of figures; pass one that ends in {', '.join(sorted(known))}")
+
+
 def finish(ax: Target, drawn: list[Axes], *, show: bool | None, save: Path | None) -> Axes | list[Axes]:
     """Save and show the figure; return the one Axes that was given or drawn on, else the list of them."""
     figure: Figure = drawn[0].get_figure(root=True)  # type: ignore[assignment]
     if save is not None:
-        figure.savefig(save, dpi=200, bbox_inches="tight", facecolor="white")
+        place = check_path(save, name="save", mend="the name of a file")
+        place = place if place.suffix else place.with_name(f"{place.name}.png")
+        with whole_path(place) as draft:
+            figure.savefig(draft, format=place.suffix[1:].lower(), dpi=200, bbox_inches="tight", facecolor="white")
     if show:
         plt.show()
     if isinstance(ax, Axes):

@@ -13,7 +13,7 @@ from .._check import InputError, check_int
 from ._colors import SEQUENTIAL
 from ._gene_images import draw_gene, map_size
 from ._maps import Value, gene_values
-from ._panels import Path, Target, finish, panels, rows_of_boxes, title
+from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
 from ._tissue import tissue_of
 
 
@@ -73,6 +73,8 @@ def pattern(
     >>> len(sx.pl.pattern(adata, found, n_genes=3))
     4
     """
+    _slots.check_adata(adata)
+    check_drawing(ax, save, cmap=cmap, columns=columns, smooth=smooth)
     check_int(n_genes, name="n_genes", low=0)
     if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):
         raise InputError("found is not a table with gene, similarity and qvalue; pass what sx.tl.pattern returned")

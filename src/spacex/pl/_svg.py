@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
 from .. import _slots
-from .._check import InputError, check_int
+from .._check import InputError, check_int, check_number
 from ._colors import GREY, SEQUENTIAL
 from ._gene_images import draw_gene, map_size
 from ._maps import Value, gene_values, mean_expression
-from ._panels import Path, Target, finish, panels, plain, rows_of_boxes, title
+from ._panels import Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
 from ._tissue import tissue_of
 
 
@@ -71,7 +71,10 @@ def svg(
     >>> len(sx.pl.svg(adata, n_genes=2))
     4
     """
+    _slots.check_adata(adata)
+    check_drawing(ax, save, cmap=cmap, columns=columns, smooth=smooth)
     check_int(n_genes, name="n_genes", low=0)
+    check_number(alpha, name="alpha", above=0.0, at_most=1.0)
     top = ranked_genes(adata)[:n_genes]
     values, label = gene_values(adata, top, value=value, smooth=smooth) if top else (np.empty((0, adata.n_obs)), "")
     tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 400, image=image)

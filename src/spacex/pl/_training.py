@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .. import _slots
 from .._check import InputError
-from ._panels import Path, Target, finish, panels, plain, rows_of_boxes, title
+from ._panels import Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
 
 # What the held-out counts say: drawn as gain over the first record, in per cent, on one axis.
 HELD_OUT = ("correlation", "retrieval")
@@ -57,6 +57,8 @@ def training(
     >>> [ax.get_title() for ax in sx.pl.training(adata)][0]
     'Masked autoencoder'
     """
+    _slots.check_adata(adata)
+    check_drawing(ax, save)
     history, stages = _slots.noted(adata, "history"), stages_of(adata)
     if not stages:
         raise InputError('no history of a fit is kept: uns["spacex"]["history"] is missing; call sx.tl.embed(adata)')

@@ -75,7 +75,8 @@ def seconds_of(run: dict[str, Any]) -> list[tuple[str, float, float]]:
 def parameters_of(adata: AnnData) -> list[tuple[str, str]]:
     """Every setting that was used, the choices of the call before the numbers of the method."""
     found = _slots.noted(adata, "embed")  # such as the number of modules, where "auto" was asked for
-    merged = {**found, **_slots.noted(adata, "parameters"), **found}
+    # Sorted, as HDF5 gives them back: a report that is written later is the same.
+    merged = dict(sorted(found.items())) | dict(sorted({**_slots.noted(adata, "parameters"), **found}.items()))
     return [(name, _plain(value)) for name, value in merged.items() if _plain(value)]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from .. import _slots
+from .._check import InputError
 from ..pl._maps import module_sizes, ranked_members
 
 N_TOP = 10
@@ -93,6 +96,15 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     if enrichment is not None:
         table["terms"] = ["; ".join(terms_of(enrichment, name, alpha)["term"].astype(str)) for name in table["module"]]
     return table
+
+
+def check_enrichment(enrichment: Any) -> None:
+    """Raise `InputError` for what is not a table of `spacex.tl.enrich`."""
+    wanted = ["module", "term", "pvalue", "qvalue", "overlap", "size"]
+    columns = list(enrichment.columns) if isinstance(enrichment, pd.DataFrame) else []
+    missing = [name for name in wanted if name not in columns]
+    if enrichment is not None and missing:
+        raise InputError(f"enrichment lacks {', '.join(missing)}; pass the table of sx.tl.enrich(adata, gene_sets)")
 
 
 def terms_of(enrichment: pd.DataFrame, module: str, alpha: float = 0.05) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy.stats import false_discovery_control
 
 from .. import _slots
-from .._check import InputError, check_int
+from .._check import InputError, check_int, check_key
 from ..conditions import (
     context_change,
     distances,
@@ -87,6 +87,10 @@ def compare(
     >>> bool((found["qvalue"] < 0.05).any())
     False
     """
+    _slots.check_adata(adata)
+    check_key(condition_key, name="condition_key")
+    if library_key is None:
+        raise InputError("library_key=None is not allowed; pass the column of adata.obs that names the sections")
     check_int(n_neighbors, name="n_neighbors", low=1)
     check_int(seed, name="seed", low=0)
     section, second, conditions = _read_design(adata, condition_key, library_key)

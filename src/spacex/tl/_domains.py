@@ -81,6 +81,7 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     >>> list(adata.obs["spacex_domain"].cat.categories)
     ['0', '1', '2']
     """
+    _slots.check_adata(adata)
     norm = np.linalg.norm(_slots.read_embedding(adata), axis=1)
     check_int(seed, name="seed", low=0)
     config = Config.from_dict(_slots.noted(adata, "parameters"))

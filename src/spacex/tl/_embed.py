@@ -77,6 +77,7 @@ def embed(
     >>> adata.varm["X_spacex"].shape[0], adata.var["spacex_module"].nunique() <= 4
     (80, True)
     """
+    _slots.check_adata(adata)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _slots.check_names(adata)

@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy.stats import false_discovery_control, hypergeom
 
 from .. import _slots
-from .._check import InputError, check_int
+from .._check import InputError, check_int, check_names
 from ..similarity import unit_rows
 
 logger = logging.getLogger("spacex")
@@ -75,6 +75,7 @@ def enrich(
 
     >>> found = sx.tl.enrich(adata, planted, around="gene0001", n_neighbors=20)
     """
+    _slots.check_adata(adata)
     check_int(min_size, name="min_size", low=1)
     sets = read_gene_sets(gene_sets)
     check_int(n_neighbors, name="n_neighbors", low=1)
@@ -107,7 +108,7 @@ def _around(
     adata: AnnData, z: np.ndarray, embedded: np.ndarray, around: str | Sequence[str], n_neighbors: int
 ) -> tuple[list[str], np.ndarray]:
     """The genes asked about and which embedded genes (G, M) are nearest to each by cosine."""
-    names = list(dict.fromkeys([around] if isinstance(around, str) else around))
+    names = list(dict.fromkeys(check_names(around, name="around")))
     if not names:
         raise InputError("around is empty; pass one gene or several, or leave it out for modules")
     wanted = _slots.embedded_genes(adata, names, name="around")

@@ -13,7 +13,7 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from .. import _slots
-from .._check import InputError, check_int
+from .._check import InputError, check_int, check_names
 from ..coverage import (
     TRAITS,
     Cells,
@@ -128,12 +128,18 @@ def impute(
     >>> found.shape, bool(found.var["reliability"].between(0, 1).all())
     ((400, 40), True)
     """
+    _slots.check_adata(target, name="target")
+    _slots.check_adata(reference, name="reference")
     check_int(seed, name="seed", low=0, high=2**32 - 1)
     check_int(rounds, name="rounds", low=1)
-    if learned not in (True, False, "auto"):
+    if aliases is not None and not isinstance(aliases, Mapping):
+        raise InputError(f"aliases={aliases!r} is not allowed; pass a dict from the target's name to the reference's")
+    if not isinstance(learned, (bool, str)) or learned not in (True, False, "auto"):
         raise InputError(f"learned={learned!r} is not allowed; pass True, False or 'auto'")
     resolve_device(device)
     where = check_path(path) if path is not None else None
+    if library_key is not None:
+        _slots.read_sections(target, library_key)
     _slots.check_names(reference)
     _slots.check_names(target)
     matrix, is_count = _slots.read_matrix(reference, None)
@@ -201,7 +207,7 @@ def _wanted(measured: Sequence[str], reference: AnnData, genes: Sequence[str] | 
         return wanted, [known[i] for i in wanted]
     if isinstance(genes, str):
         raise InputError(f"genes={genes!r} is one name; pass a list of names")
-    names = [str(name) for name in genes]
+    names = check_names(genes, name="genes")
     if not names:
         raise InputError("genes is empty; pass names of genes of the reference, or leave it out")
     twice = pd.Index(names)[pd.Index(names).str.upper().duplicated()]

@@ -75,6 +75,7 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     >>> adata.varp["spacex_interactions"].shape
     (80, 80)
     """
+    _slots.check_adata(adata)
     check_int(n_neighbors, name="n_neighbors", low=1)
     check_int(seed, name="seed", low=0)
     genes, z = _embedded(adata)
@@ -130,6 +131,7 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     >>> sx.tl.score_pairs(adata, [("gene0001", "gene0002")]).columns.tolist()
     ['gene_a', 'gene_b', 'similarity', 'qvalue', 'probability']
     """
+    _slots.check_adata(adata)
     check_choice(by, name="by", allowed=("embedding", "same", "neighbours"))
     check_int(seed, name="seed", low=0)
     genes, z = _embedded(adata)

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from .. import _slots
-from .._check import InputError, check_int
+from .._check import InputError, check_int, check_key
 
 COLUMNS = ("domain", "gene", "score", "log2_fold_change", "share_in", "share_out", "pvalue", "qvalue")
 FEWEST_SPOTS = 3
@@ -55,7 +55,9 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     >>> found["domain"].value_counts().tolist()
     [3, 3, 3]
     """
+    _slots.check_adata(adata)
     check_int(n, name="n", low=1)
+    check_key(groupby, name="groupby")
     if groupby not in adata.obs:
         call = "call sx.tl.domains(adata)" if groupby == _slots.DOMAIN else "pass a column with labels of the spots"
         raise InputError(f"groupby={groupby!r} is not a column of adata.obs; {call}")

@@ -11,7 +11,7 @@ from anndata import AnnData
 from scipy.stats import false_discovery_control
 
 from .. import _slots
-from .._check import InputError, check_finite, check_int
+from .._check import InputError, check_finite, check_int, check_names
 from ..designated import expected_map, expected_pattern, extended_embedding, missing_component
 from ..similarity import chance_similarity, noise_spread, unit_rows
 from ._images import embedded_images
@@ -76,6 +76,7 @@ def pattern(
     >>> sx.tl.pattern(adata, {"domain": ["domain1"]}, n=5).columns.tolist()
     ['gene', 'similarity', 'pvalue', 'qvalue']
     """
+    _slots.check_adata(adata)
     check_int(n, name="n", low=1)
     full = _slots.read_embedding(adata)
     if (weights is None) == (like is None):
@@ -157,11 +158,13 @@ def _of_column(adata: AnnData, column: str, name: str) -> np.ndarray:
 
 
 def _of_values(adata: AnnData, given: Mapping[str, Iterable[object]], name: str) -> np.ndarray:
+    if not given:
+        raise InputError(f"{name} is empty; pass {{column: values}}, the spots with one of these values")
     wanted = np.zeros(adata.n_obs, dtype=bool)
     for column, values in given.items():
         if column not in adata.obs:
             raise InputError(f"{name}: {column!r} is not a column of adata.obs")
-        names = [values] if isinstance(values, str) else [str(value) for value in values]
+        names = check_names(values, name=f"{name}[{column!r}]")
         here = adata.obs[column].astype(str)
         unknown = [value for value in names if not (here == value).any()]
         if unknown:

@@ -43,6 +43,7 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     >>> list(sx.tl.similar_genes(adata, "gene0001", n=5).columns)
     ['gene', 'similarity', 'qvalue']
     """
+    _slots.check_adata(adata)
     full = _slots.read_embedding(adata)
     check_int(n, name="n", low=1)
     index = _slots.gene_index(adata, gene)

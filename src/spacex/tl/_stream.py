@@ -10,16 +10,22 @@ import anndata as ad
 import numpy as np
 from anndata import AnnData
 
+from .. import _check
 from .._check import InputError
+from .._whole import whole_path
 
 
 def check_path(path: str | os.PathLike[str]) -> Path:
     """The path of a ``.h5ad`` file in a folder that is there, or `InputError`."""
-    found = Path(path)
+    found = _check.check_path(path, name="path", mend="the name of a file that ends in .h5ad")
     if found.suffix != ".h5ad":
         raise InputError(f"path='{found}' is not allowed; pass the name of a file that ends in .h5ad")
     if not found.parent.is_dir():
         raise InputError(f"path='{found}' lies in a folder that does not exist; make it first")
+    if found.is_dir():
+        raise InputError(f"path='{found}' is a folder; pass the name of a file that ends in .h5ad")
+    if not os.access(found.parent, os.W_OK | os.X_OK):
+        raise InputError(f"path='{found}' cannot be written: no permission in '{found.parent}'; pass another folder")
     return found
 
 
@@ -30,17 +36,13 @@ def write_rows(frame: AnnData, rows: Iterable[tuple[slice, np.ndarray]], path: P
     """
     import h5py
 
-    part = path.with_name(path.name + ".part")
-    try:
-        frame.write_h5ad(part)
-        with h5py.File(part, "r+") as file:
+    with whole_path(path) as draft:
+        frame.write_h5ad(draft)
+        with h5py.File(draft, "r+") as file:
             if "X" in file:
                 del file["X"]
             matrix = file.create_dataset("X", shape=frame.shape, dtype=np.float32)
             matrix.attrs["encoding-type"], matrix.attrs["encoding-version"] = "array", "0.2.0"
             for where, values in rows:
                 matrix[where] = values
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return ad.read_h5ad(path, backed="r")

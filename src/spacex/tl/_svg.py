@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy.stats import false_discovery_control
 
 from .. import _slots, pp
-from .._check import InputError, check_int
+from .._check import InputError, check_int, check_names
 from ..variability import Evidence, assess
 
 logger = logging.getLogger("spacex")
@@ -100,10 +100,10 @@ def svg(
 
     >>> sx.tl.svg(adata, covariates=["domain"])
     """
+    _slots.check_adata(adata)
     seed = check_int(seed, name="seed", low=0)
     n_permutations = _check_permutations(n_permutations)
-    if isinstance(covariates, str):
-        covariates = [covariates]
+    covariates = check_names(covariates, name="covariates")
     if covariates:
         _slots.read_covariates(adata, covariates)
     images = pp.gene_images(adata, layer=layer)

@@ -74,12 +74,22 @@ def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[[T, T], T], *s
     kept = [delayed(value, traverse=False) for value in shared]
     roots = []
     for c, column in enumerate(columns):
-        parts = [delayed(part)(blocks[r, c], row, column, *kept) for r, row in enumerate(rows)]
+        parts = [delayed(_of_block)(part, blocks[r, c], row, column, *kept) for r, row in enumerate(rows)]
         while len(parts) > 1:
             pairs = [delayed(join)(*parts[i : i + 2]) for i in range(0, len(parts) - 1, 2)]
             parts = pairs + parts[2 * len(pairs) :]
         roots.append(parts[0])
     return list(zip(columns, compute(*roots), strict=True))
+
+
+def _of_block(part: Callable[..., T], block: Any, *arguments: Any) -> T:
+    """What `part` makes of a block whose indices lie within it: what computes with others would leave its memory."""
+    if hasattr(block, "check_format"):
+        try:
+            block.check_format(full_check=True)
+        except ValueError as error:
+            raise InputError(f"the matrix on disk is damaged: {error}; copy or download it again") from error
+    return part(block, *arguments)
 
 
 def _slices(sizes: tuple[int, ...]) -> list[slice]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anndata as ad
 import dask.array as da
+import h5py
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -14,7 +15,7 @@ from anndata import AnnData
 
 import spacex as sx
 from spacex import _slots
-from spacex._slots import _matrix, _stored
+from spacex._slots import _matrix, _on_disk
 from spacex.pl._maps import gene_values
 from spacex.report import gene_table, write_report
 
@@ -37,7 +38,7 @@ def section() -> AnnData:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Blocks of about 20 kB; the sizes of those that were read."""
-    monkeypatch.setattr(_stored, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(_on_disk, "BLOCK_BYTES", 20_000)
     seen: list[int] = []
     plain = _matrix._as_rows
 
@@ -149,6 +150,14 @@ def test_bad_values_on_disk_are_refused(section: AnnData, tmp_path: Path, spoilt
     assert not list(lazy.uns.get("spacex", {}))
 
 
+def test_damaged_indices_on_disk_are_refused(section: AnnData, tmp_path: Path) -> None:
+    path = kept(section, tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["X/indices"][5] = 10_000_000
+    with pytest.raises(sx.InputError, match="damaged"):
+        sx.pp.gene_images(sx.read(path, lazy=True))
+
+
 def test_empty_and_wordy_matrices_on_disk_are_refused(section: AnnData) -> None:
     def with_matrix(matrix: np.ndarray) -> AnnData:
         return AnnData(da.from_array(matrix, chunks=(100, -1)), obs=section.obs, var=section.var, obsm=section.obsm)
@@ -162,7 +171,7 @@ def test_empty_and_wordy_matrices_on_disk_are_refused(section: AnnData) -> None:
 def test_unknown_chunk_sizes_name_the_mend(section: AnnData) -> None:
     matrix = da.from_array(section.X.toarray(), chunks=(100, -1))
     with pytest.raises(sx.InputError, match="compute_chunk_sizes"):
-        _stored.as_stored(matrix[matrix.sum(axis=1) > 0])
+        _on_disk.as_stored(matrix[matrix.sum(axis=1) > 0])
 
 
 def test_what_cannot_stay_on_disk_is_refused(tmp_path: Path) -> None:
@@ -175,7 +184,7 @@ def test_what_cannot_stay_on_disk_is_refused(tmp_path: Path) -> None:
 
 def test_without_dask(section: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = kept(section, tmp_path)
-    monkeypatch.setattr(_stored, "find_spec", lambda name: None)
+    monkeypatch.setattr(_on_disk, "find_spec", lambda name: None)
     monkeypatch.setattr("spacex._check.find_spec", lambda name: None)
     with pytest.raises(sx.InputError, match=r"spacex-st\[scale\]"):
         sx.read(path, lazy=True)

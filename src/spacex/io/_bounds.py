@@ -1,0 +1,116 @@
+"""What a file may claim: sizes are held against what is stored before memory is taken, and nothing lies elsewhere."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spacex._check import InputError
+from spacex.io._files import COPY_AGAIN
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+HARMLESS = 2**28
+"""Bytes that anything may claim."""
+
+MOST_PACKED = 1_100
+"""Bytes that deflate, and what else HDF5 and gzip pack with, make of one at most: 1,032."""
+
+SHORTEST_ENTRY = 4
+"""Bytes of the shortest entry of a MatrixMarket file: two numbers, a space and the end of the line."""
+
+CONTROL = bytes(set(range(32)) - set(b"\t\n\r"))
+BLOCK = 2**24
+LONGEST_ENTRY = 1000
+WHOLE = re.compile(rb"[ \t]*([0-9]+[ \t]+){0,2}[-+]?[0-9]+")
+REAL = re.compile(rb"[ \t]*([0-9]+[ \t]+){0,2}[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+
+
+def check_hdf5(file: Any, path: Path) -> None:
+    """Raise `InputError` for an open HDF5 file that claims arrays it does not hold, or leads to other files."""
+    import h5py
+
+    def look(name: str, link: Any) -> str | None:
+        if isinstance(link, h5py.ExternalLink):
+            return f"{name} is a link to another file, which is not followed; copy it in"
+        found = file.get(name)
+        return _wrong(found) if isinstance(found, h5py.Dataset) else None
+
+    wrong = file.visititems_links(look)  # ends at the first; what is raised inside would be lost on the way
+    if wrong is not None:
+        raise InputError(f"path='{path}' is damaged: {wrong}")
+
+
+def _wrong(found: Any) -> str | None:
+    """What is wrong with an HDF5 array, if anything is."""
+    if found.external:
+        return f"{found.name} lies in another file, which is not read; copy it in"
+    claimed, stored = int(np.prod(found.shape or (), dtype=object)) * found.dtype.itemsize, found.id.get_storage_size()
+    if claimed > HARMLESS + MOST_PACKED * stored:
+        return f"{found.name} is said to have {claimed / 1e9:.3g} GB and has {stored} bytes; {COPY_AGAIN}"
+    return None
+
+
+def check_market(path: Path, sides: tuple[int, int]) -> None:
+    """Raise `InputError` for a MatrixMarket file whose header does not fit its length, its companions, or counts."""
+    from scipy.io import mminfo
+
+    rows, columns, entries, form, field, _ = mminfo(path)
+    _check_text(path, WHOLE if field in ("integer", "unsigned-integer", "pattern") else REAL)
+    if (rows, columns) not in (sides, sides[::-1]):
+        raise InputError(
+            f"path='{path}' is {rows} x {columns}, but there are {sides[0]} features and {sides[1]} barcodes; copy all "
+            "three files of one run"
+        )
+    if field == "complex":
+        raise InputError(f"path='{path}' holds complex numbers, which are no counts; export the raw counts")
+    size = path.stat().st_size * (MOST_PACKED if path.suffix == ".gz" else 1)
+    if (entries if form == "coordinate" else rows * columns) * SHORTEST_ENTRY > size + HARMLESS:
+        raise InputError(f"path='{path}' is said to have {entries} entries, and is too short for them; {COPY_AGAIN}")
+
+
+def _check_text(path: Path, entry: re.Pattern[bytes]) -> None:
+    """Raise `InputError` for what scipy's reader of MatrixMarket leaves its memory at.
+
+    That is a last line without an end that has more in it than an entry, and null bytes.
+    """
+    tail = b""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        while block := file.read(BLOCK):
+            if len(block.translate(None, CONTROL)) != len(block):
+                raise InputError(f"path='{path}' is no text: it holds control characters; {COPY_AGAIN}")
+            tail = (tail + block)[-LONGEST_ENTRY:]
+    last = tail[tail.rfind(b"\n") + 1 :]
+    if last and not entry.fullmatch(last):
+        raise InputError(f"path='{path}' ends in {last[:20]!r}, which is no entry; {COPY_AGAIN}")
+
+
+def sound(adata: AnnData, path: Path) -> AnnData:
+    """Return an AnnData whose sparse matrices fit together: what computes with others would leave its memory."""
+    matrices = {"X": adata.X} | {
+        f"{name}[{key!r}]": value
+        for name in ("layers", "obsm", "varm", "obsp", "varp")
+        for key, value in getattr(adata, name).items()
+    }
+    for name, matrix in matrices.items():
+        if not hasattr(matrix, "indptr") or not hasattr(matrix, "check_format"):
+            continue
+        try:
+            matrix.check_format(full_check=True)
+        except ValueError as error:
+            raise InputError(f"path='{path}' is damaged: {name}: {error}; {COPY_AGAIN}") from error
+    return adata
+
+
+def check_settings(found: Any, path: Path) -> dict[str, Any]:
+    """Return what a JSON file of settings holds, if they are numbers and texts by name."""
+    plain = isinstance(found, Mapping) and all(isinstance(value, (int, float, str)) for value in found.values())
+    if not plain:
+        raise InputError(f"path='{path}' holds no settings by name; {COPY_AGAIN}")
+    return dict(found)
