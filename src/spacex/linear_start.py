@@ -109,14 +109,8 @@ def shared_signal(first: GeneImages, second: GeneImages, components: np.ndarray,
     components were fitted to in the first (cross-validated variance). Of a set with itself it is the variance.
     """
     total = np.zeros(components.shape[1])
-    for genes in crew.batches(first.n_genes, BATCH):
-        a = _scores(first.residuals(genes), components)
-        b = a if second is first else _scores(second.residuals(genes), components)
+    for genes in crew.batches(first.n_genes, first.batch_size(BATCH)):
+        a = first.scores(components, genes)
+        b = a if second is first else second.scores(components, genes)
         total += np.einsum("gr,gr->r", a, b)
     return crew.sum(total) / first.n_genes
-
-
-def _scores(maps: np.ndarray, components: np.ndarray) -> np.ndarray:
-    """Scores (B, r) of maps (B, P), each scaled to mean square one, on components (P, r)."""
-    size = np.sqrt(np.maximum(np.einsum("gp,gp->g", maps, maps, dtype=np.float64), 1e-12) / maps.shape[1])
-    return (maps @ components).astype(np.float64) / size[:, None]

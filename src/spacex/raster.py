@@ -6,7 +6,7 @@ stored whole: what is kept is the sparse matrix of counts per pixel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -74,8 +74,13 @@ def section_means(values: np.ndarray, section: np.ndarray, n_sections: int) -> n
     """Mean (B, n_sections) of values (B, P) over the pixels of each section."""
     if n_sections == 1:
         return values.mean(axis=1, keepdims=True)
-    sums = np.stack([values[:, section == s].sum(axis=1) for s in range(n_sections)], axis=1)
-    return sums / np.maximum(np.bincount(section, minlength=n_sections), 1)
+    size = np.bincount(section, minlength=n_sections)
+    if np.all(section[1:] >= section[:-1]):  # as pixels stand: no look at all of them for each section
+        ends = np.cumsum(size)
+        sums = np.stack([values[:, end - n : end].sum(axis=1) for n, end in zip(size, ends, strict=True)], axis=1)
+    else:
+        sums = np.stack([values[:, section == s].sum(axis=1) for s in range(n_sections)], axis=1)
+    return sums / np.maximum(size, 1)
 
 
 def log_normalise(
@@ -234,6 +239,26 @@ class GeneImages:
         for start in range(0, self.n_genes, size):
             genes = slice(start, min(start + size, self.n_genes))
             yield genes, self.residuals(genes)
+
+    def gram(self, basis: np.ndarray, batches: Iterable[slice], *, unit: bool = False) -> np.ndarray:
+        """R'R B (P, R) for the residual maps R of batches of genes and a matrix B (P, R), in double precision.
+
+        `unit` scales each map to unit norm.
+        """
+        out = np.zeros_like(basis)
+        for genes in batches:
+            maps = self.residuals(genes).astype(np.float64)
+            scores = maps @ basis
+            if unit:
+                scores /= np.maximum(np.einsum("gp,gp->g", maps, maps), 1e-12)[:, None]
+            out += maps.T @ scores
+        return out
+
+    def scores(self, components: np.ndarray, genes: slice) -> np.ndarray:
+        """Scores (B, r) of residual maps, each scaled to mean square one, on components (P, r)."""
+        maps = self.residuals(genes)
+        size = np.sqrt(np.maximum(np.einsum("gp,gp->g", maps, maps, dtype=np.float64), 1e-12) / maps.shape[1])
+        return (maps @ components).astype(np.float64) / size[:, None]
 
     def thin(self, fraction: float, rng: np.random.Generator) -> tuple[GeneImages, GeneImages]:
         """Split into two independent sections: one keeps `fraction` of the counts, the other the rest.

@@ -169,10 +169,7 @@ def _smoothed_covariance(images: GeneImages, smoother: Smoother, further: np.nda
 
     def times(basis: np.ndarray) -> np.ndarray:
         smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
-        out = np.zeros_like(basis)
-        for genes in crew.batches(images.n_genes, BATCH):
-            maps = images.residuals(genes).astype(np.float64)
-            out += maps.T @ (maps @ smooth)
+        out = images.gram(smooth, crew.batches(images.n_genes, images.batch_size(BATCH)))
         if further is not None:
             own = further[crew.part(len(further))]
             out += own.T @ (own @ smooth)
@@ -189,11 +186,7 @@ def _unit_covariance(images: GeneImages, coarse: np.ndarray, crew: Crew) -> Time
 
     def times(basis: np.ndarray) -> np.ndarray:
         outside = np.ascontiguousarray(away(basis))
-        out = np.zeros_like(basis)
-        for genes in crew.batches(images.n_genes, BATCH):
-            maps = images.residuals(genes).astype(np.float64)
-            square = np.maximum(np.einsum("gp,gp->g", maps, maps), 1e-12)
-            out += maps.T @ ((maps @ outside) / square[:, None])
-        return away(crew.sum(out))
+        batches = crew.batches(images.n_genes, images.batch_size(BATCH))
+        return away(crew.sum(images.gram(outside, batches, unit=True)))
 
     return times

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from .._check import InputError, check_int
-from ..crew import SOLO, Crew
 from ..raster import Canvas, GeneImages
 from .autoencoder import MaskedAutoencoder
+from .device_images import maps_on, on_device
 from .session import Session
 
 
@@ -24,18 +24,21 @@ def check_fit(images: Any, n_modules: Any) -> None:
         check_int(n_modules, name="n_modules", low=1, high=images.n_genes)
 
 
-def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, batch: int, crew: Crew = SOLO) -> Iterator[np.ndarray]:
-    """Maps (B, P) on a canvas in batches, from gene images or an array (G, H, W); an error for those of another one.
+def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, session: Session) -> Iterator[Tensor]:
+    """Maps (B, P) on the device, in batches, from gene images on a canvas, or an array (G, H, W).
 
-    In a crew, those of the genes that are this process's own.
+    In a crew, those of the genes that are this process's own. An error for images of another canvas.
     """
+    crew, batch = session.crew, session.config.batch
     if isinstance(images, GeneImages):
         if images.shape != canvas.shape or not np.array_equal(images.canvas.flat, canvas.flat):
             raise InputError(
                 f"the images lie on a grid of {images.shape} with {images.n_pixels} pixels, the model on one of "
                 f"{canvas.shape} with {len(canvas.section)}; fit a model to these images: SpaCEX(...).fit(images)"
             )
-        yield from (images.residuals(genes) for genes in crew.batches(images.n_genes, batch))
+        images = on_device(images, session.device)
+        for genes in crew.batches(images.n_genes, images.batch_size(batch)):
+            yield maps_on(images, genes, session.device)
         return
     try:
         images = np.asarray(images, dtype=np.float32)
@@ -47,7 +50,7 @@ def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, batch: int, crew: C
         raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {canvas.shape}")
     flat = images.reshape(len(images), -1)
     for genes in crew.batches(len(images), batch):
-        yield np.ascontiguousarray(flat[genes, canvas.flat])
+        yield session.tensor(np.ascontiguousarray(flat[genes, canvas.flat]))
 
 
 @torch.inference_mode()
@@ -55,7 +58,7 @@ def embed(model: MaskedAutoencoder, images: GeneImages, session: Session) -> Ten
     """Embeddings (G, D) of all genes, on the device."""
     model.eval()
     batches = session.crew.batches(images.n_genes, session.config.batch)
-    parts = [model.encoder(session.tensor(images.residuals(genes))) for genes in batches]
+    parts = [model.encoder(maps_on(images, genes, session.device)) for genes in batches]
     return session.gather(torch.cat(parts)).clone()
 
 

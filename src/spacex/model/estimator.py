@@ -162,8 +162,8 @@ class SpaCEX:
         session = self._session()
         section = torch.from_numpy(self.canvas_.section).to(session.device)
         parts = [
-            embed_sections(self.model_, session.tensor(maps), section, len(self.canvas_.grids)).cpu()
-            for maps in maps_of(images, self.canvas_, self.config.batch)
+            embed_sections(self.model_, maps, section, len(self.canvas_.grids)).cpu()
+            for maps in maps_of(images, self.canvas_, session)
         ]
         return torch.cat(parts, dim=1).numpy().astype(np.float32)
 
@@ -211,12 +211,14 @@ class SpaCEX:
     def _embed(self, images: GeneImages | np.ndarray, session: Session) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (G, D) and null probabilities (G,); a crew shares the genes, and each process gets all."""
         parts, squares = [], []
-        for maps in maps_of(images, self.canvas_, self.config.batch, session.crew):
-            z, square = embed_maps(self.model_, session.tensor(maps))
-            parts.append(z.cpu())
-            squares.append(square.cpu().numpy())
-        norm = np.sqrt(session.crew.gather(np.concatenate(squares)) / self.null_mean_)
-        direction = directions(torch.from_numpy(session.crew.gather(torch.cat(parts).numpy()))).numpy()
+        for maps in maps_of(images, self.canvas_, session):
+            z, square = embed_maps(self.model_, maps)
+            parts.append(z)
+            squares.append(square)
+        # What was computed leaves the device at the end, once.
+        energy, vectors = (session.crew.gather(torch.cat(all_).cpu().numpy()) for all_ in (squares, parts))
+        norm = np.sqrt(energy / self.null_mean_)
+        direction = directions(torch.from_numpy(vectors)).numpy()
         return (direction * norm[:, None]).astype(np.float32), null_probability(norm, self.null_shape_)
 
     def _check_fitted(self) -> None:

@@ -11,6 +11,7 @@ from ..linear_start import linear_start
 from ..raster import GeneImages
 from .autoencoder import MaskedAutoencoder
 from .calibration import null_strength
+from .device_images import on_device
 from .encoder import Encoder, patch_index
 from .history import History
 from .kept import attention_sizes
@@ -26,7 +27,7 @@ def fit_in_session(model: SpaCEX, images: GeneImages, session: Session) -> None:
     """Fit a model to the images of all genes, together with the processes of the session."""
     config, seed, crew = model.config, model.seed, session.crew
     model.history_, model.canvas_ = History(), images.canvas
-    train = held = images
+    train = held = images = on_device(images, session.device)
     if config.learns:
         # A loop will ask the held-out counts: the linear start must not have seen them.
         train, held = images.thin(1 - config.holdout, np.random.default_rng(seed))
@@ -41,7 +42,7 @@ def fit_in_session(model: SpaCEX, images: GeneImages, session: Session) -> None:
         if model.n_modules == "auto"
         else int(model.n_modules)
     )
-    model.mixture_ = fit_modules(z, null, model.n_modules_, config, seed, crew=crew)
+    model.mixture_ = fit_modules(z, null, model.n_modules_, config, seed, crew=crew, device=session.device)
     for step, value in enumerate(model.mixture_.objective_):
         model.history_.add("mixture", iteration=step, objective=value)
     if config.boost_rounds:

@@ -98,9 +98,11 @@ def statistics(x: Tensor, p: Parameters, log_resp: Tensor) -> Statistics:
 
 
 def summed(crew: Crew, *parts: Tensor) -> tuple[Tensor, ...]:
-    """Sums over a crew of tensors in double precision, by one exchange."""
-    flat = crew.sum(torch.cat([part.flatten() for part in parts]).numpy())
-    pieces = torch.from_numpy(flat).split([part.numel() for part in parts])
+    """Sums over a crew of tensors in double precision, by one exchange through the processor's memory."""
+    if crew.size == 1:
+        return parts
+    flat = crew.sum(torch.cat([part.flatten() for part in parts]).cpu().numpy())
+    pieces = torch.from_numpy(flat).to(parts[0].device).split([part.numel() for part in parts])
     return tuple(piece.view_as(part) for piece, part in zip(pieces, parts, strict=True))
 
 
@@ -287,5 +289,5 @@ class StudentMixture:
 def _worst(x: Tensor, evidence: Tensor, n: int, crew: Crew) -> Tensor:
     """The n points of all processes with the least evidence, the least first."""
     own = torch.argsort(evidence)[:n]
-    known, points = crew.gather(evidence[own].numpy()), crew.gather(x[own].numpy())
-    return torch.from_numpy(points[np.argsort(known, kind="stable")[:n]])
+    known, points = crew.gather(evidence[own].cpu().numpy()), crew.gather(x[own].cpu().numpy())
+    return torch.from_numpy(points[np.argsort(known, kind="stable")[:n]]).to(x.device)

@@ -14,7 +14,7 @@ from .._config import Config
 from ..crew import SOLO, Crew
 from .boosting import directions
 from .history import History
-from .mixture import Prior, StudentMixture, e_step, start
+from .mixture import Parameters, Prior, StudentMixture, e_step, start
 from .session import one_thread
 
 FOLDS = 2
@@ -60,23 +60,29 @@ def fit_modules(
     *,
     starts: int | None = None,
     crew: Crew = SOLO,
+    device: torch.device | None = None,
 ) -> StudentMixture:
     """Mixture fitted to embeddings (G, D), whose genes look like noise with probability `null` (G,).
 
     The best of several fits (`Config.em_starts` unless given), by its log posterior. Every process of a crew knows all
-    genes; the runs of K-means are shared among them, and the sums of EM by genes.
+    genes; the runs of K-means are shared among them, and the sums of EM by genes. EM runs on `device`; its parameters
+    come back to the processor.
     """
     x = directions(torch.from_numpy(z).double())
+    evidence = torch.from_numpy(null).to(device)
     drawn = seeds(seed, config.em_starts if starts is None else starts)
     # The first centres come from genes that surely have a pattern: others would be given modules of their own.
     clear = x.numpy()[clear_genes(null, 4 * n_modules)]
     with one_thread():
         found = [_centres(clear, n_modules, start_seed) for start_seed in drawn[crew.part(len(drawn))]]
         centres = crew.gather(np.stack(found) if found else np.empty((0, n_modules, x.shape[1])))
-        begun = [_begin(x, torch.from_numpy(first), null, config, crew) for first in centres]
+        x, weight = x.to(device), background_weight(null)
+        begun = [_begin(x, torch.from_numpy(first).to(device), evidence, weight, config, crew) for first in centres]
         best = max(begun, key=lambda mixture: mixture.objective_[-1])
         own = crew.part(len(x))
-        return best.resume(x[own], torch.from_numpy(null[own]), config.em_iterations, crew=crew)
+        best.resume(x[own], evidence[own], config.em_iterations, crew=crew)
+    best.parameters_ = Parameters(*(value.cpu() for value in best.parameters_))
+    return best
 
 
 def seeds(seed: int, n: int) -> list[int]:
@@ -89,8 +95,8 @@ def _centres(clear: np.ndarray, n_modules: int, seed: int) -> np.ndarray:
     return KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit(clear).cluster_centers_.astype(np.float64)
 
 
-def _begin(x: Tensor, centres: Tensor, null: np.ndarray, config: Config, crew: Crew) -> StudentMixture:
-    """A few iterations of a mixture on directions `x` (G, D) from given centres (K, D)."""
+def _begin(x: Tensor, centres: Tensor, null: Tensor, background: float, config: Config, crew: Crew) -> StudentMixture:
+    """A few iterations of a mixture on directions `x` (G, D) from given centres (K, D) and a background's weight."""
     mixture = StudentMixture(
         scale=config.scale,
         prior=Prior(concentration=config.concentration),
@@ -98,9 +104,9 @@ def _begin(x: Tensor, centres: Tensor, null: np.ndarray, config: Config, crew: C
         iterations=config.em_iterations,
         tolerance=config.em_tolerance,
     )
-    first, own = start(centres, x, background=background_weight(null)), crew.part(len(x))
+    first, own = start(centres, x, background=background), crew.part(len(x))
     few = min(FIRST_ITERATIONS, config.em_iterations)
-    return mixture.fit(x[own], first, torch.from_numpy(null[own]), iterations=few, crew=crew)
+    return mixture.fit(x[own], first, null[own], iterations=few, crew=crew)
 
 
 def posterior(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Tensor:

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from ..raster import GeneImages
 from .autoencoder import MaskedAutoencoder, draw_mask
 from .boosting import directions, target_distribution
+from .device_images import maps_on
 from .embedding import embed
 from .history import History
 from .mixture import StudentMixture
@@ -49,8 +50,8 @@ def validate(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, sess
     crew = session.crew
     total, queries, answers = 0.0, [], []
     for genes in crew.batches(train.n_genes, session.config.batch):
-        truth = session.tensor(held.residuals(genes))
-        answers.append(model.encoder(session.tensor(train.residuals(genes))))
+        truth = maps_on(held, genes, session.device)
+        answers.append(model.encoder(maps_on(train, genes, session.device)))
         queries.append(model.encoder(truth))
         guess = model.reconstruct(answers[-1])
         total += float(torch.nn.functional.cosine_similarity(guess, truth, dim=1).double().sum())
@@ -117,7 +118,7 @@ def _epoch(
         )
         part = crew.part(len(genes))
         own = genes[part]
-        maps = session.tensor(images.residuals(own.numpy()))
+        maps = maps_on(images, own.numpy(), session.device)
         loss = objective(maps, mask.part(part), (~mask.visible).sum(), own.to(session.device), len(genes))
         session.step(loss, model, optimiser)
         losses.append(loss.detach())
