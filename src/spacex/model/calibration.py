@@ -22,10 +22,13 @@ def null_strength(
     They are measured in a basis that they took part in, as genes do in theirs: a basis leans towards the noise of the
     maps it was fitted to, the more so the fewer they are. `trust` (n,) weighs its components.
     """
-    rng = np.random.default_rng(seed)
-    genes = rng.choice(images.n_genes, min(config.n_null, images.n_genes), replace=False)
+    keys = images.draw_keys(np.random.default_rng(seed))
+    genes = np.argsort(keys, kind="stable")[: config.n_null]
     copies = -(-config.n_null // len(genes))
-    null = np.concatenate([rng.permuted(images.residuals(genes), axis=1) for _ in range(copies)])
+    maps = images.residuals(genes)
+    # What is drawn for a gene is its own, wherever it stands among the others.
+    shuffled = [np.random.default_rng([seed, int(keys[gene]), copy]) for copy in range(copies) for gene in genes]
+    null = np.stack([rng.permutation(maps[i % len(genes)]) for i, rng in enumerate(shuffled)])
     further = null.astype(np.float64)
     basis, _ = smooth_basis(images, sigma=config.sigma, n_components=len(trust), seed=seed, further=further, crew=crew)
     square = strength(torch.from_numpy(null), torch.from_numpy(basis), trust).numpy()

@@ -1,0 +1,100 @@
+"""Numbers that are far out: nothing overflows, nothing turns into NaN, and single precision is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+
+import spacex as sx
+from spacex.model import mixture as mx
+
+
+def million(adata: AnnData, rng: np.random.Generator) -> None:
+    """A million counts of one gene in one spot."""
+    x = adata.X.tolil()
+    x[17, 5] = 1_000_000
+    adata.X = x.tocsr()
+
+
+def five_orders(adata: AnnData, rng: np.random.Generator) -> None:
+    """Library sizes from tens to millions."""
+    factor = 10.0 ** rng.uniform(0, 5, adata.n_obs)
+    adata.X = sp.csr_matrix(sp.diags(np.rint(factor)) @ adata.X).astype(np.float32)
+
+
+def nearly_empty(adata: AnnData, rng: np.random.Generator) -> None:
+    """Of a thousand entries one is kept."""
+    x = adata.X.tocoo()
+    kept = rng.choice(x.nnz, adata.n_obs * adata.n_vars // 1000, replace=False)
+    adata.X = sp.csr_matrix((np.ones(len(kept), np.float32), (x.row[kept], x.col[kept])), shape=x.shape)
+
+
+def one_gene_rules(adata: AnnData, rng: np.random.Generator) -> None:
+    """One gene has nearly all counts."""
+    x = adata.X.toarray()
+    x[:, 0] = rng.poisson(1e5, adata.n_obs)
+    adata.X = sp.csr_matrix(x)
+
+
+FAR_OUT: list[Callable[[AnnData, np.random.Generator], None]] = [million, five_orders, nearly_empty, one_gene_rules]
+
+
+@pytest.mark.parametrize("change", FAR_OUT, ids=lambda change: change.__name__)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_every_application_stands_it(change: Callable[[AnnData, np.random.Generator], None]) -> None:
+    adata = sx.datasets.simulate_section(300, 900, 4, 3, depth=1.0)
+    change(adata, np.random.default_rng(0))
+    panel, wanted = adata[:, :200].copy(), list(adata.var_names[200:])
+    sx.tl.embed(adata, n_modules=3, config=sx.Config(min_counts=2), progress=False)
+    sx.tl.svg(adata)
+    sx.tl.interactions(adata)
+    sx.tl.domains(adata, n_domains=3)
+    z = adata.varm["X_spacex"]
+    missing = np.isnan(z)
+    assert (missing.all(axis=1) == missing.any(axis=1)).all()  # documented: rows of genes that are not embedded
+    assert np.isfinite(z[~missing]).all()
+    embedded = ~missing.any(axis=1)
+    assert embedded.sum() > 50
+    assert adata.var["spacex_module_prob"][embedded].between(0, 1).all()
+    tested = adata.var["spacex_svg_pvalue"].notna()
+    assert tested.sum() > 20
+    assert adata.var["spacex_svg_pvalue"][tested].between(0, 1).all()
+    assert np.isfinite(adata.var["spacex_svg_score"][tested]).all()
+    assert np.isfinite(adata.varp["spacex_interactions"].data).all()
+    assert adata.obs["spacex_domain_prob"].dropna().between(0, 1).all()
+    with np.errstate(all="ignore"):
+        found = sx.tl.impute(panel, adata, genes=wanted, progress=False)
+    assert np.isfinite(found.X).all()
+    assert found.var["reliability"].between(0, 1).all()
+
+
+def test_residuals_in_single_precision_are_those_in_double() -> None:
+    adata = sx.datasets.simulate_section(80, 700, 3, 3, depth=3.0)
+    five_orders(adata, np.random.default_rng(1))
+    images = sx.pp.gene_images(adata)
+    counts, theta = images.counts.toarray().astype(np.float64), images.theta
+    mean = np.outer(images.share, counts.sum(0))
+    exact = (counts - mean) / np.sqrt(mean + mean**2 / theta)
+    limit = np.sqrt(images.n_pixels)
+    exact = np.clip(exact, -limit, limit)
+    exact -= exact.mean(axis=0)
+    np.testing.assert_allclose(images.residuals(), exact.T, atol=2e-4)
+
+
+def test_the_mixture_in_single_precision_is_that_in_double() -> None:
+    """It computes in double: of clouds far narrower than they are apart single precision loses the distances."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((5, 20))
+
+    def evidence(spread: float, dtype: torch.dtype) -> np.ndarray:
+        x = torch.from_numpy(centres[np.arange(400) % 5] + spread * np.random.default_rng(1).standard_normal((400, 20)))
+        p = mx.Parameters(*(value.to(dtype) for value in mx.start(torch.from_numpy(centres), x)))
+        return mx.e_step(x.to(dtype), p)[1].double().numpy()
+
+    np.testing.assert_allclose(evidence(1.0, torch.float32), evidence(1.0, torch.float64), rtol=1e-4)
+    assert np.abs(evidence(1e-4, torch.float32) - evidence(1e-4, torch.float64)).max() > 1
