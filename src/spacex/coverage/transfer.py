@@ -84,7 +84,7 @@ def transfer(vectors: dict[str, np.ndarray], panel: Panel, wanted: np.ndarray, r
     folds = np.array_split(rng.permutation(n_panel), min(FOLDS, n_panel))
     known = {name: of[panel.number] for name, of in vectors.items()}
     crossed = [_crossed(known[name], ridge, folds) for name, ridge in candidates]
-    score = np.array([np.nanmean(_correlation(weights, panel.within, panel.across)) for weights in crossed])
+    score = np.array([_mean_of_known(_correlation(weights, panel.within, panel.across)) for weights in crossed])
     best = np.sort(np.argsort(-score, kind="stable")[:CHOSEN])
     tried = pd.DataFrame(candidates, columns=["vectors", "ridge"])
     tried["pcc"], tried["chosen"] = score, np.isin(np.arange(len(score)), best)
@@ -94,6 +94,12 @@ def transfer(vectors: dict[str, np.ndarray], panel: Panel, wanted: np.ndarray, r
     held_out = pd.DataFrame(_traits(out, panel, itself=True), columns=list(TRAITS))
     held_out.insert(0, "pcc", _correlation(crossing, panel.within, panel.across))
     return Transfer(np.mean(parts, axis=0), _traits(parts, panel), crossing, held_out, tried)
+
+
+def _mean_of_known(values: np.ndarray) -> float:
+    """Mean of the values that are not NaN; NaN where there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan
 
 
 def cell_components(panel: Panel, n: int) -> np.ndarray:
