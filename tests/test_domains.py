@@ -15,13 +15,13 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from spacex import Config, InputError, _slots, pp
+from spacex.canvas import Canvas
 from spacex.datasets import simulate_section
 from spacex.grid import Grid
 from spacex.partition import Consensus, agree, field, independent, strongest
 from spacex.partition.consensus import consensus
 from spacex.partition.labels import neighbours
 from spacex.partition.mixture import settle, shrinkage
-from spacex.raster import Canvas
 from spacex.spectral import Smoother
 from spacex.tl import _domains
 from spacex.tl._domains import domains

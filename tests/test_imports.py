@@ -20,6 +20,7 @@ FLOORS = {
     "_stored": 0,
     "_whole": 0,
     "_tissue": 1,
+    "canvas": 1,
     "conditions": 1,
     "crew": 1,
     "coverage": 1,

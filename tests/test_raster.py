@@ -8,9 +8,10 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spacex.canvas import Canvas, section_means
 from spacex.grid import Grid
 from spacex.pixels import gene_images
-from spacex.raster import BLOCK, Canvas, GeneImages, section_means
+from spacex.raster import BLOCK, GeneImages
 
 
 def square(height: int, width: int) -> Grid:

@@ -7,9 +7,10 @@ import pytest
 from anndata import AnnData
 
 from spacex import pp
+from spacex.canvas import Canvas
 from spacex.datasets import simulate_section
 from spacex.grid import Grid
-from spacex.raster import Canvas, GeneImages
+from spacex.raster import GeneImages
 from spacex.spectral import Smoother, fine_basis, smooth_basis
 
 SIGMAS = (0.3, 1.0, 2.7, 40.0)

@@ -10,8 +10,9 @@ from anndata import AnnData
 from scipy.sparse.linalg import svds
 
 from spacex._config import Config
+from spacex.canvas import Canvas
 from spacex.pp import gene_images
-from spacex.raster import Canvas, GeneImages
+from spacex.raster import GeneImages
 from spacex.spectral import Smoother
 
 from .neighbours import unit

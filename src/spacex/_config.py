@@ -6,9 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from numbers import Real
 from typing import Any, Literal
 
-import numpy as np
-
-from ._check import InputError, check_choice, check_int
+from ._check import InputError, check_choice, check_int, check_number
 
 MAX_SIDE = 2048
 """Pixels a side beyond which no grid is made: maps of that size no longer fit in memory."""
@@ -268,20 +266,6 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _check_range(
-    config: Config,
-    name: str,
-    *,
-    above: float | None = None,
-    at_least: float | None = None,
-    below: float | None = None,
-) -> None:
-    value = getattr(config, name)
-    real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and np.isfinite(value)
-    low = above if above is not None else at_least
-    inside = real and (above is None or value > above) and (at_least is None or value >= at_least)
-    if not inside or (below is not None and value >= below):
-        sign = ">" if above is not None else ">="
-        limit = f" and < {below:g}" if below is not None else ""
-        raise InputError(f"Config.{name}={value!r} is not allowed; pass a number {sign} {low:g}{limit}")
-    object.__setattr__(config, name, float(value))
+def _check_range(config: Config, name: str, **bounds: float) -> None:
+    """Put the setting of that name down as a float, within the bounds of `check_number`."""
+    object.__setattr__(config, name, check_number(getattr(config, name), name=f"Config.{name}", **bounds))

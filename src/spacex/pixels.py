@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from .canvas import Canvas
 from .grid import Grid
-from .raster import Canvas, GeneImages
+from .raster import GeneImages
 
 
 @dataclass(frozen=True)

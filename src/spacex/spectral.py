@@ -12,9 +12,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import eigh, qr
 
+from .canvas import Canvas
 from .crew import SOLO, Crew
 from .grid import Grid
-from .raster import Canvas, GeneImages
+from .raster import GeneImages
 
 BATCH = 512
 POWER_ITERATIONS = 3

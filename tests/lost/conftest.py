@@ -1,22 +1,5 @@
-"""Files that the tables share."""
+"""The files of the tables of bad input serve here too."""
 
-from __future__ import annotations
+from tests.bad.conftest import _no_umap, files
 
-from pathlib import Path
-
-import pytest
-from tests.bad.calls import section, whole
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``section.h5ad``, as an instrument gives it, and ``result.h5ad``, after everything."""
-    folder = tmp_path_factory.mktemp("files")
-    section().write_h5ad(folder / "result.h5ad")
-    whole().write_h5ad(folder / "section.h5ad")
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacex.pl._layout._umap", lambda direction: direction[:, :2])
+__all__ = ["_no_umap", "files"]

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from spacex import pp
+from spacex.canvas import Canvas
 from spacex.datasets import simulate_section
 from spacex.grid import Grid
-from spacex.raster import Canvas
 from spacex.variability.design import Design
 from spacex.variability.widths import PairKernel, choose_scales, section_images
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .._check import InputError, check_int
-from ..raster import Canvas, GeneImages
+from ..canvas import Canvas
+from ..raster import GeneImages
 from .autoencoder import MaskedAutoencoder
 from .device_images import maps_on, on_device
 from .session import Session

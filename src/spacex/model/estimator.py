@@ -10,7 +10,8 @@ import torch
 
 from .._check import InputError, check_instance, check_int
 from .._config import Config
-from ..raster import Canvas, GeneImages
+from ..canvas import Canvas
+from ..raster import GeneImages
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
 from .embedding import check_fit, embed_maps, maps_of

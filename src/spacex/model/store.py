@@ -16,8 +16,8 @@ from .._check import InputError, check_path
 from .._config import MAX_SIDE
 from .._stored import digest, digest_of, read_json
 from .._whole import synced, whole_path, written
+from ..canvas import Canvas
 from ..grid import Grid
-from ..raster import Canvas
 from .autoencoder import MaskedAutoencoder
 from .encoder import Encoder
 from .mixture import Parameters

@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..raster import GeneImages, section_means
+from ..canvas import section_means
+from ..raster import GeneImages
 from ..similarity import unit_rows
 from ..spectral import Hollow
 

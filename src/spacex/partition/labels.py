@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..raster import Canvas
+from ..canvas import Canvas
 
 NEIGHBOURS = 6
 

@@ -130,12 +130,7 @@ def impute(
     """
     _slots.check_adata(target, name="target")
     _slots.check_adata(reference, name="reference")
-    check_int(seed, name="seed", low=0, high=2**32 - 1)
-    check_int(rounds, name="rounds", low=1)
-    if aliases is not None and not isinstance(aliases, Mapping):
-        raise InputError(f"aliases={aliases!r} is not allowed; pass a dict from the target's name to the reference's")
-    if not isinstance(learned, (bool, str)) or learned not in (True, False, "auto"):
-        raise InputError(f"learned={learned!r} is not allowed; pass True, False or 'auto'")
+    _check_settings(aliases, learned, rounds, seed)
     resolve_device(device)
     where = check_path(path) if path is not None else None
     if library_key is not None:
@@ -147,12 +142,8 @@ def impute(
         raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
     measured = [str((aliases or {}).get(str(name), name)) for name in target.var_names]
     wanted, names = _wanted(measured, reference, genes)
-    size = target.n_obs * len(names) * 4
-    if where is None and size > MOST_BYTES:
-        raise InputError(
-            f"{target.n_obs} cells × {len(names)} genes take {size / 1e9:.1f} GB; pass path='result.h5ad' to write"
-            " them there a batch of cells at a time, or fewer genes"
-        )
+    if where is None:
+        _check_size(target.n_obs, len(names))
     asked = {name.upper() for name in names}
     kept = np.flatnonzero([name.upper() not in asked for name in measured])
     panel_t, panel_r = shared([measured[i] for i in kept], [str(name) for name in reference.var_names])
@@ -173,17 +164,8 @@ def impute(
     frame = _frame(target, names, reliability)
     held_out = found.held_out.set_axis(target.var_names[kept[panel_t]].astype(str))
     held_out["reliability"] = calibration.reliability(held_out[list(TRAITS)].to_numpy())
-    _slots.note(
-        frame,
-        impute={
-            "held_out": held_out,
-            "tried": found.tried,
-            "n_panel": len(held_out),
-            "seed": seed,
-            "counts": counts,
-            **gain,
-        },
-    )
+    notes = {"held_out": held_out, "tried": found.tried, "n_panel": len(held_out), "seed": seed, "counts": counts}
+    _slots.note(frame, impute=notes | gain)
     poor = int((~frame.var["predictable"]).sum())
     if poor:
         logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", poor, len(names))
@@ -194,6 +176,23 @@ def impute(
     for part, values in rows:
         frame.X[part] = values
     return frame
+
+
+def _check_settings(aliases: object, learned: object, rounds: object, seed: object) -> None:
+    check_int(seed, name="seed", low=0, high=2**32 - 1)
+    check_int(rounds, name="rounds", low=1)
+    if aliases is not None and not isinstance(aliases, Mapping):
+        raise InputError(f"aliases={aliases!r} is not allowed; pass a dict from the target's name to the reference's")
+    if not isinstance(learned, (bool, str)) or learned not in (True, False, "auto"):
+        raise InputError(f"learned={learned!r} is not allowed; pass True, False or 'auto'")
+
+
+def _check_size(n_cells: int, n_genes: int) -> None:
+    if n_cells * n_genes * 4 > MOST_BYTES:
+        raise InputError(
+            f"{n_cells} cells × {n_genes} genes take {n_cells * n_genes * 4 / 1e9:.1f} GB; pass path='result.h5ad' to"
+            " write them there a batch of cells at a time, or fewer genes"
+        )
 
 
 def _wanted(measured: Sequence[str], reference: AnnData, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:

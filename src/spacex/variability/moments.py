@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from ..raster import GeneImages, section_means
+from ..canvas import section_means
+from ..raster import GeneImages
 
 FEWEST_COUNTS = 3
 FEWEST_PIXELS = 3

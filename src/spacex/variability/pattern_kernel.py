@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..raster import Canvas
+from ..canvas import Canvas
 from .widths import Null
 
 ROWS = 1024

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..canvas import Canvas
 from ..grid import Grid
-from ..raster import Canvas
 from ..spectral import Smoother
 from .design import Design
 
