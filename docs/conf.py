@@ -33,7 +33,7 @@ exclude_patterns = ["_build", "_templates", "extensions"]
 templates_path = ["_templates"]
 nitpicky = True
 # Types of other packages: their documentation is elsewhere, and the build asks no network where.
-nitpick_ignore_regex = [("py:(class|obj|data)", r"(?!spacex\.).*")]
+nitpick_ignore_regex = [("py:(class|obj|data)", r"(?!spacex\.).*|spacex\.model\.history\.History")]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spacex import datasets, io, pl, pp, tl
-    from spacex._check import InputError
+    from spacex._check import InputError, WorkerError
     from spacex._config import Config
     from spacex.genes import genes_as_obs
     from spacex.io import read
@@ -22,6 +22,7 @@ __all__ = [
     "Config",
     "InputError",
     "SpaCEX",
+    "WorkerError",
     "__version__",
     "datasets",
     "genes_as_obs",
@@ -37,6 +38,7 @@ _HOMES = {
     "Config": "spacex._config",
     "InputError": "spacex._check",
     "SpaCEX": "spacex.model.estimator",
+    "WorkerError": "spacex._check",
     "genes_as_obs": "spacex.genes",
     "read": "spacex.io",
 }

@@ -42,7 +42,16 @@ def shortened(message: str) -> str:
 
 
 class WorkerError(RuntimeError):
-    """One of several processes that work together is gone; the message says which and what to do."""
+    """One of several processes that work together is gone; the message says which and what to do.
+
+    Raised by a fit with `Config.devices` or `Config.num_nodes` above one; what was given is as it was.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> issubclass(sx.WorkerError, RuntimeError)
+    True
+    """
 
 
 def check_finite(values: np.ndarray, *, name: str, mend: str) -> None:
