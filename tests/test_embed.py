@@ -364,6 +364,19 @@ def changed(settings: str, **values: Any) -> str:
     return json.dumps({**json.loads(settings), **values})
 
 
+def test_a_model_of_the_version_before_is_read(
+    saved: tuple[str, bytes], fitted: tuple[AnnData, sx.SpaCEX], tmp_path: Path
+) -> None:
+    """Format 4 had no digests, and no settings of several processes."""
+    settings, arrays = saved
+    config = {k: v for k, v in json.loads(settings)["config"].items() if k not in ("devices", "num_nodes", "strategy")}
+    before = changed(without(without(settings, "sha256"), "format"), format=4, config=config)
+    (tmp_path / "config.json").write_text(before)
+    (tmp_path / "model.safetensors").write_bytes(arrays)
+    images = sx.pp.gene_images(fitted[0])
+    assert (sx.SpaCEX.load(tmp_path).transform(images) == fitted[1].transform(images)).all()
+
+
 BROKEN = {
     "no settings": lambda s, a: (None, a),
     "no arrays": lambda s, a: (s, None),

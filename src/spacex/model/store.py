@@ -23,6 +23,8 @@ from .encoder import Encoder
 from .mixture import Parameters
 
 FORMAT = 5  # 2: fine dimensions; 3: weighted smooth dimensions; 4: strength weighted likewise; 5: sealed
+UNSEALED = 4
+"""An earlier format that is the same but for the digests."""
 SETTINGS, ARRAYS = "config.json", "model.safetensors"
 
 
@@ -47,17 +49,23 @@ def read(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no {name}; pass a folder that SpaCEX.save(directory) wrote")
     settings = read_json(folder / SETTINGS, mend="save the model again")
-    if settings.get("format") != FORMAT:
-        found = settings.get("format")
-        raise InputError(f"the model in {folder} has format {found!r}, this version reads {FORMAT}; save it again")
-    seals = settings.pop("sha256", None)
-    for what, found in (("settings", digest_of(settings)), ("arrays", digest(folder / ARRAYS))):
-        if not isinstance(seals, dict) or seals.get(what) != found:
-            raise InputError(f"the {what} of the model in {folder} are not those that were saved; save it again")
+    found, seals = settings.get("format"), settings.pop("sha256", None)
+    if found not in (UNSEALED, FORMAT):
+        known = f"{UNSEALED} and {FORMAT}"
+        raise InputError(f"the model in {folder} has format {found!r}, this version reads {known}; save it again")
+    if found == FORMAT:
+        _check_seals(folder, settings, seals)
     try:
         return settings, load_file(folder / ARRAYS)
     except SafetensorError as error:
         raise InputError(f"the model in {folder} cannot be read ({error}); save it again") from error
+
+
+def _check_seals(folder: Path, settings: dict[str, Any], seals: Any) -> None:
+    """Raise `InputError` where settings or arrays are not those that were written together."""
+    for what, found in (("settings", digest_of(settings)), ("arrays", digest(folder / ARRAYS))):
+        if not isinstance(seals, dict) or seals.get(what) != found:
+            raise InputError(f"the {what} of the model in {folder} are not those that were saved; save it again")
 
 
 def _sealed(settings: dict[str, Any], arrays: str) -> dict[str, Any]:
