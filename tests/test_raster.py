@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 
 from spacex.canvas import Canvas, section_means
 from spacex.grid import Grid
-from spacex.pixels import gene_images
+from spacex.pixels import Pixels
 from spacex.raster import BLOCK, GeneImages
+
+
+def gene_images(
+    matrix: object, library: np.ndarray, pixels: list[np.ndarray], grids: list[Grid], section: np.ndarray,
+    **settings_: object,
+) -> GeneImages:  # fmt: skip
+    """Images of a matrix (S, G) whose spots have known library sizes, pixels and sections."""
+    where = Pixels.of(pixels, grids, section)
+    return where.images(where.sum(matrix), library, **settings_)
 
 
 def square(height: int, width: int) -> Grid:

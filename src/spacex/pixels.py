@@ -73,22 +73,3 @@ class Pixels:
             summed, pixel_library = summed[tissue], pixel_library[tissue]
             canvas = Canvas(canvas.grids, canvas.section[tissue], canvas.pixel[tissue])
         return GeneImages(summed, pixel_library, canvas, is_count, theta)
-
-
-def gene_images(
-    matrix: Any, library: np.ndarray, pixels: Sequence[np.ndarray], grids: Sequence[Grid], section: np.ndarray,
-    *, is_count: bool = True, theta: float = 100.0,
-) -> GeneImages:  # fmt: skip
-    """Gene images of a matrix of spots × genes.
-
-    Parameters
-    ----------
-    matrix
-        Counts or intensities (S, G), sparse or dense.
-    library
-        (S,) library size of each spot.
-    pixels, grids, section
-        As for `Pixels.of`.
-    """
-    where = Pixels.of(pixels, grids, section)
-    return where.images(where.sum(matrix), library, is_count=is_count, theta=theta)

@@ -253,34 +253,36 @@ def _columns_below(first: Any, second: Any) -> tuple[Traits, np.ndarray, np.ndar
     )  # fmt: skip
 
 
-Gene = tuple[Traits, np.ndarray]
-
-
-def _over_genes(adata: AnnData, layer: str | None, part: Callable[[Any, slice, slice], Gene]) -> np.ndarray:
+def _over_genes(adata: AnnData, layer: str | None, number: Callable[[Rows], np.ndarray]) -> np.ndarray:
     """A number (G,) of every gene that adds up over spots."""
 
     def look(matrix: Any, name: str) -> tuple[np.ndarray, bool]:
         stored = _on_disk(matrix, name)
         if stored is None:
             rows, is_count = _loaded(matrix, name)
-            return part(rows, slice(0, rows.shape[0]), slice(0, rows.shape[1]))[1], is_count
-        traits, numbers = zip(*(found for _, found in by_blocks(stored, part, _added)), strict=True)
+            return number(rows), is_count
+        traits, numbers = zip(*(found for _, found in by_blocks(stored, _number_of, _added, number)), strict=True)
         _joined(list(traits)).refuse(name)
         return np.concatenate(numbers), _joined(list(traits)).whole
 
     return _chosen(adata, layer, look)[0]
 
 
+Gene = tuple[Traits, np.ndarray]
+
+
+def _number_of(block: Any, rows: slice, columns: slice, number: Callable[[Rows], np.ndarray]) -> Gene:
+    values = _as_rows(block)
+    return Traits.of(values.data), number(values)
+
+
 def _added(first: Gene, second: Gene) -> Gene:
     return first[0].join(second[0]), first[1] + second[1]
 
 
-def _totals_of(block: Any, rows: slice, columns: slice) -> Gene:
-    values = _as_rows(block)
-    total = np.asarray(values.astype(np.float32, copy=False).sum(axis=0, dtype=np.float64)).ravel()
-    return Traits.of(values.data), total
+def _totals_of(values: Rows) -> np.ndarray:
+    return np.asarray(values.astype(np.float32, copy=False).sum(axis=0, dtype=np.float64)).ravel()
 
 
-def _detected_in(block: Any, rows: slice, columns: slice) -> Gene:
-    values = _as_rows(block)
-    return Traits.of(values.data), np.bincount(values.indices[values.data > 0], minlength=values.shape[1])
+def _detected_in(values: Rows) -> np.ndarray:
+    return np.bincount(values.indices[values.data > 0], minlength=values.shape[1])

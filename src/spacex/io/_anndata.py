@@ -29,9 +29,10 @@ def read_h5ad_file(path: Path, *, lazy: bool = False) -> AnnData:
     with reading(path, ".h5ad file"):
         with h5py.File(path, "r") as file:
             missing = [name for name in ("obs", "var") if name not in file]
-        if missing:
-            raise InputError(f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {UNDERSTOOD}")
-        with h5py.File(path, "r") as file:
+            if missing:
+                raise InputError(
+                    f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {UNDERSTOOD}"
+                )
             if lazy:
                 return _matrices_on_disk(file)
             _check_size(path, file)

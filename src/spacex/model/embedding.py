@@ -30,16 +30,13 @@ def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, session: Session) -
 
     In a crew, those of the genes that are this process's own. An error for images of another canvas.
     """
-    crew, batch = session.crew, session.config.batch
     if isinstance(images, GeneImages):
         if images.shape != canvas.shape or not np.array_equal(images.canvas.flat, canvas.flat):
             raise InputError(
                 f"the images lie on a grid of {images.shape} with {images.n_pixels} pixels, the model on one of "
                 f"{canvas.shape} with {len(canvas.section)}; fit a model to these images: SpaCEX(...).fit(images)"
             )
-        images = on_device(images, session.device)
-        for genes in crew.batches(images.n_genes, images.batch_size(batch)):
-            yield maps_on(images, genes, session.device)
+        yield from own_maps(on_device(images, session.device), session)
         return
     try:
         images = np.asarray(images, dtype=np.float32)
@@ -50,16 +47,21 @@ def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, session: Session) -
     if images.ndim != 3 or images.shape[1:] != canvas.shape or not len(images):
         raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {canvas.shape}")
     flat = images.reshape(len(images), -1)
-    for genes in crew.batches(len(images), batch):
+    for genes in session.crew.batches(len(images), session.config.batch):
         yield session.tensor(np.ascontiguousarray(flat[genes, canvas.flat]))
+
+
+def own_maps(images: GeneImages, session: Session) -> Iterator[Tensor]:
+    """Maps (B, P) on the device, in batches, of the genes that are this process's own."""
+    for genes in session.crew.batches(images.n_genes, images.batch_size(session.config.batch)):
+        yield maps_on(images, genes, session.device)
 
 
 @torch.inference_mode()
 def embed(model: MaskedAutoencoder, images: GeneImages, session: Session) -> Tensor:
     """Embeddings (G, D) of all genes, on the device."""
     model.eval()
-    batches = session.crew.batches(images.n_genes, session.config.batch)
-    parts = [model.encoder(maps_on(images, genes, session.device)) for genes in batches]
+    parts = [model.encoder(maps) for maps in own_maps(images, session)]
     return session.gather(torch.cat(parts)).clone()
 
 
