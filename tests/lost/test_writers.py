@@ -241,7 +241,8 @@ def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
         "settings": ("config.json", json.dumps({**settings, "null_mean": 9.0}).encode(), "settings .* not those"),
         "seal": ("config.json", json.dumps({**settings, "sha256": "x"}).encode(), "settings .* not those"),
         "no seal": ("config.json", json.dumps({**settings, "sha256": None}).encode(), "settings .* not those"),
-        "version": ("config.json", json.dumps({**settings, "format": 4}).encode(), "has format 4"),
+        "version": ("config.json", json.dumps({**settings, "format": 3}).encode(), "has format 3"),
+        "version before": ("config.json", json.dumps({**settings, "format": 4}).encode(), "settings .* not those"),
         "not JSON": ("config.json", b"\xff\xfe", "cannot be read"),
         "huge": ("config.json", b" " * (33 * 2**20), "at most"),
     }

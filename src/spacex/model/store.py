@@ -53,7 +53,7 @@ def read(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if found not in (UNSEALED, FORMAT):
         known = f"{UNSEALED} and {FORMAT}"
         raise InputError(f"the model in {folder} has format {found!r}, this version reads {known}; save it again")
-    if found == FORMAT:
+    if found == FORMAT or seals is not None:  # a seal under an earlier format: somebody changed the format
         _check_seals(folder, settings, seals)
     try:
         return settings, load_file(folder / ARRAYS)
