@@ -18,6 +18,7 @@ from ._grid import (
 )
 from ._input import (
     FEWEST_PIXELS,
+    by_name,
     check_names,
     read_array,
     read_covariates,
@@ -77,6 +78,7 @@ __all__ = [
     "SPOTS",
     "SVG",
     "UNASSIGNED",
+    "by_name",
     "check_adata",
     "check_matrix",
     "check_names",

@@ -31,6 +31,15 @@ def check_names(adata: AnnData) -> None:
         )
 
 
+def by_name(adata: AnnData, genes: np.ndarray) -> np.ndarray:
+    """Numbers of the genes in a mask (G,), in the order of their names.
+
+    What is made of genes in this order does not depend on the order in which a file has them, to the last bit.
+    """
+    names = [str(name) for name in adata.var_names]
+    return np.array(sorted(np.flatnonzero(genes), key=names.__getitem__), dtype=np.int64)
+
+
 def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
     """Coordinates (S, 2) of the spots; a third coordinate is left out with a warning."""
     check_key(spatial_key, name="spatial_key")

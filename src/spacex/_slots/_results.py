@@ -28,14 +28,14 @@ UNASSIGNED = "unassigned"
 
 
 def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray) -> None:
-    """Write ``varm["X_spacex"]`` (G, D) float32, NaN for genes that are not in the mask `embedded`."""
+    """Write ``varm["X_spacex"]`` (G, D) float32, NaN for all genes but those numbered `embedded`."""
     full = np.full((adata.n_vars, embedding.shape[1]), np.nan, dtype=np.float32)
     full[embedded] = embedding
     adata.varm[EMBEDDING] = full
 
 
 def write_section_embeddings(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray | None) -> None:
-    """Write ``varm["X_spacex_sections"]`` (G, n_sections, D) from (n_sections, G', D); drop it where there is one."""
+    """Write ``varm["X_spacex_sections"]`` (G, n_sections, D) from (n_sections, G', D); drop it where that is None."""
     if embedding is None:
         adata.varm.pop(SECTIONS, None)
         return

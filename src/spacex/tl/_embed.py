@@ -114,16 +114,19 @@ def embed(
 def _images_to_embed(
     adata: AnnData, layer: str | None, config: Config, n_modules: int | Literal["auto"]
 ) -> tuple[GeneImages, np.ndarray]:
-    """Images of the genes that have enough counts, in more than one pixel, to have a map; and which (G,) those are."""
+    """Images of the genes that have enough counts, in more than one pixel, to have a map; and their numbers.
+
+    In the order of their names, so that sums and random starts are those of any other order of the same genes.
+    """
     images = _slots.read_images(adata, layer=layer, config=config)
     total = np.asarray(images.counts.sum(axis=0)).ravel()
     least = config.min_counts if images.is_count else 0.0
-    embedded = (total >= least) & (np.diff(images.counts.indptr) > 1)
+    embedded = _slots.by_name(adata, (total >= least) & (np.diff(images.counts.indptr) > 1))
     wanted = 2 if n_modules == "auto" else max(2, n_modules)
-    if embedded.sum() < wanted:
+    if len(embedded) < wanted:
         raise InputError(
-            f"{embedded.sum()} gene(s) have at least {config.min_counts} counts, in more than one place; "
+            f"{len(embedded)} gene(s) have at least {config.min_counts} counts, in more than one place; "
             f"n_modules={n_modules!r} needs {wanted}: pass more genes, or config=Config(min_counts=...)"
         )
     _slots.check_working_memory(images, "embedding")
-    return images.take(np.flatnonzero(embedded)), embedded
+    return images.take(embedded), embedded

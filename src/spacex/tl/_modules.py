@@ -46,7 +46,7 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     """
     _slots.check_adata(adata)
     full = _slots.read_embedding(adata)
-    embedded = np.isfinite(full).all(axis=1)
+    embedded = _slots.by_name(adata, np.isfinite(full).all(axis=1))
     z = full[embedded]
     noted = _slots.noted(adata, "embed")
     if n_modules != "auto":
