@@ -59,7 +59,7 @@ class Traits(NamedTuple):
             )
         if not self.some:
             raise InputError(f"adata.{name} is zero everywhere; pass raw counts, in X or by layer=")
-        if self.most > np.finfo(np.float32).max:
+        if self.most > float(np.finfo(np.float32).max):
             raise InputError(f"adata.{name} holds values too large to compute with ({self.most:g}); pass raw counts")
 
 

@@ -1,0 +1,277 @@
+"""The matrix: what is refused, in which words, and that memory and blocks give the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from tests.slots.said import said
+
+from spacex import _slots
+from spacex._slots import _matrix, _on_disk
+from spacex._slots._matrix import Traits
+from spacex.grid import Grid
+from spacex.pixels import Pixels
+
+COUNTS = np.random.default_rng(3).poisson(1.0, (23, 11)).astype(np.float32)
+COUNTS[:, 4] = 0
+COUNTS[6] = 0
+
+# In memory, and as Dask arrays of one block, of blocks of rows, of columns, and of both.
+FORMS: dict[str, Callable[[np.ndarray], Any]] = {
+    "rows": sp.csr_matrix,
+    "columns": sp.csc_array,
+    "dense": np.array,
+    "float16": lambda x: x.astype(np.float16),
+    "big-endian": lambda x: x.astype(">f8"),
+    "one block": lambda x: da.from_array(x, chunks=(-1, -1)),
+    "blocks of rows": lambda x: da.from_array(x, chunks=(5, -1)),
+    "blocks of columns": lambda x: da.from_array(x, chunks=(-1, 3)),
+    "blocks": lambda x: da.from_array(x, chunks=(7, 4)),
+    "sparse blocks": lambda x: da.from_array(x, chunks=(7, 4)).map_blocks(sp.csr_matrix),
+    "int blocks": lambda x: da.from_array(x.astype(np.int64), chunks=(4, 11)),
+    "half blocks": lambda x: da.from_array(x.astype(np.float16), chunks=(4, 11)),
+}
+
+
+def section(matrix: Any, **layers: Any) -> AnnData:
+    adata = AnnData(sp.csr_matrix(COUNTS.shape, dtype=np.float32))
+    adata.X = matrix
+    for name, layer in layers.items():
+        adata.layers[name] = layer
+    return adata
+
+
+def places() -> Pixels:
+    """Spots in threes on a line of pixels."""
+    pixel = np.column_stack([np.zeros(23, dtype=int), np.arange(23) // 3])
+    return Pixels.of([pixel], [Grid((1, 8), "square", 1.0, 1.0)], np.zeros(23, dtype=int))
+
+
+# -- traits ------------------------------------------------------------------------------------------------
+
+
+def test_traits_are_looked_up() -> None:
+    assert Traits.of(np.array([0.0, 2.0, 7.0])) == (0, 0.0, 7.0, True, True)
+    assert Traits.of(np.array([-2.0, 0.5])) == (0, -2.0, 0.5, True, False)
+    assert Traits.of(np.array([3.0])) == (0, 0.0, 3.0, True, True)
+    assert Traits.of(np.zeros(4)) == (0, 0.0, 0.0, False, True)
+    assert Traits.of(np.array([])) == (0, 0.0, 0.0, False, True)
+    n_bad, *_, some, whole = Traits.of(np.array([1.0, np.nan, np.inf]))
+    assert (n_bad, some, whole) == (2, True, False)
+
+
+def test_traits_of_parts_are_those_of_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(size=40), rng.poisson(1.0, 40).astype(float), np.zeros(40), -np.arange(40.0)):
+        for cut in (0, 1, 20, 40):
+            joined = Traits.of(values[:cut]).join(Traits.of(values[cut:]))
+            assert joined == Traits.of(values)
+            assert joined == Traits.of(values[cut:]).join(Traits.of(values[:cut]))
+    assert Traits(2).join(Traits(3)).n_bad == 5
+    assert not Traits(whole=False).join(Traits()).whole
+    assert Traits(some=True).join(Traits()).some
+
+
+REFUSED = {
+    "holed": (
+        Traits(n_bad=3, some=True),
+        "adata.X holds 3 NaN or infinite value(s); all must be finite: remove or replace those values",
+    ),
+    "negative": (
+        Traits(least=-1.5, some=True),
+        "adata.X holds negative values (smallest -1.5); pass raw counts, in X or by layer=",
+    ),
+    "empty": (Traits(), "adata.X is zero everywhere; pass raw counts, in X or by layer="),
+    "huge": (
+        Traits(most=1e39, some=True),
+        "adata.X holds values too large to compute with (1e+39); pass raw counts",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_traits_decide(what: str) -> None:
+    traits, message = REFUSED[what]
+    assert said(lambda: traits.refuse("X")) == message
+
+
+def test_traits_that_can_be_used_are_not_refused() -> None:
+    Traits(some=True, most=float(np.finfo(np.float32).max), whole=False).refuse("X")
+
+
+@pytest.mark.parametrize("form", ["dense", "rows", "blocks", "sparse blocks", "blocks of columns"])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "holds 1 NaN or infinite value(s); all must be finite: remove or replace those values"),
+        (-2.0, "holds negative values (smallest -2); pass raw counts, in X or by layer="),
+    ],
+)  # fmt: skip
+def test_every_reading_refuses(form: str, value: float, message: str) -> None:
+    spoilt = COUNTS.copy()
+    spoilt[21, 9] = value
+    adata = section(COUNTS, raw=FORMS[form](spoilt))
+    for read in (
+        lambda: _slots.read_totals(adata, "raw"),
+        lambda: _slots.read_detected(adata, "raw"),
+        lambda: _slots.read_columns(adata, "raw", [0]),  # of another gene
+        lambda: _matrix.read_sums(adata, "raw", places()),
+        lambda: _slots.read_matrix(adata, "raw"),
+    ):
+        assert said(read) == f"adata.layers['raw'] {message}"
+
+
+def test_what_is_not_a_number_is_refused() -> None:
+    wordy = np.full(COUNTS.shape, 1j)
+    for matrix in (wordy, da.from_array(wordy)):
+        message = said(lambda matrix=matrix: _slots.read_totals(section(matrix), None))
+        assert message == "adata.X holds complex128 values; it must hold real numbers: raw counts"
+        assert said(lambda matrix=matrix: _slots.check_matrix(section(matrix), None)) == message
+
+
+# -- which matrix ------------------------------------------------------------------------------------------
+
+
+def test_a_matrix_that_is_not_there_is_named() -> None:
+    adata = section(COUNTS, raw=COUNTS, norm=COUNTS)
+    assert said(lambda: _slots.read_matrix(adata, "counts")) == (
+        "layer='counts' is not in adata.layers (there: 'raw', 'norm'); pass one of them or layer=None"
+    )
+    assert "(there: none)" in said(lambda: _slots.read_matrix(section(COUNTS), "counts"))
+    empty = AnnData(obs={"a": range(23)}, var={"b": range(11)})
+    assert said(lambda: _slots.read_matrix(empty, None)) == "adata.X is empty; put raw counts there"
+    assert said(lambda: _slots.read_matrix(adata, ["raw"])).startswith("layer=['raw'] is not a name")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["rows", "blocks"])
+def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest.LogCaptureFixture) -> None:
+    adata = section(FORMS[form](np.log1p(COUNTS)), counts=FORMS[form](COUNTS))
+    with caplog.at_level(logging.WARNING, logger="spacex"):
+        np.testing.assert_array_equal(_slots.read_totals(adata, None), COUNTS.sum(0))
+    assert [r.getMessage() for r in caplog.records] == ["X does not hold counts; layers['counts'] is used"]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="spacex"):
+        values, library, is_count = _slots.read_columns(section(FORMS[form](np.log1p(COUNTS))), None, [2])
+    assert not is_count
+    np.testing.assert_allclose(values[0], np.log1p(COUNTS[:, 2]), rtol=1e-6)
+    np.testing.assert_allclose(library, np.log1p(COUNTS).sum(1), rtol=1e-6)
+    assert [r.getMessage() for r in caplog.records] == [
+        "X does not hold counts: it is treated as intensities (z-scores instead of Pearson residuals); "
+        "pass layer= with raw counts where there are any"
+    ]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="spacex"):
+        assert _slots.read_columns(section(COUNTS, counts=2 * COUNTS), None, [2])[2]
+    assert not caplog.records
+
+
+# -- what is taken from it ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sums_are_those_of_the_dense_matrix(form: str) -> None:
+    adata = section(FORMS[form](COUNTS))
+    totals, detected = _slots.read_totals(adata, None), _slots.read_detected(adata, None)
+    assert (totals.shape, totals.dtype) == ((11,), np.float64)
+    np.testing.assert_array_equal(totals, COUNTS.sum(0))
+    np.testing.assert_array_equal(detected, (COUNTS > 0).sum(0))
+
+
+def test_stored_zeros_are_not_detected() -> None:
+    stored = sp.csr_matrix(COUNTS)
+    stored.data[:5] = 0
+    np.testing.assert_array_equal(_slots.read_detected(section(stored), None), (stored.toarray() > 0).sum(0))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("genes", [[0], [10, 3, 4], [7, 7], list(range(11))], ids=str)
+def test_columns_are_those_of_the_dense_matrix(form: str, genes: list[int]) -> None:
+    values, library, is_count = _slots.read_columns(section(FORMS[form](COUNTS)), None, genes)
+    np.testing.assert_array_equal(values, COUNTS[:, genes].T)
+    np.testing.assert_array_equal(library, COUNTS.sum(1))
+    assert (values.dtype, library.dtype, is_count) == (np.float32, np.float64, True)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pixels_hold_the_sums_of_their_spots(form: str) -> None:
+    sums, is_count = _matrix.read_sums(section(FORMS[form](COUNTS)), None, places())
+    want = np.stack([COUNTS[start : start + 3].sum(0) for start in range(0, 23, 3)])
+    np.testing.assert_array_equal(sums.pixels.toarray(), want)
+    assert sums.pixels.format == "csc"
+    assert sums.pixels.dtype == np.float32
+    np.testing.assert_array_equal(sums.library, COUNTS.sum(1))
+    assert sums.library.dtype == np.float64
+    assert is_count
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_whole_matrix_is_rows_of_float32(form: str) -> None:
+    adata = section(FORMS[form](COUNTS))
+    _slots.check_matrix(adata, None)
+    rows, is_count = _slots.read_matrix(adata, None)
+    assert (rows.format, rows.dtype, is_count) == ("csr", np.float32, True)
+    np.testing.assert_array_equal(rows.toarray(), COUNTS)
+
+
+def test_a_matrix_on_disk_is_not_read_to_check_it() -> None:
+    spoilt = COUNTS.copy()
+    spoilt[0, 0] = -1
+    _slots.check_matrix(section(FORMS["blocks"](spoilt)), None)
+    assert "negative" in said(lambda: _slots.check_matrix(section(spoilt), None))
+
+
+def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spacex._check.available_memory", lambda: 1000)
+    assert said(lambda: _slots.read_matrix(section(FORMS["blocks"](COUNTS)), None)) == (
+        "adata.X: reading it whole needs about 0.0 GB of memory, and 0.0 GB are free: "
+        "keep it sparse, or subset it first"
+    )
+    rows, _ = _slots.read_matrix(section(FORMS["sparse blocks"](COUNTS)), None)  # its size is not known before
+    np.testing.assert_array_equal(rows.toarray(), COUNTS)
+
+
+# -- blocks ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("chunks", "n_rows"), [((23, 11), 1), ((7, 11), 4), ((4, 3), 6), ((1, 11), 23)])
+def test_blocks_are_joined_in_order(chunks: tuple[int, int], n_rows: int) -> None:
+    matrix = da.from_array(COUNTS, chunks=chunks)
+
+    def part(block: np.ndarray, rows: slice, columns: slice, add: str) -> list[str]:
+        np.testing.assert_array_equal(block, COUNTS[rows, columns])
+        return [f"{add}{rows.start}"]
+
+    found = _on_disk.by_blocks(matrix, part, lambda a, b: a + b, "row ")
+    assert [(c.start, c.stop) for c, _ in found] == [(i, min(i + chunks[1], 11)) for i in range(0, 11, chunks[1])]
+    for _, parts in found:
+        assert parts == [f"row {i}" for i in range(0, 23, chunks[0])]
+        assert len(parts) == n_rows
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "dense"])
+@pytest.mark.parametrize("nbytes", [1, 400, 10**9])
+def test_blocks_on_disk_are_about_as_large_as_asked(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, kind: str, nbytes: int
+) -> None:
+    import h5py
+
+    matrix = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.array}[kind](COUNTS)
+    AnnData(matrix).write_h5ad(tmp_path / "a.h5ad")
+    monkeypatch.setattr(_on_disk, "BLOCK_BYTES", nbytes)
+    with h5py.File(tmp_path / "a.h5ad") as file:
+        lazy = _on_disk.lazily(file["X"])
+        np.testing.assert_array_equal(
+            section(lazy).X.compute() if kind == "dense" else lazy.compute().toarray(), COUNTS
+        )
+        sizes = lazy.chunks[1 if kind == "csc" else 0]
+        assert lazy.numblocks[0 if kind == "csc" else 1] == 1
+    stored = COUNTS.size * 4 if kind == "dense" else int((COUNTS > 0).sum()) * (4 + matrix.indices.dtype.itemsize)
+    length = 11 if kind == "csc" else 23
+    assert max(sizes) == min(max(length * nbytes // stored, 1), length)
