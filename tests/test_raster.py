@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from spacex.canvas import Canvas, section_means
 from spacex.grid import Grid
 from spacex.pixels import Pixels
-from spacex.raster import BLOCK, GeneImages
+from spacex.raster import BLOCK, GeneImages, log_normalise
 
 
 def gene_images(
@@ -227,6 +227,86 @@ def test_intensities_become_z_scores(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(maps[4], 0)
 
 
+def test_intensities_are_z_scores_in_each_section(rng: np.random.Generator) -> None:
+    both, _ = two_sections(rng, is_count=False)
+    maps, plain = both.residuals(), both.counts.toarray().T
+    for s in range(2):
+        here = both.canvas.section == s
+        want = plain[:, here] - plain[:, here].mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(maps[:, here], want / plain[:, here].std(axis=1, keepdims=True), atol=1e-4)
+    np.testing.assert_array_equal(both.lognorm(np.array([4, 1])), both.residuals(np.array([4, 1])))
+
+
+# -- products that stream ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [False, True])
+def test_products_are_those_of_the_maps(rng: np.random.Generator, unit: bool) -> None:
+    counts, pixel, grid = poisson_section(rng)
+    counts[:, 4] = 0  # a map of zeros has no direction
+    images = one_section(counts, pixel, grid)
+    maps = images.residuals().astype(np.float64)
+    basis = rng.normal(size=(images.n_pixels, 3))
+    scaled = maps / np.maximum(np.linalg.norm(maps, axis=1, keepdims=True), 1e-6) if unit else maps
+    found = images.gram(basis, [slice(0, 7), slice(7, 30)], unit=unit)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, scaled.T @ scaled @ basis, rtol=1e-6, atol=1e-6)
+    part = images.gram(basis, [slice(3, 9)], unit=unit)
+    np.testing.assert_allclose(part, scaled[3:9].T @ scaled[3:9] @ basis, rtol=1e-6, atol=1e-6)
+
+
+def test_scores_are_of_maps_of_mean_square_one(rng: np.random.Generator) -> None:
+    counts, pixel, grid = poisson_section(rng)
+    counts[:, 4] = 0
+    images = one_section(counts, pixel, grid)
+    maps, components = images.residuals(), rng.normal(size=(images.n_pixels, 3)).astype(np.float32)
+    found = images.scores(components, slice(2, 9))
+    scale = np.sqrt(np.mean(maps[2:9].astype(np.float64) ** 2, axis=1, keepdims=True))
+    scale[2] = 1.0
+    np.testing.assert_allclose(found, maps[2:9] @ components / scale, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found[2], 0)
+    assert found.dtype == np.float64
+
+
+def test_batches_shrink_where_there_are_many_pixels(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = one_section(*poisson_section(rng))
+    assert images.batch_size(512) == 512
+    monkeypatch.setattr("spacex.raster.MOST_AT_ONCE", 5 * images.n_pixels + 1)
+    assert [images.batch_size(most) for most in (3, 5, 512)] == [3, 5, 5]
+    assert [genes for genes, _ in images.batches(512)] == [slice(i, i + 5) for i in range(0, 30, 5)]
+    monkeypatch.setattr("spacex.raster.MOST_AT_ONCE", 1)
+    assert images.batch_size(512) == 1
+
+
+def test_work_needs_memory_for_every_count_and_pixel(rng: np.random.Generator) -> None:
+    images = one_section(*poisson_section(rng))
+    half = images.take(np.arange(15))
+    for_counts = (images.working_bytes - half.working_bytes) / (images.counts.nnz - half.counts.nnz)
+    assert 12 < for_counts < 200  # a value and its place, and a few copies
+    assert 1000 < (images.working_bytes - for_counts * images.counts.nnz) / images.n_pixels < 50_000
+
+
+# -- log-normalised values ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_log_normalised_values_are_at_the_median_library(rng: np.random.Generator, given: bool) -> None:
+    counts = rng.poisson(0.3, (9, 6)).astype(np.float64)
+    counts[2] = 0
+    counts[5] = [0.25, 0, 0, 0.5, 0, 0]  # a library below one
+    matrix = sp.csr_matrix(counts)
+    library = counts.sum(axis=1) + (rng.random(9) if given else 0.0)
+    found = log_normalise(matrix, library if given else None)
+    assert (found.dtype, found.format, found.nnz) == (np.float32, "csr", matrix.nnz)
+    median = np.median(library[library > 0])
+    want = np.log1p(counts * median / np.where(library > 0, library, 1.0)[:, None])
+    np.testing.assert_allclose(found.toarray(), want, rtol=1e-6)
+    np.testing.assert_array_equal(matrix.toarray(), counts)
+    single = matrix.astype(np.float32)
+    log_normalise(single)
+    np.testing.assert_array_equal(single.toarray(), counts.astype(np.float32))  # the caller's is left alone
+
+
 # -- canvas ------------------------------------------------------------------------------------------------
 
 
@@ -241,14 +321,15 @@ def test_lognorm_is_log1p_of_counts_at_the_median_library_centred(rng: np.random
     np.testing.assert_allclose(images.lognorm(np.array([2, 0])), want[[2, 0]], atol=1e-5)
 
 
-def two_sections(rng: np.random.Generator) -> tuple[GeneImages, list[GeneImages]]:
+def two_sections(rng: np.random.Generator, **settings_: object) -> tuple[GeneImages, list[GeneImages]]:
     """Two sections of unlike size and depth, mixed in order, and each of them alone."""
     first, second = poisson_section(rng, n_spots=300), poisson_section(rng, n_spots=200, mean=4.0, shape=(17, 6))
     order = rng.permutation(500)
     section = np.repeat([0, 1], [300, 200])[order]
     counts = np.vstack([first[0], second[0]])[order].astype(np.float32)
     pixels = [(p[1])[order[section == s] - 300 * s] for s, p in enumerate((first, second))]
-    both = gene_images(sp.csr_array(counts), counts.sum(1), pixels, [first[2], second[2]], section)
+    grids = [first[2], second[2]]
+    both = gene_images(sp.csr_array(counts), counts.sum(1), pixels, grids, section, **settings_)
     return both, [one_section(*first), one_section(*second)]
 
 
@@ -306,6 +387,14 @@ def test_means_of_sections(rng: np.random.Generator) -> None:
     expected = np.column_stack([values[:, section == s].mean(1) for s in range(3)])
     np.testing.assert_allclose(section_means(values, section, 3), expected)
     np.testing.assert_allclose(section_means(values, np.zeros(50, dtype=int), 1), values.mean(1, keepdims=True))
+
+
+def test_means_of_sections_in_order_and_of_none(rng: np.random.Generator) -> None:
+    values, section = rng.random((3, 50)), np.sort(rng.choice([0, 2, 3], 50))  # as pixels stand; there is no 1
+    expected = np.column_stack([values[:, section == s].mean(1) if s != 1 else np.zeros(3) for s in range(5 - 1)])
+    np.testing.assert_allclose(section_means(values, section, 4), expected)
+    np.testing.assert_allclose(section_means(values, section[::-1], 4)[:, 1], 0)
+    assert section_means(values, section, 6).shape == (3, 6)
 
 
 def test_one_canvas_of_one_pixel() -> None:
@@ -381,6 +470,50 @@ def test_thinned_intensities_sum_to_the_whole_and_split_the_noise() -> None:
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.03
     assert noise[0].var() == pytest.approx(fraction * 0.25, rel=0.1)
     assert noise[1].var() == pytest.approx((1 - fraction) * 0.25, rel=0.1)
+
+
+def test_the_noise_of_intensities_is_each_gene_s_own() -> None:
+    """It is taken from neighbours in a row, so that a gradient down the rows counts for nothing."""
+    rng = np.random.default_rng(4)
+    xy = np.mgrid[:40, :40].reshape(2, -1).T
+    order = rng.permutation(1600)  # pixels of unsorted spots
+    scale = np.array([0.1, 1.0, 4.0])
+    values = (100.0 + 50.0 * xy[:, :1] + rng.normal(size=(1600, 3)) * scale)[order].astype(np.float32)
+    where = Pixels.of([xy[order]], [square(40, 40)], np.zeros(1600, dtype=int))
+    images = where.images(where.sum(values), values.sum(1), is_count=False)
+    first, second = images.thin(0.5, np.random.default_rng(0))
+    for half in (first, second):
+        assert half.counts.dtype == images.counts.dtype
+        assert half.counts.format == "csc"
+    split = first.counts.toarray() - 0.5 * images.counts.toarray()
+    # 39 of 40 differences are of neighbours in a row; the ends of rows add the step to the next one.
+    steps = (50.0**2 / 40) / 2
+    np.testing.assert_allclose(split.std(axis=0), 0.5 * np.sqrt(scale**2 + steps), rtol=0.1)
+
+
+def test_draws_stay_with_their_gene(rng: np.random.Generator) -> None:
+    images = one_section(*poisson_section(rng))
+    order = rng.permutation(30)
+    keys, moved = (some.draw_keys(np.random.default_rng(3)) for some in (images, images.take(order)))
+    np.testing.assert_array_equal(moved, keys[order])
+    assert keys.dtype == np.int64
+    assert (keys >= 0).all()
+    assert (keys < 2**31).all()
+    assert len(np.unique(keys)) == 30
+    assert (keys != images.draw_keys(np.random.default_rng(4))).any()
+    first, turned = (
+        some.thin(0.5, np.random.default_rng(3))[0].counts.toarray() for some in (images, images.take(order))
+    )
+    np.testing.assert_array_equal(turned, first[:, order])
+
+
+def test_two_genes_of_the_same_counts_and_another_seed(rng: np.random.Generator) -> None:
+    counts, pixel, grid = poisson_section(rng)
+    counts[:, 1] = counts[:, 0]
+    images = one_section(counts, pixel, grid)
+    halves = [images.thin(0.5, np.random.default_rng(seed))[0].counts.toarray() for seed in (0, 1)]
+    np.testing.assert_array_equal(halves[0][:, 0], halves[0][:, 1])  # the same counts, the same draws
+    assert (halves[0][:, 0] != halves[1][:, 0]).any()
 
 
 @pytest.fixture

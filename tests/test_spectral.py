@@ -11,7 +11,7 @@ from spacex.canvas import Canvas
 from spacex.datasets import simulate_section
 from spacex.grid import Grid
 from spacex.raster import GeneImages
-from spacex.spectral import Smoother, fine_basis, smooth_basis
+from spacex.spectral import Hollow, Smoother, fine_basis, smooth_basis, subspace
 
 SIGMAS = (0.3, 1.0, 2.7, 40.0)
 
@@ -63,6 +63,40 @@ def test_constants_stay_constant_in_each_section(sigma: float) -> None:
     canvas = canvas_of("hex", "square")
     constant = np.where(canvas.section == 0, 3.0, -1.0).astype(np.float32)[None]
     np.testing.assert_allclose(Smoother(canvas, sigma).apply(constant), constant, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kinds", CANVASES, ids="+".join)
+@pytest.mark.parametrize("sigma", SIGMAS[1:])
+def test_a_hollow_mean_leaves_the_pixel_out(kinds: tuple[str, ...], sigma: float) -> None:
+    canvas = canvas_of(*kinds)
+    maps = np.random.default_rng(1).standard_normal((5, len(canvas.section))).astype(np.float32)
+    weight = brute_force(canvas, sigma)
+    weight = weight / np.diag(weight)[:, None]  # one for the pixel itself
+    np.fill_diagonal(weight, 0.0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    hollow = Hollow(canvas, sigma)
+    np.testing.assert_allclose(hollow.apply(maps), maps @ weight.T, atol=1e-4)
+    np.testing.assert_allclose(hollow.apply_transposed(maps), maps @ weight, atol=1e-4)
+
+
+def test_a_pixel_without_neighbours_keeps_zero() -> None:
+    canvas = Canvas((Grid((50, 50), "square", 1.0, 1.0),), np.zeros(3, dtype=int), np.array([[0, 0], [0, 1], [49, 49]]))
+    maps = np.array([[2.0, 4.0, 8.0]], dtype=np.float32)
+    np.testing.assert_allclose(Hollow(canvas, 1.0).apply(maps), [[4.0, 2.0, 0.0]], atol=1e-5)
+    np.testing.assert_allclose(Smoother(canvas, 1.0).apply(maps)[0, 2], 8.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", [5, 12, 40])
+def test_the_subspace_is_that_of_the_exact_eigenvectors(width: int) -> None:
+    rng = np.random.default_rng(0)
+    turned = np.linalg.qr(rng.normal(size=(12, 12)))[0]
+    spectrum = 10.0 ** -np.arange(12)
+    vectors, values = subspace(lambda basis: (turned * spectrum) @ (turned.T @ basis), 12, width, seed=0)
+    kept = min(width, 12)
+    assert (vectors.shape, vectors.dtype, values.shape) == ((12, kept), np.float32, (kept,))
+    np.testing.assert_allclose(values[:4], spectrum[:4], rtol=1e-5)
+    np.testing.assert_allclose(np.abs(np.sum(vectors[:, :4] * turned[:, :4], axis=0)), 1.0, atol=1e-5)
+    assert (np.diff(values) <= 0).all()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,142 @@
+"""The grid's slots, images of genes, and values of spots as values of pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from tests.slots.said import said
+
+from spacex import Config, _slots
+from spacex.grid import Grid
+
+GRIDS = [Grid((3, 4), "hex", 0.9, 10.0), Grid((2, 5), "bins", 1.0, 7.5)]
+
+
+def section(n_obs: int = 24) -> AnnData:
+    """Spots of two libraries, two in every pixel of a line of six."""
+    adata = AnnData(np.random.default_rng(0).poisson(3.0, (n_obs, 4)).astype(np.float32) + 1)
+    adata.obs["library"] = np.where(np.arange(n_obs) < n_obs // 2, "b", "a")
+    return adata
+
+
+def rasterized(**changes: Any) -> AnnData:
+    adata = section()
+    pixel = np.column_stack([np.zeros(24), np.arange(24) % 12 // 2])
+    grids = [Grid((1, 6), "square", 1.0, 1.0)] * 2
+    _slots.write_grid(adata, grids, pixel, ["a", "b"], spatial_key="spatial", library_key="library")
+    return adata
+
+
+# -- slots -------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_written_as_columns() -> None:
+    adata = section()
+    assert not _slots.has_grid(adata)
+    pixel = np.column_stack([np.arange(24) % 2, np.arange(24) % 3]).astype(np.int32)
+    _slots.write_grid(adata, GRIDS, pixel, ["a", "b"], spatial_key="xy", library_key="library")
+    assert _slots.has_grid(adata)
+    assert adata.obsm["spacex_pixel"].dtype == np.int64
+    noted = _slots.noted(adata, "grid")
+    assert {key: noted[key].tolist() for key in ("section", "kind", "height", "width", "aspect", "pitch")} == {
+        "section": ["a", "b"], "kind": ["hex", "bins"], "height": [3, 2], "width": [4, 5], "aspect": [0.9, 1.0],
+        "pitch": [10.0, 7.5],
+    }  # fmt: skip
+    assert (noted["spatial_key"], noted["library_key"]) == ("xy", "library")
+    assert (noted["section"].dtype, noted["kind"].dtype) == (object, object)
+    grids, read, owner = _slots.read_grid(adata)
+    assert grids == GRIDS
+    np.testing.assert_array_equal(read, pixel)
+    assert owner.tolist() == [1] * 12 + [0] * 12
+    del adata.uns["spacex"]
+    assert not _slots.has_grid(adata)
+
+
+def test_a_grid_of_one_section_has_no_library() -> None:
+    adata = section()
+    _slots.write_grid(adata, GRIDS[:1], np.zeros((24, 2)), ["section"], spatial_key="xy", library_key=None)
+    assert _slots.noted(adata, "grid")["library_key"] == ""
+    grids, _, owner = _slots.read_grid(adata)
+    assert (grids, owner.tolist()) == (GRIDS[:1], [0] * 24)
+
+
+def test_sections_that_are_not_there_have_no_grid() -> None:
+    adata = rasterized()
+    adata.obs["library"] = np.where(np.arange(24) < 12, "d", "c")
+    assert said(lambda: _slots.read_grid(adata)) == "section(s) c, d have no grid; call sx.pp.rasterize(adata) again"
+    only = rasterized()[12:].copy()
+    grids, pixel, owner = _slots.read_grid(only)
+    assert (len(grids), len(pixel), set(owner)) == (1, 12, {0})
+
+
+# -- images ------------------------------------------------------------------------------------------------
+
+
+def test_images_have_the_counts_of_their_pixels() -> None:
+    adata = rasterized()
+    images = _slots.read_images(adata, layer=None, config=Config(theta=7.0))
+    assert (images.n_pixels, images.theta, images.is_count) == (12, 7.0, True)
+    # Sections stand in the order of their names: that of the second half of the spots first.
+    want = adata.X.reshape(12, 2, 4).sum(axis=1)[[*range(6, 12), *range(6)]]
+    np.testing.assert_array_equal(images.counts.toarray(), want)
+    assert _slots.read_pixel_of_spot(adata, images).tolist() == [*np.repeat(range(6, 12), 2), *np.repeat(range(6), 2)]
+
+
+def test_a_handful_of_pixels_is_too_few() -> None:
+    adata = section()
+    pixel = np.column_stack([np.zeros(24), np.minimum(np.arange(24), 8)])
+    _slots.write_grid(adata, [Grid((1, 9), "square", 1.0, 1.0)], pixel, ["section"], spatial_key="xy", library_key=None)
+    assert said(lambda: _slots.read_images(adata, layer=None, config=Config())) == (
+        "only 9 pixel(s) hold counts; SpaCEX needs at least 10: check the counts, "
+        "or pass a finer grid to sx.pp.rasterize"
+    )
+    pixel[-1, 1] = 9
+    _slots.write_grid(
+        adata, [Grid((1, 10), "square", 1.0, 1.0)], pixel, ["section"], spatial_key="xy", library_key=None
+    )
+    assert _slots.read_images(adata, layer=None, config=Config()).n_pixels == 10
+
+
+def test_work_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = _slots.read_images(rasterized(), layer=None, config=Config())
+    monkeypatch.setattr("spacex._check.available_memory", lambda: images.working_bytes)
+    _slots.check_working_memory(images, "testing")
+    monkeypatch.setattr("spacex._check.available_memory", lambda: images.working_bytes - 1)
+    assert said(lambda: _slots.check_working_memory(images, "testing")) == (
+        "testing of 4 genes on 12 pixels needs about 0.0 GB of memory, and 0.0 GB are free: pass a coarser grid "
+        "(sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more"
+    )
+
+
+# -- spots and pixels --------------------------------------------------------------------------------------
+
+
+def test_spots_of_empty_pixels_have_none() -> None:
+    adata = rasterized()
+    adata.X[[2, 3, 4]] = 0  # a whole pixel and half of the next
+    images = _slots.read_images(adata, layer=None, config=Config())
+    number = _slots.read_pixel_of_spot(adata, images)
+    assert images.n_pixels == 11
+    assert number[[2, 3]].tolist() == [-1, -1]
+    assert number[[4, 5]].tolist() == [7, 7]
+    assert number.dtype == np.int64
+
+
+def test_covariates_of_pixels_are_means_of_their_spots() -> None:
+    adata = rasterized()
+    adata.X[[2, 3]] = 0
+    adata.obs["depth"] = np.arange(24.0)
+    adata.obs["kind"] = np.where(np.arange(24) % 2, "x", "y")
+    images = _slots.read_images(adata, layer=None, config=Config())
+    read = _slots.read_pixel_covariates(adata, ["depth", "kind"], images)
+    means = np.arange(24.0).reshape(12, 2).mean(axis=1)
+    np.testing.assert_array_equal(read[:, 0], [*means[6:], *np.delete(means[:6], 1)])
+    np.testing.assert_array_equal(read[:, 1:], np.full((11, 2), 0.5))
+
+
+def test_means_of_pixels() -> None:
+    values, pixel = np.array([1.0, 3.0, 100.0, 5.0]), np.array([2, 2, -1, 0])
+    np.testing.assert_array_equal(_slots.mean_by_pixel(values, pixel, 4), [5.0, 0.0, 2.0, 0.0])
