@@ -289,6 +289,24 @@ def test_bad_input_is_one_line_and_leaves_nothing(files, tmp_path, capsys, case)
     assert names(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["run", "section.h5ad", "-o", ""], "-o has no value"),
+        (["run", "section.h5ad", "--out="], "--out has no value"),
+        (["run", "", "-o", "out"], "an argument is empty"),
+        (["query", "result.h5ad", ""], "an argument is empty"),
+        (["report", ""], "an argument is empty"),
+        ([""], "an argument is empty"),
+    ],
+)
+def test_an_empty_value_is_not_this_folder(arguments, what, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"spacex: {what}; pass one (perhaps a variable of the shell is not set)\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_input_that_shows_late_leaves_nothing_either(files, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise sx.InputError("n_domains=3 is not allowed")

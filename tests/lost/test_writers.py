@@ -21,6 +21,7 @@ import spacex as sx
 from spacex._whole import DRAFT, owner, whole_file, whole_path
 from spacex.cli import main
 from spacex.cli._checkpoint import Checkpoint
+from spacex.model.session import one_thread
 from spacex.report import write_report
 
 Write = Callable[[Path], Any]
@@ -61,14 +62,16 @@ def contents(folder: Path) -> dict[str, bytes]:
 def on_a_full_disk(n_bytes: int, work: Callable[[], Any], said: Path) -> str:
     """What is said when no file may be larger: the system then refuses to write on, as it does on a full disk.
 
-    In a child, because HDF5 is in no state to go on after a file that it could not write.
+    In a child, because HDF5 is in no state to go on after a file that it could not write. It keeps to one thread: those
+    of its parent, which numba may have started, do not live in it, and OpenMP would wait for them.
     """
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         error = "nothing was raised"
         try:
-            work()
+            with one_thread():
+                work()
         except BaseException as raised:
             error = f"{type(raised).__name__}: {raised}"
         finally:

@@ -199,6 +199,15 @@ def report(
     say(f"wrote {out}")
 
 
+def _refuse_empty(given: list[str]) -> None:
+    """Raise `InputError` for an empty value, which a shell leaves of an unset variable: a path would be this folder."""
+    for before, value in zip(["", *given], given, strict=False):
+        if not value or (value.startswith("--") and value.endswith("=")):
+            option = value.rstrip("=") or (before if before.startswith("-") else "")
+            what = f"{option} has no value" if option else "an argument is empty"
+            raise InputError(f"{what}; pass one (perhaps a variable of the shell is not set)")
+
+
 def say(text: str) -> None:
     """Print one line to stderr."""
     typer.echo(f"spacex: {shortened(text)}", err=True)
@@ -216,6 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     with _quiet(), _terminable(), prompt_interrupt(INTERRUPTED):
         try:
+            _refuse_empty(given)
             # Outside of its standalone mode typer returns exit codes and lets errors through; it exits with 1 by itself
             # when the reader of stdout, such as head, has seen enough.
             command = typer.main.get_command(app)  # not the app itself, which would set a hook for tracebacks
