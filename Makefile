@@ -10,12 +10,13 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
+MUTATION_STAMP := $(VENV)/.installed-mutation
 
 # The workers of pytest-xdist share the cores: one thread each. `make demo` and `make bench` use them all.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit format bench docs clean
+.PHONY: help demo test lint audit mutants format bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,16 @@ lint: $(STAMP) ## check style and types
 audit: $(STAMP) ## look up what is known of the dependencies' weaknesses; skipped where the service cannot be reached
 	$(BIN)/python .ci/audit.py $(BIN)/pip-audit
 
+$(MUTATION_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[mutation]"
+	@touch $@
+
+mutants: $(MUTATION_STAMP) ## change the heart of the code in 3,000 small ways, count those that a test sees (20 minutes)
+	rm -rf mutants
+	PATH="$(abspath $(BIN)):$$PATH" $(ONE_THREAD) $(BIN)/mutmut run --max-children $(WORKERS)
+	$(BIN)/mutmut export-cicd-stats
+	$(BIN)/python .ci/mutants.py mutants/mutmut-cicd-stats.json
+
 format: $(STAMP) ## put the code in its house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -59,5 +70,5 @@ docs: $(DOCS_STAMP) ## build the documentation, notebooks run anew, into docs/_b
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) $(OUT) docs/_build docs/api/generated build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OUT) mutants docs/_build docs/api/generated build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

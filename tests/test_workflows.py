@@ -33,7 +33,7 @@ def lanes() -> list[dict[str, Any]]:
 
 
 def test_there_are_workflows():
-    assert [path.stem for path in WORKFLOWS] == ["build", "release", "test"]
+    assert [path.stem for path in WORKFLOWS] == ["build", "mutants", "release", "test"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
