@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from anndata import AnnData
 
 from spacex import pp
@@ -46,6 +47,7 @@ def test_smoothing_is_the_gaussian_weight_matrix(kinds: tuple[str, ...], sigma: 
     maps = np.random.default_rng(1).standard_normal((5, len(canvas.section))).astype(np.float32)
     smoother, weight = Smoother(canvas, sigma), brute_force(canvas, sigma)
     np.testing.assert_allclose(smoother.apply(maps), maps @ weight.T, atol=2e-5)
+    assert {smoother.apply(maps).dtype, smoother.weight.dtype, smoother.variance.dtype} == {np.dtype(np.float32)}
     np.testing.assert_allclose(smoother.apply_transposed(maps), maps @ weight, atol=2e-5)
     np.testing.assert_allclose(smoother.variance, np.square(weight).sum(axis=1), rtol=1e-4)
 
@@ -164,6 +166,41 @@ def test_fine_components_are_those_of_the_unit_maps_outside_the_coarse_span() ->
     maps /= np.linalg.norm(maps, axis=1, keepdims=True)
     exact = np.linalg.svd(maps - (maps @ coarse) @ coarse.T, full_matrices=False)[2][0]
     assert abs(exact @ fine[:, 0]) > 0.999
+
+
+def test_fine_components_do_not_follow_the_strongest_gene() -> None:
+    """Maps count alike whatever their norm: what many genes share comes before what one gene has alone."""
+    images = speckled(90, 0.5)
+    counts = images.counts.toarray()
+    counts[:, 1] = np.random.default_rng(1).poisson(1.5 * np.exp(1.5 * np.random.default_rng(2).standard_normal(400)))
+    images = GeneImages(sp.csc_array(counts), images.library, images.canvas)
+    maps = images.residuals()
+    maps /= np.linalg.norm(maps, axis=1, keepdims=True)
+    assert np.square(images.residuals()[1]).sum() > 2 * np.square(images.residuals()[2]).sum()
+    coarse = np.zeros((images.n_pixels, 0), dtype=np.float32)
+    fine = fine_basis(images, coarse, n_components=4, seed=0)
+    exact = np.linalg.svd(maps, full_matrices=False)[2][0]
+    assert abs(exact @ fine[:, 0]) > 0.999
+    np.testing.assert_array_equal(fine, fine_basis(images, coarse, n_components=4, seed=0))
+    assert (fine != fine_basis(images, coarse, n_components=4, seed=1)).any()
+    assert (fine[np.abs(fine).argmax(axis=0), np.arange(4)] > 0).all()
+    # They are as many as asked, or as there are directions left.
+    assert fine_basis(images, coarse, n_components=1, seed=0).shape == (400, 1)
+
+
+def test_components_are_fewer_than_pixels() -> None:
+    """Maps are centred: of P pixels P - 1 directions are left, less those that are taken."""
+    rng = np.random.default_rng(0)
+    canvas = Canvas((Grid((3, 4), "square", 1.0, 1.0),), np.zeros(12, dtype=int), np.argwhere(np.ones((3, 4))))
+    counts = rng.poisson(3.0, (12, 40)).astype(np.float32)
+    few = GeneImages(sp.csc_array(counts), counts.sum(1).astype(float), canvas)
+    coarse = smooth_basis(few, sigma=0.5, n_components=30, seed=0)[0]
+    assert coarse.shape == (12, 11)
+    nothing = fine_basis(few, coarse, n_components=5, seed=0)
+    assert (nothing.shape, nothing.dtype) == ((12, 0), np.float32)
+    assert fine_basis(few, coarse[:, :10], n_components=5, seed=0).shape == (12, 1)
+    assert fine_basis(few, coarse[:, :4], n_components=30, seed=0).shape == (12, 7)
+    assert fine_basis(few, coarse[:, :4], n_components=3, seed=0).dtype == np.float32
 
 
 def test_no_fine_components_where_none_are_left() -> None:

@@ -85,6 +85,24 @@ def test_images_have_the_counts_of_their_pixels() -> None:
     assert _slots.read_pixel_of_spot(adata, images).tolist() == [*np.repeat(range(6, 12), 2), *np.repeat(range(6), 2)]
 
 
+def test_images_are_of_the_layer_and_may_be_intensities() -> None:
+    adata = rasterized()
+    adata.layers["raw"], adata.layers["norm"] = 2 * adata.X, np.log1p(adata.X)
+    plain = _slots.read_images(adata, layer=None, config=Config())
+    twice = _slots.read_images(adata, layer="raw", config=Config())
+    np.testing.assert_array_equal(twice.counts.toarray(), 2 * plain.counts.toarray())
+    assert not _slots.read_images(adata, layer="norm", config=Config()).is_count
+
+
+def test_spots_of_a_tall_canvas_find_their_pixels() -> None:
+    adata = section()
+    pixel = np.column_stack([np.arange(24) // 2, np.arange(24) % 2])
+    grid = Grid((12, 2), "square", 1.0, 1.0)
+    _slots.write_grid(adata, [grid], pixel, ["section"], spatial_key="xy", library_key=None)
+    images = _slots.read_images(adata, layer=None, config=Config())
+    assert _slots.read_pixel_of_spot(adata, images).tolist() == list(range(24))
+
+
 def test_a_handful_of_pixels_is_too_few() -> None:
     adata = section()
     pixel = np.column_stack([np.zeros(24), np.minimum(np.arange(24), 8)])

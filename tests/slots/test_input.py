@@ -116,6 +116,25 @@ def test_positions_that_are_missing_are_named_with_those_that_are_there() -> Non
     assert said(lambda: _slots.read_positions(adata, ["xy"])).startswith("spatial_key=['xy'] is not a name")  # type: ignore[arg-type]
 
 
+def test_positions_as_text_or_single_precision_are_read() -> None:
+    adata = given()
+    for form in (str, np.float32):
+        adata.obsm["other"] = np.asarray(adata.obsm["spatial"].astype(form))
+        read = _slots.read_positions(adata, "other")
+        np.testing.assert_array_equal(read, adata.obsm["spatial"])
+        assert read.dtype == np.float64
+
+
+def test_three_columns_are_warned_of_and_two_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    adata = given()
+    adata.obsm["three"] = np.column_stack([adata.obsm["spatial"], np.full(N, 1e200)])
+    with caplog.at_level(logging.WARNING, logger="spacex"):
+        _slots.read_positions(adata, "spatial")
+        assert not caplog.records
+        _slots.read_positions(adata, "three")  # the size of what is left out does not matter
+    assert [record.getMessage() for record in caplog.records] == ["obsm['three'] has 3 columns; the first two are used"]
+
+
 def test_array_coordinates_are_whole_and_complete() -> None:
     adata = given()
     assert _slots.read_array(adata) is None
@@ -201,6 +220,9 @@ def test_covariates_that_cannot_be_used_are_refused() -> None:
     few.obs["two"], few.obs["three"] = ([str(i % n) for i in range(10)] for n in (2, 3))
     assert _slots.read_covariates(few, ["two"]).shape == (10, 2)
     assert "3 values for 10 spots" in said(lambda: _slots.read_covariates(few, ["three"]))
+    eleven = given(11)
+    eleven.obs["two"], eleven.obs["three"] = ([str(i % n) for i in range(11)] for n in (2, 3))
+    assert "3 values for 11 spots" in said(lambda: _slots.read_covariates(eleven, ["three"]))
     tiny = given(4)
     tiny.obs["two"] = ["a", "b"] * 2
     assert _slots.read_covariates(tiny, ["two"]).shape == (4, 2)  # two values are always few
@@ -236,6 +258,10 @@ def test_grey_pictures_have_three_equal_colours() -> None:
     assert image.shape == (2, 3, 3)
     for colour in range(3):
         np.testing.assert_array_equal(image[..., colour], grey / 255)
+    for unsigned in (np.uint16, np.uint8):
+        assert _slots.read_tissue_image(pictured({"hires": grey.astype(unsigned)}, FACTORS), "lib")[0].max() == 5 / 255  # type: ignore[index]
+    half, _ = _slots.read_tissue_image(pictured({"hires": (grey / 8).astype(np.float16)}, FACTORS), "lib")  # type: ignore[misc]
+    assert half.dtype == np.float64
 
 
 def test_without_a_picture_there_is_none() -> None:

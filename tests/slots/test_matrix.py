@@ -227,6 +227,14 @@ def test_a_matrix_on_disk_is_not_read_to_check_it() -> None:
     assert "negative" in said(lambda: _slots.check_matrix(section(spoilt), None))
 
 
+def test_the_layer_that_is_asked_for_is_checked() -> None:
+    adata = section(COUNTS, raw=-COUNTS, stored=FORMS["blocks"](-COUNTS))
+    assert said(lambda: _slots.check_matrix(adata, "raw")).startswith("adata.layers['raw'] holds negative values")
+    _slots.check_matrix(adata, "stored")
+    other = section(-COUNTS, raw=COUNTS)
+    _slots.check_matrix(other, "raw")
+
+
 def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spacex._check.available_memory", lambda: 1000)
     assert said(lambda: _slots.read_matrix(section(FORMS["blocks"](COUNTS)), None)) == (
