@@ -171,6 +171,31 @@ def test_names_are_text_under_the_mouse_too(page):
     assert shown[0][1] == 0
 
 
+def test_hostile_names_do_nothing(adata, browser, tmp_path):
+    from tests.test_let_in import HOSTILE
+
+    made = adata.copy()
+    names = [name.replace(EVIL, "plain") for name in made.var_names]
+    strongest = np.argsort(-np.nan_to_num(np.linalg.norm(made.varm["X_spacex"], axis=1)))
+    for gene, name in zip(strongest, HOSTILE, strict=False):
+        names[gene] = name
+    made.var_names = names
+    known = list(made.obs["spacex_domain"].cat.categories)
+    made.obs["spacex_domain"] = made.obs["spacex_domain"].cat.rename_categories(dict(zip(known, HOSTILE, strict=False)))
+    report.write_report(made, tmp_path / "hostile.html", title=HOSTILE[4])
+    browser.get((tmp_path / "hostile.html").as_uri())
+    until(lambda: browser.execute_script("return document.documentElement.dataset.complete"))
+    tags = "return [...document.querySelectorAll('script,img[src=x],svg[onload],base,style')].length"
+    before = browser.execute_script(tags)
+    for name in filter(str.isprintable, HOSTILE):  # an alert would end the next call to the browser with an error
+        search(browser, name)
+        title = browser.execute_script("return document.querySelector('#gene h3').textContent")
+        assert " ".join(name.split()) in " ".join(title.split())
+    assert browser.execute_script(tags) == before
+    assert browser.execute_script("return document.querySelectorAll('img[src=x],svg[onload],base').length") == 0
+    assert browser.execute_script("return document.baseURI").startswith("file:///")
+
+
 def test_the_search_completes_and_is_used_by_keyboard_alone(page, adata):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
