@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from pathlib import Path
 
 import dask.array as da
@@ -54,6 +55,24 @@ def test_work_beyond_memory_is_refused_and_changes_nothing(section: AnnData, mon
     assert "spacex_svg_score" not in section.var
     leave(monkeypatch, needed)
     sx.tl.svg(section)
+
+
+def test_a_result_beyond_the_disk_is_refused_before_the_work(
+    section: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 is in no state to go on after a file that it could not write: better not to begin."""
+    target, needed = section[:, :60].copy(), 4 * 400 * 40
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
+    monkeypatch.setattr("spacex.tl._impute.learn", lambda *_, **__: pytest.fail("the work was begun"))
+    with pytest.raises(
+        sx.InputError, match=r"40 genes take 0.0 GB, and 0.0 GB are free on the disk of path"
+    ):
+        sx.tl.impute(target, section, path=tmp_path / "out.h5ad", progress=False)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
+    assert sx.tl.impute(target, section, path=tmp_path / "out.h5ad", progress=False).shape == (400, 40)
 
 
 def test_dense_matrices_on_disk_are_not_loaded_beyond_memory(section: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -111,7 +113,7 @@ def impute(
     ------
     InputError
         If names share fewer than 10 genes or are of two species, `genes` has some that the reference lacks or that
-        occur twice, or the result would not fit in memory and no `path` is given.
+        occur twice, or the result would not fit in memory and no `path` is given, or not on the disk of `path`.
 
     Notes
     -----
@@ -142,8 +144,7 @@ def impute(
         raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
     measured = [str((aliases or {}).get(str(name), name)) for name in target.var_names]
     wanted, names = _wanted(measured, reference, genes)
-    if where is None:
-        _check_size(target.n_obs, len(names))
+    _check_size(target.n_obs, len(names), where)
     asked = {name.upper() for name in names}
     kept = np.flatnonzero([name.upper() not in asked for name in measured])
     panel_t, panel_r = shared([measured[i] for i in kept], [str(name) for name in reference.var_names])
@@ -187,12 +188,17 @@ def _check_settings(aliases: object, learned: object, rounds: object, seed: obje
         raise InputError(f"learned={learned!r} is not allowed; pass True, False or 'auto'")
 
 
-def _check_size(n_cells: int, n_genes: int) -> None:
-    if n_cells * n_genes * 4 > MOST_BYTES:
-        raise InputError(
-            f"{n_cells} cells × {n_genes} genes take {n_cells * n_genes * 4 / 1e9:.1f} GB; pass path='result.h5ad' to"
-            " write them there a batch of cells at a time, or fewer genes"
-        )
+def _check_size(n_cells: int, n_genes: int, path: Path | None) -> None:
+    """Raise `InputError` where the result fits neither in memory nor on the disk of `path`."""
+    needed = 4 * n_cells * n_genes
+    size = f"{n_cells} cells × {n_genes} genes take {needed / 1e9:.1f} GB"
+    if path is None:
+        if needed > MOST_BYTES:
+            mend = "pass path='result.h5ad' to write them there a batch of cells at a time, or fewer genes"
+            raise InputError(f"{size}; {mend}")
+    elif needed > (free := shutil.disk_usage(path.parent).free):
+        mend = "free some, pass a path on another disk, or fewer genes"
+        raise InputError(f"{size}, and {free / 1e9:.1f} GB are free on the disk of path='{path}'; {mend}")
 
 
 def _wanted(measured: Sequence[str], reference: AnnData, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
