@@ -342,6 +342,16 @@ def test_sections_do_not_see_each_other(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(maps[:, here], single.residuals(), atol=1e-5)
 
 
+def test_three_sections_have_pixels_of_their_own(rng: np.random.Generator) -> None:
+    section = rng.permutation(np.repeat([0, 1, 2], [7, 5, 9]))
+    pixels = [np.column_stack([np.zeros(n, dtype=int), np.arange(n)]) for n in (7, 5, 9)]
+    where = Pixels.of(pixels, [square(1, 9)] * 3, section)
+    assert sorted(where.label) == list(range(21))
+    np.testing.assert_array_equal(where.canvas.section[where.label], section)
+    for s in range(3):
+        np.testing.assert_array_equal(where.canvas.pixel[where.label[section == s]], pixels[s])
+
+
 def test_clipping_follows_the_section_too(rng: np.random.Generator) -> None:
     both, alone = two_sections(rng)
     single = alone[0]
@@ -395,6 +405,8 @@ def test_means_of_sections_in_order_and_of_none(rng: np.random.Generator) -> Non
     np.testing.assert_allclose(section_means(values, section, 4), expected)
     np.testing.assert_allclose(section_means(values, section[::-1], 4)[:, 1], 0)
     assert section_means(values, section, 6).shape == (3, 6)
+    alone = np.array([0, 0, 1])  # a section of one pixel
+    np.testing.assert_allclose(section_means(values[:, :3], alone, 2)[:, 1], values[:, 2])
 
 
 def test_one_canvas_of_one_pixel() -> None:

@@ -97,6 +97,10 @@ def test_the_m_step_is_the_mode_of_the_expected_posterior(tied):
 
     best = mx.m_step(mx.statistics(x, p, log_resp), p, prior, tied=tied, nu_range=(1.0, 200.0))
     top = expected(best)
+    for name in ("mean", "log_scale"):
+        # As steep on the one side as on the other: the top is here, and not merely near.
+        one_side, other = (expected(best._replace(**{name: getattr(best, name) + h})) for h in (1e-3, -1e-3))
+        assert abs(one_side - other) < 0.05 * (2 * top - one_side - other)
     for step in (1e-3, -1e-3):
         assert expected(best._replace(mean=best.mean + step)) < top
         assert expected(best._replace(log_scale=best.log_scale + step)) < top
@@ -224,6 +228,16 @@ def test_the_objective_is_likelihood_and_prior():
         assert fitted.objective_[-1] == pytest.approx(float(want), rel=1e-12)
         np.testing.assert_array_equal(fitted.log_resp(x, null), mx.e_step(x, p, null)[0])
         np.testing.assert_array_equal(fitted.log_resp(x), mx.e_step(x, p)[0])
+
+
+def test_a_fit_takes_the_strength_from_the_first_step_on():
+    x, _, centres = clouds()
+    null = torch.from_numpy(np.random.default_rng(0).uniform(0.01, 0.99, len(x)))
+    first, prior = mx.start(centres, x, background=0.3), mx.Prior()
+    once = mx.StudentMixture(iterations=1).fit(x, first, null).parameters_
+    expected = mx.statistics(x, first, mx.e_step(x, first, null)[0])
+    for ours, want in zip(once, mx.m_step(expected, first, prior, tied=True, nu_range=(3.0, 200.0)), strict=True):
+        np.testing.assert_allclose(ours, want, rtol=1e-12)
 
 
 @pytest.mark.parametrize("nu", [3.0, 8.0, 30.0])

@@ -20,7 +20,7 @@ from spacex.grid import Grid
 from spacex.pixels import Pixels
 
 COUNTS = np.random.default_rng(3).poisson(1.0, (23, 11)).astype(np.float32)
-COUNTS[:, 4] = 0
+COUNTS[:, [4, 10]] = 0
 COUNTS[6] = 0
 
 # In memory, and as Dask arrays of one block, of blocks of rows, of columns, and of both.
@@ -156,6 +156,10 @@ def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest
     with caplog.at_level(logging.WARNING, logger="spacex"):
         np.testing.assert_array_equal(_slots.read_totals(adata, None), COUNTS.sum(0))
     assert [r.getMessage() for r in caplog.records] == ["X does not hold counts; layers['counts'] is used"]
+    assert _slots.read_columns(adata, None, [2])[2]
+    assert _slots.read_matrix(adata, None)[1]
+    adata.layers["counts"] = FORMS[form](-COUNTS)
+    assert said(lambda: _slots.read_totals(adata, None)).startswith("adata.layers['counts'] holds negative values")
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="spacex"):
         values, library, is_count = _slots.read_columns(section(FORMS[form](np.log1p(COUNTS))), None, [2])
@@ -246,6 +250,63 @@ def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.Mon
 
 
 # -- blocks ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["blocks", "sparse blocks"])
+def test_a_matrix_in_blocks_is_never_whole(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, plain = [], _matrix._as_rows
+
+    def watched(matrix: Any) -> Any:
+        seen.append(matrix.shape)
+        return plain(matrix)
+
+    monkeypatch.setattr(_matrix, "_as_rows", watched)
+    adata = section(FORMS[form](COUNTS))
+    for read in (
+        lambda: _slots.read_totals(adata, None),
+        lambda: _slots.read_detected(adata, None),
+        lambda: _slots.read_columns(adata, None, [0, 7]),
+        lambda: _matrix.read_sums(adata, None, places()),
+    ):
+        seen.clear()
+        read()
+        assert len(seen) == 12
+        assert max(rows for rows, _ in seen) == 7
+        assert max(columns for _, columns in seen) == 4
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "dense"])
+def test_what_lies_in_a_file_is_read_in_blocks(tmp_path: Any, kind: str) -> None:
+    import anndata as ad
+
+    AnnData({"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.array}[kind](COUNTS)).write_h5ad(
+        tmp_path / "a.h5ad"
+    )
+    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    assert isinstance(_on_disk.as_stored(backed.X), da.Array)
+    np.testing.assert_array_equal(_slots.read_totals(backed, None), COUNTS.sum(0))
+    np.testing.assert_array_equal(_slots.read_matrix(backed, None)[0].toarray(), COUNTS)
+    assert _on_disk.as_stored(COUNTS) is None
+    assert _on_disk.as_stored(sp.csr_matrix(COUNTS)) is None
+
+
+def test_blocks_of_unknown_size_are_refused() -> None:
+    matrix = da.from_array(COUNTS, chunks=(5, -1))
+    assert said(lambda: _on_disk.as_stored(matrix[matrix.sum(axis=1) > 0])) == (
+        "the matrix is a Dask array of unknown size; call its compute_chunk_sizes() first"
+    )
+
+
+def test_blocks_whose_indices_lie_outside_are_refused() -> None:
+    def damaged(block: np.ndarray) -> sp.csr_matrix:
+        rows = sp.csr_matrix(block)
+        rows.indices[3] = 1000
+        return rows
+
+    matrix = da.from_array(COUNTS, chunks=(23, 11)).map_blocks(damaged, meta=sp.csr_matrix((0, 0), dtype=np.float32))
+    message = said(lambda: _slots.read_totals(section(matrix), None))
+    assert message.startswith("the matrix on disk is damaged: ")
+    assert message.endswith("; copy or download it again")
 
 
 @pytest.mark.parametrize(("chunks", "n_rows"), [((23, 11), 1), ((7, 11), 4), ((4, 3), 6), ((1, 11), 23)])
