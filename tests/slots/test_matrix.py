@@ -317,7 +317,7 @@ def test_blocks_are_joined_in_order(chunks: tuple[int, int], n_rows: int) -> Non
         np.testing.assert_array_equal(block, COUNTS[rows, columns])
         return [f"{add}{rows.start}"]
 
-    found = _on_disk.by_blocks(matrix, part, lambda a, b: a + b, "row ")
+    found = _on_disk.by_blocks(matrix, part, lambda a, b, add: a + b, "row ")
     assert [(c.start, c.stop) for c, _ in found] == [(i, min(i + chunks[1], 11)) for i in range(0, 11, chunks[1])]
     for _, parts in found:
         assert parts == [f"row {i}" for i in range(0, 23, chunks[0])]

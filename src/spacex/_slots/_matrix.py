@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from functools import reduce
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -64,11 +65,21 @@ class Traits(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What is taken from a matrix in one reading: its traits, the sum of every spot, and sums by pixel."""
+    """The sum of every spot, and sums by pixel."""
 
-    traits: Traits
     library: np.ndarray
     pixels: sp.csc_array
+
+
+class Reading(NamedTuple, Generic[T]):
+    """What is taken from a matrix, block by block; one in memory is a single block."""
+
+    of: Callable[[Rows, slice, slice], T]
+    """From a block, which has these rows and columns of the whole."""
+    below: Callable[[T, T], T]
+    """From what was taken of two blocks, one below the other."""
+    beside: Callable[[list[T]], T]
+    """From what was taken of blocks side by side."""
 
 
 def read_matrix(adata: AnnData, layer: str | None) -> tuple[Rows, bool]:
@@ -90,42 +101,41 @@ def check_matrix(adata: AnnData, layer: str | None) -> None:
 def read_sums(adata: AnnData, layer: str | None, pixels: Pixels) -> tuple[Sums, bool]:
     """Sums of the matrix that `read_matrix` gives, and whether it holds counts; one on disk is not loaded."""
 
-    def look(matrix: Any, name: str) -> tuple[Sums, bool]:
-        stored = _on_disk(matrix, name)
-        if stored is None:
-            rows, is_count = _loaded(matrix, name)
-            return Sums(Traits(), _of_rows(rows), pixels.sum(rows)), is_count
-        found = _beside([part for _, part in by_blocks(stored, _sums_of, _below, pixels)])
-        found.traits.refuse(name)
-        return found, found.traits.whole
+    def of(block: Rows, rows: slice, columns: slice) -> Sums:
+        return Sums(_of_rows(block), pixels.sum(block, rows))
 
-    return _chosen(adata, layer, look)
+    return _read(adata, layer, Reading(of, _sums_below, _sums_beside))
 
 
 def read_totals(adata: AnnData, layer: str | None) -> np.ndarray:
     """Sum (G,) of every gene over the spots, of the matrix that `read_matrix` gives."""
-    return _over_genes(adata, layer, _totals_of)
+
+    def of(block: Rows, rows: slice, columns: slice) -> np.ndarray:
+        return np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+
+    return _read(adata, layer, Reading(of, np.add, np.concatenate))[0]
 
 
 def read_detected(adata: AnnData, layer: str | None) -> np.ndarray:
     """Number (G,) of spots in which every gene has a value above zero."""
-    return _over_genes(adata, layer, _detected_in)
+
+    def of(block: Rows, rows: slice, columns: slice) -> np.ndarray:
+        return np.bincount(block.indices[block.data > 0], minlength=block.shape[1])
+
+    return _read(adata, layer, Reading(of, np.add, np.concatenate))[0]
 
 
 def read_columns(adata: AnnData, layer: str | None, genes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, bool]:
     """Values (B, S) of some genes, the sum (S,) of every spot over all genes, and whether these are counts."""
+    wanted = np.asarray(genes)
 
-    def look(matrix: Any, name: str) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
-        stored = _on_disk(matrix, name)
-        if stored is None:
-            rows, is_count = _loaded(matrix, name)
-            return (rows[:, list(genes)].toarray().T, _of_rows(rows)), is_count
-        parts = by_blocks(stored, _columns_of, _columns_below, np.asarray(genes))
-        traits, values, library = (list(each) for each in zip(*(part for _, part in parts), strict=True))
-        _joined(traits).refuse(name)
-        return (np.sum(values, axis=0), np.sum(library, axis=0)), _joined(traits).whole
+    def of(block: Rows, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        values = np.zeros((len(wanted), block.shape[0]), dtype=np.float32)
+        here = (wanted >= columns.start) & (wanted < columns.stop)
+        values[here] = block[:, wanted[here] - columns.start].toarray().T
+        return values, _of_rows(block)
 
-    (values, library), is_count = _chosen(adata, layer, look)
+    (values, library), is_count = _read(adata, layer, Reading(of, _columns_below, _columns_beside))
     return values, library, is_count
 
 
@@ -210,79 +220,49 @@ def _of_rows(rows: Rows) -> np.ndarray:
     return np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
 
 
-# -- parts of a matrix on disk, and how they are joined ----------------------------------------------------
+# -- by blocks ---------------------------------------------------------------------------------------------
 
 
-def _sums_of(block: Any, rows: slice, columns: slice, pixels: Pixels) -> Sums:
-    values = _as_rows(block)
-    traits, values = Traits.of(values.data), values.astype(np.float32, copy=False)
-    return Sums(traits, _of_rows(values), pixels.sum(values, rows))
+def _read(adata: AnnData, layer: str | None, reading: Reading[T]) -> tuple[T, bool]:
+    """What a reading takes from the matrix to work on, and whether that holds counts."""
 
-
-def _below(first: Sums, second: Sums) -> Sums:
-    """Sums of blocks of rows one below the other."""
-    library = np.concatenate([first.library, second.library])
-    return Sums(first.traits.join(second.traits), library, first.pixels + second.pixels)
-
-
-def _beside(parts: list[Sums]) -> Sums:
-    """Sums of blocks of columns side by side."""
-    library = np.sum([part.library for part in parts], axis=0)
-    pixels = parts[0].pixels if len(parts) == 1 else sp.hstack([part.pixels for part in parts], format="csc")
-    return Sums(_joined([part.traits for part in parts]), library, pixels)
-
-
-def _joined(traits: list[Traits]) -> Traits:
-    found = Traits()
-    for one in traits:
-        found = found.join(one)
-    return found
-
-
-def _columns_of(block: Any, rows: slice, columns: slice, genes: np.ndarray) -> tuple[Traits, np.ndarray, np.ndarray]:
-    values = _as_rows(block)
-    found = np.zeros((len(genes), values.shape[0]), dtype=np.float32)
-    here = (genes >= columns.start) & (genes < columns.stop)
-    found[here] = values[:, genes[here] - columns.start].toarray().T
-    return Traits.of(values.data), found, _of_rows(values.astype(np.float32, copy=False))
-
-
-def _columns_below(first: Any, second: Any) -> tuple[Traits, np.ndarray, np.ndarray]:
-    return (
-        first[0].join(second[0]), np.concatenate([first[1], second[1]], axis=1), np.concatenate([first[2], second[2]])
-    )  # fmt: skip
-
-
-def _over_genes(adata: AnnData, layer: str | None, number: Callable[[Rows], np.ndarray]) -> np.ndarray:
-    """A number (G,) of every gene that adds up over spots."""
-
-    def look(matrix: Any, name: str) -> tuple[np.ndarray, bool]:
+    def look(matrix: Any, name: str) -> tuple[T, bool]:
         stored = _on_disk(matrix, name)
         if stored is None:
             rows, is_count = _loaded(matrix, name)
-            return number(rows), is_count
-        traits, numbers = zip(*(found for _, found in by_blocks(stored, _number_of, _added, number)), strict=True)
-        _joined(list(traits)).refuse(name)
-        return np.concatenate(numbers), _joined(list(traits)).whole
+            return reading.of(rows, slice(0, rows.shape[0]), slice(0, rows.shape[1])), is_count
+        seen, taken = zip(*(part for _, part in by_blocks(stored, _looked_at, _below, reading)), strict=True)
+        traits = reduce(Traits.join, seen)
+        traits.refuse(name)
+        return reading.beside(list(taken)), traits.whole
 
-    return _chosen(adata, layer, look)[0]
-
-
-Gene = tuple[Traits, np.ndarray]
+    return _chosen(adata, layer, look)
 
 
-def _number_of(block: Any, rows: slice, columns: slice, number: Callable[[Rows], np.ndarray]) -> Gene:
+def _looked_at(block: Any, rows: slice, columns: slice, reading: Reading[T]) -> tuple[Traits, T]:
     values = _as_rows(block)
-    return Traits.of(values.data), number(values)
+    return Traits.of(values.data), reading.of(values.astype(np.float32, copy=False), rows, columns)
 
 
-def _added(first: Gene, second: Gene) -> Gene:
-    return first[0].join(second[0]), first[1] + second[1]
+def _below(first: tuple[Traits, T], second: tuple[Traits, T], reading: Reading[T]) -> tuple[Traits, T]:
+    return first[0].join(second[0]), reading.below(first[1], second[1])
 
 
-def _totals_of(values: Rows) -> np.ndarray:
-    return np.asarray(values.astype(np.float32, copy=False).sum(axis=0, dtype=np.float64)).ravel()
+def _sums_below(first: Sums, second: Sums) -> Sums:
+    return Sums(np.concatenate([first.library, second.library]), first.pixels + second.pixels)
 
 
-def _detected_in(values: Rows) -> np.ndarray:
-    return np.bincount(values.indices[values.data > 0], minlength=values.shape[1])
+def _sums_beside(parts: list[Sums]) -> Sums:
+    pixels = parts[0].pixels if len(parts) == 1 else sp.hstack([part.pixels for part in parts], format="csc")
+    return Sums(np.sum([part.library for part in parts], axis=0), pixels)
+
+
+Columns = tuple[np.ndarray, np.ndarray]
+
+
+def _columns_below(first: Columns, second: Columns) -> Columns:
+    return np.concatenate([first[0], second[0]], axis=1), np.concatenate([first[1], second[1]])
+
+
+def _columns_beside(parts: list[Columns]) -> Columns:
+    return np.sum([values for values, _ in parts], axis=0), np.sum([library for _, library in parts], axis=0)

@@ -59,12 +59,12 @@ def as_stored(matrix: Any) -> Any | None:
     return lazily(matrix) if isinstance(matrix, (h5py.Dataset, zarr.Array)) else None
 
 
-def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[[T, T], T], *shared: Any) -> list[tuple[slice, T]]:
+def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[..., T], *shared: Any) -> list[tuple[slice, T]]:
     """What ``part(block, rows, columns, *shared)`` makes of the blocks of a Dask array (S, G).
 
-    One result for each stretch of columns, with that stretch: those of its blocks of rows joined in pairs, so that of
-    n of them about log n wait in memory. Dask's scheduler decides where this runs: threads, or a cluster that the
-    caller is connected to.
+    One result for each stretch of columns, with that stretch: those of its blocks of rows joined in pairs, by
+    ``join(upper, lower, *shared)``, so that of n of them about log n wait in memory. Dask's scheduler decides where
+    this runs: threads, or a cluster that the caller is connected to.
     """
     from dask.base import compute
     from dask.delayed import delayed
@@ -76,7 +76,7 @@ def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[[T, T], T], *s
     for c, column in enumerate(columns):
         parts = [delayed(_of_block)(part, blocks[r, c], row, column, *kept) for r, row in enumerate(rows)]
         while len(parts) > 1:
-            pairs = [delayed(join)(*parts[i : i + 2]) for i in range(0, len(parts) - 1, 2)]
+            pairs = [delayed(join)(*parts[i : i + 2], *kept) for i in range(0, len(parts) - 1, 2)]
             parts = pairs + parts[2 * len(pairs) :]
         roots.append(parts[0])
     return list(zip(columns, compute(*roots), strict=True))
