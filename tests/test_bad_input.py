@@ -215,7 +215,7 @@ def snapshot(adata: AnnData) -> dict[str, Any]:
         matrix = (matrix.dtype.str, matrix.data.tobytes(), matrix.indices.tobytes(), matrix.indptr.tobytes())
     elif matrix is not None:
         matrix = (matrix.dtype.str, repr(matrix.tolist()))
-    mappings = {name: sorted(getattr(adata, name)) for name in ("obsm", "varm", "obsp", "varp", "layers")}
+    mappings = {name: sorted(map(str, getattr(adata, name))) for name in ("obsm", "varm", "obsp", "varp", "layers")}
     return {
         **mappings, "X": matrix, "obs": adata.obs.to_csv(), "var": adata.var.to_csv(), "uns": repr(dict(adata.uns)),
         "spatial": repr(np.asarray(adata.obsm["spatial"]).tolist()) if "spatial" in adata.obsm else None,

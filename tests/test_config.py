@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import FrozenInstanceError, fields, replace
 
@@ -78,10 +79,8 @@ def test_settings_are_values() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    parameters = (Config.__doc__ or "").partition("Parameters")[2]
-    named = {
-        name.strip() for line in parameters.splitlines() if line[:4] == "    " != line[4:8] for name in line.split(",")
-    }
+    parameters = inspect.cleandoc(Config.__doc__ or "").partition("Parameters")[2]
+    named = {name.strip() for line in parameters.splitlines() if line[:1].strip() for name in line.split(",")}
     assert {f.name for f in fields(Config)} <= named
 
 

@@ -301,7 +301,7 @@ def test_visium_hd_with_an_empty_bin_folder(visium_hd):
 
 
 def test_parquet_names_the_extra(visium_hd, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr("spacex._check.find_spec", lambda name: None)
     message = message_of(visium_hd)
     assert "pyarrow" in message
     assert 'pip install "spacex-st[io]"' in message

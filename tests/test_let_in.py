@@ -231,7 +231,8 @@ def test_every_name_on_the_page_is_text() -> None:
     for column, frame in (("spacex_module", adata.var), ("spacex_domain", adata.obs)):
         known = [name for name in frame[column].cat.categories if name != "unassigned"]
         frame[column] = frame[column].cat.rename_categories(dict(zip(known, HOSTILE, strict=False)))
-    adata.obs["slice"] = adata.obs["slice"].replace({f"s{i}": HOSTILE[i] for i in range(4)}).astype("category")
+    renamed = {f"s{i}": HOSTILE[i] for i in range(4)}
+    adata.obs["slice"] = pd.Categorical([renamed[str(name)] for name in adata.obs["slice"]])
     adata.uns["spacex"]["grid"]["section"] = np.array(sorted(set(adata.obs["slice"])), dtype=object)
     adata.uns["spacex"]["run"] = {"input": HOSTILE[7], "seconds": {HOSTILE[0]: 1.0}}
     adata.uns["spacex"]["versions"] = {HOSTILE[1]: HOSTILE[2]}

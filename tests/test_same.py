@@ -60,7 +60,9 @@ def in_place(call: Callable[..., object]) -> Callable[[AnnData, int], dict[str, 
 
 def table(call: Callable[..., pd.DataFrame]) -> Callable[[AnnData, int], dict[str, np.ndarray]]:
     def run(adata: AnnData, seed: int) -> dict[str, np.ndarray]:
-        return {name: np.asarray(column.astype(str)) for name, column in call(adata.copy(), seed=seed).items()}
+        return {
+            name: np.asarray(column.astype(str), dtype=str) for name, column in call(adata.copy(), seed=seed).items()
+        }
 
     return run
 

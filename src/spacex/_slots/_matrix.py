@@ -146,7 +146,8 @@ def _matrices(adata: AnnData, layer: str | None) -> list[tuple[str, Any]]:
     """Names and matrices in the order in which they are considered."""
     check_key(layer, name="layer")
     if layer is not None and layer not in adata.layers:
-        known = ", ".join(map(repr, adata.layers.keys())) or "none"
+        # From 0.13 on AnnData keeps X among the layers, under None.
+        known = ", ".join(repr(name) for name in adata.layers if name is not None) or "none"
         raise InputError(f"layer={layer!r} is not in adata.layers (there: {known}); pass one of them or layer=None")
     found = [(f"layers[{layer!r}]", adata.layers[layer])] if layer is not None else [("X", adata.X)]
     if layer is None and "counts" in adata.layers:
