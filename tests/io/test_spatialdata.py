@@ -29,7 +29,7 @@ def section():
     adata.var["spacex_module"] = pd.Categorical(["m1", "m1", "m2", "unassigned", "m2", "m1"])
     adata.var["spacex_svg_qvalue"] = [0.1, np.nan, 0.3, 0.0, 1.0, 0.5]
     adata.varm["X_spacex"] = rng.normal(size=(6, 4)).astype(np.float32)
-    pairs = sparse.random(6, 6, 0.3, "csr", rng=rng)
+    pairs = sparse.random(6, 6, 0.3, "csr", None, rng)
     adata.varp["spacex_interactions"] = (pairs + pairs.T).tocsr()
     adata.layers["counts"] = counts.copy()
     adata.uns["spacex"] = {

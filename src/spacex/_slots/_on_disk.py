@@ -50,10 +50,8 @@ def as_stored(matrix: Any) -> Any | None:
         return matrix
     import h5py
     import zarr
-    from anndata import abc, experimental
+    from anndata import abc
 
-    if not hasattr(experimental, "read_elem_lazy"):
-        return None
     if isinstance(matrix, (abc.CSRDataset, abc.CSCDataset)):
         return lazily(matrix.group)
     return lazily(matrix) if isinstance(matrix, (h5py.Dataset, zarr.Array)) else None
