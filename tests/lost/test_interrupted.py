@@ -40,10 +40,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def attentive() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupted(code: str, source: Path, out: Path, line: str) -> tuple[int, float, str]:
     """Exit code, seconds until the end and what was said, of a run interrupted when it says `line`."""
     command = [sys.executable, "-c", code, "run", str(source), "-o", str(out), "--n-domains", "3"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # A job in the background of a shell ignores Ctrl-C, and so would what it starts: these tests may be such a job.
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=attentive) as process:
         assert process.stderr is not None
         said = ""
         while not said.splitlines()[-1:] or not said.splitlines()[-1].startswith(f"spacex: {line}"):
