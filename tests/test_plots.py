@@ -36,12 +36,6 @@ def adata(fitted):
     return fitted.copy()
 
 
-@pytest.fixture(autouse=True)
-def _no_figures_left():
-    yield
-    plt.close("all")
-
-
 DRAWN = {
     "gene_images": lambda a, **k: sx.pl.gene_images(a, ODD, **k),
     "embedding": lambda a, **k: sx.pl.embedding(a, color=["module", "svg"], genes=ODD, **k),
