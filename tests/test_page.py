@@ -171,6 +171,14 @@ def test_names_are_text_under_the_mouse_too(page):
     assert shown[0][1] == 0
 
 
+def test_the_name_on_the_map_stands_where_there_is_room(page, adata):
+    across = adata.varm["X_spacex_umap"][:, 0]
+    for gene, side, gap in ((np.argmax(across), "right", -10), (np.argmin(across), "left", 10)):
+        search(page, adata.var_names[gene])
+        ring = page.execute_script(f"const at = {model('chosen gene')}.data; return [at.gene, at.side, at.gap]")
+        assert ring == [[adata.var_names[gene]], [side], [gap]]
+
+
 def test_hostile_names_do_nothing(adata, browser, tmp_path):
     from tests.test_let_in import HOSTILE
 

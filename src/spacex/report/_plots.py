@@ -49,11 +49,11 @@ def gene_plot(layout: np.ndarray, genes: pd.DataFrame, modules: list[dict[str, A
         nonselection_fill_alpha=0.85, nonselection_line_color=None, hover_line_color="black",
     )  # fmt: skip
     plot.add_tools(HoverTool(renderers=[points], tooltips=[("gene", "@gene"), ("module", "@module")]))
-    ring = ColumnDataSource({"x": [], "y": [], "gene": []}, name="chosen gene")
+    ring = ColumnDataSource({key: [] for key in ("x", "y", "gene", "side", "gap")}, name="chosen gene")
     plot.scatter("x", "y", size=size + 8, fill_color=None, line_color="#d00000", line_width=2.5, source=ring)
     plot.text(
-        "x", "y", text="gene", x_offset=10, y_offset=-8, text_font_style="bold italic", text_color="#c00000",
-        source=ring, **LABEL,
+        "x", "y", text="gene", text_align={"field": "side"}, x_offset={"field": "gap"}, y_offset=-8,
+        text_font_style="bold italic", text_color="#c00000", source=ring, **LABEL,
     )  # fmt: skip
     place = [np.median(layout[(genes["module"] == m["name"]).to_numpy()], axis=0) for m in modules]
     names = ColumnDataSource(

@@ -42,7 +42,12 @@ async function colorGenes(name) {
 
 function ringGene(gene) {
   const { number, x, y } = plots.genes.data, at = number.indexOf(gene);
-  plots["chosen gene"].data = at < 0 ? { x: [], y: [], gene: [] } : { x: [x[at]], y: [y[at]], gene: [notes.genes[gene]] };
+  if (at < 0) { plots["chosen gene"].data = { x: [], y: [], gene: [], side: [], gap: [] }; return; }
+  // The name stands towards the middle, where there is room for it.
+  const { start, end } = plots["genes plot"].x_range, right = x[at] > (start + end) / 2;
+  plots["chosen gene"].data = {
+    x: [x[at]], y: [y[at]], gene: [notes.genes[gene]], side: [right ? "right" : "left"], gap: [right ? -10 : 10],
+  };
 }
 
 /** Show colours of the places, and words for each when the mouse is over it. */
