@@ -61,6 +61,16 @@ def check_finite(values: np.ndarray, *, name: str, mend: str) -> None:
         raise InputError(f"{name} holds {bad} NaN or infinite value(s); all must be finite: {mend}")
 
 
+def check_indices(matrix: Any, *, what: str) -> None:
+    """Raise `InputError` for a sparse matrix whose indices leave it: what computes with them would leave its memory."""
+    if not hasattr(matrix, "check_format"):
+        return
+    try:
+        matrix.check_format(full_check=True)
+    except ValueError as error:
+        raise InputError(f"{what}: {error}; copy or download it again") from error
+
+
 def check_int(value: Any, *, name: str, low: int, high: int | None = None) -> int:
     """Return `value` as an int between `low` and `high` (both inclusive), or raise `InputError`."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))

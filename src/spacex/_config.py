@@ -148,7 +148,6 @@ class Config:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def __post_init__(self) -> None:
-        check_int(self.max_side, name="Config.max_side", low=4, high=MAX_SIDE)
         counted = {"max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1}
         counted |= {"n_dims": 2, "genes_per_dim": 1, "fine_dims": 0}
         counted |= {
@@ -162,7 +161,8 @@ class Config:
         }
         counted |= {"boost_rounds": 0, "boost_epochs": 1, "em_starts": 1, "devices": 1, "num_nodes": 1}
         for name, low in counted.items():
-            object.__setattr__(self, name, check_int(getattr(self, name), name=f"Config.{name}", low=low))
+            high = MAX_SIDE if name == "max_side" else None
+            object.__setattr__(self, name, check_int(getattr(self, name), name=f"Config.{name}", low=low, high=high))
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
         for name in (*positive, "boost_power", "boost_learning_rate", "boost_tolerance"):
             _check_range(self, name, above=0.0)

@@ -120,7 +120,7 @@ def _is_abandoned(entry: Path, prefix: str) -> bool:
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
-        return False
+        pass  # another user's, or no number of a process
     return False
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .._check import InputError
+from .._check import InputError, check_indices
 
 BLOCK_BYTES = 64 * 2**20
 
@@ -81,12 +81,8 @@ def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[..., T], *shar
 
 
 def _of_block(part: Callable[..., T], block: Any, *arguments: Any) -> T:
-    """What `part` makes of a block whose indices lie within it: what computes with others would leave its memory."""
-    if hasattr(block, "check_format"):
-        try:
-            block.check_format(full_check=True)
-        except ValueError as error:
-            raise InputError(f"the matrix on disk is damaged: {error}; copy or download it again") from error
+    """What `part` makes of a block, whose indices must lie within it."""
+    check_indices(block, what="the matrix on disk is damaged")
     return part(block, *arguments)
 
 

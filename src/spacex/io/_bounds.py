@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spacex._check import InputError
+from spacex._check import InputError, check_indices
 from spacex.io._files import COPY_AGAIN
 
 if TYPE_CHECKING:
@@ -92,19 +92,14 @@ def _check_text(path: Path, entry: re.Pattern[bytes]) -> None:
 
 
 def sound(adata: AnnData, path: Path) -> AnnData:
-    """Return an AnnData whose sparse matrices fit together: what computes with others would leave its memory."""
+    """Return an AnnData whose sparse matrices fit together."""
     matrices = {"X": adata.X} | {
         f"{name}[{key!r}]": value
         for name in ("layers", "obsm", "varm", "obsp", "varp")
         for key, value in getattr(adata, name).items()
     }
     for name, matrix in matrices.items():
-        if not hasattr(matrix, "indptr") or not hasattr(matrix, "check_format"):
-            continue
-        try:
-            matrix.check_format(full_check=True)
-        except ValueError as error:
-            raise InputError(f"path='{path}' is damaged: {name}: {error}; {COPY_AGAIN}") from error
+        check_indices(matrix, what=f"path='{path}' is damaged: {name}")
     return adata
 
 

@@ -149,8 +149,8 @@ def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: i
         with threadpool_limits(threads):
             work(folder, *given)
     except Exception as error:
-        kind = type(error).__name__
-        (Path(folder) / FAILED.format(rank)).write_text(f"{kind}: {_last_line(str(error)) or kind}", encoding="utf-8")
+        said = f"{type(error).__name__}: {_last_line(str(error))}"
+        (Path(folder) / FAILED.format(rank)).write_text(said, encoding="utf-8")
         raise
     finally:
         if torch.distributed.is_initialized():
