@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import spacex as sx
+from spacex.cli import main
 
 PATIENT = "import sys; from spacex.cli import main; sys.exit(main(sys.argv[1:]))"
 # The main thread is in a library that does not come back, so that Python's own handler of the signal never runs.
@@ -82,3 +85,40 @@ def test_while_a_library_does_not_come_back(source: Path, tmp_path: Path) -> Non
     assert seconds < SOON
     assert said.splitlines()[-1] == "spacex: interrupted"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("error", [TypeError, sx.InputError, OSError, KeyboardInterrupt, SystemExit])
+def test_in_a_library_that_puts_another_error_in_its_place(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    error: type[BaseException],
+) -> None:
+    def misled(*_: object, **__: object) -> None:
+        for _again in range(2):  # a second request does not break off what the first began
+            try:
+                os.kill(os.getpid(), number)
+            except BaseException:
+                caught.append(number)
+        raise error("Operation not defined for data type class")
+
+    caught: list[int] = []
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("spacex.cli._job.run_file", misled)
+    assert main(["run", str(source), "-o", str(tmp_path / "out")]) == 128 + number
+    assert caught == [number]
+    assert capsys.readouterr().err == f"spacex: {'interrupted' if number == signal.SIGINT else 'terminated'}\n"
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_after_the_work_is_done(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def heard_by_nobody(*_: object, **__: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("spacex.cli._job.run_demo", heard_by_nobody)
+    assert main(["demo"]) == 0
+    assert capsys.readouterr().err == ""

@@ -20,7 +20,7 @@ import typer
 import spacex as sx
 from spacex._check import InputError, WorkerError, shortened
 from spacex._whole import FULL_DISK
-from spacex.cli._interrupt import prompt_interrupt
+from spacex.cli._interrupt import INTERRUPTED, WORDS, stoppable
 
 app = typer.Typer(
     add_completion=False,
@@ -31,8 +31,6 @@ app = typer.Typer(
 )
 # What typer raises for wrong options; the class itself lives in click or, since typer 0.26, inside typer.
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
-
-INTERRUPTED = 128 + signal.SIGINT
 
 Result = Annotated[Path, typer.Argument(metavar="RESULT.h5ad", help="Result of spacex run.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
@@ -214,7 +212,9 @@ def say(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code: 0, 1 for a lost worker, 2 for bad input, 130 when interrupted.
+    """Run a command line; return its exit code.
+
+    0, 1 for a lost worker, 2 for bad input, 130 when interrupted and 143 when terminated.
 
     Examples
     --------
@@ -223,32 +223,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with _quiet(), _terminable(), prompt_interrupt(INTERRUPTED):
+    with _quiet(), stoppable() as stop:
         try:
-            _refuse_empty(given)
-            # Outside of its standalone mode typer returns exit codes and lets errors through; it exits with 1 by itself
-            # when the reader of stdout, such as head, has seen enough.
-            command = typer.main.get_command(app)  # not the app itself, which would set a hook for tracebacks
-            code = int(command(given or ["--help"], prog_name="spacex", standalone_mode=False) or 0)
-        except UsageError as error:
-            say(f"{error.format_message().rstrip('.')} (see spacex --help)")
-            code = 2
-        except InputError as error:
-            say(str(error))
-            code = 2
-        except WorkerError as error:
-            say(str(error))
-            code = 1
-        except OSError as error:
-            say(f"'{error.filename}': {error.strerror}" if error.filename and error.strerror else str(error))
-            code = 2
-            if arguments is None and FULL_DISK in str(error):
-                os._exit(code)  # HDF5 crashes when it is to close a file that it could not write
-        except (KeyboardInterrupt, typer.Abort):
-            code = INTERRUPTED
-    if code == INTERRUPTED:
-        say("interrupted")
+            code, last = _outcome(given)
+        except BaseException:
+            if not stop.code:
+                raise
+            code, last = stop.code, ""
+        if code and stop.code:  # whatever a library made of it
+            code, last = stop.code, WORDS[signal.Signals(stop.number)]
+    if last:
+        say(last)
+    if arguments is None and FULL_DISK in last:
+        os._exit(code)  # HDF5 crashes when it is to close a file that it could not write
     return code
+
+
+def _outcome(given: list[str]) -> tuple[int, str]:
+    """Run a command line; its exit code, and what is to be said last."""
+    try:
+        _refuse_empty(given)
+        # Outside of its standalone mode typer returns exit codes and lets errors through; it exits with 1 by itself
+        # when the reader of stdout, such as head, has seen enough.
+        command = typer.main.get_command(app)  # not the app itself, which would set a hook for tracebacks
+        code = int(command(given or ["--help"], prog_name="spacex", standalone_mode=False) or 0)
+        return code, WORDS[signal.SIGINT] if code == INTERRUPTED else ""
+    except UsageError as error:
+        return 2, f"{error.format_message().rstrip('.')} (see spacex --help)"
+    except InputError as error:
+        return 2, str(error)
+    except WorkerError as error:
+        return 1, str(error)
+    except OSError as error:
+        return 2, f"'{error.filename}': {error.strerror}" if error.filename and error.strerror else str(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED, WORDS[signal.SIGINT]
 
 
 @contextmanager
@@ -273,21 +282,3 @@ def _quiet() -> Iterator[None]:
         sys.unraisablehook, sys.excepthook = hooks
         logger.removeHandler(handler)
         logger.setLevel(level)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let a request to terminate unwind the stack, so that whatever is half-written is removed."""
-
-    def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
