@@ -56,8 +56,9 @@ def stoppable() -> Iterator[Stop]:
     os.set_blocking(written, False)
     over = threading.Event()
     wakeup = signal.set_wakeup_fd(written, warn_on_full_buffer=False)
-    # What ignores a signal, such as a job in the background of a shell, goes on to ignore it.
-    before = {number: now for number in WORDS if (now := signal.getsignal(number)) is not signal.SIG_IGN}
+    # What ignores a signal, such as a job in the background of a shell, goes on to ignore it; where
+    # another program than Python hears it, as one that embeds Python may, it goes on to.
+    before = {number: now for number in WORDS if (now := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, stop)
     watch = threading.Thread(target=_watch, args=(heard, over), daemon=True)
