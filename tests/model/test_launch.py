@@ -128,7 +128,7 @@ def test_a_killed_process_ends_all_at_once(tmp_path):
     began = time.monotonic()
     with pytest.raises(WorkerError, match=r"process 1 of 2 was ended by SIGKILL.*run again"):
         launch.run_in_processes(killed_work, str(tmp_path), 2)
-    assert time.monotonic() - began < 60  # most of it to start them
+    assert time.monotonic() - began < 300  # most of it to start them
     assert not multiprocessing.active_children()
 
 
