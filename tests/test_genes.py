@@ -56,7 +56,7 @@ def test_what_is_known_of_genes_comes_along_and_what_is_known_of_spots_stays(emb
     assert "domain_colors" not in genes.uns
     assert {"grid", "domains"} <= set(embedded.uns["spacex"])
     assert not {"grid", "domains"} & set(genes.uns["spacex"])
-    assert genes.uns["spacex"]["embed"]["n_dims"] == genes.n_vars
+    assert genes.uns["spacex"]["embed"]["dimensions"] == genes.n_vars
 
 
 def test_the_section_is_not_changed_by_what_is_done_to_its_genes(embedded: AnnData) -> None:
@@ -66,11 +66,11 @@ def test_the_section_is_not_changed_by_what_is_done_to_its_genes(embedded: AnnDa
     genes.obsm["X_spacex"][:] = 0
     genes.obsm["X_spacex_umap"][:] = 0
     genes.obsp["spacex_interactions"].data[:] = 0
-    genes.uns["spacex"]["embed"]["n_dims"] = -1
+    genes.uns["spacex"]["embed"]["dimensions"] = -1
     np.testing.assert_array_equal(embedded.varm["X_spacex"], before)
     assert embedded.varm["X_spacex_umap"].any()
     assert embedded.varp["spacex_interactions"].data.any()
-    assert embedded.uns["spacex"]["embed"]["n_dims"] > 0
+    assert embedded.uns["spacex"]["embed"]["dimensions"] > 0
 
 
 def test_it_survives_a_file(embedded: AnnData, tmp_path) -> None:

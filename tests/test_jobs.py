@@ -65,6 +65,75 @@ def test_children_are_stopped_together():
     assert children.follow(patient, "") == (-1, "stopped")
 
 
+KILLED = """
+import os, signal, sys, spacex.cli._job as job
+from spacex.cli import main
+
+def killed(path, out, options, *, resume):
+    os.kill(os.getpid(), signal.%s)
+
+job.run_file = killed
+sys.exit(main(sys.argv[1:]))
+"""
+LINGERING = """
+import sys, time, spacex.cli._job as job
+from spacex._whole import whole_path
+from spacex.cli import main, say
+
+def lingering(path, out, options, *, resume):
+    with whole_path(out) as draft:
+        draft.write_text("half")
+        say("begun")
+        while True:
+            time.sleep(0.05)
+
+job.run_file = lingering
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def program(code, monkeypatch, folder):
+    """Have the command line in processes of its own be another program; `sys.executable` is how they are started."""
+    (folder / "program.py").write_text(code)
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} {folder / "program.py"} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("spacex.cli._jobs.sys.executable", str(python))
+
+
+@pytest.mark.parametrize(("name", "workers"), [("SIGKILL", "1"), ("SIGKILL", "2"), ("SIGTERM", "2"), ("SIGINT", "1")])
+def test_a_section_that_is_killed_is_a_row_and_the_others_go_on(name, workers, tmp_path, monkeypatch, capfd):
+    program(KILLED % name, monkeypatch, tmp_path)
+    for section in ("one", "two"):
+        (tmp_path / f"{section}.h5ad").write_bytes(b"")
+    sections = [str(tmp_path / f"{section}.h5ad") for section in ("one", "two")]
+    assert main(["run", *sections, "-o", str(tmp_path / "out"), "--workers", workers]) == 2
+    table = pd.read_csv(tmp_path / "out" / "sections.csv").set_index("section")
+    said = {"SIGKILL": "ended by SIGKILL, mostly the", "SIGTERM": "terminated", "SIGINT": "interrupted"}[name]
+    assert list(table.index) == ["one", "two"]
+    assert table["error"].str.startswith(said).all()
+    assert "failed: one, two" in capfd.readouterr().err
+
+
+def test_a_section_does_not_outlive_what_started_it(tmp_path):
+    (tmp_path / "program.py").write_text(LINGERING)
+    code = (
+        "import os, subprocess, sys\n"
+        "here = {**os.environ, 'SPACEX_PARENT': str(os.getpid())}\n"
+        "child = subprocess.Popen(sys.argv[1:], stderr=sys.stderr, env=here)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, str(tmp_path / "program.py"), "run", "a.h5ad", "-o", str(tmp_path / "out")]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *command], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stderr.readline() == "spacex: begun\n"
+        assert len(list(tmp_path.iterdir())) == 2
+        parent.kill()
+        assert parent.stderr.read() == "spacex: terminated\n"  # which is over when the child is
+    assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["workers", "scheduler"])
 def test_one_table_lists_all_sections(how, tmp_path, request):

@@ -115,7 +115,7 @@ def test_what_a_killed_writer_left_goes(writer: str, tmp_path: Path) -> None:
     if writer == "result":
         (folder / f".spacex-partial-{mark}" / "model").mkdir(parents=True)
     if writer == "checkpoint":
-        (folder / name / ".spacex-checkpoint-partial" / "model").mkdir(parents=True)
+        (folder / name / f".spacex-checkpoint-partial-{mark}" / "model").mkdir(parents=True)
     write(tmp_path / name)
     assert not [path for path in tmp_path.rglob("*") if "half" in path.name or DRAFT in path.name]
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]

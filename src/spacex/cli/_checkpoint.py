@@ -13,9 +13,10 @@ from anndata import AnnData
 import spacex as sx
 from spacex._check import InputError
 from spacex._stored import digest, read_json
-from spacex._whole import drafted, written
+from spacex._whole import drafted, owner, sweep, written
 
 FOLDER = ".spacex-checkpoint"
+PARTIAL = f"{FOLDER}-partial-"
 NOTES = "checkpoint.json"
 FILES = ("section.h5ad", "model/config.json", "model/model.safetensors")
 FORMAT = 1
@@ -56,8 +57,8 @@ class Checkpoint:
     def write(self, adata: AnnData, model: Any, seconds: dict[str, float]) -> None:
         """Keep the state; the folder gets its name once it is complete."""
         self.made_out = not self.out.exists()
-        partial = self.out / f"{FOLDER}-partial"
-        shutil.rmtree(partial, ignore_errors=True)
+        self._sweep()
+        partial = self.out / f"{PARTIAL}{owner()}"
         try:
             with written(self.folder), drafted(partial):
                 partial.mkdir(parents=True)
@@ -98,9 +99,14 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the state, and the folder of the result if nothing else is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.rmtree(self.out / f"{FOLDER}-partial", ignore_errors=True)  # of a killed run
+        self._sweep()
         if self.made_out and self.out.is_dir() and not any(self.out.iterdir()):
             self.out.rmdir()
+
+    def _sweep(self) -> None:
+        """Remove what killed runs left half-written."""
+        for left in sweep(self.out, PARTIAL):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def refuse_or_find(checkpoint: Checkpoint, choices: dict[str, Any]) -> Literal["complete", "checkpoint"] | None:

@@ -18,6 +18,9 @@ PATIENCE = 1.0
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 INTERRUPTED = 128 + signal.SIGINT
 
+PARENT = "SPACEX_PARENT"
+"""Variable of the environment: the process without which this one is not to go on."""
+
 
 class Stop:
     """The signal that asked this process to end, if one did.
@@ -46,7 +49,8 @@ def stoppable() -> Iterator[Stop]:
     """Hear SIGINT and SIGTERM, and end the process where it has not come to an end within `PATIENCE`.
 
     Python's own handlers run only when a library comes back. But the system writes the signal's number to a pipe at
-    once, whatever the main thread does; a thread reads it there.
+    once, whatever the main thread does; a thread reads it there. The end of the process that `PARENT` names is taken
+    for SIGTERM.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -61,7 +65,8 @@ def stoppable() -> Iterator[Stop]:
     before = {number: now for number in WORDS if (now := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, stop)
-    watch = threading.Thread(target=_watch, args=(heard, over), daemon=True)
+    parent = os.environ.pop(PARENT, "")
+    watch = threading.Thread(target=_watch, args=(heard, over, int(parent) if parent.isdigit() else None), daemon=True)
     watch.start()
     try:
         yield stop
@@ -76,9 +81,14 @@ def stoppable() -> Iterator[Stop]:
         os.close(written)
 
 
-def _watch(heard: int, over: threading.Event) -> None:
+def _watch(heard: int, over: threading.Event, parent: int | None) -> None:
     while not over.is_set():
-        select.select([heard], [], [])
+        said, _, _ = select.select([heard], [], [], None if parent is None else PATIENCE)
+        if parent is not None and os.getppid() != parent:
+            parent = None
+            os.kill(os.getpid(), signal.SIGTERM)
+        if not said:
+            continue
         asked = [number for number in os.read(heard, 64) if number in WORDS]
         if asked and not over.wait(PATIENCE):
             discard()

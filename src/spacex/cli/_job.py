@@ -180,7 +180,7 @@ def analyse(adata: AnnData, options: Options, sets: dict[str, list[str]] | None,
     with clock.stage("svg"):
         sx.tl.svg(adata, seed=options.seed)
     with clock.stage("interactions"):
-        sx.tl.interactions(adata)
+        sx.tl.interactions(adata, seed=options.seed)
     if options.n_domains is not None:
         with clock.stage("domains"):
             sx.tl.domains(adata, n_domains=options.n_domains, seed=options.seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
@@ -11,6 +13,7 @@ from typing import Any, NamedTuple
 
 from spacex._check import InputError, check_extra
 from spacex.cli import say
+from spacex.cli._interrupt import PARENT
 
 CONNECT_SECONDS = 10
 
@@ -34,11 +37,15 @@ class Children:
         self.stopped = Event()
 
     def follow(self, job: Job, prefix: str) -> tuple[int, str]:
-        """Run a job, pass on what it says, and return its exit code and its last line."""
+        """Run a job, pass on what it says, and return its exit code and its last line, or what ended it.
+
+        It ends by itself where this process is gone.
+        """
         if self.stopped.is_set():
             return -1, "stopped"
         last, command = "", [sys.executable, "-m", "spacex.cli", *job.arguments]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        here = {**os.environ, PARENT: str(os.getpid())}
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=here) as process:
             assert process.stderr is not None
             self.running.add(process)
             if self.stopped.is_set():  # in the meantime
@@ -51,7 +58,7 @@ class Children:
                 self.stop()
                 raise
         self.running.discard(process)
-        return process.returncode, last
+        return process.returncode, _killed_by(-process.returncode) if process.returncode < 0 else last
 
     def stop(self) -> None:
         """Ask all to end; they remove what is half-written."""
@@ -105,6 +112,15 @@ def on_cluster(jobs: Sequence[Job], scheduler: str) -> Generator[End, None, None
 
 
 def _follow_here(job: Job) -> tuple[int, str]:
-    """Run a job on the worker that calls this; where it is stopped there, it has failed."""
-    code, last = Children().follow(job, f"{job.name}: ")
-    return (code, last) if 0 <= code < 128 else (1, f"ended with code {code}")
+    """Run a job on the worker that calls this."""
+    return Children().follow(job, f"{job.name}: ")
+
+
+def _killed_by(number: int) -> str:
+    """What is to be said of a process that a signal ended."""
+    name = signal.Signals(number).name
+    return (
+        f"ended by {name}, mostly the system's answer to memory running out"
+        if name == "SIGKILL"
+        else f"ended by {name}"
+    )

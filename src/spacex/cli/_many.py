@@ -66,10 +66,8 @@ def run_many(
     rows: dict[int, dict[str, Any]] = {}
     with closing(on_cluster(jobs, scheduler) if scheduler is not None else in_turn(jobs, workers)) as ends:
         for number, code, last in ends:
-            if code < 0 or code >= 128:  # stopped, by a signal: so do the rest
-                return 130
             found = summary(out / names[number]) if code == 0 else {}
-            error = "" if code == 0 else last
+            error = "" if code == 0 else last or f"ended with code {code}"
             rows[number] = {"section": names[number], "input": str(sections[number]), **found, "error": error}
             out.mkdir(parents=True, exist_ok=True)  # the first may have failed before it made its folder
             with whole_file(out / TABLE) as file:

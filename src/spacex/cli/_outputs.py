@@ -137,12 +137,15 @@ def _replace(new: Path, old: Path, folder: Path) -> None:
 
 
 def peak_memory_mb() -> float | None:
-    """Largest resident memory of this process so far, in MiB; None where the system does not tell."""
+    """Largest resident memory so far of this process, or of one that it started and that is over; in MiB.
+
+    None where the system does not tell.
+    """
     try:
         import resource
     except ImportError:  # Windows
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes on macOS, KiB on Linux
 
 

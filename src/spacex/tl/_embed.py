@@ -100,7 +100,7 @@ def embed(
         several = len(images.canvas.grids) > 1
         _slots.write_section_embeddings(adata, embedded, model.transform_sections(images) if several else None)
         _slots.write_modules(adata, embedded, found.module, found.probability)
-        learnt = {"n_modules": model.n_modules_, "n_dims": z.shape[1], "null_shape": model.null_shape_}
+        learnt = {"n_modules": model.n_modules_, "dimensions": z.shape[1], "null_shape": model.null_shape_}
         _slots.note(
             adata,
             seed=seed,
