@@ -14,6 +14,7 @@ import pytest
 import spacex as sx
 from spacex._whole import owner
 from spacex.cli import main
+from spacex.cli._many import sections_in
 
 HEAVY = {"anndata", "igraph", "matplotlib", "pandas", "scanpy", "scipy", "sklearn", "torch", "jinja2"}
 FILES = {"result.h5ad", "genes.csv", "modules.csv", "model", "report.html", "run.json"}
@@ -122,6 +123,23 @@ def test_run_json_says_how_it_was_made(done):
     assert {"python", "spacex-st", "torch"} <= set(notes["versions"])
     assert notes["choices"]["seed"] == 0
     assert {*notes["files"], "run.json"} == names(done)
+
+
+def test_a_folder_of_sections_and_a_section_that_is_a_folder(tmp_path):
+    for name in ("b.h5ad", "a.zarr", "C.H5AD", "notes.csv"):
+        (tmp_path / name).write_text("gene\n")
+    inside = [tmp_path / name for name in ("C.H5AD", "a.zarr", "b.h5ad")]
+    assert sections_in([tmp_path, tmp_path / "b.h5ad"]) == [*inside, tmp_path / "b.h5ad"]
+    # What a vendor wrote, or counts and coordinates, is one section, whatever was saved to the same folder.
+    (tmp_path / "coordinates.csv").write_text("barcode,x,y\ns1,0,0\ns2,1,0\n")
+    (tmp_path / "notes.csv").write_text("barcode,MBP\ns1,1\ns2,3\n")
+    assert sections_in([tmp_path]) == [tmp_path]
+    vendor = tmp_path / "outs"
+    vendor.mkdir()
+    for name in ("cell_feature_matrix.h5", "mine.h5ad"):
+        (vendor / name).write_text("")
+    assert sections_in([vendor]) == [vendor]
+    assert sections_in([tmp_path / "outs" / "mine.h5ad"]) == [vendor / "mine.h5ad"]
 
 
 @pytest.mark.slow

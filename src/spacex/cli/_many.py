@@ -17,6 +17,7 @@ from spacex.cli._job import Options
 from spacex.cli._jobs import Job, in_turn, on_cluster
 from spacex.cli._outputs import check_folder
 from spacex.crew import joined
+from spacex.io import is_section
 
 TABLE = "sections.csv"
 ALPHA = 0.05
@@ -32,10 +33,9 @@ def sections_in(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _sections_of(folder: Path) -> list[Path]:
-    """Sections side by side in a folder that is not one itself."""
-    if folder.suffix == ".zarr":
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix.casefold() in (".h5ad", ".zarr"))
+    """Sections side by side in a folder that is not one itself, such as a vendor's to which a result was saved."""
+    sections = sorted(path for path in folder.iterdir() if path.suffix.casefold() in (".h5ad", ".zarr"))
+    return sections if sections and not is_section(folder) else []
 
 
 def run_many(

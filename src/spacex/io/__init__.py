@@ -7,6 +7,9 @@ Nothing is filtered except what the vendor marks as not in the tissue or not a g
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,32 +141,43 @@ def _read_file(path: Path, bin: str | int | None) -> AnnData:
     return read_array_table(path)
 
 
+def is_section(folder: Path) -> bool:
+    """Whether the files of a folder make one section of a layout that `read` recognises."""
+    with suppress(InputError):  # tables that may be anything
+        return _reader(folder, None) is not None or find_pair(folder) is not None
+    return False
+
+
 def _read_folder(path: Path, bin: str | int | None) -> AnnData:
-    """Try each layout by the files that mark it, the most specific first."""
+    if (reader := _reader(path, bin)) is not None:
+        return reader()
+    if (pair := find_pair(path)) is not None:
+        return read_pair(*pair)
+    found = [entry.name for entry in path.iterdir()]
+    shown = ", ".join(sorted(found)[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
+    raise InputError(f"path='{path}' is a folder that holds {shown or 'nothing'}; what is understood: {UNDERSTOOD}")
+
+
+def _reader(path: Path, bin: str | int | None) -> Callable[[], AnnData] | None:
+    """What reads a vendor's folder: each layout by the files that mark it, the most specific first."""
     found = {entry.name for entry in path.iterdir()}
     size = DEFAULT_BIN if bin is None else str(bin)
     if found.intersection(_ZARR_MARKS):
-        return read_zarr_store(path, size)
+        return partial(read_zarr_store, path, size)
     if "binned_outputs" in found:
-        return read_visium_hd(path / "binned_outputs", size)
+        return partial(read_visium_hd, path / "binned_outputs", size)
     if any(name.startswith("square_") for name in found):
-        return read_visium_hd(path, size)
+        return partial(read_visium_hd, path, size)
     if XENIUM_MATRIX in found:
-        return read_xenium(path)
+        return partial(read_xenium, path)
     if visium_matrices(path):
-        return read_visium(path)
+        return partial(read_visium, path)
     if "outs" in found and (path / "outs").is_dir():
-        return _read_folder(path / "outs", bin)
+        return partial(_read_folder, path / "outs", bin)
     for vendor in VENDORS:
         if any(find_tables(path, vendor).values()):
-            return read_cell_tables(path, vendor)
+            return partial(read_cell_tables, path, vendor)
     chips = sorted(name for name in found if name.casefold().endswith(FORMS))
     if len(chips) > 1:
         raise InputError(f"path='{path}' holds several Stereo-seq files, {listed(chips)}; pass one of them")
-    if chips:
-        return read_stereoseq(path / chips[0], bin)
-    pair = find_pair(path)
-    if pair is not None:
-        return read_pair(*pair)
-    shown = ", ".join(sorted(found)[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
-    raise InputError(f"path='{path}' is a folder that holds {shown or 'nothing'}; what is understood: {UNDERSTOOD}")
+    return partial(read_stereoseq, path / chips[0], bin) if chips else None
