@@ -17,6 +17,7 @@ HEAVY = ("anndata", "igraph", "matplotlib", "pandas", "scanpy", "scipy", "sklear
 FLOORS = {
     "_check": 0,
     "_config": 0,
+    "_memory": 0,
     "_stored": 0,
     "_whole": 0,
     "_tissue": 1,

@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from anndata import AnnData
 
 import spacex as sx
-from spacex import _check
+from spacex import _memory
 from spacex.raster import WORKING_BYTES
 
 
@@ -29,7 +30,7 @@ def section(simulated: AnnData) -> AnnData:
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
-    monkeypatch.setattr(_check, "available_memory", lambda: free)
+    monkeypatch.setattr(_memory, "available_memory", lambda: free)
 
 
 @pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
@@ -89,12 +90,42 @@ def test_the_estimate_covers_what_was_measured() -> None:
     assert 1.25e9 < counts * 5.2e6 + pixels * 86_504 < 2.5e9
 
 
-def test_a_limited_job_counts_what_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {"memory.max": "3000000", "memory.current": "1000000"}
-    monkeypatch.setattr(Path, "read_text", lambda self: files[self.name] + "\n")
-    assert _check.available_memory() == 2_000_000
-    files["memory.max"] = "max"
-    assert _check.available_memory() == pytest.approx(psutil.virtual_memory().available, rel=0.3)
+GB = 10**9
+
+
+def group(folder: Path, version: int, *, limit: int | str, used: int, files: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in zip(_memory.NAMES[version], (limit, used, files), strict=True):
+        (folder / (name if "." in name else "memory.stat")).write_text(
+            f"{value}\n" if "." in name else f"{name} {value}\n"
+        )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_limited_job_counts_what_it_may_take(version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, unlimited = tmp_path / ("memory" if version == 1 else ""), 2**63 - 4096 if version == 1 else "max"
+    (tmp_path / "cgroup").write_text(f"3:cpu:/\n{'4:hugetlb,memory' if version == 1 else '0:'}:/slurm/job_7/step_0\n")
+    monkeypatch.setattr(_memory, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(_memory, "HIERARCHIES", tmp_path)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=9 * GB))
+    assert _memory.available_memory() == 9 * GB
+    group(root / "slurm/job_7/step_0", version, limit=unlimited, used=GB)
+    assert _memory.available_memory() == 9 * GB
+    # The job has the limit, its step has none; what is taken is mostly a file that was read.
+    group(root / "slurm/job_7", version, limit=8 * GB, used=7 * GB, files=5 * GB)
+    assert _memory.available_memory() == 6 * GB
+    group(root / "slurm/job_7/step_0", version, limit=3 * GB, used=4 * GB, files=0)
+    assert _memory.available_memory() == 0
+
+
+def test_a_container_that_sees_no_groups_above_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cgroup").write_text("0::/of/the/host\n")
+    monkeypatch.setattr(_memory, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(_memory, "HIERARCHIES", tmp_path)
+    group(tmp_path, 2, limit=GB, used=GB // 2, files=0)
+    assert _memory.available_memory() == GB // 2
+    monkeypatch.setattr(_memory, "GROUPS", tmp_path / "absent")  # not Linux
+    assert _memory.available_memory() == pytest.approx(psutil.virtual_memory().available, rel=0.3)
 
 
 def test_batches_shrink_where_pixels_are_many(section: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:

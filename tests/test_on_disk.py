@@ -89,12 +89,24 @@ def test_backed_sections_are_read_in_blocks(section: AnnData, tmp_path: Path, sm
     np.testing.assert_array_equal(images.counts.toarray(), sx.pp.gene_images(section.copy()).counts.toarray())
 
 
-def test_lazily_annotated_sections_work(section: AnnData, tmp_path: Path) -> None:
-    lazy = ad.experimental.read_lazy(kept(section, tmp_path))
-    sx.tl.embed(lazy, n_modules=4, **QUICK)
-    plain = section.copy()
-    sx.tl.embed(plain, n_modules=4, **QUICK)
-    np.testing.assert_array_equal(np.asarray(lazy.varm["X_spacex"]), plain.varm["X_spacex"])
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_lazily_annotated_sections_work(tmp_path: Path, suffix: str) -> None:
+    plain = sx.datasets.simulate_section(120, 500, 4, 3, depth=1.0)  # with array_row and array_col
+    plain.obs["half"] = np.where(plain.obsm["spatial"][:, 0] < np.median(plain.obsm["spatial"][:, 0]), "left", "right")
+    lazy = ad.experimental.read_lazy(kept(plain, tmp_path, suffix))
+    for adata in (lazy, plain):
+        sx.tl.embed(adata, n_modules=4, library_key="half", **QUICK)
+        sx.tl.svg(adata, covariates=["domain"], **QUICK)
+        sx.tl.interactions(adata)
+        sx.tl.domains(adata, n_domains=3)
+        sx.tl.pattern(adata, {"domain": [plain.obs["domain"].astype(str).iloc[0]]})
+    lazy.write_h5ad(tmp_path / "result.h5ad")
+    found = sx.read(tmp_path / "result.h5ad")
+    assert (found.X != plain.X).nnz == 0
+    np.testing.assert_array_equal(found.varm["X_spacex"], plain.varm["X_spacex"])
+    for ours, theirs in ((found.var, plain.var), (found.obs, plain.obs)):
+        for column in theirs.filter(like="spacex"):
+            assert ours[column].astype(str).equals(theirs[column].astype(str)), column
 
 
 def test_results_are_written_and_shown(section: AnnData, tmp_path: Path, small_blocks: list[int]) -> None:

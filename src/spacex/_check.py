@@ -99,27 +99,6 @@ def check_extra(module: str, *, extra: str, purpose: str) -> None:
         raise InputError(f'{purpose} needs {module}, which is not installed: pip install "spacex-st[{extra}]"')
 
 
-def available_memory() -> int:
-    """Bytes that this process can still take: of the machine, or of the group (job, container) that limits it."""
-    import psutil
-
-    free = psutil.virtual_memory().available
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return free if limit == "max" else min(free, max(int(limit) - int(used), 0))
-    except (OSError, ValueError):  # not Linux, or no group
-        return int(free)
-
-
-def check_memory(needed: int, *, what: str, mend: str) -> None:
-    """Raise `InputError` where something would take more bytes than there are."""
-    free = available_memory()
-    if needed > free:
-        sizes = f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
-        raise InputError(f"{what} needs about {sizes}: {mend}")
-
-
 def check_number(
     value: Any,
     *,

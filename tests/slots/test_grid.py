@@ -120,9 +120,9 @@ def test_a_handful_of_pixels_is_too_few() -> None:
 
 def test_work_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     images = _slots.read_images(rasterized(), layer=None, config=Config())
-    monkeypatch.setattr("spacex._check.available_memory", lambda: images.working_bytes)
+    monkeypatch.setattr("spacex._memory.available_memory", lambda: images.working_bytes)
     _slots.check_working_memory(images, "testing")
-    monkeypatch.setattr("spacex._check.available_memory", lambda: images.working_bytes - 1)
+    monkeypatch.setattr("spacex._memory.available_memory", lambda: images.working_bytes - 1)
     assert said(lambda: _slots.check_working_memory(images, "testing")) == (
         "testing of 4 genes on 12 pixels needs about 0.0 GB of memory, and 0.0 GB are free: pass a coarser grid "
         "(sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more"

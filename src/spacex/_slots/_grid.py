@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from anndata import AnnData
 
-from .._check import InputError, check_memory
+from .._check import InputError
 from .._config import Config
+from .._memory import check_memory
 from ..grid import Grid
 from ..pixels import Pixels
 from ..raster import GeneImages

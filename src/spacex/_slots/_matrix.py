@@ -14,7 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError, check_key, check_memory
+from .._check import InputError, check_key
+from .._memory import check_memory
 from ..pixels import Pixels
 from ._on_disk import as_stored, by_blocks
 

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spacex._check import InputError, check_extra, check_memory
+from spacex._check import InputError, check_extra
+from spacex._memory import check_memory
 from spacex.io._bounds import sound
 from spacex.io._files import UNDERSTOOD, listed, reading, require_hdf5
 from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
