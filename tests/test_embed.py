@@ -292,6 +292,12 @@ def test_the_order_of_the_spots_does_not_matter(section: AnnData, embedded: AnnD
 # -- the estimator -----------------------------------------------------------------------------------------
 
 
+def test_fitting_gives_the_embeddings_that_it_was_about(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
+    images = sx.pp.gene_images(fitted[0])
+    model = sx.SpaCEX(FAST, n_modules=3, progress=False)
+    np.testing.assert_array_equal(model.fit_transform(images), model.transform(images))
+
+
 def test_a_saved_model_answers_like_the_first(fitted: tuple[AnnData, sx.SpaCEX], tmp_path: Path) -> None:
     adata, model = fitted
     images = sx.pp.gene_images(adata)

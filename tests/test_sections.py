@@ -80,3 +80,20 @@ def test_a_loaded_model_gives_the_same(embedded: tuple[AnnData, sx.SpaCEX], tmp_
     model.save(tmp_path)
     images = sx.pp.gene_images(adata)
     np.testing.assert_array_equal(sx.SpaCEX.load(tmp_path).transform_sections(images), model.transform_sections(images))
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_a_section_is_embedded_from_its_pixels_alone(learns: bool) -> None:
+    """What other sections hold does not matter, whatever the paths of the encoder."""
+    adata = two_sections()[:, :60].copy()
+    config = sx.Config(epochs=int(learns), width=8, heads=2, n_null=50, em_starts=1)
+    sx.pp.rasterize(adata, library_key="slice")
+    images = sx.pp.gene_images(adata)
+    model = sx.SpaCEX(config, n_modules=3, progress=False).fit(images)
+    maps = images.residuals()
+    first = images.canvas.section == 0
+    other = np.where(first, maps, 3.0).astype(np.float32)
+    parts = [model.transform_sections(images.canvas.paint(given)) for given in (maps, other)]
+    np.testing.assert_allclose(parts[0][0], parts[1][0], atol=1e-5)
+    assert np.abs(parts[0][1] - parts[1][1]).max() > 0.1
+    np.testing.assert_allclose(parts[0], model.transform_sections(images), atol=1e-5)

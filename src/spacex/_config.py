@@ -175,6 +175,11 @@ class Config:
         check_choice(self.scale, name="Config.scale", allowed=("tied", "spherical"))
         check_choice(self.strategy, name="Config.strategy", allowed=("auto", "ddp", "ddp_spawn"))
         check_choice(self.precision, name="Config.precision", allowed=("32-true", "bf16-mixed", "16-mixed"))
+        if self.strategy == "ddp_spawn" and self.num_nodes > 1:
+            raise InputError(
+                f"Config.num_nodes={self.num_nodes} is not allowed with strategy='ddp_spawn', which starts processes "
+                "on this machine alone; pass num_nodes=1, or strategy='ddp' with srun or torchrun"
+            )
         if self.width % self.heads:
             raise InputError(f"Config.width={self.width} must be a multiple of Config.heads={self.heads}")
         pair = self.nu_range

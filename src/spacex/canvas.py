@@ -58,14 +58,21 @@ class Canvas:
         return images.reshape(-1, *self.shape)
 
 
+def section_parts(section: np.ndarray, n_sections: int) -> list[slice | np.ndarray]:
+    """The pixels of each section, of pixels whose `section` (P,) is known, to index arrays with.
+
+    Slices where pixels stand in the order of their sections, as they do on a canvas that was made from spots: what is
+    done for each section then costs no look at the pixels of all.
+    """
+    if np.all(section[1:] >= section[:-1]):
+        ends = np.cumsum(np.bincount(section, minlength=n_sections))
+        return [slice(start, end) for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
+    return [np.flatnonzero(section == s) for s in range(n_sections)]
+
+
 def section_means(values: np.ndarray, section: np.ndarray, n_sections: int) -> np.ndarray:
     """Mean (B, n_sections) of values (B, P) over the pixels of each section."""
     if n_sections == 1:
         return values.mean(axis=1, keepdims=True)
-    size = np.bincount(section, minlength=n_sections)
-    if np.all(section[1:] >= section[:-1]):  # as pixels stand: no look at all of them for each section
-        ends = np.cumsum(size)
-        sums = np.stack([values[:, end - n : end].sum(axis=1) for n, end in zip(size, ends, strict=True)], axis=1)
-    else:
-        sums = np.stack([values[:, section == s].sum(axis=1) for s in range(n_sections)], axis=1)
-    return sums / np.maximum(size, 1)
+    sums = np.stack([values[:, part].sum(axis=1) for part in section_parts(section, n_sections)], axis=1)
+    return sums / np.maximum(np.bincount(section, minlength=n_sections), 1)

@@ -52,8 +52,6 @@ class GeneImages:
         Whether `counts` are counts; else residuals are plain z-scores.
     theta
         Inverse dispersion of the negative binomial in the Pearson residual.
-    noise
-        (G,) standard deviation of the noise of each gene's z-scores; only for intensities.
     """
 
     counts: sp.csc_array

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import eigh, qr
 
-from .canvas import Canvas
+from .canvas import Canvas, section_parts
 from .crew import SOLO, Crew
 from .grid import Grid
 from .raster import GeneImages
@@ -60,6 +60,7 @@ class Smoother:
 
     def __init__(self, canvas: Canvas, sigma: float):
         self.canvas, self.sigma = canvas, float(sigma)
+        self._parts = section_parts(canvas.section, len(canvas.grids))
         ones = np.ones((1, len(canvas.section)), dtype=np.float32)
         self.weight = self._sum(ones, self.sigma)[0]
         # The squared kernel is a Gaussian too, of width sigma / sqrt(2).
@@ -69,8 +70,7 @@ class Smoother:
         # Pixels first: whole rows are copied to and from the canvas, and the products are large.
         source = np.ascontiguousarray(maps.T)
         out = np.empty_like(source)
-        for s, grid in enumerate(self.canvas.grids):
-            here = self.canvas.section == s
+        for grid, here in zip(self.canvas.grids, self._parts, strict=True):
             row, col = self.canvas.pixel[here].T
             images = np.zeros((*grid.shape, len(maps)), dtype=maps.dtype)
             images[row, col] = source[here]

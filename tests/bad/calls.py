@@ -158,6 +158,9 @@ CALLS: dict[str, Call] = {
     "Config": Call(sx.Config, section=False),
     "Config.from_dict": Call(sx.Config.from_dict, lambda a: {"values": {}}, section=False),
     "SpaCEX": Call(fit, section=False),
+    "SpaCEX.fit_transform": Call(
+        lambda images: sx.SpaCEX(QUICK, n_modules=3, progress=False).fit_transform(images), section=False
+    ),
     "SpaCEX.transform": Call(lambda images: model().transform(images), section=False),
     "SpaCEX.transform_sections": Call(lambda images: model().transform_sections(images), section=False),
     "SpaCEX.predict_proba": Call(lambda images: model().predict_proba(images), section=False),

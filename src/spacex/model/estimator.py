@@ -107,9 +107,30 @@ class SpaCEX:
         >>> model.n_modules_
         3
         """
-        check_fit(images, self.n_modules)
-        fit(self, images)
+        self.fit_transform(images)
         return self
+
+    def fit_transform(self, images: GeneImages) -> np.ndarray:
+        """Fit encoder and mixture, and return the embeddings that they were fitted to: `fit`, then `transform`.
+
+        Parameters
+        ----------
+        images
+            As for `fit`.
+
+        Returns
+        -------
+        (G, D) float32, as from `transform`.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> sx.SpaCEX(n_modules=3, progress=False).fit_transform(images).shape[0]
+        60
+        """
+        check_fit(images, self.n_modules)
+        return fit(self, images)
 
     def _session(self) -> Session:
         return Session.open(self.config, self.device, self.seed, progress=self.progress)
@@ -160,13 +181,8 @@ class SpaCEX:
         (1, 60)
         """
         self._check_fitted()
-        session = self._session()
-        section = torch.from_numpy(self.canvas_.section).to(session.device)
-        parts = [
-            embed_sections(self.model_, maps, section, len(self.canvas_.grids)).cpu()
-            for maps in maps_of(images, self.canvas_, session)
-        ]
-        return torch.cat(parts, dim=1).numpy().astype(np.float32)
+        maps = maps_of(images, self.canvas_, self._session())
+        return embed_sections(self.model_, maps, self.canvas_).numpy().astype(np.float32)
 
     def components(self) -> np.ndarray:
         """What each dimension measures in a map.

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .estimator import SpaCEX
 
 
-def fit_in_session(model: SpaCEX, images: GeneImages, session: Session) -> None:
-    """Fit a model to the images of all genes, together with the processes of the session."""
+def fit_in_session(model: SpaCEX, images: GeneImages, session: Session) -> np.ndarray:
+    """Fit a model to the images of all genes, together with the processes of the session; their embeddings (G, D)."""
     config, seed, crew = model.config, model.seed, session.crew
     model.history_, model.canvas_ = History(), images.canvas
     train = held = images = on_device(images, session.device)
@@ -49,6 +49,7 @@ def fit_in_session(model: SpaCEX, images: GeneImages, session: Session) -> None:
         refine(model.model_, model.mixture_, train, held, torch.from_numpy(null), model.history_, session)
         z, null = model._embed(images, session)
     by_size(model.mixture_, z, null, config.unassigned)
+    return z
 
 
 def build(images: GeneImages, train: GeneImages, session: Session, seed: int) -> MaskedAutoencoder:

@@ -12,7 +12,7 @@ from .._check import InputError, check_int
 from .._config import Config
 from . import store
 from .history import History
-from .mixture import StudentMixture
+from .modules import unfitted
 from .session import Session
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _assembled(kind: type[SpaCEX], settings: dict[str, Any], arrays: dict[str, T
     model.canvas_ = store.canvas_of(settings["canvas"], arrays)
     model.history_ = History(store.history_of(settings["history"]))
     model.model_ = store.autoencoder_of(arrays, **attention_sizes(config)).to(session.device)
-    model.mixture_ = StudentMixture(scale=config.scale)
+    model.mixture_ = unfitted(config)
     model.mixture_.parameters_ = store.parameters_of(arrays)
     store.check_sizes(model.canvas_, model.model_, model.mixture_.parameters_, n_modules)
     return model

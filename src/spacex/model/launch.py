@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
@@ -33,27 +34,26 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("spacex")
 
-FITTED, FAILED = "fitted", "failed-{}.txt"
+FITTED, EMBEDDING, FAILED = "fitted", "embedding.npy", "failed-{}.txt"
 LEARNT = ("history_", "canvas_", "model_", "null_mean_", "null_shape_", "n_modules_", "mixture_")
 
 
-def fit(model: SpaCEX, images: GeneImages) -> None:
-    """Fit a model in as many processes as its settings ask for."""
+def fit(model: SpaCEX, images: GeneImages) -> np.ndarray:
+    """Fit a model in as many processes as its settings ask for; the embeddings (G, D) of the genes."""
     config = model.config
     found = joined(config)
     if config.n_processes == 1:
-        fit_in_session(model, images, _session(model, None))
-    elif found is not None:
+        return fit_in_session(model, images, _session(model, None))
+    if found is not None:
         check_launched(config, found)
-        fit_in_session(model, images, _session(model, found.launcher))
-    elif config.num_nodes > 1 or config.strategy == "ddp":
+        return fit_in_session(model, images, _session(model, found.launcher))
+    if config.num_nodes > 1 or config.strategy == "ddp":
         raise InputError(
             f"Config.num_nodes={config.num_nodes} with strategy={config.strategy!r}: this process stands alone; start "
             f"the same program on every machine, by srun --nodes {config.num_nodes} --ntasks-per-node {config.devices} "
             f"or torchrun --nnodes {config.num_nodes} --nproc-per-node {config.devices}"
         )
-    else:
-        _fit_in_processes(model, images)
+    return _fit_in_processes(model, images)
 
 
 def check_launched(config: Config, found: Launched) -> None:
@@ -87,7 +87,7 @@ def _session(model: SpaCEX, launcher: str | None) -> Session:
     return replace(session, device=fabric.device, fabric=fabric, crew=crew, progress=session.progress and not crew.rank)
 
 
-def _fit_in_processes(model: SpaCEX, images: GeneImages) -> None:
+def _fit_in_processes(model: SpaCEX, images: GeneImages) -> np.ndarray:
     """Fit in processes of this machine; the model comes back as if it had been saved and loaded."""
     config = model.config
     check_extra("lightning_fabric", extra="scale", purpose=f"Config.devices={config.devices}")
@@ -99,16 +99,19 @@ def _fit_in_processes(model: SpaCEX, images: GeneImages) -> None:
     with tempfile.TemporaryDirectory(prefix="spacex-fit-") as folder:
         run_in_processes(_fit_given, folder, config.devices, model, images)
         fitted = restore(type(model), Path(folder) / FITTED, model.device)
+        z: np.ndarray = np.load(Path(folder) / EMBEDDING, allow_pickle=False)
     for name in LEARNT:
         setattr(model, name, getattr(fitted, name))
+    return z
 
 
 def _fit_given(folder: str, model: SpaCEX, images: GeneImages) -> None:
     """What each process does. The first leaves the result in the folder."""
     session = _session(model, "torchrun")
-    fit_in_session(model, images, session)
+    z = fit_in_session(model, images, session)
     if session.crew.rank == 0:
         keep(model, Path(folder) / FITTED)
+        np.save(Path(folder) / EMBEDDING, z)
 
 
 def run_in_processes(work: Callable[..., None], folder: str, size: int, *given: Any) -> None:

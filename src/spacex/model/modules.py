@@ -97,16 +97,21 @@ def _centres(clear: np.ndarray, n_modules: int, seed: int) -> np.ndarray:
 
 def _begin(x: Tensor, centres: Tensor, null: Tensor, background: float, config: Config, crew: Crew) -> StudentMixture:
     """A few iterations of a mixture on directions `x` (G, D) from given centres (K, D) and a background's weight."""
-    mixture = StudentMixture(
+    mixture = unfitted(config)
+    first, own = start(centres, x, background=background), crew.part(len(x))
+    few = min(FIRST_ITERATIONS, config.em_iterations)
+    return mixture.fit(x[own], first, null[own], iterations=few, crew=crew)
+
+
+def unfitted(config: Config) -> StudentMixture:
+    """A mixture with the settings of the method."""
+    return StudentMixture(
         scale=config.scale,
         prior=Prior(concentration=config.concentration),
         nu_range=config.nu_range,
         iterations=config.em_iterations,
         tolerance=config.em_tolerance,
     )
-    first, own = start(centres, x, background=background), crew.part(len(x))
-    few = min(FIRST_ITERATIONS, config.em_iterations)
-    return mixture.fit(x[own], first, null[own], iterations=few, crew=crew)
 
 
 def posterior(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Tensor:

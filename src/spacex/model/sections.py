@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..canvas import Canvas, section_parts
 from .autoencoder import MaskedAutoencoder
 from .boosting import directions
 from .embedding import strength
+from .encoder import Encoder
 
 
 def section_metric(part: Tensor) -> Tensor:
@@ -24,20 +29,33 @@ def section_metric(part: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def embed_sections(model: MaskedAutoencoder, maps: Tensor, section: Tensor, n_sections: int) -> Tensor:
-    """Embeddings (n_sections, B, D) of maps (B, P), each from the pixels of one section alone.
+def embed_sections(model: MaskedAutoencoder, batches: Iterable[Tensor], canvas: Canvas) -> Tensor:
+    """Embeddings (n_sections, G, D) of maps that come in batches (B, P), each from the pixels of one section alone.
 
     The direction is the pattern in that section, in the dimensions of all; the norm is its strength: the root mean
     square of the smooth patterns in units of the map's noise there, about one where there is no pattern.
     """
-    model.eval()
-    encoder = model.encoder
+    encoder = model.eval().encoder
     weight = torch.linalg.vector_norm(encoder.linear, dim=0).clamp(min=1e-12)
-    unit, parts = encoder.linear / weight, []
-    for s in range(n_sections):
-        here = section == s
-        z = encoder(maps * here) / weight @ (section_metric(unit[here]) * weight)
-        smooth = encoder.basis[here]
-        norm = strength(maps[:, here], smooth @ section_metric(smooth), encoder.trust).sqrt()
-        parts.append(directions(z) * norm[:, None])
-    return torch.stack(parts)
+    unit, sections = encoder.linear / weight, []
+    for part in section_parts(canvas.section, len(canvas.grids)):
+        smooth = encoder.basis[part]
+        turn = section_metric(unit[part]) * weight / weight[:, None]
+        sections.append((part, turn, smooth @ section_metric(smooth)))
+    found = []
+    for maps in batches:
+        parts = []
+        for part, turn, smooth in sections:
+            norm = strength(maps[:, part], smooth, encoder.trust).sqrt()
+            parts.append(directions(_seen(encoder, maps, part) @ turn) * norm[:, None])
+        found.append(torch.stack(parts).cpu())
+    return torch.cat(found, dim=1)
+
+
+def _seen(encoder: Encoder, maps: Tensor, part: slice | np.ndarray) -> Tensor:
+    """What an encoder makes (B, D) of one part of maps (B, P), as if there were nothing else."""
+    if not encoder.blocks:
+        return maps[:, part] @ encoder.linear[part]
+    shown = torch.zeros_like(maps)
+    shown[:, part] = maps[:, part]
+    return encoder(shown)

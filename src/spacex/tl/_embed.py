@@ -91,8 +91,8 @@ def embed(
         if not _slots.has_grid(adata) or (library_key and library_key != _slots.noted(adata, "grid")["library_key"]):
             pp.rasterize(adata, library_key=library_key, config=config)
         images, embedded = _images_to_embed(adata, layer, config, n_modules)
-        model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress).fit(images)
-        z = model.transform(images)
+        model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress)
+        z = model.fit_transform(images)
         null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
         found = assign(posterior(model.mixture_, z, null), config.unassigned)
         _slots.write_embedding(adata, embedded, z)
