@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import pytest
 import spacex as sx
 from spacex._whole import owner
 from spacex.cli import main
+from spacex.cli._job import PIXELS_OF_A_DOMAIN
 from spacex.cli._many import sections_in
+from spacex.tl._domains import FEWEST_PIXELS
 
 HEAVY = {"anndata", "igraph", "matplotlib", "pandas", "scanpy", "scipy", "sklearn", "torch", "jinja2"}
 FILES = {"result.h5ad", "genes.csv", "modules.csv", "model", "report.html", "run.json"}
@@ -207,10 +210,69 @@ def test_a_smaller_job_leaves_nothing_of_a_larger_one(files, tmp_path):
     (out / "model").mkdir(parents=True)
     for old in ("domains.csv", "genes.csv", "model/old", "mine.txt"):
         (out / old).write_text("old")
+    (out / "run.json").write_text(json.dumps({"files": ["domains.csv", "genes.csv", "model"]}))
     assert main(job(files, out)) == 0
     assert names(out) == FILES | {"mine.txt"}
     assert names(out / "model") == {"config.json", "model.safetensors"}
     assert (out / "genes.csv").read_text() != "old"
+
+
+@pytest.mark.parametrize("mine", ["genes.csv", "model", "domains.csv", "run.json"])
+def test_what_no_run_wrote_is_not_replaced(files, tmp_path, capsys, mine):
+    out = tmp_path / "out"
+    (out / "model").mkdir(parents=True) if mine == "model" else out.mkdir()
+    (out / mine / "weights" if mine == "model" else out / mine).write_text('{"mine": 1}')
+    assert main(job(files, out)) == 2
+    assert f"holds {mine}, which would be replaced" in one_line(capsys)
+    assert main(["demo", "-o", str(out)]) == 2
+    assert names(out) == {mine}
+    assert (out / mine / "weights" if mine == "model" else out / mine).read_text() == '{"mine": 1}'
+
+
+def test_the_input_is_not_replaced_by_the_result(files, done, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    before = (out / "result.h5ad").read_bytes()
+    (tmp_path / "link.h5ad").symlink_to(out / "result.h5ad")
+    for name in (out / "result.h5ad", tmp_path / "link.h5ad"):
+        assert main(["run", str(name), "-o", str(out)]) == 2
+        assert "where the result would replace it" in one_line(capsys)
+    assert (out / "result.h5ad").read_bytes() == before
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_impute_does_not_replace_what_it_reads(tmp_path, capsys, given):
+    for name in ("target", "reference"):
+        (tmp_path / f"{name}.h5ad").write_text(name)
+    given_files = [str(tmp_path / f"{name}.h5ad") for name in ("target", "reference")]
+    assert main(["impute", *given_files, "-o", given_files[given]]) == 2
+    assert "which would be replaced" in one_line(capsys)
+    assert (tmp_path / "reference.h5ad").read_text() == "reference"
+
+
+def test_bad_input_leaves_the_checkpoint_of_another_run(files, tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(sx.tl, "svg", interrupt)
+        assert main(job(files, out)) == 130
+    capsys.readouterr()
+    for wrong in (["--library-key", "typo"], ["--n-domains", "70"], ["--n-modules", "1000"]):
+        assert main(job(files, out, *wrong)) == 2
+        assert names(out) == {".spacex-checkpoint"}
+    assert main(job(files, out, "--resume")) == 0
+    assert "going on after the embedding" in capsys.readouterr().err
+
+
+def test_too_many_domains_are_told_before_the_embedding(files, tmp_path, capsys):
+    assert PIXELS_OF_A_DOMAIN == FEWEST_PIXELS
+    assert main(job(files, tmp_path / "out", "--n-domains", "70")) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith("spacex: --n-domains 70 is not allowed: ")
+    assert not any("embed" in line for line in said)
+    assert names(tmp_path) == set()
 
 
 def test_an_interrupted_job_goes_on(files, done, tmp_path, monkeypatch, capsys):

@@ -224,12 +224,24 @@ def test_a_result_from_disk_gives_a_page(fitted, tmp_path):
 
 
 def test_an_error_leaves_the_old_page(fitted, tmp_path, monkeypatch):
-    (tmp_path / "report.html").write_text("old")
+    (tmp_path / "report.html").write_text("<!doctype html>old")
     monkeypatch.setattr("spacex.report._page.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         report.write_report(fitted, tmp_path / "report.html")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
-    assert (tmp_path / "report.html").read_text() == "old"
+    assert (tmp_path / "report.html").read_text() == "<!doctype html>old"
+
+
+def test_a_page_replaces_nothing_but_a_page(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr("spacex.report._page.build", lambda *_, **__: "<!doctype html>new")
+    for name, before in (("page.html", "\n<!DOCTYPE HTML>\n"), ("empty.html", ""), ("other.html", "<html>")):
+        (tmp_path / name).write_text(before)
+        report.write_report(fitted, tmp_path / name)
+        assert (tmp_path / name).read_text() == "<!doctype html>new"
+    (tmp_path / "result.h5ad").write_bytes(b"\x89HDF\r\n")
+    with pytest.raises(sx.InputError, match=r"result\.h5ad' is there already and no page"):
+        report.write_report(fitted, tmp_path / "result.h5ad")
+    assert (tmp_path / "result.h5ad").read_bytes() == b"\x89HDF\r\n"
 
 
 def test_what_cannot_be_written_is_told_before_any_work(fitted, tmp_path):

@@ -143,3 +143,23 @@ def check_path(value: Any, *, name: str, mend: str) -> Path:
     if "\0" in os.fspath(value):
         raise InputError(f"{name}={value!r} holds a null character; pass {mend}")
     return Path(value).expanduser()
+
+
+def check_target(value: Any, *, name: str, example: str) -> Path:
+    """The path of a file that can be written, links followed to their end, or raise `InputError`.
+
+    Its folder must be there and open to us, and what is there already under its name must be a file: a device would
+    become one.
+    """
+    mend = f"pass the name of a file, such as '{example}'"
+    given = check_path(value, name=name, mend=mend.removeprefix("pass "))
+    place = Path(os.path.realpath(given))
+    if place.is_dir():
+        raise InputError(f"{name}='{given}' is a folder; {mend}")
+    if not place.parent.is_dir():
+        raise InputError(f"{name}='{given}' lies in a folder that does not exist; make it first")
+    if os.path.lexists(place) and not place.is_file():
+        raise InputError(f"{name}='{given}' is there already and no file, but a device or the like; {mend}")
+    if not os.access(place.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{name}='{given}' cannot be written: no permission in '{place.parent}'; pass another folder")
+    return place

@@ -32,8 +32,10 @@ FULL = re.compile(r"no space left|file too large|disk quota|errno = (28|27|122)\
 def whole_path(path: Path) -> Iterator[Path]:
     """A path to write a file at, of the same suffix, which takes the place of `path` when all is well; else it goes.
 
+    Where `path` is a link, it is the file at its end that is replaced.
     What killed processes left of the same file is removed first.
     """
+    path = Path(os.path.realpath(path))
     sweep(path.parent, f".{path.name[:60]}{DRAFT}")
     draft = path.with_name(f".{path.name[:60]}{DRAFT}{owner()}{path.suffix}")
     with written(path), drafted(draft):

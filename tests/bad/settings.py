@@ -220,7 +220,7 @@ SETTINGS: list[K] = [
     K("pl.svg", {"alpha": "strict"}, r"alpha='strict'"),
     K("pl.svg", {"value": "nonsense"}, r"value='nonsense'"),
     # surface
-    K("report.write_report", {"path": "absent/report.html"}, r"path='absent/report.html': the folder",
+    K("report.write_report", {"path": "absent/report.html"}, r"path='absent/report.html' lies in a folder",
       ("report", "RESULT", "-o", "absent/report.html")),
     K("report.write_report", {"path": "."}, r"path='.' is a folder", ("report", "RESULT", "-o", ".")),
     K("report.write_report", {"path": 3}, r"path=3"),

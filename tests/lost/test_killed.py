@@ -15,8 +15,7 @@ import anndata as ad
 import pytest
 
 import spacex as sx
-from spacex.cli._checkpoint import FOLDER
-from spacex.cli._outputs import NAMES, PARTIAL
+from spacex.cli._outputs import CHECKPOINT, NAMES, PARTIAL
 
 TABLES = ("genes.csv", "modules.csv", "domains.csv", "enrichment.csv")
 
@@ -74,11 +73,11 @@ def test_a_killed_run_leaves_complete_files_or_none(runs: tuple[Path, list[dict[
         if not left.is_dir():
             continue
         for path in left.rglob("*"):
-            hidden = any(part.startswith((FOLDER, PARTIAL, ".")) for part in path.relative_to(left).parts)
+            hidden = any(part.startswith((CHECKPOINT, PARTIAL, ".")) for part in path.relative_to(left).parts)
             name = str(path.relative_to(left))
             if path.is_file() and not hidden and name in new:
                 assert path.read_bytes() in (old[name], new[name]), end
-            if path.name in ("result.h5ad", "section.h5ad") and FOLDER not in str(path) and not hidden:
+            if path.name in ("result.h5ad", "section.h5ad") and CHECKPOINT not in str(path) and not hidden:
                 ad.read_h5ad(path)
         if (left / "run.json").exists():
             assert json.loads((left / "run.json").read_text())

@@ -18,6 +18,7 @@ import pytest
 from tests.bad.calls import imputed, model, section, whole
 
 import spacex as sx
+from spacex._check import check_target
 from spacex._whole import DRAFT, owner, whole_file, whole_path
 from spacex.cli import main
 from spacex.cli._checkpoint import Checkpoint
@@ -255,3 +256,30 @@ def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
             sx.SpaCEX.load(tmp_path / "m")
         (tmp_path / "m" / name).write_bytes(kept[name])
     np.testing.assert_array_equal(sx.SpaCEX.load(tmp_path / "m").components(), model().components())
+
+
+def test_a_link_is_followed_to_its_file(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, target in (("file.txt", "there/file.txt"), ("new.txt", "there/new.txt")):
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "there" / "file.txt").write_text("old")
+    for name in ("file.txt", "new.txt"):
+        with whole_file(tmp_path / name) as file:
+            file.write("new")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "there" / name).read_text() == "new"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "link to a folder", "link to itself"])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "page.html"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to({"pipe": "pipe", "folder": "folder", "itself": "page.html"}[kind.split()[-1]])
+    before = os.lstat(place)
+    with pytest.raises(sx.InputError, match=r"page\.html' is (there already and no file|a folder)"):
+        check_target(place, name="path", example="report.html")
+    assert os.lstat(place).st_ino == before.st_ino

@@ -171,12 +171,15 @@ def impute(
     wanted = None
     if genes is not None:
         try:
-            wanted = [line.strip() for line in genes.read_text(encoding="utf-8").splitlines() if line.strip()]
+            wanted = [line.strip() for line in genes.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         except (UnicodeDecodeError, OSError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not a text file"
             raise InputError(
                 f"--genes '{genes}' cannot be read: {why}; pass a file, the name of a gene a line"
             ) from error
+    for place in (target, reference):
+        if place.exists() and out.exists() and out.samefile(place):
+            raise InputError(f"-o {out} is {place}, which would be replaced; pass the name of another file")
     found = sx.tl.impute(
         sx.read(target), sx.read(reference), genes=wanted, counts=counts, library_key=library_key, path=out,
         seed=seed, device=device,

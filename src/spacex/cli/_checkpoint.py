@@ -14,9 +14,9 @@ import spacex as sx
 from spacex._check import InputError
 from spacex._stored import digest, read_json
 from spacex._whole import drafted, owner, sweep, written
+from spacex.cli._outputs import CHECKPOINT
 
-FOLDER = ".spacex-checkpoint"
-PARTIAL = f"{FOLDER}-partial-"
+PARTIAL = f"{CHECKPOINT}-partial-"
 NOTES = "checkpoint.json"
 FILES = ("section.h5ad", "model/config.json", "model/model.safetensors")
 FORMAT = 1
@@ -50,8 +50,8 @@ class Checkpoint:
 
     def __init__(self, out: Path, choices: dict[str, Any]):
         self.out, self.choices = out, choices
-        self.made_out = False
-        self.folder = out / FOLDER
+        self.made_out = self.written = False
+        self.folder = out / CHECKPOINT
         self.model = self.folder / "model"
 
     def write(self, adata: AnnData, model: Any, seconds: dict[str, float]) -> None:
@@ -69,8 +69,9 @@ class Checkpoint:
                 (partial / NOTES).write_text(json.dumps(notes))
                 shutil.rmtree(self.folder, ignore_errors=True)
                 partial.rename(self.folder)
+                self.written = True
         except BaseException:
-            self.remove()
+            self._remove_empty_out()
             raise
 
     def read(self, *, lazy: bool = False) -> tuple[AnnData, dict[str, float]]:
@@ -100,6 +101,9 @@ class Checkpoint:
         """Remove the state, and the folder of the result if nothing else is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self._sweep()
+        self._remove_empty_out()
+
+    def _remove_empty_out(self) -> None:
         if self.made_out and self.out.is_dir() and not any(self.out.iterdir()):
             self.out.rmdir()
 

@@ -16,8 +16,11 @@ from spacex._check import InputError
 from spacex.cli import say
 from spacex.cli._checkpoint import Checkpoint, fingerprint, refuse_or_find
 from spacex.cli._clock import Clock
-from spacex.cli._outputs import check_folder, write_folder
+from spacex.cli._outputs import check_folder, check_nothing_lost, write_folder
 from spacex.crew import joined, launched
+
+PIXELS_OF_A_DOMAIN = 5
+"""Fewest pixels for each domain that `spacex.tl.domains` accepts."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
     sets = sx.tl.read_gene_sets(options.gene_sets) if options.gene_sets is not None else None
     if not (path.is_file() or path.is_dir()) or (options.coordinates is not None and not options.coordinates.exists()):
         sx.read(path, coordinates=options.coordinates)  # says what is wrong
+    given = [place for place in (path, options.coordinates, options.gene_sets) if place is not None]
     check_folder(out)
+    check_nothing_lost(out, given)
     source = fingerprint(path)
     checkpoint = Checkpoint(out, {"input": source, "version": sx.__version__, **options.embedding()})
     choices = {"input": source, "version": sx.__version__, **options.all()}
@@ -105,8 +110,8 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
         enrichment = analyse(adata, options, sets, clock)
         write_folder(adata, out, checkpoint.model, enrichment, choices=choices, name=path.name, clock=clock)
     except InputError:
-        if found is None and leads:
-            checkpoint.remove()  # bad input leaves nothing behind
+        if checkpoint.written:
+            checkpoint.remove()  # bad input leaves nothing behind, and what others left stays
         raise
     checkpoint.remove()
     say(f"wrote {out}")
@@ -118,6 +123,7 @@ def run_demo(out: Path | None, *, seed: int, device: str) -> None:
 
     if out is not None:
         check_folder(out)
+        check_nothing_lost(out)
     clock = Clock()
     with clock.stage("simulate"):
         adata = sx.datasets.simulate_section(seed=seed)
@@ -159,10 +165,24 @@ def _check(adata: AnnData, options: Options, sets: dict[str, list[str]] | None) 
             )
 
 
+def _check_domains(adata: AnnData, options: Options) -> None:
+    """What can be told once spots lie in pixels, and not only after the embedding."""
+    pixels = DataFrame(adata.obsm["spacex_pixel"])
+    if options.library_key is not None:
+        pixels["section"] = adata.obs[options.library_key].to_numpy()
+    n_pixels = len(pixels.drop_duplicates())
+    most = max(2, n_pixels // PIXELS_OF_A_DOMAIN)
+    if options.n_domains is not None and options.n_domains > most:
+        raise InputError(
+            f"--n-domains {options.n_domains} is not allowed: {n_pixels} pixels are enough for {most}; pass fewer"
+        )
+
+
 def embed(adata: AnnData, options: Options, clock: Clock) -> Any:
     """Rasterize and embed; return the fitted model."""
     with clock.stage("rasterize"):
         sx.pp.rasterize(adata, library_key=options.library_key)
+    _check_domains(adata, options)
     with clock.stage("embed"):
         return sx.tl.embed(
             adata,

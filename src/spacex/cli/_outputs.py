@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from anndata import AnnData
 from pandas import DataFrame
 
 from spacex._check import InputError
+from spacex._stored import read_json
 from spacex._whole import drafted, owner, sweep, synced, written
 from spacex.cli._clock import Clock
 from spacex.report import gene_table, module_table, write_report
 
+CHECKPOINT = ".spacex-checkpoint"
 PARTIAL = ".spacex-partial-"
 NAMES = (
     "result.h5ad",
@@ -43,6 +45,30 @@ def check_folder(out: Path) -> None:
         raise InputError(f"-o {out} cannot be made: {nearest} is a file; pass another folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"-o {out} cannot be written: no permission in {nearest}; pass another folder")
+
+
+def check_nothing_lost(out: Path, inputs: Sequence[Path] = ()) -> None:
+    """Raise `InputError` where a result would replace one of the `inputs`, or what is of no earlier result."""
+    there = [name for name in NAMES if os.path.lexists(out / name)]
+    for path in inputs:
+        if any((out / name).exists() and path.exists() and path.samefile(out / name) for name in there):
+            raise InputError(f"{path} lies in -o {out}, where the result would replace it; pass another folder")
+    # What was ended between two of its files has left no list, but its checkpoint, or the rest.
+    begun = (out / CHECKPOINT).exists() or any(out.glob(f"{PARTIAL}*"))
+    strange = [name for name in there if not begun and name not in _files_of(out)]
+    if strange:
+        raise InputError(
+            f"-o {out} holds {', '.join(strange)}, which would be replaced, and no result of spacex that lists it; "
+            "move it, or pass another folder"
+        )
+
+
+def _files_of(out: Path) -> set[str]:
+    """The files of the result in a folder, as it lists them; none where there is no result."""
+    try:
+        return {"run.json", *read_json(out / "run.json", mend="move it")["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def write_folder(

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import Colormap
 
-from .._check import InputError, check_int, check_number, check_path
+from .._check import InputError, check_int, check_number, check_target
 from .._whole import whole_path
 
 if TYPE_CHECKING:
@@ -87,20 +87,17 @@ def check_drawing(
     check_number(smooth, name="smooth", at_least=0.0)
     if save is None:
         return
-    place = check_path(save, name="save", mend="the name of a file, such as 'figure.png'")
+    place = check_target(save, name="save", example="figure.png")
     known = FigureCanvasBase.get_supported_filetypes()
-    if not place.parent.is_dir() or place.is_dir():
-        what = "is a folder" if place.is_dir() else "lies in a folder that does not exist; make it first"
-        raise InputError(f"save='{place}' {what}; pass the name of a file")
     if place.suffix and place.suffix[1:].lower() not in known:
-        raise InputError(f"save='{place}' is not a format of figures; pass one that ends in {', '.join(sorted(known))}")
+        raise InputError(f"save='{save}' is not a format of figures; pass one that ends in {', '.join(sorted(known))}")
 
 
 def finish(ax: Target, drawn: list[Axes], *, show: bool | None, save: Path | None) -> Axes | list[Axes]:
     """Save and show the figure; return the one Axes that was given or drawn on, else the list of them."""
     figure: Figure = drawn[0].get_figure(root=True)  # type: ignore[assignment]
     if save is not None:
-        place = check_path(save, name="save", mend="the name of a file")
+        place = check_target(save, name="save", example="figure.png")
         place = place if place.suffix else place.with_name(f"{place.name}.png")
         with whole_path(place) as draft:
             figure.savefig(draft, format=place.suffix[1:].lower(), dpi=200, bbox_inches="tight", facecolor="white")

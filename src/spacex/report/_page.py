@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -18,7 +19,7 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from .. import _slots
-from .._check import InputError, check_path
+from .._check import InputError, check_target
 from .._whole import whole_file
 from ..pl._colors import SEQUENTIAL
 from ..pl._layout import gene_layout
@@ -75,14 +76,17 @@ def write_report(
     '<!doctype html>'
     """
     _slots.check_adata(adata)
-    target = check_path(path, name="path", mend="the name of a file, such as 'report.html'")
-    if not target.parent.is_dir():
-        raise InputError(f"path='{path}': the folder '{target.parent}' does not exist; create it first")
-    if target.is_dir():
-        raise InputError(f"path='{path}' is a folder; pass the name of a file, such as '{target / 'report.html'}'")
+    target = check_target(path, name="path", example="report.html")
+    if target.is_file() and target.stat().st_size and not _is_page(target):
+        raise InputError(f"path='{path}' is there already and no page; pass another name, such as 'report.html'")
     page = build(adata, enrichment=enrichment, title=title)
     with whole_file(target) as file:
         file.write(page)
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(200).lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str | None = None) -> str:

@@ -31,7 +31,7 @@ from ..model.translator import correction
 from ..raster import log_normalise
 from ..similarity import signal_share, unit_rows
 from ._embed import embed
-from ._stream import check_path, write_rows
+from ._stream import check_h5ad, write_rows
 
 logger = logging.getLogger("spacex")
 
@@ -134,7 +134,7 @@ def impute(
     _slots.check_adata(reference, name="reference")
     _check_settings(aliases, learned, rounds, seed)
     resolve_device(device)
-    where = check_path(path) if path is not None else None
+    where = check_h5ad(path) if path is not None else None
     if library_key is not None:
         _slots.read_sections(target, library_key)
     _slots.check_names(reference)

@@ -10,23 +10,15 @@ import anndata as ad
 import numpy as np
 from anndata import AnnData
 
-from .. import _check
-from .._check import InputError
+from .._check import InputError, check_path, check_target
 from .._whole import whole_path
 
 
-def check_path(path: str | os.PathLike[str]) -> Path:
-    """The path of a ``.h5ad`` file in a folder that is there, or `InputError`."""
-    found = _check.check_path(path, name="path", mend="the name of a file that ends in .h5ad")
-    if found.suffix != ".h5ad":
-        raise InputError(f"path='{found}' is not allowed; pass the name of a file that ends in .h5ad")
-    if not found.parent.is_dir():
-        raise InputError(f"path='{found}' lies in a folder that does not exist; make it first")
-    if found.is_dir():
-        raise InputError(f"path='{found}' is a folder; pass the name of a file that ends in .h5ad")
-    if not os.access(found.parent, os.W_OK | os.X_OK):
-        raise InputError(f"path='{found}' cannot be written: no permission in '{found.parent}'; pass another folder")
-    return found
+def check_h5ad(path: str | os.PathLike[str]) -> Path:
+    """The path of a ``.h5ad`` file that can be written, or `InputError`."""
+    if check_path(path, name="path", mend="the name of a file that ends in .h5ad").suffix != ".h5ad":
+        raise InputError(f"path='{path}' is not allowed; pass the name of a file that ends in .h5ad")
+    return check_target(path, name="path", example="imputed.h5ad")
 
 
 def write_rows(frame: AnnData, rows: Iterable[tuple[slice, np.ndarray]], path: Path) -> AnnData:
