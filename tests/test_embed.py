@@ -292,6 +292,14 @@ def test_the_order_of_the_spots_does_not_matter(section: AnnData, embedded: AnnD
 # -- the estimator -----------------------------------------------------------------------------------------
 
 
+def test_a_new_embedding_has_no_interactions_of_the_one_before(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
+    adata = fitted[0].copy()
+    sx.tl.interactions(adata)
+    assert "spacex_interactions" in adata.varp
+    sx.tl.embed(adata, n_modules=3, config=FAST, seed=1, progress=False)
+    assert "spacex_interactions" not in adata.varp
+
+
 def test_fitting_gives_the_embeddings_that_it_was_about(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
     images = sx.pp.gene_images(fitted[0])
     model = sx.SpaCEX(FAST, n_modules=3, progress=False)
@@ -413,6 +421,17 @@ BROKEN = {
     "canvas is a number": lambda s, a: (changed(s, canvas=3), a),
     "other width": lambda s, a: (changed(s, config={**json.loads(s)["config"], "width": 32}), a),
 }  # fmt: skip
+
+
+def test_the_settings_of_something_else_are_not_replaced(fitted: tuple[AnnData, sx.SpaCEX], tmp_path: Path) -> None:
+    for text in ('{"model_type": "bert"}', "not JSON", "3"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(sx.InputError, match="of something else; pass another folder"):
+            fitted[1].save(tmp_path)
+        assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("config.json", text)]
+    (tmp_path / "config.json").unlink()
+    for _again in range(2):
+        fitted[1].save(tmp_path)
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -28,7 +28,11 @@ UNASSIGNED = "unassigned"
 
 
 def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray) -> None:
-    """Write ``varm["X_spacex"]`` (G, D) float32, NaN for all genes but those numbered `embedded`."""
+    """Write ``varm["X_spacex"]`` (G, D) float32, NaN for all genes but those numbered `embedded`.
+
+    The interactions of an embedding before go: with this one they would be mixed.
+    """
+    adata.varp.pop(INTERACTIONS, None)
     full = np.full((adata.n_vars, embedding.shape[1]), np.nan, dtype=np.float32)
     full[embedded] = embedding
     adata.varm[EMBEDDING] = full

@@ -33,6 +33,8 @@ def write(directory: str | Path, settings: dict[str, Any], arrays: dict[str, Ten
     folder = check_path(directory, name="directory", mend="the name of a folder")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"directory='{folder}' is a file; pass the name of a folder")
+    if (folder / SETTINGS).exists() and not _is_settings(folder / SETTINGS):
+        raise InputError(f"directory='{folder}' holds a {SETTINGS} of something else; pass another folder")
     with written(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with whole_path(folder / SETTINGS) as noted, whole_path(folder / ARRAYS) as draft:
@@ -40,6 +42,13 @@ def write(directory: str | Path, settings: dict[str, Any], arrays: dict[str, Ten
         noted.write_text(json.dumps(_sealed({"format": FORMAT, **settings}, digest(draft)), indent=1))
         synced(noted)
         (folder / SETTINGS).unlink(missing_ok=True)  # between the two renames there is no model, not a mixed one
+
+
+def _is_settings(path: Path) -> bool:
+    try:
+        return "format" in read_json(path, mend="pass another folder")
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def read(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

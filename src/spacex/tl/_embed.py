@@ -68,6 +68,7 @@ def embed(
     size, with ``"unassigned"`` for genes without a clear pattern; ``var["spacex_module_prob"]``, the posterior
     probability; ``uns["spacex"]``. With several sections also ``varm["X_spacex_sections"]`` (G, n_sections, D), in the
     sorted order of their names: each gene in each section alone, in the same space, whose coordinates need not align.
+    Removes ``varp["spacex_interactions"]`` of an earlier embedding.
 
     Examples
     --------
