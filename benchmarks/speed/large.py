@@ -6,7 +6,8 @@ A Visium HD section (18,000 genes × 500,000 bins of 8 µm) and a Xenium section
 simulated into DIR (a temporary folder if not given; files that are there serve again), then measured twice, each in a
 process of its own: with counts left on disk (`sx.read(path, lazy=True)`) and with counts in memory. "same bytes" says
 whether embedding, modules and SVG scores of the two agree to the last bit. "recovered" is the adjusted Rand index of
-modules and planted modules over the planted genes that have one. --scale makes sections smaller by a factor.
+modules and planted modules over the planted genes that have one. --scale makes sections smaller by a factor; the goals
+(15 minutes and 8 GB with counts on disk) are then not judged.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from sklearn.metrics import adjusted_rand_score
 import spacex as sx
 
 from ..quality.costs import alone
+from .goals import Goal, size_of, verdict
 from .large_sections import SECTIONS, Section, write_section
 from .stages import peak_memory
 
 STAGES = ("read", "rasterize", "embed", "svg")
-GOAL_MEMORY, GOAL_SECONDS = 8000.0, 900.0
+MOST_SECONDS, MOST_MEMORY = 900, 8000
 
 
 def timed(path: Path, lazy: bool) -> dict[str, float | str]:
@@ -55,19 +57,17 @@ def timed(path: Path, lazy: bool) -> dict[str, float | str]:
 
 
 def show(name: str, section: Section, rows: dict[str, dict[str, float | str]]) -> None:
-    print(f"{name}: {section.n_genes:,} genes × {section.n_spots:,} spots")
+    print(f"{name}: {size_of(section.n_genes, section.n_spots)}")
     print(f"  {'counts':10}" + "".join(f"{stage + ' s':>13}" for stage in STAGES) + f"{'peak MB':>10}{'recovered':>11}")
     for where, row in rows.items():
         seconds = "".join(f"{row[stage]:13.1f}" for stage in STAGES)
         print(f"  {where:10}{seconds}{row['peak MB']:10.0f}{row['recovered']:11.3f}")
     disk, memory = rows["on disk"], rows["in memory"]
-    total = sum(float(disk[stage]) for stage in STAGES)
-    met = total <= GOAL_SECONDS and float(disk["peak MB"]) <= GOAL_MEMORY
-    print(
-        f"  same bytes: {'yes' if disk['digest'] == memory['digest'] else 'NO'}; on disk {total:.0f} s and "
-        f"{float(disk['peak MB']) / 1000:.1f} GB (goal: 15 min and 8 GB): {'met' if met else 'NOT met'}",
-        flush=True,
-    )
+    print(f"  same bytes: {'yes' if disk['digest'] == memory['digest'] else 'NO'}")
+    size, full = (size_of(one.n_genes, one.n_spots) for one in (section, SECTIONS[name]))
+    seconds = sum(float(disk[stage]) for stage in STAGES)
+    print("  " + verdict(Goal("seconds of all, counts on disk", MOST_SECONDS, full), seconds, size))
+    print("  " + verdict(Goal("peak MB, counts on disk", MOST_MEMORY, full), float(disk["peak MB"]), size), flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:

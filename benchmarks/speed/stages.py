@@ -15,8 +15,11 @@ import spacex as sx
 from spacex import _slots
 from spacex._config import Config
 
+from .goals import GENES, SPOTS
+
 MB = 2**20
 SECTION, WARM, RASTERIZED, EMBEDDED = "section.h5ad", "warm.h5ad", "rasterized.h5ad", "embedded.h5ad"
+MOST_PANEL = 500
 
 
 def residual_images(adata: ad.AnnData) -> None:
@@ -38,6 +41,26 @@ def yardstick(adata: ad.AnnData) -> None:
     KMeans(min(24, genes.n_obs), n_init=10, random_state=0).fit(genes.obsm["X_pca"])
 
 
+def impute(adata: ad.AnnData) -> None:
+    """Give half of the spots, with at most 500 genes as their panel, half of all genes from the other half."""
+    half, panel = adata.n_obs // 2, min(MOST_PANEL, adata.n_vars // 2)
+    wanted = list(adata.var_names[adata.n_vars // 2 :])
+    target, reference = adata[:half, :panel].copy(), adata[half:].copy()
+    plain = ad.AnnData(reference.X, obs=reference.obs[[]], var=reference.var[[]])  # as dissociated cells
+    sx.tl.impute(target, plain, genes=wanted, progress=False)
+
+
+def all_five(adata: ad.AnnData) -> None:
+    """The five applications in turn: co-expression, SVG, interactions, domains, coverage."""
+    sx.pp.rasterize(adata)
+    sx.tl.embed(adata, progress=False)
+    sx.tl.similar_genes(adata, adata.var_names[0])
+    sx.tl.svg(adata, progress=False)
+    sx.tl.interactions(adata)
+    sx.tl.domains(adata)
+    impute(adata)
+
+
 STAGES: dict[str, tuple[Callable[[ad.AnnData], object], str, str | None]] = {
     "yardstick": (yardstick, SECTION, None),
     "rasterize": (lambda adata: sx.pp.rasterize(adata), SECTION, RASTERIZED),
@@ -46,6 +69,8 @@ STAGES: dict[str, tuple[Callable[[ad.AnnData], object], str, str | None]] = {
     "svg": (lambda adata: sx.tl.svg(adata), RASTERIZED, None),
     "interactions": (lambda adata: sx.tl.interactions(adata), EMBEDDED, None),
     "domains": (lambda adata: sx.tl.domains(adata), EMBEDDED, None),
+    "impute": (impute, SECTION, None),
+    "all five": (all_five, SECTION, None),
 }
 """Function (torch and the like are imported only where it is called), file it starts from, file of its result."""
 
@@ -58,7 +83,7 @@ def prepare(folder: Path, path: Path | None, n_genes: int | None) -> dict[str, o
             kept = np.random.default_rng(0).choice(adata.n_vars, n_genes, replace=False)
             adata = adata[:, np.sort(kept)].copy()
     else:
-        adata, name = sx.datasets.simulate_section(n_genes=n_genes or 2000, seed=0), "simulated section"
+        adata, name = sx.datasets.simulate_section(n_genes or GENES, SPOTS, seed=0), "simulated section"
     adata.write_h5ad(folder / SECTION)
     small = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4, n_domains=3, depth=1.0)
     sx.tl.embed(small)

@@ -60,6 +60,7 @@ class Applications:
         sx.tl.svg(small, progress=False)
         sx.tl.interactions(small)
         sx.tl.domains(small, n_domains=3)
+        impute(small)
         self.section = ad.read_h5ad(Path(f"section-{genes}.h5ad"))
         self.embedded = ad.read_h5ad(Path(f"embedded-{genes}.h5ad"))
 

@@ -104,17 +104,27 @@ def test_the_parts_of_a_fit_are_those_of_one_process(tmp_path):
     assert found[0][3] == found[1][3]  # to the last bit: decisions hang on it
 
 
+TRAINED = {"epochs": 2, "boost_rounds": 1, "batch": 50}
+
+
+# Trained at the sizes of the default encoder, they agree to less: AdamW divides a gradient by its own size, so that
+# where one is nearly nothing a step is made of rounding. One process with one thread or with two differs as much.
 @pytest.mark.slow
-@pytest.mark.parametrize("training", [{}, {"epochs": 2, "boost_rounds": 1, "batch": 50}], ids=["default", "trained"])
-def test_two_processes_embed_what_one_embeds(training):
+@pytest.mark.parametrize(
+    ("settings", "of_norm", "of_one"),
+    [(SMALL, 1e-6, 1e-5), (SMALL | TRAINED, 1e-6, 1e-5), (TRAINED, 5e-4, 1e-3)],
+    ids=["default", "trained", "trained, full size"],
+)
+def test_two_processes_embed_what_one_embeds(settings, of_norm, of_one):
     one, two = section(), section()
-    alone = sx.tl.embed(one, config=sx.Config(**SMALL, **training), device="cpu", progress=False)
-    config = sx.Config(devices=2, **SMALL, **training)
+    alone = sx.tl.embed(one, config=sx.Config(**settings), device="cpu", progress=False)
+    config = sx.Config(devices=2, **settings)
     model = sx.tl.embed(two, config=config, device="cpu", progress=False)
     assert not multiprocessing.active_children()
-    np.testing.assert_allclose(two.varm["X_spacex"], one.varm["X_spacex"], atol=1e-5)
+    norm = np.linalg.norm(one.varm["X_spacex"], axis=1).max()
+    np.testing.assert_allclose(two.varm["X_spacex"] / norm, one.varm["X_spacex"] / norm, rtol=0, atol=of_norm)
     assert (two.var["spacex_module"] == one.var["spacex_module"]).all()
-    np.testing.assert_allclose(two.var["spacex_module_prob"], one.var["spacex_module_prob"], atol=1e-5)
+    np.testing.assert_allclose(two.var["spacex_module_prob"], one.var["spacex_module_prob"], atol=of_one)
     assert model.config == config
     assert model.n_modules_ == alone.n_modules_
     assert [*model.history_.records] == [*alone.history_.records]
