@@ -5,16 +5,23 @@ Every message names the argument, its value, what is allowed and the call that m
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 LONGEST_WORD = 300
+LONGEST_VALUE = 200
+"""Characters of a value in a message: a table or an array would fill the page."""
+
+LARGEST_INT, LARGEST_SEED = 2**63 - 1, 2**32 - 1
+"""What arrays and files can hold of whole numbers, and what every random generator takes as a seed."""
 
 
 class InputError(ValueError):
@@ -39,6 +46,15 @@ def shortened(message: str) -> str:
     return re.sub(
         rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", " ".join(message.split())
     )
+
+
+def shown(value: Any) -> str:
+    """A value as a message has it, whatever it is: no error may come of telling one."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an int of too many digits, or an object that cannot be shown
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 30]}...{text[-20:]}"
 
 
 class WorkerError(RuntimeError):
@@ -71,26 +87,49 @@ def check_indices(matrix: Any, *, what: str) -> None:
         raise InputError(f"{what}: {error}; copy or download it again") from error
 
 
-def check_int(value: Any, *, name: str, low: int, high: int | None = None) -> int:
+def check_int(value: Any, *, name: str, low: int, high: int = LARGEST_INT) -> int:
     """Return `value` as an int between `low` and `high` (both inclusive), or raise `InputError`."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
-    if not whole or value < low or (high is not None and value > high):
-        allowed = f"a whole number from {low} to {high}" if high is not None else f"a whole number >= {low}"
-        raise InputError(f"{name}={value!r} is not allowed; pass {allowed}")
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not low <= value <= high:
+        open_ended = high == LARGEST_INT and not (whole and value > high)
+        allowed = f"a whole number >= {low}" if open_ended else f"a whole number from {low} to {high}"
+        raise InputError(f"{name}={shown(value)} is not allowed; pass {allowed}")
     return int(value)
+
+
+def check_seed(value: Any, *, name: str = "seed") -> int:
+    """Return `value` as the seed of a random generator, or raise `InputError`."""
+    return check_int(value, name=name, low=0, high=LARGEST_SEED)
+
+
+def is_auto(value: Any) -> bool:
+    """Whether a setting is left to be chosen; arrays are not to be compared with a word."""
+    return isinstance(value, str) and value == "auto"
+
+
+def check_n_modules(value: Any, *, high: int = LARGEST_INT) -> int | Literal["auto"]:
+    """Return `value` as ``"auto"`` or a number of modules from 1 to `high`, or raise `InputError`."""
+    return "auto" if is_auto(value) else check_int(value, name="n_modules", low=1, high=high)
+
+
+def check_flag(value: Any, *, name: str) -> bool:
+    """Return `value` as a bool if it is one, or raise `InputError`: the word "no" would count as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name}={shown(value)} is not allowed; pass True or False")
+    return bool(value)
 
 
 def check_choice(value: Any, *, name: str, allowed: tuple[str, ...]) -> str:
     """Return `value` if it is one of `allowed`, or raise `InputError`."""
     if not isinstance(value, str) or value not in allowed:
-        raise InputError(f"{name}={value!r} is not allowed; pass one of {', '.join(map(repr, allowed))}")
+        raise InputError(f"{name}={shown(value)} is not allowed; pass one of {', '.join(map(repr, allowed))}")
     return str(value)
 
 
 def check_instance(value: Any, kind: type, *, name: str) -> None:
     """Raise `InputError` where `value` is not an instance of `kind`."""
     if not isinstance(value, kind):
-        raise InputError(f"{name}={value!r} is not allowed; pass a {kind.__name__}, or leave it out")
+        raise InputError(f"{name}={shown(value)} is not allowed; pass a {kind.__name__}, or leave it out")
 
 
 def check_extra(module: str, *, extra: str, purpose: str) -> None:
@@ -109,37 +148,41 @@ def check_number(
     at_most: float | None = None,
 ) -> float:
     """Return `value` as a float within bounds, of which at most one is a lower and one an upper, or raise."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    inside = number and np.isfinite(value)
-    inside = inside and (above is None or value > above) and (at_least is None or value >= at_least)
-    if not inside or (below is not None and value >= below) or (at_most is not None and value > at_most):
+    number = math.nan
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+        with suppress(OverflowError):  # a whole number that is too large to be a float
+            number = float(value)
+    inside = math.isfinite(number) and (above is None or number > above) and (at_least is None or number >= at_least)
+    if not inside or (below is not None and number >= below) or (at_most is not None and number > at_most):
         limits = {">": above, ">=": at_least, "<": below, "<=": at_most}
         allowed = " and ".join(f"{sign} {limit:g}" for sign, limit in limits.items() if limit is not None)
         raise InputError(
-            f"{name}={value!r} is not allowed; pass a {'number ' + allowed if allowed else 'finite number'}"
+            f"{name}={shown(value)} is not allowed; pass a {'number ' + allowed if allowed else 'finite number'}"
         )
-    return float(value)
+    return number
 
 
 def check_key(value: Any, *, name: str) -> None:
     """Raise `InputError` for what cannot be the name of a column, a layer or a gene: lists, tables, arrays."""
-    if not isinstance(value, (str, int, float, np.generic, type(None))):
-        raise InputError(f"{name}={value!r} is not a name; pass one name, as text")
+    endless = isinstance(value, int) and abs(value) > LARGEST_INT  # no index holds it
+    if endless or not isinstance(value, (str, int, float, np.generic, type(None))):
+        raise InputError(f"{name}={shown(value)} is not a name; pass one name, as text")
 
 
 def check_names(values: Any, *, name: str) -> list[str]:
     """Names as a list, from one or several; `InputError` for what is neither."""
     if isinstance(values, str):
         return [values]
-    if isinstance(values, (bytes, Mapping)) or not isinstance(values, Iterable):
-        raise InputError(f"{name}={values!r} is not allowed; pass a name or a list of names")
+    scalar = isinstance(values, np.ndarray) and not values.ndim  # iterable by its type alone
+    if scalar or isinstance(values, (bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InputError(f"{name}={shown(values)} is not allowed; pass a name or a list of names")
     return [str(value) for value in values]
 
 
 def check_path(value: Any, *, name: str, mend: str) -> Path:
     """Return a path, its ``~`` expanded, or raise `InputError`."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(value, bytes) or not os.fspath(value):
-        raise InputError(f"{name}={value!r} is not a path; pass {mend}")
+        raise InputError(f"{name}={shown(value)} is not a path; pass {mend}")
     if "\0" in os.fspath(value):
         raise InputError(f"{name}={value!r} holds a null character; pass {mend}")
     return Path(value).expanduser()

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from numbers import Real
 from typing import Any, Literal
 
-from ._check import InputError, check_choice, check_int, check_number
+from ._check import InputError, check_choice, check_int, check_number, shown
 
 MAX_SIDE = 2048
 """Pixels a side beyond which no grid is made: maps of that size no longer fit in memory."""
+
+MOST = 1_000_000
+"""Of whatever is counted and has no other limit: no count beyond it was meant."""
+
+COUNTED: dict[str, tuple[int, int]] = {
+    "max_side": (4, MAX_SIDE), "min_counts": (1, 2**31 - 1), "n_dims": (2, MOST), "genes_per_dim": (1, MOST),
+    "fine_dims": (0, MOST), "patch": (1, MAX_SIDE), "width": (1, 8192), "depth": (0, 256), "heads": (1, 8192),
+    "epochs": (0, MOST), "epoch_genes": (1, MOST), "patience": (1, MOST), "batch": (1, MOST), "n_null": (50, 10_000),
+    "max_modules": (2, MOST), "em_starts": (1, 10_000), "em_iterations": (1, MOST), "boost_rounds": (0, MOST),
+    "boost_epochs": (1, MOST), "devices": (1, 4096), "num_nodes": (1, 65_536),
+}  # fmt: skip
+"""The smallest and the largest of every whole number among the settings."""
 
 
 @dataclass(frozen=True)
@@ -148,20 +159,7 @@ class Config:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def __post_init__(self) -> None:
-        counted = {"max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1}
-        counted |= {"n_dims": 2, "genes_per_dim": 1, "fine_dims": 0}
-        counted |= {
-            "epochs": 0,
-            "epoch_genes": 1,
-            "patience": 1,
-            "batch": 1,
-            "max_modules": 2,
-            "n_null": 50,
-            "em_iterations": 1,
-        }
-        counted |= {"boost_rounds": 0, "boost_epochs": 1, "em_starts": 1, "devices": 1, "num_nodes": 1}
-        for name, low in counted.items():
-            high = MAX_SIDE if name == "max_side" else None
+        for name, (low, high) in COUNTED.items():
             object.__setattr__(self, name, check_int(getattr(self, name), name=f"Config.{name}", low=low, high=high))
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
         for name in (*positive, "boost_power", "boost_learning_rate", "boost_tolerance"):
@@ -183,12 +181,12 @@ class Config:
         if self.width % self.heads:
             raise InputError(f"Config.width={self.width} must be a multiple of Config.heads={self.heads}")
         pair = self.nu_range
-        if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(v, Real) for v in pair)):
-            raise InputError(f"Config.nu_range={pair!r} is not allowed; pass a pair of rising numbers")
-        low_nu, high_nu = self.nu_range
-        if not 0 < low_nu < high_nu < float("inf"):
-            raise InputError(f"Config.nu_range={self.nu_range!r} must be two rising positive numbers")
-        object.__setattr__(self, "nu_range", (float(low_nu), float(high_nu)))
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise InputError(f"Config.nu_range={shown(pair)} is not allowed; pass a pair of rising numbers")
+        name = f"Config.nu_range={shown(pair)}"
+        low_nu = check_number(pair[0], name=f"{name}: the first", above=0.0)
+        high_nu = check_number(pair[1], name=f"{name}: the second", above=low_nu)
+        object.__setattr__(self, "nu_range", (low_nu, high_nu))
 
     @property
     def learns(self) -> bool:
@@ -255,7 +253,7 @@ class Config:
         10.0
         """
         if not isinstance(values, dict):
-            raise InputError(f"values={values!r} is not a dict; pass what Config.to_dict() gave")
+            raise InputError(f"values={shown(values)} is not a dict; pass what Config.to_dict() gave")
         known = {f.name for f in fields(cls)}
         unknown = sorted(str(name) for name in set(values) - known)
         if unknown:

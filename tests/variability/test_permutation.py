@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
 from spacex import pp
 from spacex.datasets import simulate_section
-from spacex.variability import assess
+from spacex.variability import assess, maps, permutation
 from spacex.variability.permutation import _shuffled, refit
 
 
@@ -40,3 +42,27 @@ def test_permutations_agree_with_the_analytic_null() -> None:
     assert small.sum() > 20
     assert 0.85 < np.median(ratio) < 1.15
     np.testing.assert_array_equal(shuffled, assess(images, n_permutations=200).log_p)
+
+
+def test_orders_are_drawn_anew_for_every_batch_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pp.gene_images(simulate_section(n_genes=60, n_spots=200, n_modules=2, depth=1.0, seed=2))
+    together = assess(images, n_permutations=60).log_p
+    most, drawn = 0, 0
+
+    class Order(np.ndarray):
+        """An array that can be followed."""
+
+    def followed(section: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        nonlocal most, drawn
+        order = _shuffled(section, rng).view(Order)
+        references.append(weakref.ref(order))
+        drawn += 1
+        most = max(most, sum(reference() is not None for reference in references))
+        return order
+
+    references: list[weakref.ref] = []
+    monkeypatch.setattr(permutation, "_shuffled", followed)
+    monkeypatch.setattr(maps, "BATCH", 10)
+    np.testing.assert_allclose(assess(images, n_permutations=60).log_p, together, rtol=1e-3)
+    assert drawn > 60
+    assert most <= 3

@@ -7,7 +7,7 @@ pattern per module, a library size per spot, and negative-binomial counts drawn 
 from __future__ import annotations
 
 import math
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from spacex._check import InputError, check_choice, check_int
+from spacex._check import InputError, check_choice, check_int, check_number, check_seed
+from spacex._memory import check_memory
 from spacex._tissue import (
     KINDS,
     SITES,
@@ -34,6 +35,8 @@ LOG_EXPRESSION_SD = 1.3  # natural log; Visium sections have 1.0 to 2.0 over all
 LOG_EFFECT_SD = 0.35
 DISPERSION = (0.15, 0.6)  # median and log sd of the per-gene excess variance
 BLOCK_ENTRIES = 1_000_000
+LARGEST = 10**8
+"""Of genes and of spots; what memory allows is mostly less."""
 
 
 def simulate_section(
@@ -143,19 +146,18 @@ def _check_arguments(
     effect: float,
 ) -> int:
     """Refuse impossible arguments; return the number of spatial genes."""
-    check_int(n_genes, name="n_genes", low=2)
-    check_int(n_spots, name="n_spots", low=20)
+    check_int(n_genes, name="n_genes", low=2, high=LARGEST)
+    check_int(n_spots, name="n_spots", low=20, high=LARGEST)
     check_int(n_modules, name="n_modules", low=0)
     check_int(n_domains, name="n_domains", low=1, high=n_spots // 10)
-    check_int(seed, name="seed", low=0, high=2**63 - 1)
+    check_seed(seed)
     check_choice(technology, name="technology", allowed=get_args(Technology))
-    _check_number(depth, name="depth", high=1000)
-    _check_number(effect, name="effect", high=10)
+    check_number(depth, name="depth", above=0.0, at_most=1000)
+    check_number(effect, name="effect", above=0.0, at_most=10)
     if spatial_fraction is None:
         n_spatial = max(n_genes // 2, n_modules) if n_modules else 0
     else:
-        if spatial_fraction != 0:
-            _check_number(spatial_fraction, name="spatial_fraction", high=1)
+        check_number(spatial_fraction, name="spatial_fraction", at_least=0.0, at_most=1)
         n_spatial = round(spatial_fraction * n_genes)
     if n_modules > min(n_spatial, n_genes):
         allowed = min(n_spatial, n_genes)
@@ -165,12 +167,10 @@ def _check_arguments(
         )
     if n_spatial and not n_modules:
         raise InputError(f"n_modules=0 leaves {n_spatial} spatial genes without one: pass spatial_fraction=0")
+    entries = 16 * min(depth, 1.0) * n_spots * n_genes  # of the counts, twice: blocks of genes, and all together
+    needed = int(entries + 24 * n_modules * n_spots + 500 * (n_spots + n_genes))
+    check_memory(needed, what=f"a section of {n_spots} spots × {n_genes} genes", mend="pass smaller numbers")
     return n_spatial
-
-
-def _check_number(value: Any, *, name: str, high: float) -> None:
-    if not (isinstance(value, (int, float, np.number)) and 0 < value <= high):
-        raise InputError(f"{name}={value!r} is not allowed; pass a number above 0 and at most {high}")
 
 
 def _genes(n_genes: int, n_spatial: int, kinds: list[str], effect: float, rng: np.random.Generator) -> pd.DataFrame:

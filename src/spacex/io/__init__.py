@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spacex._check import InputError, check_extra, check_path, shortened
+from spacex._check import InputError, check_extra, check_flag, check_key, check_path, shortened
 from spacex.io._anndata import read_h5ad_file, read_zarr_store
 from spacex.io._cell_tables import VENDORS, find_tables, read_cell_tables
 from spacex.io._files import UNDERSTOOD, listed, reading
@@ -95,6 +95,8 @@ def read(
     >>> adata.shape, list(adata.var_names), adata.obsm["spatial"].tolist()
     ((2, 2), ['Mbp', 'Plp1'], [[0.0, 5.0], [1.0, 5.0]])
     """
+    lazy = check_flag(lazy, name="lazy")
+    check_key(bin, name="bin")
     place = _existing(path, "path")
     positions = None if coordinates is None else _existing(coordinates, "coordinates")
     if lazy:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spacex import _slots
-from spacex._check import InputError, check_extra
+from spacex._check import InputError, check_extra, check_key
 from spacex.io._files import listed
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ def from_spatialdata(sdata: SpatialData, *, table: str | None = None) -> AnnData
     if not hasattr(sdata, "tables"):
         raise InputError(f"sdata is a {type(sdata).__name__}, not a SpatialData; read it first: spatialdata.read_zarr")
     names = list(sdata.tables)
+    check_key(table, name="table")
     if table is not None and table not in names:
         raise InputError(f"table={table!r} is not in the SpatialData; pass one of {listed(map(repr, names)) or 'none'}")
     if table is None and TABLE not in names and len(names) != 1:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMS = (".gem", ".gem.gz", ".gef")
 DEFAULT_BIN = 50  # 25 µm
+LARGEST_BIN = 1_000_000  # larger than any chip
 BLOCK = 5_000_000  # molecules
 _COUNTS = ("MIDCount", "MIDCounts", "UMICount", "count")
 
@@ -31,7 +32,7 @@ def read_stereoseq(path: Path, bin: str | int | None) -> AnnData:
     is_cells = path.name.casefold().endswith(".cellbin.gef")
     if is_cells and bin is not None:
         raise InputError(f"bin={bin!r} does not apply to '{path}', which has cells; leave it out")
-    size = check_int(_as_number(bin), name="bin", low=1) if not is_cells else 0
+    size = check_int(_as_number(bin), name="bin", low=1, high=LARGEST_BIN) if not is_cells else 0
     if path.suffix.casefold() != ".gef":
         return unique_genes(_read_gem(path, size), path)
     require_hdf5(path)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._check import InputError, check_int
+from .._check import InputError, check_n_modules
 from ..canvas import Canvas
 from ..raster import GeneImages
 from .autoencoder import MaskedAutoencoder
@@ -21,8 +21,7 @@ def check_fit(images: Any, n_modules: Any) -> None:
     """Raise `InputError` for images that no model can be fitted to, or a number of modules that they cannot have."""
     if not isinstance(images, GeneImages):
         raise InputError(f"images is a {type(images).__name__}; pass GeneImages: sx.pp.gene_images(adata)")
-    if n_modules != "auto":
-        check_int(n_modules, name="n_modules", low=1, high=images.n_genes)
+    check_n_modules(n_modules, high=images.n_genes)
 
 
 def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, session: Session) -> Iterator[Tensor]:
@@ -40,7 +39,7 @@ def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, session: Session) -
         return
     try:
         images = np.asarray(images, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"images is a {type(images).__name__} that holds no numbers; pass GeneImages or an array (G, H, W)"
         ) from error

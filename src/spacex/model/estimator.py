@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from .._check import InputError, check_instance, check_int
+from .._check import InputError, check_flag, check_instance, check_n_modules, check_seed
 from .._config import Config
 from ..canvas import Canvas
 from ..raster import GeneImages
@@ -75,10 +75,10 @@ class SpaCEX:
     ):
         self.config = config if config is not None else Config()
         check_instance(self.config, Config, name="config")
-        self.n_modules = n_modules
+        self.n_modules = check_n_modules(n_modules)
         self.device = device
-        self.seed = check_int(seed, name="seed", low=0, high=2**32 - 1)
-        self.progress = progress
+        self.seed = check_seed(seed)
+        self.progress = check_flag(progress, name="progress")
 
     def fit(self, images: GeneImages) -> SpaCEX:
         """Fit encoder and mixture to the images of all genes.

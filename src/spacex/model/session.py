@@ -12,21 +12,23 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from .._check import InputError
+from .._check import InputError, is_auto, shown
 from .._config import Config
 from ..crew import SOLO, Crew
 from .fabric_crew import quiet
 
 
-def resolve_device(device: str) -> torch.device:
+def resolve_device(device: Any) -> torch.device:
     """The torch device that a name stands for; ``"auto"`` is the GPU where there is one."""
-    if device == "auto":
+    if is_auto(device):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if not isinstance(device, (str, torch.device)):
+            raise TypeError("not a name")
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).numpy(force=True)  # "meta" has no numbers
-    except (RuntimeError, AssertionError, TypeError, AttributeError) as error:
-        raise InputError(f"device={device!r} cannot be used here; pass 'auto', 'cpu' or 'cuda'") from error
+    except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError, ImportError) as error:
+        raise InputError(f"device={shown(device)} cannot be used here; pass 'auto', 'cpu' or 'cuda'") from error
     return chosen
 
 

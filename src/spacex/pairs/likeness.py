@@ -7,9 +7,12 @@ from typing import Protocol
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from .._memory import check_memory
 from ..similarity import unit_rows
 
 PAIRS_AT_ONCE = 100_000
+BYTES_OF_PAIR = 100
+"""What a pair takes while all are sorted, and in the matrix that is made of them."""
 
 
 class Likeness(Protocol):
@@ -54,6 +57,9 @@ def neighbour_pairs(z: np.ndarray, n_neighbors: int) -> np.ndarray:
     """
     unit = unit_rows(z.astype(np.float32))
     k = min(n_neighbors, len(unit) - 1)
+    check_memory(
+        BYTES_OF_PAIR * k * len(unit), what=f"{k} pairs for each of {len(unit)} genes", mend="pass fewer n_neighbors="
+    )
     near = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(unit).kneighbors(return_distance=False)
     pairs = np.column_stack([np.repeat(np.arange(len(unit)), k), near.ravel()])
     return np.unique(np.sort(pairs, axis=1), axis=0)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from .._check import InputError
+from .._check import InputError, shown
 from .._slots import UNASSIGNED
 
 # Okabe & Ito (2008) without black, then colours farthest from those before them in Oklab, for normal vision and for
@@ -40,7 +40,7 @@ def category_colors(categories: Sequence[str], palette: Palette = None) -> dict[
         }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"palette={palette!r} is not allowed; pass the name of a colour map, a list of colours or a dict"
+            f"palette={shown(palette)} is not allowed; pass the name of a colour map, a list of colours or a dict"
         ) from error
 
 

@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.patches import Patch
 
 from .. import _slots
-from .._check import InputError, check_key, check_number
+from .._check import InputError, check_flag, check_key, check_number
 from ._colors import SEQUENTIAL, Palette, categories_of, category_colors, matched_colors
 from ._gene_images import color_bar, map_size
 from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
@@ -83,17 +83,18 @@ def domains(
     ['SpaCEX domains', 'domain']
     """
     _slots.check_adata(adata)
-    check_drawing(ax, save, cmap=cmap)
+    check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     if _slots.DOMAIN not in adata.obs:
         raise InputError('the spots have no domains yet: obs["spacex_domain"] is missing; call sx.tl.domains(adata)')
     check_key(reference, name="reference")
+    probability = check_flag(probability, name="probability")
     if reference is not None and reference not in adata.obs:
         raise InputError(f"reference={reference!r} is not a column of adata.obs; pass one with labels of the spots")
     if probability and _slots.DOMAIN_PROB not in adata.obs:
         raise InputError(f'obs["{_slots.DOMAIN_PROB}"] is missing; call sx.tl.domains(adata)')
     columns = [_slots.DOMAIN] + ([reference] if reference is not None else [])
     if alpha is not None:
-        check_number(alpha, name="alpha", at_least=0.0, at_most=1.0)
+        alpha = check_number(alpha, name="alpha", at_least=0.0, at_most=1.0)
     tissue = tissue_of(adata, library_key=library_key, image=image)
     alpha = alpha if alpha is not None else 1.0 if tissue.image is None else OVER_IMAGE
     width, height = map_size(tissue.aspect, 3.6)

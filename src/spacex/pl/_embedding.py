@@ -79,12 +79,12 @@ def embedding(
     'log10 mean expression'
     """
     _slots.check_adata(adata)
-    check_drawing(ax, save, cmap=cmap, columns=columns)
+    check_drawing(ax, show, save, cmap=cmap, columns=columns)
     names = check_names(color, name="color")
     if not names:
         raise InputError("color is empty; pass 'module', 'svg', 'expression', 'strength' or a column of adata.var")
     if size is not None:
-        check_number(size, name="size", above=0.0)
+        size = check_number(size, name="size", above=0.0)
     values = [_values(adata, name) for name in names]
     marked = [_slots.gene_index(adata, gene) for gene in check_names(genes, name="genes")]
     place = gene_layout(adata)

@@ -86,15 +86,15 @@ def gene_images(
     ['gene0001', 'gene0002']
     """
     _slots.check_adata(adata)
-    check_drawing(ax, save, cmap=cmap, columns=columns, smooth=smooth)
     names = check_names(genes, name="genes")
-    _check_limits(vmin, vmax)
+    large = len(names) <= MOST_LARGE
+    image = large if image is None else image
+    check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
+    vmin, vmax = _limits(vmin, vmax)
     if not names:
         raise InputError("genes is empty; pass one gene or several")
     values, label = gene_values(adata, names, value=value, smooth=smooth, layer=layer)
     side = 4.0 if len(names) == 1 else 2.2
-    large = len(names) <= MOST_LARGE
-    image = large if image is None else image
     tissue = tissue_of(adata, library_key=library_key, resolution=900 if large else 400, image=image)
     width, height = map_size(tissue.aspect, side)
     boxes, size = rows_of_boxes(
@@ -112,12 +112,13 @@ def gene_images(
     return finish(ax, drawn, show=show, save=save)
 
 
-def _check_limits(vmin: float | None, vmax: float | None) -> None:
-    for name, value in (("vmin", vmin), ("vmax", vmax)):
-        if value is not None:
-            check_number(value, name=name)
-    if vmin is not None and vmax is not None and not vmin < vmax:
+def _limits(vmin: float | None, vmax: float | None) -> tuple[float | None, float | None]:
+    """Both as floats, or `InputError`."""
+    low = None if vmin is None else check_number(vmin, name="vmin")
+    high = None if vmax is None else check_number(vmax, name="vmax")
+    if low is not None and high is not None and low >= high:
         raise InputError(f"vmin={vmin!r} is not below vmax={vmax!r}; pass rising limits, or leave them out")
+    return low, high
 
 
 def draw_gene(

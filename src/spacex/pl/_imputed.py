@@ -15,7 +15,7 @@ from .._check import InputError, check_int, check_names
 from ._colors import SEQUENTIAL
 from ._gene_images import draw_gene, map_size
 from ._maps import gene_values
-from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from ._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, rows_of_boxes, title
 from ._tissue import Tissue, tissue_of
 
 SIDE = 2.4
@@ -48,7 +48,7 @@ def imputed(
     reference
         The reference, to draw its maps too, if it has coordinates.
     n_genes
-        Number of genes where none are named.
+        Number of genes where none are named, 500 at most.
     cmap
         Colour map; limits are each map's own.
     image
@@ -78,14 +78,14 @@ def imputed(
     'gene0101, measured'
     """
     _slots.check_adata(adata)
-    check_drawing(ax, save, cmap=cmap)
+    check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     for name, other in (("target", target), ("reference", reference)):
         if other is not None:
             _slots.check_adata(other, name=name)
     if "reliability" not in adata.var:
         raise InputError('var["reliability"] is missing; pass the result of sx.tl.impute(target, reference)')
     if genes is None:
-        n_genes = check_int(n_genes, name="n_genes", low=1)
+        n_genes = check_int(n_genes, name="n_genes", low=1, high=MOST_MAPS)
         genes = list(adata.var["reliability"].sort_values(ascending=False, kind="stable").index[:n_genes])
     names = check_names(genes, name="genes")
     lost = [name for name in names if name not in adata.var_names]

@@ -71,7 +71,7 @@ def interactions(
     3
     """
     _slots.check_adata(adata)
-    check_drawing(ax, save, cmap=cmap)
+    check_drawing(ax, show, save, cmap=cmap)
     check_int(n_genes, name="n_genes", low=3, high=MOST_GENES)
     z = _slots.read_embedding(adata)
     index = _most_connected(adata, n_genes) if genes is None else _asked_for(adata, genes)

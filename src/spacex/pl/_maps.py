@@ -12,7 +12,7 @@ from anndata import AnnData
 from matplotlib.colors import Normalize
 
 from .. import _slots
-from .._check import InputError, check_choice, check_number
+from .._check import InputError, check_choice, check_key, check_number
 from .._config import Config
 from ..raster import GeneImages
 from ..spectral import Smoother
@@ -34,9 +34,10 @@ def gene_values(
     Pearson residuals of the pixels. `smooth` is the width of a Gaussian in spot pitches, applied to pixels.
     """
     check_choice(value, name="value", allowed=("lognorm", "counts", "residual"))
-    check_number(smooth, name="smooth", at_least=0.0)
+    smooth = check_number(smooth, name="smooth", at_least=0.0)
+    check_key(layer, name="layer")
     index = [_slots.gene_index(adata, gene) for gene in genes]
-    layer = layer or _slots.embedded_layer(adata)
+    layer = _slots.embedded_layer(adata) if layer is None else layer
     if value == "residual":
         images = _images(adata, layer)
         maps, label = images.residuals(np.array(index)), "Pearson residual" if images.is_count else "z-score"

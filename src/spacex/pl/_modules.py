@@ -14,7 +14,7 @@ from .. import _slots
 from .._check import InputError, check_int, check_names
 from ._colors import SEQUENTIAL
 from ._gene_images import color_bar, map_size
-from ._maps import MAP_LABEL, MEAN_LABEL, ModuleMaps, module_maps, module_sizes, robust_norm
+from ._maps import MAP_LABEL, MEAN_LABEL, N_MEAN, ModuleMaps, module_maps, module_sizes, robust_norm
 from ._panels import Box, Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
 from ._tissue import Tissue, tissue_of
 
@@ -51,7 +51,7 @@ def modules(
     n_modules
         Number of cards.
     n_genes
-        Genes on a card, by probability times strength of the spatial signal.
+        Genes on a card, 50 at most, by probability times strength of the spatial signal.
     enriched
         Table of `spacex.tl.enrich`, whose best terms of each module are written on its card.
     n_terms
@@ -87,9 +87,9 @@ def modules(
     4
     """
     _slots.check_adata(adata)
-    check_drawing(ax, save, cmap=cmap)
+    check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     check_int(n_modules, name="n_modules", low=1)
-    check_int(n_genes, name="n_genes", low=0)
+    check_int(n_genes, name="n_genes", low=0, high=N_MEAN)
     check_int(n_terms, name="n_terms", low=1)
     is_table = isinstance(enriched, pd.DataFrame)
     if enriched is not None and not (is_table and {"module", "term", "qvalue"} <= set(enriched.columns)):

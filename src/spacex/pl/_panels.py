@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import Colormap
 
-from .._check import InputError, check_int, check_number, check_target
+from .._check import InputError, check_flag, check_int, check_key, check_number, check_target, shown
 from .._whole import whole_path
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 Target = Axes | Sequence[Axes] | None
 Path = str | os.PathLike[str]
+MOST_MAPS = 500
+"""Maps in a figure where only their number is given."""
+
+DPI, LARGEST_FIGURE = 200, 2**16
+"""Dots per inch of a figure that is saved, and dots on a side from which on matplotlib draws no picture."""
+
 Box = tuple[float, float, float, float]
 """Left, bottom, width and height of a panel, in inches from the lower left corner."""
 
@@ -66,6 +72,11 @@ def panels(ax: Target, boxes: Sequence[Box], size: tuple[float, float]) -> list[
                 f"ax has {len(given)} item(s) for {len(boxes)} panel(s); pass one Axes a panel, or one for all"
             )
         return given
+    if max(size) * DPI >= LARGEST_FIGURE:
+        raise InputError(
+            f"a figure of {len(boxes)} panels would be {size[0]:.0f} × {size[1]:.0f} inches large, and none can be "
+            f"larger than {LARGEST_FIGURE // DPI}; draw fewer at a time, or in another number of columns="
+        )
     figure = plt.figure(figsize=size)
     return [figure.add_axes(_fraction(box, size)) for box in boxes]
 
@@ -75,15 +86,26 @@ def _fraction(box: Box, size: tuple[float, float]) -> tuple[float, float, float,
 
 
 def check_drawing(
-    ax: Any = None, save: Any = None, *, cmap: Any = None, columns: Any = None, smooth: Any = 0.0
+    ax: Any,
+    show: Any,
+    save: Any,
+    *,
+    cmap: Any = None,
+    columns: Any = 1,
+    smooth: Any = 0.0,
+    image: Any = False,
+    library_key: Any = None,
 ) -> None:
     """Raise `InputError` for what no figure can be drawn with or on, before anything is drawn."""
+    check_flag(image, name="image")
+    check_key(library_key, name="library_key")
+    if show is not None:
+        check_flag(show, name="show")
     if ax is not None and not isinstance(ax, Axes) and (isinstance(ax, (str, bytes)) or not isinstance(ax, Iterable)):
-        raise InputError(f"ax={ax!r} is not allowed; pass one Axes, or one a panel")
+        raise InputError(f"ax={shown(ax)} is not allowed; pass one Axes, or one a panel")
     if cmap is not None and not isinstance(cmap, Colormap) and (not isinstance(cmap, str) or cmap not in colormaps):
-        raise InputError(f"cmap={cmap!r} is not the name of a colour map; pass one, such as 'viridis'")
-    if columns is not None:
-        check_int(columns, name="columns", low=1)
+        raise InputError(f"cmap={shown(cmap)} is not the name of a colour map; pass one, such as 'viridis'")
+    check_int(columns, name="columns", low=1)
     check_number(smooth, name="smooth", at_least=0.0)
     if save is None:
         return
@@ -100,7 +122,7 @@ def finish(ax: Target, drawn: list[Axes], *, show: bool | None, save: Path | Non
         place = check_target(save, name="save", example="figure.png")
         place = place if place.suffix else place.with_name(f"{place.name}.png")
         with whole_path(place) as draft:
-            figure.savefig(draft, format=place.suffix[1:].lower(), dpi=200, bbox_inches="tight", facecolor="white")
+            figure.savefig(draft, format=place.suffix[1:].lower(), dpi=DPI, bbox_inches="tight", facecolor="white")
     if show:
         plt.show()
     if isinstance(ax, Axes):

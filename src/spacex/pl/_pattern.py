@@ -13,7 +13,7 @@ from .._check import InputError, check_int
 from ._colors import SEQUENTIAL
 from ._gene_images import draw_gene, map_size
 from ._maps import Value, gene_values
-from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from ._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, rows_of_boxes, title
 from ._tissue import tissue_of
 
 
@@ -41,7 +41,7 @@ def pattern(
     found
         The table that it returned.
     n_genes
-        Number of genes to draw, the most similar first.
+        Number of genes to draw, 500 at most, the most similar first.
     value, smooth, cmap
         What the maps of the genes show, see `spacex.pl.gene_images`.
     columns
@@ -74,8 +74,8 @@ def pattern(
     4
     """
     _slots.check_adata(adata)
-    check_drawing(ax, save, cmap=cmap, columns=columns, smooth=smooth)
-    check_int(n_genes, name="n_genes", low=0)
+    check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
+    check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
     if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):
         raise InputError("found is not a table with gene, similarity and qvalue; pass what sx.tl.pattern returned")
     weights = _slots.read_pattern(adata)

@@ -12,7 +12,7 @@ from .._check import InputError, check_int, check_number
 from ._colors import GREY, SEQUENTIAL
 from ._gene_images import draw_gene, map_size
 from ._maps import Value, gene_values, mean_expression
-from ._panels import Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
+from ._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
 from ._tissue import tissue_of
 
 
@@ -38,7 +38,7 @@ def svg(
     adata
         Spots × genes, after `spacex.tl.svg`.
     n_genes
-        Number of maps: the genes of the highest score, in order.
+        Number of maps, 500 at most: the genes of the highest score, in order.
     alpha
         Level of the q-value from which on a gene counts as spatially variable.
     value, smooth, cmap
@@ -72,9 +72,9 @@ def svg(
     4
     """
     _slots.check_adata(adata)
-    check_drawing(ax, save, cmap=cmap, columns=columns, smooth=smooth)
-    check_int(n_genes, name="n_genes", low=0)
-    check_number(alpha, name="alpha", above=0.0, at_most=1.0)
+    check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
+    check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
+    alpha = check_number(alpha, name="alpha", above=0.0, at_most=1.0)
     top = ranked_genes(adata)[:n_genes]
     values, label = gene_values(adata, top, value=value, smooth=smooth) if top else (np.empty((0, adata.n_obs)), "")
     tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 400, image=image)

@@ -58,7 +58,7 @@ def training(
     'Masked autoencoder'
     """
     _slots.check_adata(adata)
-    check_drawing(ax, save)
+    check_drawing(ax, show, save)
     history, stages = _slots.noted(adata, "history"), stages_of(adata)
     if not stages:
         raise InputError('no history of a fit is kept: uns["spacex"]["history"] is missing; call sx.tl.embed(adata)')

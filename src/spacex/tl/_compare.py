@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy.stats import false_discovery_control
 
 from .. import _slots
-from .._check import InputError, check_int, check_key
+from .._check import InputError, check_int, check_key, check_seed
 from ..conditions import (
     context_change,
     distances,
@@ -92,7 +92,7 @@ def compare(
     if library_key is None:
         raise InputError("library_key=None is not allowed; pass the column of adata.obs that names the sections")
     check_int(n_neighbors, name="n_neighbors", low=1)
-    check_int(seed, name="seed", low=0)
+    seed = check_seed(seed)
     section, second, conditions = _read_design(adata, condition_key, library_key)
     z = _slots.read_section_embeddings(adata, library_key)
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))

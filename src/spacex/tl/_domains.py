@@ -9,7 +9,7 @@ from anndata import AnnData
 from scipy.spatial import cKDTree
 
 from .. import _slots
-from .._check import check_int
+from .._check import check_int, check_seed
 from .._config import Config
 from ..partition import agree, by_size, components, field, independent, neighbours, strongest
 from ..raster import GeneImages
@@ -83,7 +83,7 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     """
     _slots.check_adata(adata)
     norm = np.linalg.norm(_slots.read_embedding(adata), axis=1)
-    check_int(seed, name="seed", low=0)
+    seed = check_seed(seed)
     config = Config.from_dict(_slots.noted(adata, "parameters"))
     images = _slots.read_images(adata, layer=_slots.embedded_layer(adata), config=config)
     most = max(2, images.n_pixels // FEWEST_PIXELS)

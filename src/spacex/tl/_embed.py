@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _slots, pp
-from .._check import InputError, check_instance, check_int
+from .._check import InputError, check_flag, check_instance, check_key, check_n_modules, check_seed
 from .._config import Config
 from ..model.estimator import SpaCEX
 from ..model.modules import assign, null_probability, posterior
@@ -82,14 +82,14 @@ def embed(
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _slots.check_names(adata)
-    if n_modules != "auto":
-        check_int(n_modules, name="n_modules", low=1, high=adata.n_vars)
-    seed = check_int(seed, name="seed", low=0, high=2**32 - 1)
+    n_modules = check_n_modules(n_modules, high=adata.n_vars)
+    seed, progress = check_seed(seed), check_flag(progress, name="progress")
+    check_key(library_key, name="library_key")
     resolve_device(device)
     _slots.check_matrix(adata, layer)
     with _slots.restored_on_error(adata):
         # A grid from an earlier call serves again, unless other sections are asked for.
-        if not _slots.has_grid(adata) or (library_key and library_key != _slots.noted(adata, "grid")["library_key"]):
+        if not _slots.has_grid(adata) or library_key not in (None, _slots.noted(adata, "grid")["library_key"]):
             pp.rasterize(adata, library_key=library_key, config=config)
         images, embedded = _images_to_embed(adata, layer, config, n_modules)
         model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress)

@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy.stats import false_discovery_control, hypergeom
 
 from .. import _slots
-from .._check import InputError, check_int, check_names
+from .._check import InputError, check_int, check_names, check_path
 from ..similarity import unit_rows
 
 logger = logging.getLogger("spacex")
@@ -202,7 +202,7 @@ def read_gene_sets(gene_sets: GeneSets) -> dict[str, list[str]]:
     {'myelin': ['MBP', 'PLP1']}
     """
     if isinstance(gene_sets, (str, os.PathLike)):
-        return _read_gmt(Path(gene_sets).expanduser())
+        return _read_gmt(check_path(gene_sets, name="gene_sets", mend="the path of a GMT file"))
     if not isinstance(gene_sets, Mapping):
         raise InputError(
             f"gene_sets is a {type(gene_sets).__name__}; pass the path of a GMT file or a dict from name to genes"

@@ -15,7 +15,7 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from .. import _slots
-from .._check import InputError, check_int, check_names
+from .._check import InputError, check_flag, check_int, check_names, check_seed, shown
 from ..coverage import (
     TRAITS,
     Cells,
@@ -133,6 +133,7 @@ def impute(
     _slots.check_adata(target, name="target")
     _slots.check_adata(reference, name="reference")
     _check_settings(aliases, learned, rounds, seed)
+    counts, progress = check_flag(counts, name="counts"), check_flag(progress, name="progress")
     resolve_device(device)
     where = check_h5ad(path) if path is not None else None
     if library_key is not None:
@@ -157,8 +158,9 @@ def impute(
     weights, gain = found.weights, dict[str, float]()
     if learned is True or (learned == "auto" and len(panel_r) >= FEWEST_LEARNED):
         added, gain = correction(
-            learnt.key, panel, found, wanted, rounds=rounds, seed=seed, device=resolve_device(device), progress=progress
-        )
+            learnt.key, panel, found, wanted, rounds=min(rounds, len(names)), seed=seed, device=resolve_device(device),
+            progress=progress,
+        )  # fmt: skip
         weights = weights + added
     calibration = calibrate(found.held_out[list(TRAITS)].to_numpy(), found.held_out["pcc"].to_numpy())
     reliability = np.where(learnt.seen[wanted], calibration.reliability(found.traits), 0.0)
@@ -180,12 +182,14 @@ def impute(
 
 
 def _check_settings(aliases: object, learned: object, rounds: object, seed: object) -> None:
-    check_int(seed, name="seed", low=0, high=2**32 - 1)
+    check_seed(seed)
     check_int(rounds, name="rounds", low=1)
     if aliases is not None and not isinstance(aliases, Mapping):
-        raise InputError(f"aliases={aliases!r} is not allowed; pass a dict from the target's name to the reference's")
+        raise InputError(
+            f"aliases={shown(aliases)} is not allowed; pass a dict, name in the target: name in the reference"
+        )
     if not isinstance(learned, (bool, str)) or learned not in (True, False, "auto"):
-        raise InputError(f"learned={learned!r} is not allowed; pass True, False or 'auto'")
+        raise InputError(f"learned={shown(learned)} is not allowed; pass True, False or 'auto'")
 
 
 def _check_size(n_cells: int, n_genes: int, path: Path | None) -> None:

@@ -11,7 +11,7 @@ from anndata import AnnData
 from scipy.stats import false_discovery_control
 
 from .. import _slots
-from .._check import InputError, check_choice, check_int
+from .._check import InputError, check_choice, check_int, check_seed
 from ..pairs import Colocation, CrossFit, Directions, Fitted, Likeness, MirrorNull, neighbour_pairs
 from ..pairs.classifier import FEWEST_PAIRS
 from ._images import embedded_images
@@ -77,7 +77,7 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     """
     _slots.check_adata(adata)
     check_int(n_neighbors, name="n_neighbors", low=1)
-    check_int(seed, name="seed", low=0)
+    seed = check_seed(seed)
     genes, z = _embedded(adata)
     table = None if known is None else read_pairs(known, name="known")
     scorer = _Scorer(adata, genes, z, table, seed)
@@ -133,7 +133,7 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     """
     _slots.check_adata(adata)
     check_choice(by, name="by", allowed=("embedding", "same", "neighbours"))
-    check_int(seed, name="seed", low=0)
+    seed = check_seed(seed)
     genes, z = _embedded(adata)
     table = read_pairs(pairs, name="pairs")
     place = find_pairs(adata, table, genes, name="pairs")

@@ -58,6 +58,7 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     _slots.check_adata(adata)
     check_int(n, name="n", low=1)
     check_key(groupby, name="groupby")
+    check_key(layer, name="layer")
     if groupby not in adata.obs:
         call = "call sx.tl.domains(adata)" if groupby == _slots.DOMAIN else "pass a column with labels of the spots"
         raise InputError(f"groupby={groupby!r} is not a column of adata.obs; {call}")
@@ -68,7 +69,7 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
         raise InputError(
             f"obs[{groupby!r}] has {len(groups)} label(s) of {FEWEST_SPOTS} spots or more; markers need two"
         )
-    layer = layer or _slots.embedded_layer(adata)
+    layer = _slots.embedded_layer(adata) if layer is None else layer
     matrix, is_count = _slots.read_matrix(adata, layer)
     return _ranked(sp.csr_matrix(matrix), label, groups, adata.var_names, is_count, n)
 

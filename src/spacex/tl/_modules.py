@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _slots
-from .._check import check_int
+from .._check import check_n_modules
 from .._config import Config
 from ..model.history import History
 from ..model.modules import assign, by_size, choose_n_modules, fit_modules, null_probability, posterior
@@ -49,13 +49,12 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     embedded = _slots.by_name(adata, np.isfinite(full).all(axis=1))
     z = full[embedded]
     noted = _slots.noted(adata, "embed")
-    if n_modules != "auto":
-        check_int(n_modules, name="n_modules", low=1, high=len(z))
+    n_modules = check_n_modules(n_modules, high=len(z))
     config = Config.from_dict(_slots.noted(adata, "parameters"))
     seed = int(noted["seed"])
     null = null_probability(np.linalg.norm(z, axis=1), float(noted["null_shape"]))
     history = History()
-    k = choose_n_modules(z, null, config, seed, history) if n_modules == "auto" else int(n_modules)
+    k = choose_n_modules(z, null, config, seed, history) if n_modules == "auto" else n_modules
     mixture = by_size(fit_modules(z, null, k, config, seed), z, null, config.unassigned)
     found = assign(posterior(mixture, z, null), config.unassigned)
     _slots.write_modules(adata, embedded, found.module, found.probability)

@@ -11,7 +11,7 @@ from anndata import AnnData
 from scipy.stats import false_discovery_control
 
 from .. import _slots
-from .._check import InputError, check_finite, check_int, check_names
+from .._check import InputError, check_finite, check_int, check_key, check_names
 from ..designated import expected_map, expected_pattern, extended_embedding, missing_component
 from ..similarity import chance_similarity, noise_spread, unit_rows
 from ._images import embedded_images
@@ -78,6 +78,7 @@ def pattern(
     """
     _slots.check_adata(adata)
     check_int(n, name="n", low=1)
+    check_key(spatial_key, name="spatial_key")
     full = _slots.read_embedding(adata)
     if (weights is None) == (like is None):
         raise InputError("pass either weights or like=, the name of a gene whose pattern is taken")
@@ -136,7 +137,7 @@ def _spot_weights(adata: AnnData, given: Weights, name: str, spatial_key: str) -
         return _inside(adata, given, name, spatial_key)
     try:
         values = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} does not hold numbers; pass one for each of the {adata.n_obs} spots") from error
     if values.shape != (adata.n_obs,):
         raise InputError(f"{name} has shape {values.shape}; pass one number for each of the {adata.n_obs} spots")

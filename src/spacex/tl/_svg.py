@@ -10,12 +10,12 @@ from anndata import AnnData
 from scipy.stats import false_discovery_control
 
 from .. import _slots, pp
-from .._check import InputError, check_int, check_names
+from .._check import InputError, check_flag, check_int, check_names, check_seed
 from ..variability import Evidence, assess
 
 logger = logging.getLogger("spacex")
 
-FEWEST_PERMUTATIONS = 50
+FEWEST_PERMUTATIONS, MOST_PERMUTATIONS = 50, 10_000
 
 
 def svg(
@@ -50,7 +50,8 @@ def svg(
         then finds fewer of the weak genes, and somewhat more of those with a pattern of their own.
     n_permutations
         Shuffled maps of each gene with p < .05 by which the tail of its p-value is fitted anew; 0 trusts the analytic
-        null. At least 50; 200 take about as long as 200 tests of these genes.
+        null. At least 50, at most 10,000, beyond which a fitted tail does not change; 200 take about as long as 200
+        tests of these genes.
     seed
         Of the rows of large kernels from which third moments are taken, and of shuffling. Another seed moves scores by
         less than 2 %.
@@ -101,7 +102,8 @@ def svg(
     >>> sx.tl.svg(adata, covariates=["domain"])
     """
     _slots.check_adata(adata)
-    seed = check_int(seed, name="seed", low=0)
+    seed = check_seed(seed)
+    shared, progress = check_flag(shared, name="shared"), check_flag(progress, name="progress")
     n_permutations = _check_permutations(n_permutations)
     covariates = check_names(covariates, name="covariates")
     if covariates:
@@ -124,7 +126,7 @@ def svg(
 
 
 def _check_permutations(n_permutations: int) -> int:
-    n_permutations = check_int(n_permutations, name="n_permutations", low=0)
+    n_permutations = check_int(n_permutations, name="n_permutations", low=0, high=MOST_PERMUTATIONS)
     if 0 < n_permutations < FEWEST_PERMUTATIONS:
         raise InputError(
             f"n_permutations={n_permutations} is too few to fit a tail; pass 0, or {FEWEST_PERMUTATIONS} or more"

@@ -37,9 +37,7 @@ def refine(
     the analytic null knows and shuffled maps do not.
     """
     out = log_p.copy()
-    rng = np.random.default_rng(seed)
     section = maps.images.canvas.section
-    orders = [_shuffled(section, rng) for _ in range(n_permutations)]
     chosen = log_p < np.log(LEVEL)
     bar = tqdm(total=int(chosen.sum()), desc="permutations", unit="gene", disable=not progress)
     for batch in maps.batches():
@@ -47,6 +45,8 @@ def refine(
         if not len(here):
             continue
         few = _part(batch, here)
+        rng = np.random.default_rng(seed)  # every batch draws the same orders: to keep them would take the memory
+        orders = (_shuffled(section, rng) for _ in range(n_permutations))
         null = np.stack([score(few._replace(maps=few.maps[:, o], squares=few.squares[:, o])) for o in orders])
         out[few.genes] = refit(log_p[few.genes], null)
         bar.update(len(here))
