@@ -89,6 +89,22 @@ def unsorted(adata: AnnData) -> None:
     adata.X = sp.csr_matrix((data, indices, csr.indptr), csr.shape)
 
 
+def in_parts(adata: AnnData) -> None:
+    """Every count stored as one and the rest of it."""
+    csr = adata.X.tocsr()
+    data = np.column_stack([np.ones_like(csr.data), csr.data - 1]).ravel()
+    adata.X = sp.csr_matrix((data, np.repeat(csr.indices, 2), csr.indptr * 2), csr.shape)
+
+
+def index_outside(index: int) -> Callable[[AnnData], None]:
+    def change(adata: AnnData) -> None:
+        csr = adata.X.tocsr().copy()
+        csr.indices[5] = index
+        adata.X = csr
+
+    return change
+
+
 def text_layer(adata: AnnData) -> None:
     adata.layers["counts"] = np.full(adata.shape, "many", dtype=object)
 
@@ -114,6 +130,9 @@ SECTIONS: list[K] = [
     K("complex", counts(lambda x: x + 1j), r"adata.X holds complex128", only=MATRIX, flags=None),
     K("text", counts(lambda x: x.astype(str).astype(object)), r"adata.X holds object values", only=MATRIX, flags=None),
     K("too large for float32", entry(1e39), r"adata.X holds .*(large|1e|3.4)", only=MATRIX),
+    K("an index far outside", index_outside(10**6), r"damaged:.* indices must be < 70", only=MATRIX),
+    K("an index just outside", index_outside(70), r"damaged:.* indices must be < 70", only=MATRIX),
+    K("an index below zero", index_outside(-3), r"damaged:.* indices must be >= 0", only=MATRIX),
     K("a layer of text", text_layer, r"layers\['counts'\] holds object", settings={"layer": "counts"},
       only=("pp.gene_images", "tl.embed", "tl.svg", "tl.markers", "pl.gene_images"), flags=None),
     # matrices that have a defined result
@@ -122,6 +141,7 @@ SECTIONS: list[K] = [
     K("CSC", counts(sp.csc_matrix), None),
     K("sparse array", counts(sp.csr_array), None),
     K("unsorted indices", unsorted, None),
+    K("counts in parts", in_parts, None),
     K("float16", counts(lambda x: x.astype(np.float16)), None),
     K("float64", counts(sp.csr_matrix), None),
     K("int32", counts(lambda x: x.astype(np.int32)), None),
