@@ -109,7 +109,13 @@ def text_layer(adata: AnnData) -> None:
     adata.layers["counts"] = np.full(adata.shape, "many", dtype=object)
 
 
+def mixed(*labels: Any) -> Callable[[AnnData], None]:
+    """Labels in turn, of the types that they have."""
+    return library(lambda a: pd.Series([labels[i % len(labels)] for i in range(a.n_obs)], a.obs_names, dtype=object))
+
+
 LIBRARY: dict[str, Any] = {"settings": {"library_key": "library"}, "only": ("pp.rasterize", "tl.embed")}
+LABELS: dict[str, Any] = {"settings": {"groupby": "library"}, "only": ("tl.markers",), "flags": None}
 FLAGS = ("--library-key", "library")
 SPLIT = library(lambda a: np.where(np.arange(a.n_obs) < 80, "a", "b"))
 
@@ -153,6 +159,8 @@ SECTIONS: list[K] = [
     K("an empty gene and an empty spot", counts(lambda x: x * (np.arange(x.shape[1]) > 0) * (
         np.arange(len(x))[:, None] > 0)), None),
     K("one spot holds nearly all", counts(lambda x: x + 10_000 * (np.arange(len(x))[:, None] == 7)), None),
+    K("counts in nine spots", counts(lambda x: x * (np.arange(len(x))[:, None] < 9)), r"only 9 pixel\(s\) hold counts",
+      only=("pp.gene_images", "tl.embed", "tl.svg")),
     K("constant", counts(np.ones_like), r"no gene varies|no gene of the panel varies",
       only=("tl.embed", "tl.impute", "tl.impute, reference")),
     # coordinates
@@ -208,5 +216,15 @@ SECTIONS: list[K] = [
     K("library without counts", lambda a: (SPLIT(a), counts(lambda x: x * (np.arange(len(x))[:, None] < 80))(a))[0],
       None, flags=FLAGS, **LIBRARY),
     K("library without spots", without_a_library, None, flags=FLAGS, **LIBRARY),
+    K("a library for each spot", library(lambda a: a.obs_names), r"spot0001, .*, \.\.\. \(160 of 160\) of obs",
+      flags=FLAGS, **LIBRARY),
+    K("libraries that are one as text", mixed(1, "1"), r"obs\['library'\] holds '1' in more than one type",
+      flags=None, **LIBRARY),
+    K("libraries of lists", mixed(["a"], ["b"]), r"obs\['library'\] does not hold names", flags=None, **LIBRARY),
+    K("libraries of two types", mixed(1, "a"), None, flags=None, **LIBRARY),
+    K("labels of lists", mixed(["a"], ["b"]), r"obs\['library'\] does not hold names", **LABELS),
+    K("labels that are one as text", mixed(1, "1"), r"obs\['library'\] holds '1' in more than one type", **LABELS),
+    K("labels of two types", mixed(1, "a", None), None, **LABELS),
+    K("labels and one that is empty", mixed("", "a", None), None, **LABELS),
     K("libraries by number", library(lambda a: np.arange(a.n_obs) // 80), None, flags=FLAGS, **LIBRARY),
 ]  # fmt: skip
