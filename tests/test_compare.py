@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
@@ -142,7 +145,46 @@ def test_sections_embedded_by_another_column_are_refused(changed: AnnData) -> No
     adata.obs["other"] = adata.obs["slice"]
     with pytest.raises(InputError, match=r"made with 'slice'.*library_key='other'"):
         sx.tl.compare(adata, condition_key="state", library_key="other")
+    sx.pp.rasterize(adata, library_key="other")  # a new grid makes no new embeddings
+    with pytest.raises(InputError, match=r"made with 'slice'.*library_key='other'"):
+        sx.tl.compare(adata, condition_key="state", library_key="other")
+    pd.testing.assert_frame_equal(
+        sx.tl.compare(adata, condition_key="state", library_key="slice"),
+        sx.tl.compare(changed, condition_key="state", library_key="slice"),
+    )
     with pytest.raises(InputError, match="library_key='nothing'"):
         sx.tl.compare(adata, condition_key="state", library_key="nothing")
     with pytest.raises(InputError, match="n_neighbors"):
         sx.tl.compare(adata, condition_key="state", library_key="slice", n_neighbors=0)
+
+
+def test_some_of_the_sections_are_compared_by_their_own_embeddings(changed: AnnData) -> None:
+    kept = ["s1", "s2", "s3", "s5"]
+    part = changed[changed.obs["slice"].isin(kept)].copy()
+    assert changed.obs["slice"].nunique() == N_SECTIONS
+    found = sx.tl.compare(part, condition_key="state", library_key="slice")
+    by_hand = part.copy()
+    by_hand.varm["X_spacex_sections"] = by_hand.varm["X_spacex_sections"][:, [1, 2, 3, 5]]
+    del by_hand.uns["spacex"]["sections"]  # as earlier versions wrote it
+    pd.testing.assert_frame_equal(found, sx.tl.compare(by_hand, condition_key="state", library_key="slice"))
+
+
+def test_sections_that_changed_their_names_are_refused(changed: AnnData) -> None:
+    adata = changed.copy()
+    turned = {f"s{i}": f"s{(i + 1) % N_SECTIONS}" for i in range(N_SECTIONS)}
+    adata.obs["slice"] = adata.obs["slice"].astype(str).replace(turned)
+    with pytest.raises(InputError, match=r"does not have the spots that it was embedded with; call sx.tl.embed"):
+        sx.tl.compare(adata, condition_key="state", library_key="slice")
+    adata.obs["slice"] = "new-" + adata.obs["slice"]
+    with pytest.raises(InputError, match=r"section\(s\) new-s0.* were not embedded \(there are: s0, s1"):
+        sx.tl.compare(adata, condition_key="state", library_key="slice")
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_sections_are_compared_after_the_disk(changed: AnnData, kind: str, tmp_path: Path) -> None:
+    getattr(changed, f"write_{kind}")(tmp_path / f"a.{kind}")
+    adata = sx.read(tmp_path / f"a.{kind}")
+    pd.testing.assert_frame_equal(
+        sx.tl.compare(adata, condition_key="state", library_key="slice"),
+        sx.tl.compare(changed, condition_key="state", library_key="slice"),
+    )

@@ -74,3 +74,14 @@ def test_what_cannot_be_used(section):
         sx.tl.markers(adata, groupby="one")
     with pytest.raises(sx.InputError, match="n=0"):
         sx.tl.markers(section, groupby="domain", n=0)
+
+
+def test_spots_without_a_label_are_not_those_with_an_empty_one(section):
+    adata = section.copy()
+    label = adata.obs["domain"].astype(object).replace("domain1", "")
+    label[label == "domain3"] = None
+    adata.obs["mine"] = label
+    found = sx.tl.markers(adata, groupby="mine", n=5)
+    assert found["domain"].unique().tolist() == ["", "domain2"]
+    part = adata[label.notna()].copy()
+    pd.testing.assert_frame_equal(sx.tl.markers(part, groupby="mine", n=5), found)

@@ -97,3 +97,23 @@ def test_a_section_is_embedded_from_its_pixels_alone(learns: bool) -> None:
     np.testing.assert_allclose(parts[0][0], parts[1][0], atol=1e-5)
     assert np.abs(parts[0][1] - parts[1][1]).max() > 0.1
     np.testing.assert_allclose(parts[0], model.transform_sections(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", ["auto", 9, (6, 11)])
+@pytest.mark.parametrize("stored", [False, True])
+def test_sections_are_laid_out_by_the_coordinates_and_the_grid_that_were_chosen(
+    size: str | int | tuple[int, int], stored: bool, tmp_path: Path
+) -> None:
+    adata = two_sections()[::4, :60].copy()
+    adata.obsm["px"] = adata.obsm.pop("spatial")
+    sx.pp.rasterize(adata, spatial_key="px", grid=size)
+    expected = adata.copy()
+    sx.pp.rasterize(expected, spatial_key="px", grid=size, library_key="slice")
+    if stored:
+        adata.write_h5ad(tmp_path / "a.h5ad")
+        adata = sx.read(tmp_path / "a.h5ad")
+    config = sx.Config(n_null=50, em_starts=1)
+    sx.tl.embed(adata, n_modules=3, library_key="slice", config=config, progress=False)
+    np.testing.assert_array_equal(adata.obsm["spacex_pixel"], expected.obsm["spacex_pixel"])
+    grid = adata.uns["spacex"]["grid"]
+    assert (grid["spatial_key"], grid["library_key"]) == ("px", "slice")

@@ -77,14 +77,20 @@ def check_finite(values: np.ndarray, *, name: str, mend: str) -> None:
         raise InputError(f"{name} holds {bad} NaN or infinite value(s); all must be finite: {mend}")
 
 
-def check_indices(matrix: Any, *, what: str) -> None:
-    """Raise `InputError` for a sparse matrix whose indices leave it: what computes with them would leave its memory."""
+def check_indices(matrix: Any, *, what: str) -> Any:
+    """A sparse matrix of the same arrays, or `InputError` where its indices leave it or its parts do not fit together.
+
+    What computes with such indices would leave its memory. The matrix itself is not touched: what is given back knows
+    nothing of what the other remembers of its indices, which may have been changed since.
+    """
     if not hasattr(matrix, "check_format"):
-        return
+        return matrix
     try:
-        matrix.check_format(full_check=True)
+        fresh = type(matrix)((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+        fresh.check_format(full_check=True)
     except ValueError as error:
         raise InputError(f"{what}: {error}; copy or download it again") from error
+    return fresh
 
 
 def check_int(value: Any, *, name: str, low: int, high: int = LARGEST_INT) -> int:

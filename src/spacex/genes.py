@@ -80,7 +80,7 @@ def genes_as_obs(adata: AnnData) -> AnnData:
     for name, values in adata.varp.items():
         genes.obsp[name] = values[index][:, index].copy()
     genes.uns[_slots.KEY] = {
-        name: deepcopy(noted) for name, noted in adata.uns.get(_slots.KEY, {}).items() if name not in OF_SPOTS
+        name: deepcopy(noted) for name, noted in _slots.notes(adata).items() if name not in OF_SPOTS
     }
     for column in obs.columns:
         if f"{column}_colors" in adata.uns:

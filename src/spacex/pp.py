@@ -80,7 +80,7 @@ def rasterize(
             spots_per_pixel=config.spots_per_pixel,
         )
         grids.append(found)
-    _slots.write_grid(adata, grids, pixel, names, spatial_key=spatial_key, library_key=library_key)
+    _slots.write_grid(adata, grids, pixel, names, spatial_key=spatial_key, library_key=library_key, size=size)
 
 
 def _check_size(grid: GridSize) -> GridSize:
@@ -131,6 +131,7 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     check_instance(config, Config, name="config")
     _slots.check_names(adata)
     _slots.check_matrix(adata, layer)
-    if not _slots.has_grid(adata):
-        rasterize(adata, config=config)
-    return _slots.read_images(adata, layer=layer, config=config)
+    with _slots.restored_on_error(adata):
+        if not _slots.has_grid(adata):
+            rasterize(adata, config=config)
+        return _slots.read_images(adata, layer=layer, config=config)

@@ -89,11 +89,33 @@ def unsorted(adata: AnnData) -> None:
     adata.X = sp.csr_matrix((data, indices, csr.indptr), csr.shape)
 
 
+def in_parts(adata: AnnData) -> None:
+    """Every count stored as one and the rest of it."""
+    csr = adata.X.tocsr()
+    data = np.column_stack([np.ones_like(csr.data), csr.data - 1]).ravel()
+    adata.X = sp.csr_matrix((data, np.repeat(csr.indices, 2), csr.indptr * 2), csr.shape)
+
+
+def index_outside(index: int) -> Callable[[AnnData], None]:
+    def change(adata: AnnData) -> None:
+        csr = adata.X.tocsr().copy()
+        csr.indices[5] = index
+        adata.X = csr
+
+    return change
+
+
 def text_layer(adata: AnnData) -> None:
     adata.layers["counts"] = np.full(adata.shape, "many", dtype=object)
 
 
+def mixed(*labels: Any) -> Callable[[AnnData], None]:
+    """Labels in turn, of the types that they have."""
+    return library(lambda a: pd.Series([labels[i % len(labels)] for i in range(a.n_obs)], a.obs_names, dtype=object))
+
+
 LIBRARY: dict[str, Any] = {"settings": {"library_key": "library"}, "only": ("pp.rasterize", "tl.embed")}
+LABELS: dict[str, Any] = {"settings": {"groupby": "library"}, "only": ("tl.markers",), "flags": None}
 FLAGS = ("--library-key", "library")
 SPLIT = library(lambda a: np.where(np.arange(a.n_obs) < 80, "a", "b"))
 
@@ -114,6 +136,9 @@ SECTIONS: list[K] = [
     K("complex", counts(lambda x: x + 1j), r"adata.X holds complex128", only=MATRIX, flags=None),
     K("text", counts(lambda x: x.astype(str).astype(object)), r"adata.X holds object values", only=MATRIX, flags=None),
     K("too large for float32", entry(1e39), r"adata.X holds .*(large|1e|3.4)", only=MATRIX),
+    K("an index far outside", index_outside(10**6), r"damaged:.* indices must be < 70", only=MATRIX),
+    K("an index just outside", index_outside(70), r"damaged:.* indices must be < 70", only=MATRIX),
+    K("an index below zero", index_outside(-3), r"damaged:.* indices must be >= 0", only=MATRIX),
     K("a layer of text", text_layer, r"layers\['counts'\] holds object", settings={"layer": "counts"},
       only=("pp.gene_images", "tl.embed", "tl.svg", "tl.markers", "pl.gene_images"), flags=None),
     # matrices that have a defined result
@@ -122,6 +147,7 @@ SECTIONS: list[K] = [
     K("CSC", counts(sp.csc_matrix), None),
     K("sparse array", counts(sp.csr_array), None),
     K("unsorted indices", unsorted, None),
+    K("counts in parts", in_parts, None),
     K("float16", counts(lambda x: x.astype(np.float16)), None),
     K("float64", counts(sp.csr_matrix), None),
     K("int32", counts(lambda x: x.astype(np.int32)), None),
@@ -133,6 +159,8 @@ SECTIONS: list[K] = [
     K("an empty gene and an empty spot", counts(lambda x: x * (np.arange(x.shape[1]) > 0) * (
         np.arange(len(x))[:, None] > 0)), None),
     K("one spot holds nearly all", counts(lambda x: x + 10_000 * (np.arange(len(x))[:, None] == 7)), None),
+    K("counts in nine spots", counts(lambda x: x * (np.arange(len(x))[:, None] < 9)), r"only 9 pixel\(s\) hold counts",
+      only=("pp.gene_images", "tl.embed", "tl.svg")),
     K("constant", counts(np.ones_like), r"no gene varies|no gene of the panel varies",
       only=("tl.embed", "tl.impute", "tl.impute, reference")),
     # coordinates
@@ -188,5 +216,15 @@ SECTIONS: list[K] = [
     K("library without counts", lambda a: (SPLIT(a), counts(lambda x: x * (np.arange(len(x))[:, None] < 80))(a))[0],
       None, flags=FLAGS, **LIBRARY),
     K("library without spots", without_a_library, None, flags=FLAGS, **LIBRARY),
+    K("a library for each spot", library(lambda a: a.obs_names), r"spot0001, .*, \.\.\. \(160 of 160\) of obs",
+      flags=FLAGS, **LIBRARY),
+    K("libraries that are one as text", mixed(1, "1"), r"obs\['library'\] holds '1' in more than one type",
+      flags=None, **LIBRARY),
+    K("libraries of lists", mixed(["a"], ["b"]), r"obs\['library'\] does not hold names", flags=None, **LIBRARY),
+    K("libraries of two types", mixed(1, "a"), None, flags=None, **LIBRARY),
+    K("labels of lists", mixed(["a"], ["b"]), r"obs\['library'\] does not hold names", **LABELS),
+    K("labels that are one as text", mixed(1, "1"), r"obs\['library'\] holds '1' in more than one type", **LABELS),
+    K("labels of two types", mixed(1, "a", None), None, **LABELS),
+    K("labels and one that is empty", mixed("", "a", None), None, **LABELS),
     K("libraries by number", library(lambda a: np.arange(a.n_obs) // 80), None, flags=FLAGS, **LIBRARY),
 ]  # fmt: skip

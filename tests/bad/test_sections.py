@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
 from tests.bad.calls import CALLS, whole
 from tests.bad.kind import SectionKind, assert_one_clear_line, state
-from tests.bad.sections import SECTIONS
+from tests.bad.sections import SECTIONS, in_parts
 
 import spacex as sx
 from spacex.cli import main
@@ -60,6 +61,17 @@ def test_a_backed_section_is_as_good(tmp_path: Path) -> None:
         sx.tl.svg(adata)
     np.testing.assert_array_equal(backed.var["spacex_svg_score"], plain.var["spacex_svg_score"])
     backed.file.close()
+
+
+def test_counts_in_parts_are_the_counts() -> None:
+    given, plain = whole().copy(), whole().copy()
+    in_parts(given)
+    pd.testing.assert_frame_equal(sx.tl.markers(given, groupby="domain"), sx.tl.markers(plain, groupby="domain"))
+    found = [CALLS["tl.impute, reference"](adata).X for adata in (given, plain)]
+    np.testing.assert_array_equal(*found)
+    for adata in (given, plain):
+        sx.tl.svg(adata)
+    np.testing.assert_array_equal(given.var["spacex_svg_score"], plain.var["spacex_svg_score"])
 
 
 COMMANDS = [kind for kind in SECTIONS if kind.flags is not None and {"tl.embed", "tl.svg"} & set(kind.only or PLAIN)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,66 @@ def test_sections_that_are_not_there_have_no_grid() -> None:
     only = rasterized()[12:].copy()
     grids, pixel, owner = _slots.read_grid(only)
     assert (len(grids), len(pixel), set(owner)) == (1, 12, {0})
+
+
+def damaged(adata: AnnData, **changes: Any) -> AnnData:
+    adata.uns["spacex"]["grid"].update(changes)
+    return adata
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"height": np.array([1])}, {"height": np.array([1, 10**9])}, {"width": np.array(["a", "b"])},
+        {"width": np.array([0, 6])}, {"kind": np.array(["hex", "round"])}, {"aspect": np.array([1.0, np.nan])},
+        {"pitch": np.array([1.0, -1.0])}, {"pitch": None}, {"section": np.array(["a"])}, {"height": {"a": 1}},
+    ],
+)  # fmt: skip
+def test_what_is_no_grid_is_refused(changes: dict[str, Any]) -> None:
+    adata = damaged(rasterized(), **changes)
+    assert said(lambda: _slots.read_grid(adata)) == (
+        'uns["spacex"]["grid"] is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)'
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["section", "kind", "height", "width", "aspect", "pitch", "spatial_key", "library_key"]
+)
+def test_a_grid_that_lacks_a_column_is_refused(name: str) -> None:
+    adata = rasterized()
+    del adata.uns["spacex"]["grid"][name]
+    assert said(lambda: _slots.read_grid(adata)) == (
+        f'uns["spacex"]["grid"] is not what SpaCEX wrote ({name} missing); call sx.pp.rasterize(adata)'
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda p: p + np.array([0, 1]), "has 4 spot(s) outside the grid and"),
+        (lambda p: p - np.array([0, 1]), "has 4 spot(s) outside the grid and"),
+        (lambda p: p.astype(float), "of shape (24, 2) and type float64"),
+        (lambda p: p[:, :1], "of shape (24, 1) and type int64"),
+    ],
+)
+def test_pixels_outside_their_grid_are_refused(change: Callable[[np.ndarray], np.ndarray], what: str) -> None:
+    adata = rasterized()
+    adata.obsm["spacex_pixel"] = change(adata.obsm["spacex_pixel"])
+    assert said(lambda: _slots.read_grid(adata)) == (
+        f'obsm["spacex_pixel"] {what} is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)'
+    )
+
+
+def test_how_a_grid_was_made_is_kept() -> None:
+    adata = section()
+    assert _slots.gridded_by(adata) == {}
+    grids, pixel = [Grid((1, 6), "square", 1.0, 1.0)], np.zeros((24, 2))
+    for size in ("auto", 6, (1, 6)):
+        _slots.write_grid(adata, grids, pixel, ["section"], spatial_key="xy", library_key=None, size=size)
+        assert _slots.gridded_by(adata) == {"grid": size, "spatial_key": "xy", "library_key": None}
+    del adata.uns["spacex"]["grid"]["size"]  # as earlier versions wrote it
+    assert _slots.gridded_by(adata)["grid"] == "auto"
+    assert "spatial_key" in said(lambda: _slots.gridded_by(damaged(adata, spatial_key=np.ones(2))))
 
 
 # -- images ------------------------------------------------------------------------------------------------

@@ -23,6 +23,18 @@ COUNTS = np.random.default_rng(3).poisson(1.0, (23, 11)).astype(np.float32)
 COUNTS[:, [4, 10]] = 0
 COUNTS[6] = 0
 
+
+def in_parts(x: np.ndarray, kind: type = sp.csr_matrix) -> Any:
+    """Every value stored twice over, as halves that lie apart."""
+    entries = sp.coo_array(x)
+    i, j = (np.concatenate([part, part[::-1]]) for part in (entries.row, entries.col))
+    order = np.argsort(i if kind is sp.csr_matrix else j, kind="stable")
+    data = np.concatenate([entries.data, entries.data[::-1]])[order] / 2
+    (major, minor), length = ((i, j), x.shape[0]) if kind is sp.csr_matrix else ((j, i), x.shape[1])
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(major, minlength=length))])
+    return kind((data, minor[order], indptr), shape=x.shape)
+
+
 # In memory, and as Dask arrays of one block, of blocks of rows, of columns, and of both.
 FORMS: dict[str, Callable[[np.ndarray], Any]] = {
     "rows": sp.csr_matrix,
@@ -30,6 +42,9 @@ FORMS: dict[str, Callable[[np.ndarray], Any]] = {
     "dense": np.array,
     "float16": lambda x: x.astype(np.float16),
     "big-endian": lambda x: x.astype(">f8"),
+    "rows in parts": in_parts,
+    "columns in parts": lambda x: in_parts(x, sp.csc_matrix),
+    "blocks in parts": lambda x: da.from_array(x, chunks=(7, 4)).map_blocks(in_parts),
     "one block": lambda x: da.from_array(x, chunks=(-1, -1)),
     "blocks of rows": lambda x: da.from_array(x, chunks=(5, -1)),
     "blocks of columns": lambda x: da.from_array(x, chunks=(-1, 3)),
@@ -222,6 +237,44 @@ def test_the_whole_matrix_is_rows_of_float32(form: str) -> None:
     rows, is_count = _slots.read_matrix(adata, None)
     assert (rows.format, rows.dtype, is_count) == ("csr", np.float32, True)
     np.testing.assert_array_equal(rows.toarray(), COUNTS)
+
+
+@pytest.mark.parametrize("form", ["rows", "columns", "rows in parts", "columns in parts"])
+def test_the_matrix_of_the_caller_stays_as_it_was(form: str) -> None:
+    matrix = FORMS[form](COUNTS)
+    adata = section(matrix)
+    parts = ("data", "indices", "indptr")
+    before = {name: (getattr(matrix, name), getattr(matrix, name).copy()) for name in parts}
+    _slots.read_matrix(adata, None)
+    _slots.read_totals(adata, None)
+    for name, (same, copy) in before.items():
+        assert getattr(matrix, name) is same
+        np.testing.assert_array_equal(same, copy)
+
+
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix, sp.csr_array])
+@pytest.mark.parametrize("index", [10**6, 23, -3])
+def test_indices_that_lie_outside_are_refused(kind: type, index: int) -> None:
+    matrix = kind(COUNTS)
+    assert matrix.has_canonical_format  # what scipy then remembers, and what is changed behind its back
+    matrix.indices[5] = index
+    adata = section(COUNTS, raw=matrix)
+    for read in (
+        lambda: _slots.check_matrix(adata, "raw"),
+        lambda: _slots.read_totals(adata, "raw"),
+        lambda: _slots.read_detected(adata, "raw"),
+        lambda: _slots.read_columns(adata, "raw", [0]),
+        lambda: _matrix.read_sums(adata, "raw", places()),
+    ):
+        message = said(read)
+        assert message.startswith("adata.layers['raw'] is damaged: indices must be ")
+        assert message.endswith("; copy or download it again")
+
+
+def test_a_matrix_whose_parts_do_not_fit_is_refused() -> None:
+    matrix = sp.csr_matrix(COUNTS)
+    matrix.indptr[4] = 10**6
+    assert "must be a non-decreasing sequence" in said(lambda: _slots.read_matrix(section(COUNTS, raw=matrix), "raw"))
 
 
 def test_a_matrix_on_disk_is_not_read_to_check_it() -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 from anndata import AnnData
 from tests.slots.said import said
 
@@ -44,41 +49,116 @@ def test_an_embedding_lies_beside_its_genes(bare: AnnData, numbers: np.ndarray) 
 
 def test_what_is_read_is_single_precision(bare: AnnData) -> None:
     bare.varm["X_spacex"] = np.ones((5, 2))
-    bare.varm["X_spacex_sections"] = np.ones((5, 2, 2))
-    _slots.note(bare, grid={"library_key": "slice"})
     assert _slots.read_embedding(bare).dtype == np.float32
-    assert _slots.read_section_embeddings(bare, "slice").dtype == np.float32
 
 
-def test_embeddings_by_section_stand_with_genes_first(bare: AnnData) -> None:
-    z = np.arange(2 * 3 * 4, dtype=np.float64).reshape(2, 3, 4)  # two sections, three genes, four dimensions
-    _slots.write_section_embeddings(bare, SOME, z)
-    full = bare.varm["X_spacex_sections"]
-    assert (full.shape, full.dtype) == ((5, 2, 4), np.float32)
-    for row, gene in enumerate(SOME):
-        np.testing.assert_array_equal(full[gene], z[:, row])
-    assert np.isnan(full[[0, 3]]).all()
-    _slots.note(bare, grid={"library_key": "slice"})
-    np.testing.assert_array_equal(_slots.read_section_embeddings(bare, "slice"), full)
-    assert said(lambda: _slots.read_section_embeddings(bare, "other")) == (
-        "varm[\"X_spacex_sections\"] has no embeddings by 'other': they were made with 'slice'; "
-        "call sx.tl.embed(adata, library_key='other')"
+def text(z: np.ndarray) -> np.ndarray:
+    return z.astype(str).astype(object)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda z: z[..., None], sp.csr_matrix, text, lambda z: z * 1j],
+    ids=["3-D", "sparse", "text", "complex"],
+)
+def test_what_is_no_embedding_is_refused(bare: AnnData, change: Callable[[np.ndarray], Any]) -> None:
+    bare.varm["X_spacex"] = change(np.ones((5, 2)))
+    message = said(lambda: _slots.read_embedding(bare))
+    assert message.startswith('varm["X_spacex"] is not what SpaCEX wrote (')
+    assert message.endswith("; call sx.tl.embed(adata)")
+
+
+def test_an_embedding_of_no_gene_is_refused(bare: AnnData) -> None:
+    for z in (np.full((5, 2), np.nan), np.full((5, 2), np.inf), np.empty((5, 0))):
+        bare.varm["X_spacex"] = z
+        assert said(lambda: _slots.read_embedding(bare)) == (
+            'varm["X_spacex"] holds no embedding of any of these genes; call sx.tl.embed(adata)'
+        )
+
+
+def test_half_of_an_embedding_is_none(bare: AnnData) -> None:
+    z = np.ones((5, 2), dtype=np.float32)
+    z[1, 0], z[3, 1] = np.nan, np.inf
+    bare.varm["X_spacex"] = z
+    read = _slots.read_embedding(bare)
+    np.testing.assert_array_equal(np.isnan(read), np.isin(np.arange(5), [1, 3])[:, None].repeat(2, axis=1))
+    assert bare.varm["X_spacex"][1, 1] == 1  # the caller's stays as it was
+
+
+def modules(adata: AnnData) -> list[str]:
+    return _slots.read_modules(adata).cat.categories.tolist()
+
+
+def test_modules_may_have_names(bare: AnnData) -> None:
+    _slots.write_modules(bare, np.arange(5), np.array([1, -1, 0, 0, 1]), np.full(5, 0.5))
+    bare.var["spacex_module"] = bare.var["spacex_module"].cat.rename_categories({"0": "Myelin", "1": "Glia"})
+    assert _slots.read_modules(bare).equals(bare.var["spacex_module"])
+    bare.var["spacex_module"] = bare.var["spacex_module"].astype(str)  # as CSV gives it back
+    assert _slots.read_modules(bare).tolist() == ["Glia", "unassigned", "Myelin", "Myelin", "Glia"]
+    assert modules(bare) == ["Glia", "Myelin", "unassigned"]
+    bare.var["spacex_module"] = [10, 2, 2, 0, 10]
+    assert modules(bare) == ["0", "2", "10"]
+    bare.var["spacex_module"] = pd.Categorical(["a", None, "b", "a", "a"], categories=["b", "a"])
+    assert _slots.read_modules(bare).tolist() == ["a", "unassigned", "b", "a", "a"]
+    assert modules(bare) == ["b", "a", "unassigned"]
+
+
+def test_columns_of_results_hold_numbers(bare: AnnData) -> None:
+    assert said(lambda: _slots.read_module_probability(bare)) == (
+        'var["spacex_module_prob"] is missing; call sx.tl.modules(adata)'
     )
-    _slots.write_section_embeddings(bare, SOME, None)
-    assert "X_spacex_sections" not in bare.varm
-    _slots.write_section_embeddings(bare, SOME, None)  # nothing to drop
-    assert said(lambda: _slots.read_section_embeddings(bare, "slice")) == (
-        "varm[\"X_spacex_sections\"] has no embeddings by 'slice': they are missing; "
-        "call sx.tl.embed(adata, library_key='slice')"
+    assert said(lambda: _slots.read_svg(bare, "score")) == (
+        'the genes were not tested yet: var["spacex_svg_score"] is missing; call sx.tl.svg(adata)'
     )
-    assert "made with ''" in said(lambda: _slots.read_section_embeddings(without_grid(bare), "slice"))
+    for column in ("spacex_module_prob", "spacex_svg_score"):
+        bare.var[column] = pd.array([1, None, 0, 1, 1], dtype="Int64")
+    for read in (_slots.read_module_probability, lambda adata: _slots.read_svg(adata, "score")):
+        np.testing.assert_array_equal(read(bare), [1, np.nan, 0, 1, 1])
+    for column in ("spacex_module_prob", "spacex_svg_score"):
+        bare.var[column] = ["high"] * 5
+    assert said(lambda: _slots.read_module_probability(bare)) == (
+        'var["spacex_module_prob"] does not hold numbers; call sx.tl.modules(adata)'
+    )
+    assert said(lambda: _slots.read_svg(bare, "score")) == (
+        'var["spacex_svg_score"] does not hold numbers; call sx.tl.svg(adata)'
+    )
+    bare.obs["spacex_pattern"] = ["high"] * SPOTS
+    assert said(lambda: _slots.read_pattern(bare)) == (
+        'obs["spacex_pattern"] does not hold numbers; call sx.tl.pattern(adata, ...)'
+    )
 
 
-def without_grid(adata: AnnData) -> AnnData:
-    adata = adata.copy()
-    adata.uns.clear()
-    adata.varm["X_spacex_sections"] = np.ones((5, 2, 2))
-    return adata
+@pytest.mark.parametrize(
+    ("components", "message"),
+    [
+        (np.ones((SPOTS, 3)), 'obsm["spacex_components"] has 3 dimensions and varm["X_spacex"] has 2; call'),
+        (np.full((SPOTS, 2), np.nan), 'obsm["spacex_components"] holds 12 NaN or infinite value(s); all must be fin'),
+        (np.ones((SPOTS, 2, 1)), 'obsm["spacex_components"] is not what SpaCEX wrote (of shape (6, 2, 1) and type'),
+    ],
+)
+def test_damaged_components_are_refused(bare: AnnData, components: np.ndarray, message: str) -> None:
+    bare.varm["X_spacex"], bare.obsm["spacex_components"] = np.ones((5, 2)), components
+    found = said(lambda: _slots.read_components(bare, np.zeros(SPOTS, dtype=int), 1))
+    assert found.startswith(message)
+    assert found.endswith("call sx.tl.embed(adata)")
+
+
+def test_notes_are_what_was_written(bare: AnnData) -> None:
+    assert _slots.noted(bare, "embed") == {}
+    assert said(lambda: _slots.noted(bare, "embed", "seed", "null_shape")) == (
+        'uns["spacex"]["embed"] is not what SpaCEX wrote (seed, null_shape missing); call sx.tl.embed(adata)'
+    )
+    bare.uns["spacex"] = {"grid": "text", "embed": {"layer": np.ones(3)}}
+    assert said(lambda: _slots.noted(bare, "grid")) == (
+        'uns["spacex"]["grid"] is not what SpaCEX wrote (it is a str); call sx.pp.rasterize(adata)'
+    )
+    assert said(lambda: _slots.embedded_layer(bare)).endswith("is not a name; call sx.tl.embed(adata)")
+    bare.uns["spacex"] = "text"
+    for call in (lambda: _slots.noted(bare, "grid"), lambda: _slots.note(bare, grid={}), lambda: _slots.has_grid(bare)):
+        assert said(call) == (
+            'uns["spacex"] is a str and not what SpaCEX wrote; delete it, del adata.uns["spacex"], '
+            "and call sx.tl.embed(adata)"
+        )
 
 
 def test_modules_are_numbers_as_text(bare: AnnData) -> None:
@@ -98,11 +178,11 @@ def test_genes_without_embedding_are_named(bare: AnnData) -> None:
     assert said(lambda: _slots.embedded_genes(bare, ["c", "a", "e"], name="around")) == (
         "around: c, e have too few counts and were not embedded; leave them out"
     )
-    bare.varm["X_spacex"][:] = np.nan
-    assert "c, a, b, e, d have too few" in said(lambda: _slots.embedded_genes(bare, GENES, name="genes"))
+    bare.varm["X_spacex"][:4] = np.nan
+    assert "c, a, b, e have too few" in said(lambda: _slots.embedded_genes(bare, GENES, name="genes"))
     many = said(lambda: _slots.embedded_genes(bare, ["c"] * 9, name="genes"))
     assert many.startswith("genes: c, c, c, c, c have too few")
-    bare.varm["X_spacex"][:] = [[1.0, np.nan]]  # half of an embedding is none
+    bare.varm["X_spacex"][:4] = [[1.0, np.nan]]  # half of an embedding is none
     assert "c have too few" in said(lambda: _slots.embedded_genes(bare, ["c"], name="genes"))
 
 
@@ -116,6 +196,12 @@ def test_genes_are_found_by_name(bare: AnnData) -> None:
     assert said(lambda: _slots.gene_index(bare, "gfa")) == (
         "gene 'gfa' is not among the 5 genes of this section; close to it: Gfap"
     )
+    bare.var_names = ["Mbp", "mbp2", "Mbp", "Mbp", "Gfap"]
+    assert _slots.gene_index(bare, "Gfap") == 4
+    assert said(lambda: _slots.gene_index(bare, "Mbp")) == (
+        "gene 'Mbp' is the name of 3 genes; call adata.var_names_make_unique()"
+    )
+    bare.var_names = ["Mbp1", "mbp2", "Mbp3", "Mbp4", "Gfap"]
     assert said(lambda: _slots.gene_index(bare, "Xist")) == "gene 'Xist' is not among the 5 genes of this section"
 
 
@@ -161,6 +247,7 @@ def test_components_go_from_pixels_to_spots_and_back(bare: AnnData) -> None:
     assert written.dtype == np.float32
     np.testing.assert_array_equal(written[1], 0)  # a spot without counts
     np.testing.assert_array_equal(written[[0, 2, 3, 4, 5]], components[[3, 0, 0, 2, 1]])
+    bare.varm["X_spacex"] = np.ones((5, 2))
     read = _slots.read_components(bare, pixel, 4)
     assert read.dtype == np.float64
     np.testing.assert_array_equal(read, components)

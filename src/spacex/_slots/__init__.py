@@ -8,6 +8,7 @@ from ._given import check_adata
 from ._grid import (
     PIXEL,
     check_working_memory,
+    gridded_by,
     has_grid,
     mean_by_pixel,
     read_grid,
@@ -20,14 +21,16 @@ from ._input import (
     FEWEST_PIXELS,
     by_name,
     check_names,
+    check_unique,
     read_array,
     read_covariates,
+    read_labels,
     read_positions,
     read_sections,
     read_tissue_image,
 )
 from ._matrix import check_matrix, read_columns, read_detected, read_matrix, read_totals
-from ._notes import KEY, embedded_layer, note, noted
+from ._notes import KEY, embedded_layer, note, noted, notes
 from ._on_disk import lazily
 from ._results import (
     COMPONENTS,
@@ -38,7 +41,6 @@ from ._results import (
     MODULE,
     MODULE_PROB,
     PATTERN,
-    SECTIONS,
     SPOTS,
     SVG,
     UNASSIGNED,
@@ -47,9 +49,10 @@ from ._results import (
     read_components,
     read_embedding,
     read_interactions,
+    read_module_probability,
     read_modules,
     read_pattern,
-    read_section_embeddings,
+    read_svg,
     restored_on_error,
     write_components,
     write_domains,
@@ -57,10 +60,10 @@ from ._results import (
     write_interactions,
     write_modules,
     write_pattern,
-    write_section_embeddings,
     write_svg,
     write_svg_sections,
 )
+from ._sections import SECTIONS, read_section_embeddings, write_section_embeddings
 
 __all__ = [
     "COMPONENTS",
@@ -82,15 +85,18 @@ __all__ = [
     "check_adata",
     "check_matrix",
     "check_names",
+    "check_unique",
     "check_working_memory",
     "embedded_genes",
     "embedded_layer",
     "gene_index",
+    "gridded_by",
     "has_grid",
     "lazily",
     "mean_by_pixel",
     "note",
     "noted",
+    "notes",
     "read_array",
     "read_columns",
     "read_components",
@@ -100,7 +106,9 @@ __all__ = [
     "read_grid",
     "read_images",
     "read_interactions",
+    "read_labels",
     "read_matrix",
+    "read_module_probability",
     "read_modules",
     "read_pattern",
     "read_pixel_covariates",
@@ -108,6 +116,7 @@ __all__ = [
     "read_positions",
     "read_section_embeddings",
     "read_sections",
+    "read_svg",
     "read_tissue_image",
     "read_totals",
     "restored_on_error",

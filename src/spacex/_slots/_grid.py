@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from anndata import AnnData
 
 from .._check import InputError
-from .._config import Config
+from .._config import MAX_SIDE, Config
 from .._memory import check_memory
-from ..grid import Grid
+from ..grid import Grid, GridSize
 from ..pixels import Pixels
 from ..raster import GeneImages
 from ._input import FEWEST_PIXELS, check_names, read_covariates, read_sections
 from ._matrix import read_sums
-from ._notes import KEY, note
+from ._notes import note, noted, notes
 
 PIXEL = "spacex_pixel"
+COLUMNS = ("section", "kind", "height", "width", "aspect", "pitch")
+KINDS = ("hex", "square", "bins")
 
 
 def write_grid(
@@ -28,9 +31,9 @@ def write_grid(
     *,
     spatial_key: str,
     library_key: str | None,
+    size: GridSize = "auto",
 ) -> None:
     """Write ``obsm["spacex_pixel"]`` and ``uns["spacex"]["grid"]``."""
-    adata.obsm[PIXEL] = pixel.astype(np.int64)
     note(
         adata,
         grid={
@@ -42,33 +45,81 @@ def write_grid(
             "pitch": np.array([g.pitch for g in grids]),
             "spatial_key": spatial_key,
             "library_key": library_key or "",
+            "size": size,
         },
     )
+    adata.obsm[PIXEL] = pixel.astype(np.int64)
 
 
 def has_grid(adata: AnnData) -> bool:
     """Whether `write_grid` was called on this AnnData."""
-    return PIXEL in adata.obsm and "grid" in adata.uns.get(KEY, {})
+    return "grid" in notes(adata) and PIXEL in adata.obsm
+
+
+def gridded_by(adata: AnnData) -> dict[str, Any]:
+    """The arguments of `pp.rasterize` that the grid was made with; empty where there is none."""
+    if "grid" not in notes(adata):
+        return {}
+    found = noted(adata, "grid", "spatial_key", "library_key")
+    for name in ("spatial_key", "library_key"):
+        if not isinstance(found[name], (str, int)):
+            raise _damaged(f'uns["spacex"]["grid"]["{name}"]={found[name]!r}')
+    size = np.asarray(found.get("size", "auto")).tolist()
+    return {
+        "spatial_key": found["spatial_key"], "library_key": found["library_key"] or None,
+        "grid": tuple(size) if isinstance(size, list) else size,
+    }  # fmt: skip
 
 
 def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
     """Grids, pixel (S, 2) and section (S,) of every spot, as `write_grid` left them."""
     if not has_grid(adata):
-        raise InputError('the spots have no pixels yet: obsm["spacex_pixel"] is missing; call sx.pp.rasterize(adata)')
-    g = adata.uns[KEY]["grid"]
-    columns = (g[name] for name in ("height", "width", "kind", "aspect", "pitch"))
-    grids = [
-        Grid((int(h), int(w)), str(kind), float(aspect), float(pitch))  # type: ignore[arg-type]
-        for h, w, kind, aspect, pitch in zip(*map(np.atleast_1d, columns), strict=True)
-    ]
-    codes, names = read_sections(adata, g["library_key"] or None)
-    order = {str(name): i for i, name in enumerate(np.atleast_1d(g["section"]))}
-    missing = [name for name in names if name not in order]
+        lost = f'obsm["{PIXEL}"]' if PIXEL not in adata.obsm else 'uns["spacex"]["grid"]'
+        raise InputError(f"the spots have no pixels yet: {lost} is missing; call sx.pp.rasterize(adata)")
+    known, grids = _noted_grids(adata)
+    codes, names = read_sections(adata, gridded_by(adata)["library_key"])
+    missing = [name for name in names if name not in known]
     if missing:
-        raise InputError(f"section(s) {', '.join(missing)} have no grid; call sx.pp.rasterize(adata) again")
-    section = np.array([order[name] for name in names])[codes]
+        raise InputError(f"section(s) {', '.join(missing[:5])} have no grid; call sx.pp.rasterize(adata) again")
+    section = np.array([known.index(name) for name in names], dtype=np.int64)[codes]
     used = np.unique(section)
-    return [grids[i] for i in used], np.asarray(adata.obsm[PIXEL]), np.searchsorted(used, section)
+    return [grids[i] for i in used], _pixels_within(adata, grids, section), np.searchsorted(used, section)
+
+
+def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
+    """Names of the sections and their grids; an error where these are no grids."""
+    found = noted(adata, "grid", *COLUMNS)
+    try:
+        names, *columns = (np.atleast_1d(found[name]).tolist() for name in COLUMNS)
+        grids = [
+            Grid((int(height), int(width)), kind, float(aspect), float(pitch))
+            for kind, height, width, aspect, pitch in zip(*columns, strict=True)
+        ]
+        sound = len(names) == len(grids) and all(
+            grid.kind in KINDS and 0 < min(grid.shape) <= max(grid.shape) <= MAX_SIDE
+            and 0 < grid.aspect < np.inf and 0 < grid.pitch < np.inf
+            for grid in grids
+        )  # fmt: skip
+    except (TypeError, ValueError, OverflowError):
+        sound = False
+    if not sound:
+        raise _damaged('uns["spacex"]["grid"]')
+    return [str(name) for name in names], grids
+
+
+def _pixels_within(adata: AnnData, grids: list[Grid], section: np.ndarray) -> np.ndarray:
+    """``obsm["spacex_pixel"]`` (S, 2), each in the grid of its section (S,); an error where one is not."""
+    pixel = np.asarray(adata.obsm[PIXEL])
+    if pixel.shape != (adata.n_obs, 2) or pixel.dtype.kind not in "iu":
+        raise _damaged(f'obsm["{PIXEL}"] of shape {pixel.shape} and type {pixel.dtype}')
+    outside = ((pixel < 0) | (pixel >= np.array([grid.shape for grid in grids])[section])).any(axis=1)
+    if outside.any():
+        raise _damaged(f'obsm["{PIXEL}"] has {int(outside.sum())} spot(s) outside the grid and')
+    return pixel.astype(np.int64, copy=False)
+
+
+def _damaged(what: str) -> InputError:
+    return InputError(f"{what} is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)")
 
 
 def read_images(adata: AnnData, *, layer: str | None, config: Config) -> GeneImages:

@@ -24,6 +24,11 @@ def check_names(adata: AnnData) -> None:
         raise InputError(f"adata has {adata.n_vars} gene(s); SpaCEX compares genes and needs at least 2")
     if adata.n_obs < FEWEST_PIXELS:
         raise InputError(f"adata has {adata.n_obs} spot(s); SpaCEX needs at least {FEWEST_PIXELS}")
+    check_unique(adata)
+
+
+def check_unique(adata: AnnData) -> None:
+    """Raise `InputError` for gene names that are not unique."""
     if not adata.var_names.is_unique:
         twice = adata.var_names[adata.var_names.duplicated()].unique()
         raise InputError(
@@ -82,15 +87,36 @@ def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, 
         return np.zeros(adata.n_obs, dtype=np.int64), ["section"]
     if library_key not in adata.obs:
         raise InputError(f"library_key={library_key!r} is not a column of adata.obs; pass one that names the sections")
-    codes, names = pd.factorize(adata.obs[library_key], sort=True)
+    codes, names = read_labels(adata, library_key)
     if (codes < 0).any():
         raise InputError(f"obs[{library_key!r}] is missing for {(codes < 0).sum()} spot(s); name a section for each")
-    few = [str(n) for n, size in zip(names, np.bincount(codes), strict=True) if size < FEWEST_PIXELS]
+    few = [name for name, size in zip(names, np.bincount(codes), strict=True) if size < FEWEST_PIXELS]
     if few:
+        shown = ", ".join(few[:5]) + (f", ... ({len(few)} of {len(names)})" if len(few) > 5 else "")
         raise InputError(
-            f"section(s) {', '.join(few)} of obs[{library_key!r}] have fewer than {FEWEST_PIXELS} spots; leave them out"
+            f"section(s) {shown} of obs[{library_key!r}] have fewer than {FEWEST_PIXELS} spots; leave them out"
         )
-    return codes.astype(np.int64), [str(name) for name in names]
+    return codes, names
+
+
+def read_labels(adata: AnnData, column: str) -> tuple[np.ndarray, list[str]]:
+    """Label (S,) of every spot in a column of ``obs`` as a number, -1 where it is missing, and the labels as text.
+
+    Sorted, categories in their order; an error for what is no label, or labels that are one as text.
+    """
+    try:
+        codes, labels = pd.factorize(adata.obs[column], sort=True)
+    except TypeError as error:
+        raise InputError(f"obs[{column!r}] does not hold names; pass a column of text or numbers") from error
+    names = [str(label) for label in labels]
+    twice = pd.Index(names).duplicated()
+    if twice.any():
+        name = names[int(twice.argmax())]
+        raise InputError(
+            f"obs[{column!r}] holds {name!r} in more than one type; make it text: "
+            f"adata.obs[{column!r}] = adata.obs[{column!r}].astype(str)"
+        )
+    return codes.astype(np.int64), names
 
 
 def read_covariates(adata: AnnData, names: Sequence[str]) -> np.ndarray:

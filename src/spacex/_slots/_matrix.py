@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError, check_key
+from .._check import InputError, check_indices, check_key
 from .._memory import check_memory
 from ..pixels import Pixels
 from ._on_disk import as_stored, by_blocks
@@ -205,17 +205,25 @@ def _loaded(matrix: Any, name: str) -> tuple[Rows, bool]:
         matrix = matrix.compute()
     matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
     _require_numbers(matrix.dtype, name)
-    rows = _as_rows(matrix)
+    rows = _as_rows(check_indices(matrix, what=f"adata.{name} is damaged"))
     traits = Traits.of(rows.data)
     traits.refuse(name)
     return rows.astype(np.float32, copy=False), traits.whole
 
 
 def _as_rows(matrix: Any) -> Rows:
+    """The matrix as sparse rows that hold each entry once; those of a matrix that does not are a copy."""
     if not matrix.dtype.isnative:
         matrix = matrix.astype(matrix.dtype.newbyteorder("="))  # scipy computes in the machine's own order alone
     matrix = matrix.astype(np.float32) if matrix.dtype == np.float16 else matrix  # scipy has no sparse float16
-    return matrix.tocsr() if sp.issparse(matrix) else sp.csr_array(matrix)
+    if not sp.issparse(matrix):
+        return sp.csr_array(matrix)
+    rows = matrix.tocsr()
+    if not rows.has_canonical_format:
+        columns = rows.tocsc()  # a copy; to turn it twice sorts it, in less time than sorting takes
+        columns.sum_duplicates()
+        rows = columns.tocsr()
+    return rows
 
 
 def _of_rows(rows: Rows) -> np.ndarray:

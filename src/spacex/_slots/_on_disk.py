@@ -82,8 +82,7 @@ def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[..., T], *shar
 
 def _of_block(part: Callable[..., T], block: Any, *arguments: Any) -> T:
     """What `part` makes of a block, whose indices must lie within it."""
-    check_indices(block, what="the matrix on disk is damaged")
-    return part(block, *arguments)
+    return part(check_indices(block, what="the matrix on disk is damaged"), *arguments)
 
 
 def _slices(sizes: tuple[int, ...]) -> list[slice]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError, check_key
-from ._notes import noted
+from .._check import InputError, check_finite, check_key
 
 EMBEDDING = "X_spacex"
-SECTIONS = "X_spacex_sections"
 COMPONENTS = "spacex_components"
 MODULE = "spacex_module"
 MODULE_PROB = "spacex_module_prob"
@@ -38,34 +37,25 @@ def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray)
     adata.varm[EMBEDDING] = full
 
 
-def write_section_embeddings(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray | None) -> None:
-    """Write ``varm["X_spacex_sections"]`` (G, n_sections, D) from (n_sections, G', D); drop it where that is None."""
-    if embedding is None:
-        adata.varm.pop(SECTIONS, None)
-        return
-    n_sections, _, n_dims = embedding.shape
-    full = np.full((adata.n_vars, n_sections, n_dims), np.nan, dtype=np.float32)
-    full[embedded] = embedding.transpose(1, 0, 2)
-    adata.varm[SECTIONS] = full
-
-
 def read_embedding(adata: AnnData) -> np.ndarray:
-    """``varm["X_spacex"]`` (G, D); an error that names the call where it is missing."""
+    """``varm["X_spacex"]`` (G, D), rows finite or NaN; an error that names the call where it is missing or damaged."""
     if EMBEDDING not in adata.varm:
         raise InputError('the genes have no embedding yet: varm["X_spacex"] is missing; call sx.tl.embed(adata)')
-    return np.asarray(adata.varm[EMBEDDING], dtype=np.float32)
+    z = numbers_of(adata.varm[EMBEDDING], f'varm["{EMBEDDING}"]', n_dims=2)
+    finite = np.isfinite(z)
+    embedded = finite.all(axis=1)
+    if not embedded.any() or not z.shape[1]:
+        raise InputError(f'varm["{EMBEDDING}"] holds no embedding of any of these genes; call sx.tl.embed(adata)')
+    return z if not finite[~embedded].any() else np.where(embedded[:, None], z, np.float32(np.nan))
 
 
-def read_section_embeddings(adata: AnnData, library_key: str) -> np.ndarray:
-    """``varm["X_spacex_sections"]`` (G, n_sections, D), made with this `library_key`; an error that names the call."""
-    made_with = noted(adata, "grid").get("library_key", "")
-    if SECTIONS not in adata.varm or made_with != library_key:
-        why = f"they were made with {made_with!r}" if SECTIONS in adata.varm else "they are missing"
-        raise InputError(
-            f'varm["{SECTIONS}"] has no embeddings by {library_key!r}: {why}; '
-            f"call sx.tl.embed(adata, library_key={library_key!r})"
-        )
-    return np.asarray(adata.varm[SECTIONS], dtype=np.float32)
+def numbers_of(values: Any, name: str, *, n_dims: int, call: str = "call sx.tl.embed(adata)") -> np.ndarray:
+    """What a slot holds as an array of float32 of so many dimensions; an error that names the call where it is none."""
+    found = np.asarray(values)
+    if found.ndim != n_dims or found.dtype.kind not in "fiu":
+        what = type(values).__name__ if sp.issparse(values) else f"of shape {found.shape} and type {found.dtype}"
+        raise InputError(f"{name} is not what SpaCEX wrote ({what}); {call}")
+    return found.astype(np.float32, copy=False)
 
 
 def write_components(adata: AnnData, components: np.ndarray, pixel: np.ndarray) -> None:
@@ -79,8 +69,16 @@ def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndar
     """Components (P, D) of the embedding at the tissue pixels; an error where they are missing."""
     if COMPONENTS not in adata.obsm:
         raise InputError(f'obsm["{COMPONENTS}"] is missing; call sx.tl.embed(adata)')
-    components = np.zeros((n_pixels, adata.obsm[COMPONENTS].shape[1]), dtype=np.float64)
-    components[pixel[pixel >= 0]] = np.asarray(adata.obsm[COMPONENTS])[pixel >= 0]
+    stored = numbers_of(adata.obsm[COMPONENTS], f'obsm["{COMPONENTS}"]', n_dims=2)
+    check_finite(stored, name=f'obsm["{COMPONENTS}"]', mend="call sx.tl.embed(adata)")
+    width = read_embedding(adata).shape[1]
+    if stored.shape[1] != width:
+        raise InputError(
+            f'obsm["{COMPONENTS}"] has {stored.shape[1]} dimensions and varm["{EMBEDDING}"] has {width}; '
+            "call sx.tl.embed(adata)"
+        )
+    components = np.zeros((n_pixels, width), dtype=np.float64)
+    components[pixel[pixel >= 0]] = stored[pixel >= 0]
     return components
 
 
@@ -96,10 +94,28 @@ def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, prob
 
 
 def read_modules(adata: AnnData) -> pd.Series:
-    """``var["spacex_module"]``."""
+    """``var["spacex_module"]`` as categories of text, in their order; names that a user gave are as good as numbers."""
     if MODULE not in adata.var:
         raise InputError('the genes have no modules yet: var["spacex_module"] is missing; call sx.tl.embed(adata)')
-    return adata.var[MODULE]
+    column = adata.var[MODULE]
+    name = column.astype(object).where(column.notna(), UNASSIGNED).astype(str)
+    known = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else ()
+    rest = sorted(set(name) - {UNASSIGNED}, key=lambda one: (len(one), one))
+    order = dict.fromkeys([*map(str, known), *rest, *([UNASSIGNED] if (name == UNASSIGNED).any() else [])])
+    return pd.Series(pd.Categorical(name, categories=list(order)), index=column.index, name=MODULE)
+
+
+def read_module_probability(adata: AnnData) -> np.ndarray:
+    """``var["spacex_module_prob"]`` (G,)."""
+    return _numbers_in(adata.var, MODULE_PROB, "var", "call sx.tl.modules(adata)")
+
+
+def _numbers_in(frame: pd.DataFrame, column: str, where: str, call: str) -> np.ndarray:
+    """A column as float64, missing values as NaN; an error that names the call where it is missing or no numbers."""
+    if column not in frame or not pd.api.types.is_numeric_dtype(frame[column]):
+        what = "does not hold numbers" if column in frame else "is missing"
+        raise InputError(f'{where}["{column}"] {what}; {call}')
+    return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def embedded_genes(adata: AnnData, names: list[str], *, name: str) -> np.ndarray:
@@ -115,6 +131,13 @@ def write_svg(adata: AnnData, **columns: np.ndarray) -> None:
     """Write ``var["spacex_svg_<name>"]`` for every column (G,)."""
     for name, values in columns.items():
         adata.var[f"{SVG}_{name}"] = np.asarray(values, dtype=np.float64)
+
+
+def read_svg(adata: AnnData, name: str) -> np.ndarray:
+    """``var["spacex_svg_<name>"]`` (G,)."""
+    if f"{SVG}_{name}" not in adata.var:
+        raise InputError(f'the genes were not tested yet: var["{SVG}_{name}"] is missing; call sx.tl.svg(adata)')
+    return _numbers_in(adata.var, f"{SVG}_{name}", "var", "call sx.tl.svg(adata)")
 
 
 def write_svg_sections(adata: AnnData, score: np.ndarray | None) -> None:
@@ -139,7 +162,10 @@ def read_interactions(adata: AnnData) -> sp.csr_matrix:
         raise InputError(
             f'there are no interactions yet: varp["{INTERACTIONS}"] is missing; call sx.tl.interactions(adata)'
         )
-    return sp.csr_matrix(adata.varp[INTERACTIONS])
+    stored = adata.varp[INTERACTIONS]
+    if stored.dtype.kind not in "fiu":
+        raise InputError(f'varp["{INTERACTIONS}"] does not hold numbers; call sx.tl.interactions(adata)')
+    return sp.csr_matrix(stored)
 
 
 def write_pattern(adata: AnnData, weights: np.ndarray) -> None:
@@ -151,7 +177,7 @@ def read_pattern(adata: AnnData) -> np.ndarray:
     """``obs["spacex_pattern"]`` (S,); an error that names the call where it is missing."""
     if PATTERN not in adata.obs:
         raise InputError(f'no pattern was looked for yet: obs["{PATTERN}"] is missing; call sx.tl.pattern(adata, ...)')
-    return adata.obs[PATTERN].to_numpy(dtype=np.float64)
+    return _numbers_in(adata.obs, PATTERN, "obs", "call sx.tl.pattern(adata, ...)")
 
 
 def write_domains(adata: AnnData, label: np.ndarray, probability: np.ndarray, features: np.ndarray) -> None:
@@ -194,4 +220,10 @@ def gene_index(adata: AnnData, gene: str) -> int:
         back = {n.upper(): n for n in adata.var_names}
         hint = f"; close to it: {', '.join(back[n] for n in near)}" if near else ""
         raise InputError(f"gene {gene!r} is not among the {adata.n_vars} genes of this section{hint}")
-    return int(adata.var_names.get_loc(gene))
+    place = adata.var_names.get_loc(gene)
+    if not isinstance(place, int):
+        raise InputError(
+            f"gene {gene!r} is the name of {int((adata.var_names == gene).sum())} genes; "
+            "call adata.var_names_make_unique()"
+        )
+    return place

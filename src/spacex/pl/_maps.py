@@ -136,7 +136,7 @@ def ranked_members(adata: AnnData, module: str) -> np.ndarray:
     """Numbers of a module's genes by probability times strength of signal, the largest first."""
     member = np.flatnonzero(_slots.read_modules(adata).astype(str).to_numpy() == module)
     strength = np.linalg.norm(_slots.read_embedding(adata)[member].astype(np.float64), axis=1)
-    weight = strength * adata.var[_slots.MODULE_PROB].to_numpy(dtype=float)[member]
+    weight = strength * _slots.read_module_probability(adata)[member]
     return member[np.argsort(-np.nan_to_num(weight, nan=-1.0), kind="stable")]
 
 

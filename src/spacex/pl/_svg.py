@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
 from .. import _slots
-from .._check import InputError, check_int, check_number
+from .._check import check_int, check_number
 from ._colors import GREY, SEQUENTIAL
 from ._gene_images import draw_gene, map_size
 from ._maps import Value, gene_values, mean_expression
@@ -94,24 +94,16 @@ def svg(
     return finish(ax, drawn, show=show, save=save)
 
 
-def column(adata: AnnData, name: str) -> np.ndarray:
-    """``var["spacex_svg_<name>"]`` (G,)."""
-    key = f"{_slots.SVG}_{name}"
-    if key not in adata.var:
-        raise InputError(f'the genes were not tested yet: var["{key}"] is missing; call sx.tl.svg(adata)')
-    return adata.var[key].to_numpy(dtype=np.float64)
-
-
 def ranked_genes(adata: AnnData) -> list[str]:
     """Tested genes, those of the highest score first."""
-    score = column(adata, "score")
+    score = _slots.read_svg(adata, "score")
     order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
     return list(adata.var_names[order[np.isfinite(score[order])]])
 
 
 def draw_qq(ax: Axes, adata: AnnData) -> None:
     """Observed p-values against those of a section without any pattern, from (i - ½) / n of the i-th smallest."""
-    score = column(adata, "score")  # goes on where p-values underflow
+    score = _slots.read_svg(adata, "score")  # goes on where p-values underflow
     score = np.sort(score[np.isfinite(score)])[::-1]
     expected = -np.log10((np.arange(len(score)) + 0.5) / max(len(score), 1))
     ax.plot([0, expected.max(initial=1.0)], [0, expected.max(initial=1.0)], color="0.5", lw=1, ls="--")
@@ -127,7 +119,7 @@ def draw_qq(ax: Axes, adata: AnnData) -> None:
 
 def draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
     """Score of every tested gene against its mean expression, so that it shows if one follows the other."""
-    score, qvalue, mean = column(adata, "score"), column(adata, "qvalue"), mean_expression(adata)
+    score, qvalue, mean = _slots.read_svg(adata, "score"), _slots.read_svg(adata, "qvalue"), mean_expression(adata)
     tested = np.isfinite(score) & (mean > 0)
     variable = tested & (qvalue < alpha)
     for here, color, name in (

@@ -103,15 +103,13 @@ def tissue_of(
 
     `image`: over the photographs of the tissue in ``uns["spatial"]``, where there are any.
     """
-    grid = _slots.noted(adata, "grid")
+    grid = _slots.gridded_by(adata)
     xy = _slots.read_positions(adata, spatial_key or grid.get("spatial_key") or "spatial")
     if not len(xy):
         raise InputError("adata has no spots, and a map needs some; pass a section that has not lost them all")
     if np.ptp(xy, axis=0).max() <= 0:
         raise InputError("all spots lie in one place; a map needs positions that differ: check obsm['spatial']")
-    section, names = _slots.read_sections(
-        adata, grid.get("library_key") or None if library_key is None else library_key
-    )
+    section, names = _slots.read_sections(adata, grid.get("library_key") if library_key is None else library_key)
     reach = _reach(xy, section)
     columns = len(names) if len(names) <= 4 else int(np.ceil(np.sqrt(len(names))))
     placed, cell, step = _side_by_side(xy, section, columns, gap=2.5 * reach)

@@ -103,10 +103,11 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     True
     """
     _slots.read_embedding(adata)
+    _slots.check_unique(adata)
     check_enrichment(enrichment)
     run = _slots.noted(adata, "run")
     if enrichment is None:
-        noted = adata.uns.get(_slots.KEY, {}).get("enrichment")
+        noted = _slots.notes(adata).get("enrichment")
         enrichment = noted if isinstance(noted, pd.DataFrame) else None
     genes, modules = gene_table(adata), module_table(adata, enrichment)
     cards = module_maps(adata, list(modules["module"]), n_genes=N_GENES)

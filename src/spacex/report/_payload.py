@@ -108,7 +108,7 @@ def _add_modules(blocks: Blocks, adata: AnnData, places: Places, cards: list[Mod
         mean = np.bincount(places.owner[kept], card.mean[kept], minlength=len(places)) / n_spots
         row[:] = bytes_of(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
     blocks.add("modules", maps)
-    colors = category_colors(list(_slots.read_modules(adata).astype("category").cat.categories))
+    colors = category_colors(list(_slots.read_modules(adata).cat.categories))
     return [{"name": card.name, "color": colors[card.name], "size": len(card.genes)} for card in cards]
 
 

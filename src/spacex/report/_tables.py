@@ -44,13 +44,13 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
         {
             "gene": adata.var_names.astype(str),
             "module": _slots.read_modules(adata).astype(str).to_numpy(),
-            "probability": adata.var[_slots.MODULE_PROB].to_numpy(dtype=float),
+            "probability": _slots.read_module_probability(adata),
             "strength": np.linalg.norm(_slots.read_embedding(adata).astype(np.float64), axis=1),
         }
     )
-    for name in ("score", "pvalue", "qvalue"):
-        if f"{_slots.SVG}_{name}" in adata.var:
-            table[f"svg_{name}"] = adata.var[f"{_slots.SVG}_{name}"].to_numpy(dtype=float)
+    if f"{_slots.SVG}_score" in adata.var:
+        for name in ("score", "pvalue", "qvalue"):
+            table[f"svg_{name}"] = _slots.read_svg(adata, name)
     table["mean_count"] = _slots.read_totals(adata, layer) / adata.n_obs
     table["detected"] = _slots.read_detected(adata, layer) / adata.n_obs
     return table
@@ -84,7 +84,7 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     """
     sizes = module_sizes(adata)
     members = [ranked_members(adata, str(name)) for name in sizes.index]
-    probability = adata.var[_slots.MODULE_PROB].to_numpy(dtype=float)
+    probability = _slots.read_module_probability(adata)
     table = pd.DataFrame(
         {
             "module": sizes.index.astype(str),

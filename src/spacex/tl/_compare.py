@@ -96,13 +96,16 @@ def compare(
     section, second, conditions = _read_design(adata, condition_key, library_key)
     z = _slots.read_section_embeddings(adata, library_key)
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))
-    z, module = z[genes].astype(np.float64), _module_numbers(adata, genes)
+    z = z[genes].astype(np.float64)
+    module, module_names = _modules_of(adata, genes)
     matrix, is_count = _slots.read_matrix(adata, _slots.embedded_layer(adata))
     member = np.eye(len(second))[section]
     present = (matrix.T @ member)[genes] >= (FEWEST_COUNTS if is_count else 1e-12)
     splits = label_splits(second, MOST_SPLITS, np.random.default_rng(seed))
     by_gene, rank = _compare_genes(z, module, present, second, splits)
     by_gene["gene"] = adata.var_names[genes]
+    for column in ("context_0", "context_1"):
+        by_gene[column] = module_names[by_gene[column]]
     by_pair = _compare_pairs(z, present, second, splits, n_neighbors, conditions)
     for column in ("gene", "partner"):
         by_pair[column] = adata.var_names[genes[by_pair[column]]]
@@ -141,13 +144,13 @@ def _read_design(adata: AnnData, condition_key: str, library_key: str) -> tuple[
     return section, spots[1] > 0, [str(name) for name in conditions]
 
 
-def _module_numbers(adata: AnnData, genes: np.ndarray) -> np.ndarray:
-    """Module (n,) of each gene by number, -1 for none."""
-    names = _slots.read_modules(adata).astype(str).to_numpy()[genes]
-    assigned = names != _slots.UNASSIGNED
-    if not assigned.any():
+def _modules_of(adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Module (n,) of each gene by number, -1 for none, and the names (K,) of the modules."""
+    column = _slots.read_modules(adata).iloc[genes]
+    names = np.array([name for name in column.cat.categories if name != _slots.UNASSIGNED], dtype=object)
+    if not column.isin(names).any():
         raise InputError("no gene has a module, which contexts are told by; call sx.tl.modules(adata, n_modules=...)")
-    return np.where(assigned, names, "-1").astype(int)
+    return pd.Index(names).get_indexer(column.astype(str)), names
 
 
 def _compare_genes(
@@ -160,7 +163,7 @@ def _compare_genes(
     relabelled = [context_change(distance, present, split) for split in splits]
     table = pd.DataFrame({"effect": observed, "pvalue": pooled_pvalue(observed, relabelled)})
     for name, here in (("context_0", ~second), ("context_1", second)):
-        table[name] = context[:, here].mean(axis=1).argmax(axis=1).astype(str)
+        table[name] = context[:, here].mean(axis=1).argmax(axis=1)
     limit = np.nanquantile(np.concatenate([observed, *relabelled]), 0.99)
     above = [np.sum(statistic > limit) for statistic in relabelled]
     return _with_qvalue(table), int(1 + np.sum(np.array(above) >= np.sum(observed > limit)))

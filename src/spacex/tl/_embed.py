@@ -29,7 +29,8 @@ def embed(
 ) -> SpaCEX:
     """Learn a vector for every gene, in which nearby means spatially co-expressed, and a module for every gene.
 
-    Rasterizes if that was not done. Genes with fewer than `Config.min_counts` counts are not embedded.
+    Rasterizes if that was not done; for another `library_key` anew, with the same coordinates and grid. Genes with
+    fewer than `Config.min_counts` counts are not embedded.
 
     Parameters
     ----------
@@ -89,8 +90,9 @@ def embed(
     _slots.check_matrix(adata, layer)
     with _slots.restored_on_error(adata):
         # A grid from an earlier call serves again, unless other sections are asked for.
-        if not _slots.has_grid(adata) or library_key not in (None, _slots.noted(adata, "grid")["library_key"]):
-            pp.rasterize(adata, library_key=library_key, config=config)
+        made = _slots.gridded_by(adata)
+        if not _slots.has_grid(adata) or library_key not in (None, made["library_key"]):
+            pp.rasterize(adata, config=config, **{**made, "library_key": library_key})
         images, embedded = _images_to_embed(adata, layer, config, n_modules)
         model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress)
         z = model.fit_transform(images)

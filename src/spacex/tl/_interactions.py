@@ -83,9 +83,9 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     scorer = _Scorer(adata, genes, z, table, seed)
     pairs = neighbour_pairs(z, n_neighbors)
     probability = scorer.probability(pairs, scorer.likeness.of(pairs))
-    _slots.write_interactions(adata, genes[pairs], probability)
     learnt = {} if scorer.fitted is None else _note_of(adata.var_names[genes].to_numpy()[scorer.known], scorer.fitted)
     _slots.note(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
+    _slots.write_interactions(adata, genes[pairs], probability)
     logger.info(
         "%d pairs of %d genes kept, %d with a probability above .9", len(pairs), len(z), (probability > 0.9).sum()
     )
@@ -221,8 +221,8 @@ def _note_of(known: np.ndarray, fitted: Fitted) -> dict[str, object]:
 
 def _known(adata: AnnData) -> tuple[pd.DataFrame | None, int]:
     """The pairs, and the seed, that `interactions` was called with; None where it knew of none."""
-    noted = _slots.noted(adata, "interactions")
-    if "known_a" not in noted:
+    if "known_a" not in _slots.noted(adata, "interactions"):
         return None, 0
+    noted = _slots.noted(adata, "interactions", "known_a", "known_b", "seed")
     names = {"gene_a": np.asarray(noted["known_a"]), "gene_b": np.asarray(noted["known_b"])}
     return pd.DataFrame(names).astype(str), int(noted["seed"])

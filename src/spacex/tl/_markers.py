@@ -62,34 +62,28 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     if groupby not in adata.obs:
         call = "call sx.tl.domains(adata)" if groupby == _slots.DOMAIN else "pass a column with labels of the spots"
         raise InputError(f"groupby={groupby!r} is not a column of adata.obs; {call}")
-    label = adata.obs[groupby].astype(object)
-    size = label.dropna().astype(str).value_counts()
-    groups = [str(name) for name in _in_order(adata.obs[groupby]) if size.get(str(name), 0) >= FEWEST_SPOTS]
+    _slots.check_unique(adata)
+    code, names = _slots.read_labels(adata, groupby)
+    large = np.flatnonzero(np.bincount(code[code >= 0], minlength=len(names)) >= FEWEST_SPOTS)
+    groups = [names[k] for k in large]
     if len(groups) < 2:
         raise InputError(
             f"obs[{groupby!r}] has {len(groups)} label(s) of {FEWEST_SPOTS} spots or more; markers need two"
         )
     layer = _slots.embedded_layer(adata) if layer is None else layer
     matrix, is_count = _slots.read_matrix(adata, layer)
-    return _ranked(sp.csr_matrix(matrix), label, groups, adata.var_names, is_count, n)
-
-
-def _in_order(column: pd.Series) -> list[object]:
-    """Labels in the order of their categories, else sorted."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return list(column.cat.categories)
-    return sorted(column.dropna().unique())
+    kept = np.isin(code, large)
+    here = np.array(names, dtype=object)[code[kept]]
+    return _ranked(sp.csr_matrix(matrix)[kept], here, groups, adata.var_names, is_count, n)
 
 
 def _ranked(
-    matrix: sp.csr_matrix, label: pd.Series, groups: list[str], names: pd.Index, is_count: bool, n: int
+    matrix: sp.csr_matrix, here: np.ndarray, groups: list[str], names: pd.Index, is_count: bool, n: int
 ) -> pd.DataFrame:
     """The table, by scanpy on a copy that has nothing but counts and labels."""
     import scanpy as sc
 
-    kept = label.notna().to_numpy() & label.astype(str).isin(groups).to_numpy()
-    here = label[kept].astype(str).to_numpy()
-    cells = AnnData(matrix[kept].astype(np.float32), var=pd.DataFrame(index=names))
+    cells = AnnData(matrix.astype(np.float32), var=pd.DataFrame(index=names))
     cells.obs["label"] = pd.Categorical(here, categories=groups)
     present = cells.X.copy()
     present.data = (present.data > 0).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _slots
-from .._check import check_n_modules
+from .._check import check_int, check_n_modules, check_number
 from .._config import Config
 from ..model.history import History
 from ..model.modules import assign, by_size, choose_n_modules, fit_modules, null_probability, posterior
@@ -48,11 +48,12 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     full = _slots.read_embedding(adata)
     embedded = _slots.by_name(adata, np.isfinite(full).all(axis=1))
     z = full[embedded]
-    noted = _slots.noted(adata, "embed")
+    noted = _slots.noted(adata, "embed", "seed", "null_shape")
     n_modules = check_n_modules(n_modules, high=len(z))
     config = Config.from_dict(_slots.noted(adata, "parameters"))
-    seed = int(noted["seed"])
-    null = null_probability(np.linalg.norm(z, axis=1), float(noted["null_shape"]))
+    seed = check_int(noted["seed"], name='uns["spacex"]["embed"]["seed"]', low=0)
+    shape = check_number(noted["null_shape"], name='uns["spacex"]["embed"]["null_shape"]', above=0)
+    null = null_probability(np.linalg.norm(z, axis=1), shape)
     history = History()
     k = choose_n_modules(z, null, config, seed, history) if n_modules == "auto" else n_modules
     mixture = by_size(fit_modules(z, null, k, config, seed), z, null, config.unassigned)

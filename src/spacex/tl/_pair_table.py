@@ -64,6 +64,11 @@ def find_pairs(adata: AnnData, table: pd.DataFrame, embedded: np.ndarray, *, nam
     place = {str(gene).upper(): i for i, gene in reversed(list(enumerate(names)))}
     place |= {str(gene): i for i, gene in enumerate(names)}
     found = np.stack([_look_up(table[column], place) for column in COLUMNS], axis=1)
+    twice = adata.var_names[adata.var_names.duplicated()]
+    asked = names[np.unique(found[found >= 0])]
+    if asked.isin(twice).any():
+        gene = asked[asked.isin(twice)][0]
+        raise InputError(f"{name}: gene {gene!r} is the name of several genes; call adata.var_names_make_unique()")
     _tell(adata, table, found, name)
     return found
 

@@ -85,24 +85,25 @@ def pattern(
     wanted = None if weights is None else _spot_weights(adata, weights, "weights", spatial_key)
     index = None if like is None else _embedded_gene(adata, full, like)
     barred = None if without is None else _spot_weights(adata, without, "without", spatial_key) > 0
-    images = embedded_images(adata)
-    pixel = _slots.read_pixel_of_spot(adata, images)
-    components = _slots.read_components(adata, pixel, images.n_pixels)
-    if wanted is not None:
-        query = _slots.mean_by_pixel(wanted, pixel, images.n_pixels)
-    else:
-        query = expected_pattern(full[index].astype(np.float64), images, components)
-    if barred is not None:
-        inside = _slots.mean_by_pixel(barred.astype(float), pixel, images.n_pixels) > 0.5
-        query = np.where(inside, query.min(), query)
-    if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
-        raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
-    _slots.write_pattern(adata, np.where(pixel >= 0, query[np.maximum(pixel, 0)], np.nan))
-    genes = np.flatnonzero(np.isfinite(full).all(axis=1))
-    target = expected_map(query, images)
-    further = missing_component(target, components)
-    z = extended_embedding(full[genes].astype(np.float64), images.take(genes), components, further)
-    return _nearest_genes(adata, genes, z, target @ np.hstack([components, further]), n)
+    with _slots.restored_on_error(adata):  # which may get a grid
+        images = embedded_images(adata)
+        pixel = _slots.read_pixel_of_spot(adata, images)
+        components = _slots.read_components(adata, pixel, images.n_pixels)
+        if wanted is not None:
+            query = _slots.mean_by_pixel(wanted, pixel, images.n_pixels)
+        else:
+            query = expected_pattern(full[index].astype(np.float64), images, components)
+        if barred is not None:
+            inside = _slots.mean_by_pixel(barred.astype(float), pixel, images.n_pixels) > 0.5
+            query = np.where(inside, query.min(), query)
+        if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
+            raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
+        _slots.write_pattern(adata, np.where(pixel >= 0, query[np.maximum(pixel, 0)], np.nan))
+        genes = np.flatnonzero(np.isfinite(full).all(axis=1))
+        target = expected_map(query, images)
+        further = missing_component(target, components)
+        z = extended_embedding(full[genes].astype(np.float64), images.take(genes), components, further)
+        return _nearest_genes(adata, genes, z, target @ np.hstack([components, further]), n)
 
 
 def _nearest_genes(adata: AnnData, genes: np.ndarray, z: np.ndarray, query: np.ndarray, n: int) -> pd.DataFrame:

@@ -108,21 +108,22 @@ def svg(
     covariates = check_names(covariates, name="covariates")
     if covariates:
         _slots.read_covariates(adata, covariates)
-    images = pp.gene_images(adata, layer=layer)
-    _slots.check_working_memory(images, "the test for spatial variation")
-    values = _slots.read_pixel_covariates(adata, covariates, images) if covariates else None
-    found = assess(
-        images, covariates=values, shared=shared, n_permutations=n_permutations, seed=seed, progress=progress
-    )
-    _write(adata, found)
-    null = "negative binomial" if images.is_count else "intensities"
-    _slots.note(
-        adata,
-        svg={
-            "scales": list(found.scales), "covariates": np.array(list(covariates), dtype=object),
-            "shared": shared, "n_permutations": n_permutations, "layer": layer, "seed": seed, "null": null,
-        },
-    )  # fmt: skip
+    with _slots.restored_on_error(adata):
+        images = pp.gene_images(adata, layer=layer)
+        _slots.check_working_memory(images, "the test for spatial variation")
+        values = _slots.read_pixel_covariates(adata, covariates, images) if covariates else None
+        found = assess(
+            images, covariates=values, shared=shared, n_permutations=n_permutations, seed=seed, progress=progress
+        )
+        _write(adata, found)
+        null = "negative binomial" if images.is_count else "intensities"
+        _slots.note(
+            adata,
+            svg={
+                "scales": list(found.scales), "covariates": np.array(list(covariates), dtype=object),
+                "shared": shared, "n_permutations": n_permutations, "layer": layer, "seed": seed, "null": null,
+            },
+        )  # fmt: skip
 
 
 def _check_permutations(n_permutations: int) -> int:
