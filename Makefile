@@ -58,7 +58,7 @@ format: $(STAMP) ## put the code in its house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## measure speed and memory beside a yardstick
+bench: $(STAMP) ## measure speed and memory at the size of the goals, say which are met (3 minutes on an idle machine)
 	$(BIN)/python -m benchmarks.speed
 
 # Apart from the rest: only those who write documentation need what builds it.
