@@ -351,6 +351,9 @@ def test_seed_out_of_range(section: AnnData):
 def test_embedding_of_too_few_genes(section: AnnData):
     adata = section.copy()
     adata.varm["X_spacex"] = np.full_like(adata.varm["X_spacex"], np.nan)
+    with pytest.raises(InputError, match="holds no embedding"):
+        domains(adata, n_domains=3)
+    adata.varm["X_spacex"][7] = 1
     with pytest.raises(InputError, match="fewer than 2 genes"):
         domains(adata, n_domains=3)
 

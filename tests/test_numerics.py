@@ -72,6 +72,28 @@ def test_every_application_stands_it(change: Callable[[AnnData, np.random.Genera
     assert found.var["reliability"].between(0, 1).all()
 
 
+@pytest.mark.parametrize("power", [-20, -45])
+def test_tiny_intensities_are_as_good_as_others(power: int) -> None:
+    """Z-scores have no unit: not even random draws depend on it, from where on values are scaled."""
+    plain = sx.datasets.simulate_section(120, 300, 3, 3, depth=2.0)
+    plain.X = sp.csr_matrix(np.log1p(plain.X.toarray().astype(np.float64)))
+    tiny, least = plain.copy(), plain.copy()
+    tiny.X, least.X = plain.X * 2.0**power, plain.X * 2.0**-15
+    for adata in (plain, tiny, least):
+        sx.tl.svg(adata)
+        sx.tl.embed(adata, n_modules=3, config=sx.Config(n_null=50, em_starts=1), progress=False)
+    np.testing.assert_array_equal(tiny.var["spacex_svg_score"], least.var["spacex_svg_score"])
+    np.testing.assert_array_equal(tiny.varm["X_spacex"], least.varm["X_spacex"])
+    # Draws are others than those of values that are not scaled.
+    assert np.corrcoef(tiny.var["spacex_svg_score"], plain.var["spacex_svg_score"])[0, 1] > 0.99
+    strength = [np.linalg.norm(adata.varm["X_spacex"], axis=1) for adata in (tiny, plain)]
+    assert np.corrcoef(*strength)[0, 1] > 0.98
+    panel, wanted = plain[:, :80].copy(), list(plain.var_names[80:])
+    found = [sx.tl.impute(panel, adata, genes=wanted, progress=False) for adata in (tiny, plain)]
+    np.testing.assert_allclose(found[0].X, found[1].X * 2.0**power, rtol=1e-3, atol=1e-5 * 2.0**power)
+    np.testing.assert_allclose(found[0].var["reliability"], found[1].var["reliability"], atol=1e-4)
+
+
 def test_residuals_in_single_precision_are_those_in_double() -> None:
     adata = sx.datasets.simulate_section(80, 700, 3, 3, depth=3.0)
     five_orders(adata, np.random.default_rng(1))

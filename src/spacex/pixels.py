@@ -13,6 +13,8 @@ from .canvas import Canvas
 from .grid import Grid
 from .raster import GeneImages
 
+TINY = 2.0**-10
+
 
 @dataclass(frozen=True)
 class Pixels:
@@ -65,7 +67,7 @@ class Pixels:
         pixel_library = np.bincount(self.label, library, minlength=len(self))
         if not is_count:
             spots = np.bincount(self.label, minlength=len(self))
-            summed = sp.csc_array(sp.diags_array(1.0 / spots) @ summed)
+            summed = _scaled(sp.csc_array(sp.diags_array(1.0 / spots) @ summed))
             pixel_library = spots.astype(np.float64)
         tissue = pixel_library > 0
         canvas = self.canvas
@@ -73,3 +75,16 @@ class Pixels:
             summed, pixel_library = summed[tissue], pixel_library[tissue]
             canvas = Canvas(canvas.grids, canvas.section[tissue], canvas.pixel[tissue])
         return GeneImages(summed, pixel_library, canvas, is_count, theta)
+
+
+def _scaled(values: sp.csc_array) -> sp.csc_array:
+    """Values (P, G), those of genes that have tiny ones times the power of two that brings the largest to about one.
+
+    The z-scores, which is what is made of them, are the same to the last bit; but squares of tiny values vanish in
+    single precision, and random draws that follow from values would be alike.
+    """
+    largest = np.abs(values).max(axis=0).toarray().ravel()
+    shift = np.where((largest > 0) & (largest < TINY), -np.frexp(largest)[1], 0)
+    if shift.any():
+        values.data = np.ldexp(values.data, np.repeat(shift, np.diff(values.indptr)))
+    return values

@@ -43,7 +43,8 @@ class GeneImages:
     Attributes
     ----------
     counts
-        (P, G) sparse by columns: summed counts, or mean intensities where ``is_count`` is false.
+        (P, G) sparse by columns: summed counts, or mean intensities where ``is_count`` is false, those of a
+        gene of tiny ones in a larger unit.
     library
         (P,) library size of each pixel (all genes of the section, also those that are not imaged).
     canvas

@@ -139,6 +139,10 @@ SECTIONS: list[K] = [
     K("an index far outside", index_outside(10**6), r"damaged:.* indices must be < 70", only=MATRIX),
     K("an index just outside", index_outside(70), r"damaged:.* indices must be < 70", only=MATRIX),
     K("an index below zero", index_outside(-3), r"damaged:.* indices must be >= 0", only=MATRIX),
+    K("counts beyond 64 bits", counts(lambda x: x * 1e17), r"adata.X holds values too large", only=MATRIX),
+    K("values at the end of float32", entry(3e38), r"adata.X holds values too large", only=MATRIX),
+    K("intensities of nothing", counts(lambda x: np.log1p(x) * 1e-30), r"adata.X holds only values too small",
+      only=MATRIX),
     K("a layer of text", text_layer, r"layers\['counts'\] holds object", settings={"layer": "counts"},
       only=("pp.gene_images", "tl.embed", "tl.svg", "tl.markers", "pl.gene_images"), flags=None),
     # matrices that have a defined result
@@ -155,6 +159,9 @@ SECTIONS: list[K] = [
     K("int64 above 2^31", counts(lambda x: (x * 2**33).astype(np.int64)), None),
     K("big-endian", counts(lambda x: x.astype(">f4")), None),
     K("boolean", counts(lambda x: x > 1), None),
+    K("counts of 10^14", counts(lambda x: x * 1e13), None),
+    K("intensities of 10^-10", counts(lambda x: np.log1p(x) * 1e-10), None),
+    K("intensities of 10^13", counts(lambda x: np.log1p(x) * 1e13), None),
     K("fractions", counts(lambda x: np.log1p(x)), None),
     K("an empty gene and an empty spot", counts(lambda x: x * (np.arange(x.shape[1]) > 0) * (
         np.arange(len(x))[:, None] > 0)), None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ def test_python(kind: SectionKind, call: str) -> None:
     adata = changed(kind)
     before = state(adata)
     if kind.message is None:
-        CALLS[call](adata, **kind.settings)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "invalid value|overflow", RuntimeWarning)
+            CALLS[call](adata, **kind.settings)
         assert_sound(adata)
         return
     with pytest.raises(sx.InputError) as caught:

@@ -106,7 +106,13 @@ REFUSED = {
     "empty": (Traits(), "adata.X is zero everywhere; pass raw counts, in X or by layer="),
     "huge": (
         Traits(most=1e39, some=True),
-        "adata.X holds values too large to compute with (1e+39); pass raw counts",
+        "adata.X holds values too large to compute with (largest 1e+39, allowed from 1e-15 to 1e+15); "
+        "pass raw counts, or rescale it",
+    ),
+    "tiny": (
+        Traits(most=1e-16, some=True, whole=False),
+        "adata.X holds only values too small to compute with (largest 1e-16, allowed from 1e-15 to 1e+15); "
+        "pass raw counts, or rescale it",
     ),
 }
 
@@ -118,7 +124,8 @@ def test_traits_decide(what: str) -> None:
 
 
 def test_traits_that_can_be_used_are_not_refused() -> None:
-    Traits(some=True, most=float(np.finfo(np.float32).max), whole=False).refuse("X")
+    for most in (1e-15, 1.0, 2.0**40, 1e15):
+        Traits(some=True, most=most, whole=False).refuse("X")
 
 
 @pytest.mark.parametrize("form", ["dense", "rows", "blocks", "sparse blocks", "blocks of columns"])

@@ -21,6 +21,9 @@ from ._on_disk import as_stored, by_blocks
 
 logger = logging.getLogger("spacex")
 
+LEAST, MOST = 1e-15, 1e15
+"""Bounds of the largest value: squares and sums of values between these fit single precision, counts 64 bits."""
+
 Rows: TypeAlias = sp.csr_matrix | sp.csr_array
 T = TypeVar("T")
 
@@ -61,8 +64,12 @@ class Traits(NamedTuple):
             )
         if not self.some:
             raise InputError(f"adata.{name} is zero everywhere; pass raw counts, in X or by layer=")
-        if self.most > float(np.finfo(np.float32).max):
-            raise InputError(f"adata.{name} holds values too large to compute with ({self.most:g}); pass raw counts")
+        if not LEAST <= self.most <= MOST:
+            what = "values too large" if self.most > MOST else "only values too small"
+            raise InputError(
+                f"adata.{name} holds {what} to compute with (largest {self.most:g}, "
+                f"allowed from {LEAST:g} to {MOST:g}); pass raw counts, or rescale it"
+            )
 
 
 class Sums(NamedTuple):

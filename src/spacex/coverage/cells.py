@@ -55,7 +55,8 @@ class Cells:
 
     def batches(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Batches of cells: which, their standardised values (B, P), and what they are predicted from (B, P)."""
-        scale = np.where(self.scale > 1e-9, self.scale, np.inf)
+        least = 1e-9 * min(1.0, float(self.scale.max(initial=0.0)))
+        scale = np.where(self.scale > least, self.scale, np.inf)
         for start in range(0, len(self), BATCH):
             part = slice(start, min(start + BATCH, len(self)))
             own = ((self.values[part].toarray() - self.mean) / scale).astype(np.float32)

@@ -23,6 +23,9 @@ RANKS = (10, 20, 40, 80)
 FEWEST_CELLS = 5
 """A gene that is seen in fewer cells of the reference says nothing."""
 
+FLAT = 1e-6
+"""Standard deviation, of the largest where that is below one, up to which a gene is taken to be the same everywhere."""
+
 BATCH = 256
 
 
@@ -86,11 +89,12 @@ def learn(
     n_cells = matrix.shape[0]
     values = (log_normalise(matrix) if is_count else matrix.astype(np.float32)).tocsc()
     mean, scale = moments(values)
-    seen = (np.diff(values.indptr) >= FEWEST_CELLS) & (scale > 1e-6)
+    least = FLAT * min(1.0, float(scale.max(initial=0.0)))
+    seen = (np.diff(values.indptr) >= FEWEST_CELLS) & (scale > least)
     weight = np.where(seen, np.sqrt(_signal(matrix, Config().theta)) if is_count else 1.0, 0.0)
     used = np.argsort(-weight, kind="stable")[:MOST_GENES]
     used = used[weight[used] > 0] if (weight[used] > 0).sum() >= 2 else np.flatnonzero(seen)[:MOST_GENES]
-    factors = _factors(values[:, used], mean[used], scale[used], weight[used])
+    factors = _factors(values[:, used], mean[used], np.maximum(scale[used], least), weight[used])
     loading = np.asarray((values.T @ factors) / n_cells)  # components have mean zero, so that no mean need be taken off
     loading = np.where(seen[:, None], loading / np.where(seen, scale, 1.0)[:, None], 0.0)
     return Reference(mean, scale, seen, loading, embedding)
@@ -116,7 +120,7 @@ def _factors(
     values: sp.csc_matrix | sp.csc_array, mean: np.ndarray, scale: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
     """Leading principal components (N, D) of standardised, weighted values (N, G), with mean zero and variance one."""
-    dense = ((values.toarray() - mean) * (weight / np.maximum(scale, 1e-6))).astype(np.float32)
+    dense = ((values.toarray() - mean) * (weight / scale)).astype(np.float32)
     by_cell = dense.shape[0] <= dense.shape[1]
     gram = (dense @ dense.T if by_cell else dense.T @ dense).astype(np.float64)
     rank = max(1, min(max(RANKS), min(dense.shape) - 1))

@@ -100,7 +100,8 @@ def compare(
     module, module_names = _modules_of(adata, genes)
     matrix, is_count = _slots.read_matrix(adata, _slots.embedded_layer(adata))
     member = np.eye(len(second))[section]
-    present = (matrix.T @ member)[genes] >= (FEWEST_COUNTS if is_count else 1e-12)
+    total = (matrix.T @ member)[genes]
+    present = total >= FEWEST_COUNTS if is_count else total > 0
     splits = label_splits(second, MOST_SPLITS, np.random.default_rng(seed))
     by_gene, rank = _compare_genes(z, module, present, second, splits)
     by_gene["gene"] = adata.var_names[genes]

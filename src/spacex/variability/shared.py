@@ -24,8 +24,9 @@ def gene_parts(images: GeneImages) -> np.ndarray:
     """
     n_parts = PARTS[0] if images.n_genes <= MANY_GENES else PARTS[1]
     # Knuth's multiplicative hash; sums of products below 2^53 are exact in any order.
-    weight = (images.library.astype(np.int64) * 2654435761 % 2**32) // 2**12
-    key = np.rint(images.counts.T @ weight.astype(np.float64) * (1 if images.is_count else 2**10)).astype(np.int64)
+    weight = ((images.library % 2.0**32).astype(np.int64) * 2654435761 % 2**32) // 2**12
+    key = np.rint(images.counts.T @ weight.astype(np.float64) * (1 if images.is_count else 2**10))
+    key = (key % 2.0**53).astype(np.int64)  # of huge values, which have more bits
     return (key * 2654435761 % 2**32) * n_parts // 2**32
 
 
