@@ -101,7 +101,8 @@ class Config:
         Loss of held-out gain, relative to that before boosting, at which boosting stops.
     devices, num_nodes
         Processes that share the genes: devices (GPUs, or processes on CPUs) of each machine, and machines. Results are
-        those of one process but for rounding. More than one needs the extra ``scale``; see ``docs/scale.md``.
+        those of one process but for rounding. More than one needs the extra ``scale``; see ``docs/scale.md``. On CPUs
+        of this machine no more are started than there are cores, or eight where these are fewer.
     strategy
         ``"auto"``: with the processes that torchrun or srun started, else in new ones on this machine; ``"ddp"``: only
         the former; ``"ddp_spawn"``: only the latter.

@@ -269,3 +269,57 @@ def test_lower_precision_trains_too():
     model = sx.SpaCEX(config, n_modules=3, device="cpu", progress=False).fit(sx.pp.gene_images(section()))
     assert model.model_.encoder.linear.dtype == torch.float32
     assert np.isfinite(model.history_.records["pretrain"][1]["loss"])
+
+
+@pytest.mark.parametrize(("asked", "there", "most"), [(9, 1, 8), (99, 2, 8), (65, 64, 64)])
+def test_more_processes_than_the_cores_can_bear_are_not_started(monkeypatch, asked, there, most):
+    monkeypatch.setattr(launch, "_cores", lambda: there)
+    monkeypatch.setattr(launch, "run_in_processes", lambda *given: pytest.fail("started"))
+    model = sx.SpaCEX(sx.Config(devices=asked), n_modules=3, device="cpu", progress=False)
+    expected = rf"^Config.devices={asked} is not allowed: .* {there} core\(s\); pass at most {most}\b"
+    with pytest.raises(sx.InputError, match=expected):
+        model.fit(sx.pp.gene_images(section()))
+
+
+def test_eight_processes_may_share_a_core(monkeypatch):
+    class Started(Exception):
+        pass
+
+    def start(work, folder, size, *given):
+        raise Started(size)
+
+    monkeypatch.setattr(launch, "_cores", lambda: 1)
+    monkeypatch.setattr(launch, "run_in_processes", start)
+    with pytest.raises(Started, match="8"):
+        sx.SpaCEX(sx.Config(devices=8), n_modules=3, device="cpu", progress=False).fit(sx.pp.gene_images(section()))
+
+
+def spawned(process):
+    """The processes of a fit that another one has started."""
+    import psutil
+
+    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("later", [0.0, 1.5])
+def test_an_interrupt_of_all_is_told_once_and_leaves_none(tmp_path, later):
+    """As Ctrl-C in a shell does it: every process of the group hears it, those too that only begin."""
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, "-W", "ignore", str(tmp_path / "script.py")]
+    hears = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hears
+    ) as process:
+        while len(children := spawned(process)) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(later)
+        os.killpg(process.pid, signal.SIGINT)
+        said, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGINT
+    assert not said
+    assert "spawn_main" not in errors
+    assert errors.count("Traceback") == 1
+    assert errors.splitlines()[-1] == "KeyboardInterrupt"
+    assert not any(child.is_running() for child in children)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle  # nosec B403
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -34,7 +36,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("spacex")
 
-FITTED, EMBEDDING, FAILED = "fitted", "embedding.npy", "failed-{}.txt"
+GIVEN, FITTED, EMBEDDING, FAILED = "given", "fitted", "embedding.npy", "failed-{}.txt"
+MOST_ON_CORES = 8
+"""Processes that may share fewer cores than that: more would only wait for one another, and fill the memory."""
+MASKS = hasattr(signal, "pthread_sigmask")
+"""Whether the system can keep a signal from new processes."""
 LEARNT = ("history_", "canvas_", "model_", "null_mean_", "null_shape_", "n_modules_", "mixture_")
 
 
@@ -91,10 +97,16 @@ def _fit_in_processes(model: SpaCEX, images: GeneImages) -> np.ndarray:
     """Fit in processes of this machine; the model comes back as if it had been saved and loaded."""
     config = model.config
     check_extra("lightning_fabric", extra="scale", purpose=f"Config.devices={config.devices}")
+    cores = _cores()
     if (device := resolve_device(model.device)).type == "cuda" and torch.cuda.device_count() < config.devices:
         raise InputError(
             f"Config.devices={config.devices} is not allowed: there are {torch.cuda.device_count()} device(s) of kind "
             f"{device.type!r}; pass fewer, or device='cpu'"
+        )
+    if device.type == "cpu" and config.devices > max(MOST_ON_CORES, cores):
+        raise InputError(
+            f"Config.devices={config.devices} is not allowed: this process may use {cores} core(s); pass at most "
+            f"{max(MOST_ON_CORES, cores)}, or srun or torchrun to use other machines"
         )
     with tempfile.TemporaryDirectory(prefix="spacex-fit-") as folder:
         run_in_processes(_fit_given, folder, config.devices, model, images)
@@ -119,10 +131,13 @@ def run_in_processes(work: Callable[..., None], folder: str, size: int, *given: 
 
     The folder is theirs alone.
     """
-    arguments = (work, folder, size, _free_port(), *given)
-    with _no_main():
-        context: Any = start_processes(_enter, arguments, nprocs=size, join=False, daemon=True, start_method="spawn")
+    # Not handed to each as it is started, which would wait until it has read all of it.
+    with (Path(folder) / GIVEN).open("wb") as file:
+        pickle.dump(given, file)
+    arguments, context = (work, folder, size, _free_port()), None
     try:
+        with _no_main(), _deaf():
+            context = start_processes(_enter, arguments, nprocs=size, join=False, daemon=True, start_method="spawn")
         with quiet():
             while not context.join():
                 pass
@@ -130,18 +145,20 @@ def run_in_processes(work: Callable[..., None], folder: str, size: int, *given: 
         raise _explained(error, context, Path(folder)) from error
     finally:
         # An interrupt reaches only this process: the others must not go on without it.
-        for process in context.processes:
+        for process in context.processes if context is not None else ():
             if process.is_alive():
                 process.kill()
             process.join()
-        for file in context.error_files:  # torch's own account, which is a pickle
-            Path(file).unlink(missing_ok=True)
+        for account in context.error_files if context is not None else ():  # torch's own, which is a pickle
+            Path(account).unlink(missing_ok=True)
 
 
-def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: int, *given: Any) -> None:
+def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: int) -> None:
     """Begin a process as torchrun would have started it; where it fails, it leaves the reason in the folder."""
     # What torch sends where the parent is gone; in a background job of a shell it would be ignored.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if MASKS:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     place = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
     os.environ.update({name: str(value) for name, value in place.items()})
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
@@ -149,6 +166,8 @@ def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: i
     threads = max(1, torch.get_num_threads() // size)  # the processes share the cores
     torch.set_num_threads(threads)
     try:
+        with (Path(folder) / GIVEN).open("rb") as file:
+            given = pickle.load(file)  # nosec B301
         with threadpool_limits(threads):
             work(folder, *given)
     except Exception as error:
@@ -191,6 +210,25 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Start processes that do not hear Ctrl-C before `_enter`: until then they would say at length where they were."""
+    if not MASKS:
+        yield
+        return
+    resource_tracker.ensure_running()  # which, begun later, would end the deafness
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
