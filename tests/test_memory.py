@@ -16,6 +16,7 @@ from anndata import AnnData
 
 import spacex as sx
 from spacex import _memory
+from spacex.pairs import neighbour_pairs
 from spacex.raster import WORKING_BYTES
 
 
@@ -56,6 +57,26 @@ def test_work_beyond_memory_is_refused_and_changes_nothing(section: AnnData, mon
     assert "spacex_svg_score" not in section.var
     leave(monkeypatch, needed)
     sx.tl.svg(section)
+
+
+def test_pairs_beyond_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    z = np.random.default_rng(0).normal(size=(50, 4))
+    all_pairs = neighbour_pairs(z, 2**62)
+    assert len(all_pairs) == 50 * 49 // 2
+    leave(monkeypatch, 100 * 50 * 10)
+    assert len(neighbour_pairs(z, 10)) >= 250
+    with pytest.raises(sx.InputError, match=r"^comparing 50 genes with 11 each needs .*: pass fewer n_neighbors="):
+        neighbour_pairs(z, 11)
+
+
+def test_a_simulation_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(monkeypatch, 1_000_000)
+    sx.datasets.simulate_section(60, 300, 3, 3)
+    for size in ({"n_genes": 3000}, {"n_spots": 3000}, {"n_genes": 600, "n_spots": 600, "depth": 1.0}):
+        with pytest.raises(
+            sx.InputError, match=r"^a section of \d+ spots × \d+ genes needs about .*pass smaller numbers"
+        ):
+            sx.datasets.simulate_section(**{"n_genes": 60, "n_spots": 300, "n_modules": 3, "n_domains": 3, **size})
 
 
 def test_a_result_beyond_the_disk_is_refused_before_the_work(

@@ -61,7 +61,8 @@ def test_rounds_order_and_batches_are_all_genes(planted, trained):
     order = np.random.default_rng(0).permutation(60)
     straight = trained.correct(new)
     np.testing.assert_allclose(trained.correct(new.take(order)), straight[order], atol=1e-6)
-    assert (np.abs(trained.correct(new, rounds=100)).sum(axis=1) > 0).all()  # more rounds than genes
+    for rounds in (100, 2**62):  # more rounds than genes
+        assert (np.abs(trained.correct(new, rounds=rounds)).sum(axis=1) > 0).all()
 
 
 def test_no_gene_looks_itself_up():

@@ -138,7 +138,7 @@ class Translator:
             return found
         order = np.arange(len(found)) if nearness is None else np.argsort(-nearness, kind="stable")
         memory = self.memory
-        for batch in np.array_split(order, rounds):
+        for batch in np.array_split(order, max(1, min(rounds, len(order)))):
             key, linear = self._tensors(genes.take(batch))
             with torch.no_grad():
                 made = self.generator(key, linear, memory, itself=False)

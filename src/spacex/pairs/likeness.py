@@ -58,7 +58,7 @@ def neighbour_pairs(z: np.ndarray, n_neighbors: int) -> np.ndarray:
     unit = unit_rows(z.astype(np.float32))
     k = min(n_neighbors, len(unit) - 1)
     check_memory(
-        BYTES_OF_PAIR * k * len(unit), what=f"{k} pairs for each of {len(unit)} genes", mend="pass fewer n_neighbors="
+        BYTES_OF_PAIR * k * len(unit), what=f"comparing {len(unit)} genes with {k} each", mend="pass fewer n_neighbors="
     )
     near = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(unit).kneighbors(return_distance=False)
     pairs = np.column_stack([np.repeat(np.arange(len(unit)), k), near.ravel()])

@@ -158,9 +158,8 @@ def impute(
     weights, gain = found.weights, dict[str, float]()
     if learned is True or (learned == "auto" and len(panel_r) >= FEWEST_LEARNED):
         added, gain = correction(
-            learnt.key, panel, found, wanted, rounds=min(rounds, len(names)), seed=seed, device=resolve_device(device),
-            progress=progress,
-        )  # fmt: skip
+            learnt.key, panel, found, wanted, rounds=rounds, seed=seed, device=resolve_device(device), progress=progress
+        )
         weights = weights + added
     calibration = calibrate(found.held_out[list(TRAITS)].to_numpy(), found.held_out["pcc"].to_numpy())
     reliability = np.where(learnt.seen[wanted], calibration.reliability(found.traits), 0.0)
