@@ -233,7 +233,8 @@ def test_every_name_on_the_page_is_text() -> None:
         frame[column] = frame[column].cat.rename_categories(dict(zip(known, HOSTILE, strict=False)))
     renamed = {f"s{i}": HOSTILE[i] for i in range(4)}
     adata.obs["slice"] = pd.Categorical([renamed[str(name)] for name in adata.obs["slice"]])
-    adata.uns["spacex"]["grid"]["section"] = np.array(sorted(set(adata.obs["slice"])), dtype=object)
+    gridded = [renamed[str(name)] for name in adata.uns["spacex"]["grid"]["section"]]
+    adata.uns["spacex"]["grid"]["section"] = np.array(gridded, dtype=object)
     adata.uns["spacex"]["run"] = {"input": HOSTILE[7], "seconds": {HOSTILE[0]: 1.0}}
     adata.uns["spacex"]["versions"] = {HOSTILE[1]: HOSTILE[2]}
     modules = [name for name in adata.var["spacex_module"].cat.categories if name != "unassigned"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle  # nosec B403
 import signal
 import socket
 import sys
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("spacex")
 
-GIVEN, FITTED, EMBEDDING, FAILED = "given", "fitted", "embedding.npy", "failed-{}.txt"
+FITTED, EMBEDDING, FAILED = "fitted", "embedding.npy", "failed-{}.txt"
 MOST_ON_CORES = 8
 """Processes that may share fewer cores than that: more would only wait for one another, and fill the memory."""
 MASKS = hasattr(signal, "pthread_sigmask")
@@ -131,10 +130,7 @@ def run_in_processes(work: Callable[..., None], folder: str, size: int, *given: 
 
     The folder is theirs alone.
     """
-    # Not handed to each as it is started, which would wait until it has read all of it.
-    with (Path(folder) / GIVEN).open("wb") as file:
-        pickle.dump(given, file)
-    arguments, context = (work, folder, size, _free_port()), None
+    arguments, context = (work, folder, size, _free_port(), *given), None
     try:
         with _no_main(), _deaf():
             context = start_processes(_enter, arguments, nprocs=size, join=False, daemon=True, start_method="spawn")
@@ -153,7 +149,7 @@ def run_in_processes(work: Callable[..., None], folder: str, size: int, *given: 
             Path(account).unlink(missing_ok=True)
 
 
-def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: int) -> None:
+def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: int, *given: Any) -> None:
     """Begin a process as torchrun would have started it; where it fails, it leaves the reason in the folder."""
     # What torch sends where the parent is gone; in a background job of a shell it would be ignored.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -166,8 +162,6 @@ def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: i
     threads = max(1, torch.get_num_threads() // size)  # the processes share the cores
     torch.set_num_threads(threads)
     try:
-        with (Path(folder) / GIVEN).open("rb") as file:
-            given = pickle.load(file)  # nosec B301
         with threadpool_limits(threads):
             work(folder, *given)
     except Exception as error:

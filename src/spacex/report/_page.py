@@ -19,7 +19,7 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from .. import _slots
-from .._check import InputError, check_target
+from .._check import InputError, check_key, check_target
 from .._whole import whole_file
 from ..pl._colors import SEQUENTIAL
 from ..pl._layout import gene_layout
@@ -102,6 +102,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     >>> "default-src 'none'" in build(adata, title="my section")
     True
     """
+    check_key(title, name="title")
     _slots.read_embedding(adata)
     _slots.check_unique(adata)
     check_enrichment(enrichment)
@@ -113,7 +114,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     cards = module_maps(adata, list(modules["module"]), n_genes=N_GENES)
     tissue = tissue_of(adata, resolution=TILE)
     context: dict[str, Any] = {
-        "title": title or run.get("input") or "section",
+        "title": str(title or "") or run.get("input") or "section",
         "aspect": f"{tissue.index.shape[1]} / {tissue.index.shape[0]}",
         "figures": key_figures(adata, genes),
         "notes": warnings_of(adata),
