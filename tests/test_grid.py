@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -305,3 +307,15 @@ def test_tissue_without_wide_gaps_is_left_alone() -> None:
     xy = np.random.default_rng(0).random((600, 2))
     xy[300:, 0] += 1.3
     np.testing.assert_array_equal(_without_gaps(xy), xy)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"shape": (0, 3)}, {"shape": (3, 4096)}, {"shape": (3, 3, 3)}, {"kind": "round"}, {"aspect": 0.0},
+     {"aspect": np.nan}, {"pitch": -1.0}, {"pitch": np.inf}],
+    ids=str,
+)  # fmt: skip
+def test_a_grid_from_a_file_may_be_none(changed):
+    sound = Grid((3, 4), "hex", 0.9, 100.0)
+    assert sound.is_sound
+    assert not replace(sound, **changed).is_sound

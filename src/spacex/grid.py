@@ -8,12 +8,13 @@ hexagonal array loses neither a spot nor a neighbour when it becomes an image.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from ._check import InputError
+from ._config import MAX_SIDE
 
 HEX_ASPECT = float(np.sqrt(3.0) / 2.0)
 """Distance between rows of a hexagonal lattice, in distances between its columns."""
@@ -23,6 +24,7 @@ MAX_LATTICE_SIDE = 160
 """A lattice larger than this (Visium HD) is binned like free positions."""
 
 GridSize = Literal["auto"] | int | tuple[int, int]
+GridKind = Literal["hex", "square", "bins"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Grid:
     """
 
     shape: tuple[int, int]
-    kind: Literal["hex", "square", "bins"]
+    kind: GridKind
     aspect: float
     pitch: float
 
@@ -50,6 +52,12 @@ class Grid:
     def staggered(self) -> bool:
         """Whether odd rows lie half a pixel to the right."""
         return self.kind == "hex"
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether there is such a grid: one that was read from a file may be anything."""
+        sides = len(self.shape) == 2 and all(0 < side <= MAX_SIDE for side in self.shape)
+        return self.kind in get_args(GridKind) and sides and 0 < self.aspect < np.inf and 0 < self.pitch < np.inf
 
     def positions(self, pixel: np.ndarray) -> np.ndarray:
         """Positions (N, 2) as x, y in pixel pitches of pixels given as row, column (N, 2)."""

@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 
 from .._check import InputError
-from .._config import MAX_SIDE, Config
+from .._config import Config
 from .._memory import check_memory
 from ..grid import Grid, GridSize
 from ..pixels import Pixels
@@ -20,7 +20,6 @@ from ._notes import note, noted, notes
 
 PIXEL = "spacex_pixel"
 COLUMNS = ("section", "kind", "height", "width", "aspect", "pitch")
-KINDS = ("hex", "square", "bins")
 
 
 def write_grid(
@@ -95,11 +94,7 @@ def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
             Grid((int(height), int(width)), kind, float(aspect), float(pitch))
             for kind, height, width, aspect, pitch in zip(*columns, strict=True)
         ]
-        sound = len(names) == len(grids) and all(
-            grid.kind in KINDS and 0 < min(grid.shape) <= max(grid.shape) <= MAX_SIDE
-            and 0 < grid.aspect < np.inf and 0 < grid.pitch < np.inf
-            for grid in grids
-        )  # fmt: skip
+        sound = len(names) == len(grids) and all(grid.is_sound for grid in grids)
     except (TypeError, ValueError, OverflowError):
         sound = False
     if not sound:

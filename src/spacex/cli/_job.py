@@ -167,12 +167,14 @@ def _check(adata: AnnData, options: Options, sets: dict[str, list[str]] | None) 
 
 def _check_domains(adata: AnnData, options: Options) -> None:
     """What can be told once spots lie in pixels, and not only after the embedding."""
+    if options.n_domains is None:
+        return
     pixels = DataFrame(adata.obsm["spacex_pixel"])
     if options.library_key is not None:
         pixels["section"] = adata.obs[options.library_key].to_numpy()
     n_pixels = len(pixels.drop_duplicates())
     most = max(2, n_pixels // PIXELS_OF_A_DOMAIN)
-    if options.n_domains is not None and options.n_domains > most:
+    if options.n_domains > most:
         raise InputError(
             f"--n-domains {options.n_domains} is not allowed: {n_pixels} pixels are enough for {most}; pass fewer"
         )

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .._check import InputError, check_path
-from .._config import MAX_SIDE
 from .._stored import digest, digest_of, read_json
 from .._whole import synced, whole_path, written
 from ..canvas import Canvas
@@ -90,13 +89,13 @@ def canvas_settings(canvas: Canvas) -> list[dict[str, Any]]:
 
 def canvas_of(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Canvas:
     """The canvas that `canvas_settings` and the arrays ``canvas.*`` describe."""
-    for g in settings:
-        if g["kind"] not in ("hex", "square", "bins") or not all(0 < int(side) <= MAX_SIDE for side in g["shape"]):
-            raise InputError(f"the saved model has a grid of kind {g['kind']!r} and shape {g['shape']}; save it again")
     grids = tuple(
         Grid((int(g["shape"][0]), int(g["shape"][1])), g["kind"], float(g["aspect"]), float(g["pitch"]))
         for g in settings
     )
+    for grid in grids:
+        if not grid.is_sound:
+            raise InputError(f"the saved model has a grid that cannot be, {grid}; save it again")
     return Canvas(grids, np.asarray(arrays["canvas.section"]), np.asarray(arrays["canvas.pixel"]))
 
 
