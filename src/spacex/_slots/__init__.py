@@ -4,6 +4,7 @@ Everything above speaks AnnData, everything below speaks arrays, and nothing els
 every call can check all of its input before it does any work.
 """
 
+from ._genes import embedded_genes, gene_index, read_gene_names
 from ._given import check_adata
 from ._grid import (
     PIXEL,
@@ -44,8 +45,6 @@ from ._results import (
     SPOTS,
     SVG,
     UNASSIGNED,
-    embedded_genes,
-    gene_index,
     read_components,
     read_embedding,
     read_interactions,
@@ -103,6 +102,7 @@ __all__ = [
     "read_covariates",
     "read_detected",
     "read_embedding",
+    "read_gene_names",
     "read_grid",
     "read_images",
     "read_interactions",
