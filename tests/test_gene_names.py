@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacex import InputError
-from spacex.gene_names import AMBIGUOUS, SYMBOL_COLUMNS, UNKNOWN, GeneNames, fold, is_ensembl, match_genes, shares_name
+from spacex.gene_names import AMBIGUOUS, SYMBOL_COLUMNS, UNKNOWN, GeneNames, fold, is_ensembl
 
 IDS = ["ENSG00000197971.14", "ENSG00000123560.13", "ENSG00000015479.19", "ENSG00000280987.4", "ENSG00000237491"]
 SYMBOLS = ["MBP", "PLP1", "MATR3", "MATR3", None]
@@ -180,9 +180,9 @@ def test_36000_genes_take_little_time() -> None:
     var = pd.DataFrame({"feature_name": pd.Categorical([f"GENE{i % 35_000}" for i in range(36_000)])}, index=names)
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         assert GeneNames.from_table(var).index("GENE20000") == 20_000
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.1
 
 
@@ -211,8 +211,6 @@ def test_the_exact_name_wins(section: GeneNames, asked: str) -> None:
             texts = (section.names[i], section.symbols[i], *(alias[i] for alias in section.aliases))
             assert fold(asked) in map(fold, texts)
         assert set(meant) <= set(section.of_symbol(asked))
-    else:
-        assert not shares_name(section, genes([asked])).any()
 
 
 @given(sections(), words, st.randoms(use_true_random=False))
@@ -237,26 +235,6 @@ def test_ambiguity_is_symmetric_and_a_label_that_is_a_symbol_means_its_gene(sect
     for symbol in section.symbols:
         meant = section.matches(symbol)
         assert all(section.symbols[gene] == symbol for gene in meant) or symbol in section.names
-
-
-@given(sections(), sections())
-def test_two_sections_are_paired_alike_from_either_side(first: GeneNames, second: GeneNames) -> None:
-    a, b = match_genes(first, second)
-    d, c = match_genes(second, first)
-    assert set(zip(a, b, strict=True)) == set(zip(c, d, strict=True))
-    assert len(set(a)) == len(set(b)) == len(a)
-    assert shares_name(first, second)[a].all()
-    same = {name for name in first.names if name in set(second.names) and not name.isdigit()}
-    assert same <= set(first.names[a[first.names[a] == second.names[b]]])
-
-
-@given(sections(), sections(), st.randoms(use_true_random=False))
-def test_pairs_do_not_depend_on_the_order_of_genes(first: GeneNames, second: GeneNames, random: object) -> None:
-    order = np.arange(len(first))
-    random.shuffle(order)  # type: ignore[attr-defined]
-    a, b = match_genes(first, second)
-    turned, c = match_genes(first.take(order), second)
-    assert {*zip(a, b, strict=True)} == {*zip(order[turned], c, strict=True)}
 
 
 def test_new_names_replace_all_others() -> None:

@@ -16,8 +16,8 @@ import pandas as pd
 from ._check import InputError, check_key
 
 SYMBOL_COLUMNS = (
-    "gene_symbol", "gene_symbols", "symbol", "feature_name", "gene_name", "gene_names", "features", "hgnc_symbol",
-    "mgi_symbol", "gene_short_name", "external_gene_name",
+    "gene_symbol", "gene_symbols", "symbol", "feature_name", "gene_name", "gene_names", "features", "gene_short_name",
+    "external_gene_name",
 )  # fmt: skip
 """Columns of a table of genes that hold symbols, the most explicit first; case and underscores do not matter."""
 
@@ -28,7 +28,6 @@ MISSING = frozenset({"", "nan", "none", "na", "<na>", "n/a", "null"})
 UNKNOWN, AMBIGUOUS = -1, -2
 MAX_NAMED = 8
 
-Key = Callable[[str], str]
 Kind = Literal["names", "symbols", "aliases"]
 
 
@@ -43,25 +42,29 @@ def is_ensembl(name: str) -> bool:
 def fold(name: str) -> str:
     """A name without its case, and an Ensembl id also without its version."""
     upper = name.upper()
-    if upper[:3] == "ENS" and "." in upper:
-        head, _, version = upper.partition(".")
-        return head if version.isdigit() and head[-4:].isdigit() else upper
-    return upper
+    return upper.partition(".")[0] if "." in upper and is_ensembl(upper) else upper
 
 
 class Index:
-    """Numbers of the genes that have a name in any of some columns (G,), by what `key` makes of the name.
+    """Numbers of the genes that have a name in any of some columns (G,), as written or `folded`.
 
     An empty text is no name, except where `empty`.
     """
 
-    def __init__(self, columns: Iterable[np.ndarray], key: Key = str, *, empty: bool = False):
+    def __init__(self, columns: Iterable[np.ndarray], *, folded: bool = False, empty: bool = False):
         self.first: dict[str, int] = {}
         self.repeated: dict[str, set[int]] = {}
         for column in columns:
-            for gene, name in enumerate(column):
-                if name or empty:
-                    text = key(name)
+            texts = column.tolist()
+            if folded:
+                texts = [text if "." not in text else fold(text) for text in map(str.upper, texts)]
+            if not self.first:
+                self.first = dict(zip(texts, range(len(texts)), strict=True))
+                if len(self.first) == len(texts) and (empty or "" not in self.first):
+                    continue  # all differ, in a tenth of the time
+                self.first = {}
+            for gene, text in enumerate(texts):
+                if text or empty:
                     other = self.first.setdefault(text, gene)
                     if other != gene:
                         self.repeated.setdefault(text, {other}).add(gene)
@@ -100,7 +103,7 @@ class GeneNames:
         names = np.array([str(name) for name in genes.index], dtype=object)
         columns = _text_columns(genes)
         texts = [columns[key] for key in map(_plain, SYMBOL_COLUMNS) if key in columns]
-        ids = [_each(columns[key], _not_a_number) for key in map(_plain, ID_COLUMNS) if key in columns]
+        ids = [each(columns[key], not_a_number) for key in map(_plain, ID_COLUMNS) if key in columns]
         symbols = _symbols(texts, names)
         others = (text for text in (*texts, *ids) if ((text != "") & (text != names) & (text != symbols)).any())
         return cls(names, symbols, tuple(others))
@@ -117,11 +120,10 @@ class GeneNames:
     def labels(self) -> np.ndarray:
         """(G,) what plots call the genes: the symbol, and the name behind it where the symbol means other genes too."""
         labels = self.symbols.copy()
-        by_name, by_symbol = self._index("names", str), self._index("symbols", str)
-        for gene in np.flatnonzero(self.symbols != self.names):
-            symbol = self.symbols[gene]
-            if symbol in by_name.first or symbol in by_symbol.repeated:
-                labels[gene] = f"{symbol} ({self.names[gene]})"
+        by_name, by_symbol = self._index("names"), self._index("symbols")
+        for gene, (symbol, name) in enumerate(zip(self.symbols, self.names, strict=True)):
+            if symbol != name and (symbol in by_name.first or symbol in by_symbol.repeated):
+                labels[gene] = f"{symbol} ({name})"
         return labels
 
     def take(self, genes: np.ndarray) -> GeneNames:
@@ -149,18 +151,16 @@ class GeneNames:
     def matches(self, gene: object) -> list[int]:
         """Numbers of the genes that a name means; several where it is ambiguous, none where it is unknown."""
         kinds: tuple[Kind, ...] = ("names", "symbols", "aliases")
-        keys: tuple[Key, ...] = (str, fold)
-        indices = ((self._index(kind, key), key(str(gene))) for key in keys for kind in kinds)
-        return next((genes for index, text in indices if (genes := index.genes(text))), [])
+        texts = {False: str(gene), True: fold(str(gene))}
+        rules = (self._index(kind, folded=folded).genes(text) for folded, text in texts.items() for kind in kinds)
+        return next(filter(None, rules), [])
 
     def of_symbol(self, symbol: str) -> list[int]:
         """Numbers of the genes that a symbol of a gene set means: all of that symbol."""
         genes = self.matches(symbol)
-        for key in (str, fold):
-            same = self._index("symbols", key).genes(key(symbol))
-            if genes and set(genes) <= set(same):
-                return same
-        return genes
+        exact = self._index("symbols").genes(symbol)
+        same = exact if set(genes) <= set(exact) else self._index("symbols", folded=True).genes(fold(symbol))
+        return same if set(genes) <= set(same) else genes
 
     def index(self, gene: object) -> int:
         """Number of one gene; `InputError` with near names where its name is unknown, and with the choice where not."""
@@ -196,16 +196,16 @@ class GeneNames:
         return f"; close to it: {', '.join(back[name] for name in near)}" if near else ""
 
     @cached_property
-    def _indices(self) -> dict[tuple[Kind, Key], Index]:
+    def _indices(self) -> dict[tuple[Kind, bool], Index]:
         return {}
 
-    def _index(self, kind: Kind, key: Key) -> Index:
+    def _index(self, kind: Kind, *, folded: bool = False) -> Index:
         """The index of a kind of name, made when it is first asked for."""
         kind = "names" if kind == "symbols" and not self.has_symbols else kind
-        if (kind, key) not in self._indices:
+        if (kind, folded) not in self._indices:
             columns = {"names": [self.names], "symbols": [self.symbols], "aliases": self.aliases}
-            self._indices[kind, key] = Index(columns[kind], key, empty=kind == "names")
-        return self._indices[kind, key]
+            self._indices[kind, folded] = Index(columns[kind], folded=folded, empty=kind == "names")
+        return self._indices[kind, folded]
 
 
 def listed(names: Iterable[object]) -> str:
@@ -214,66 +214,11 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join([*texts[:MAX_NAMED], *(["..."] if len(texts) > MAX_NAMED else [])])
 
 
-# -- two sections ------------------------------------------------------------------------------------------
-
-
-def match_genes(first: GeneNames, second: GeneNames) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers (n,) of the genes that two sections share, in either, in the order of the first.
-
-    Genes are paired by name, then by Ensembl id, by symbol, by any name, and by any but for case. In each round only
-    genes are paired that mean one another and no other gene that is left.
-    """
-    first, second = _comparable(first, second)
-    partner = np.full(len(first), -1)
-    rounds: list[tuple[Callable[[GeneNames], list[np.ndarray]], Key]] = [
-        (lambda genes: [genes.names], str),
-        (lambda genes: [_each(names, _ensembl_only) for names in (genes.names, *genes.aliases)], fold),
-        (lambda genes: [genes.symbols], str),
-        (_all_names, str),
-        (_all_names, fold),
-    ]
-    for columns, key in rounds:
-        ours, theirs = np.flatnonzero(partner < 0), np.setdiff1d(np.arange(len(second)), partner)
-        a, b = (Index(columns(part), key) for part in (first.take(ours), second.take(theirs)))
-        repeated = {*a.repeated, *b.repeated}
-        pairs = {(gene, b.first[name]) for name, gene in a.first.items() if name in b.first and name not in repeated}
-        n_ours, n_theirs = Counter(gene for gene, _ in pairs), Counter(other for _, other in pairs)
-        for gene, other in pairs:
-            if n_ours[gene] == n_theirs[other] == 1:
-                partner[ours[gene]] = theirs[other]
-    matched = np.flatnonzero(partner >= 0)
-    return matched, partner[matched]
-
-
-def shares_name(first: GeneNames, second: GeneNames) -> np.ndarray:
-    """Whether each gene (G,) of the first has any name, in any case, that a gene of the second has."""
-    first, second = _comparable(first, second)
-    others = Index(_all_names(second), fold).first
-    mask = np.zeros(len(first), dtype=bool)
-    for column in _all_names(first):
-        mask |= [bool(name) and fold(name) in others for name in column]
-    return mask
-
-
-def _comparable(*sections: GeneNames) -> tuple[GeneNames, ...]:
-    """The names without numbers where all have symbols: these may be positions, which mean nothing elsewhere."""
-    if not all(genes.has_symbols for genes in sections):
-        return sections
-    texts = [_each(genes.names, _not_a_number) for genes in sections]
-    return tuple(
-        GeneNames(names, np.where(genes.symbols == genes.names, names, genes.symbols), genes.aliases)
-        for names, genes in zip(texts, sections, strict=True)
-    )
-
-
-def _all_names(genes: GeneNames) -> list[np.ndarray]:
-    return [genes.names, *([genes.symbols] if genes.has_symbols else []), *genes.aliases]
-
-
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def _each(values: np.ndarray, change: Callable[[Any], str]) -> np.ndarray:
+def each(values: np.ndarray, change: Callable[[Any], str]) -> np.ndarray:
+    """What `change` makes of each value, as text."""
     return np.array([change(value) for value in values], dtype=object)
 
 
@@ -288,7 +233,7 @@ def _text_columns(genes: pd.DataFrame) -> dict[str, np.ndarray]:
     for number, column in enumerate(map(_plain, genes.columns)):
         values = genes.iloc[:, number]
         if column in known and column not in columns and not pd.api.types.is_numeric_dtype(values):
-            columns[column] = _each(values.astype(object).to_numpy(), _text)
+            columns[column] = each(values.astype(object).to_numpy(), _text)
     return columns
 
 
@@ -298,12 +243,9 @@ def _text(value: Any) -> str:
     return "" if len(text) <= 4 and text.lower() in MISSING else text
 
 
-def _not_a_number(text: str) -> str:
+def not_a_number(text: str) -> str:
+    """The text; "" for digits alone."""
     return "" if text.isdigit() else text
-
-
-def _ensembl_only(text: str) -> str:
-    return text if is_ensembl(text) else ""
 
 
 def _as_symbol(text: str) -> str:
@@ -316,7 +258,7 @@ def _as_symbol(text: str) -> str:
 
 def _symbols(columns: Sequence[np.ndarray], names: np.ndarray) -> np.ndarray:
     """Symbols (G,) of the first column that has at least half as many as the fullest; the name where there is none."""
-    symbols = [_each(column, _as_symbol) for column in columns]
+    symbols = [each(column, _as_symbol) for column in columns]
     sizes = [np.count_nonzero(column != "") for column in symbols]
     for column, size in zip(symbols, sizes, strict=True):
         if size and 2 * size >= max(sizes):

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.test_gene_names import sections
 
 from spacex import InputError
-from spacex.coverage import shared
+from spacex.coverage import match_genes, shared, shares_name
 from spacex.coverage.names import FEWEST_SHARED, species_of
 from spacex.gene_names import GeneNames
 
@@ -129,3 +130,23 @@ def test_numbers_that_are_positions_pair_nothing_where_symbols_say_otherwise():
     positions = [str(i) for i in range(40)]
     t, r = shared(genes(positions, symbol=HUMAN), genes(positions, symbol=HUMAN[::-1]))
     assert [HUMAN[i] for i in t] == [HUMAN[::-1][i] for i in r]
+
+
+@given(sections(), sections())
+def test_two_sections_are_paired_alike_from_either_side(first: GeneNames, second: GeneNames) -> None:
+    a, b = match_genes(first, second)
+    d, c = match_genes(second, first)
+    assert set(zip(a, b, strict=True)) == set(zip(c, d, strict=True))
+    assert len(set(a)) == len(set(b)) == len(a)
+    assert shares_name(first, second)[a].all()
+    same = {name for name in first.names if name in set(second.names) and not name.isdigit()}
+    assert same <= set(first.names[a[first.names[a] == second.names[b]]])
+
+
+@given(sections(), sections(), st.randoms(use_true_random=False))
+def test_pairs_do_not_depend_on_the_order_of_genes(first: GeneNames, second: GeneNames, random: object) -> None:
+    order = np.arange(len(first))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    a, b = match_genes(first, second)
+    turned, c = match_genes(first.take(order), second)
+    assert {*zip(a, b, strict=True)} == {*zip(order[turned], c, strict=True)}

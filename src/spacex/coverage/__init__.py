@@ -1,7 +1,7 @@
 """Genes that a panel lacks, from a reference that measures them: names, what goes with what, transfer, reliability."""
 
 from .cells import Cells
-from .names import shared
+from .names import match_genes, shared, shares_name
 from .reference import Reference, learn
 from .reliability import Calibration, calibrate
 from .transfer import TRAITS, Panel, Transfer, cell_components, nearness, transfer
@@ -16,7 +16,9 @@ __all__ = [
     "calibrate",
     "cell_components",
     "learn",
+    "match_genes",
     "nearness",
     "shared",
+    "shares_name",
     "transfer",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from .._check import InputError
-from ..gene_names import GeneNames, listed, match_genes, shares_name
+from ..gene_names import GeneNames, Index, each, fold, is_ensembl, listed, not_a_number
 
 logger = logging.getLogger("spacex")
 
@@ -75,11 +76,68 @@ def shared(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, np.ndar
             f"{FEWEST_SHARED} are needed: put symbols into var['gene_symbol'] where names are identifiers, and for two "
             f"species use {ORTHOLOGS}"
         )
-    same = np.count_nonzero(target.symbols[pairs[0]] == reference.symbols[pairs[1]])
-    same_id = np.count_nonzero(target.names[pairs[0]] == reference.names[pairs[1]])
-    if _titled(target.symbols) != _titled(reference.symbols) and max(same, same_id) < 0.5 * len(pairs[0]):
+    symbols = zip(target.symbols[pairs[0]], reference.symbols[pairs[1]], strict=True)
+    n_other_case = sum(ours != theirs and fold(ours) == fold(theirs) for ours, theirs in symbols)
+    if _titled(target.symbols) != _titled(reference.symbols) and n_other_case > 0.5 * len(pairs[0]):
         logger.warning(
             "most names match only without regard to case; if the species differ, rename the genes of one by %s",
             ORTHOLOGS,
         )
     return pairs
+
+
+def match_genes(first: GeneNames, second: GeneNames) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (n,) of the genes that two sections share, in either, in the order of the first.
+
+    Genes are paired by name, then by Ensembl id, by symbol, by any name, and by any but for case. In each round only
+    genes are paired that mean one another and no other gene that is left.
+    """
+    first, second = _comparable(first, second)
+    partner = np.full(len(first), -1)
+    rounds: list[tuple[Callable[[GeneNames], list[np.ndarray]], bool]] = [
+        (lambda genes: [genes.names], False),
+        (lambda genes: [each(names, _ensembl_only) for names in (genes.names, *genes.aliases)], True),
+        (lambda genes: [genes.symbols], False),
+        (_all_names, False),
+        (_all_names, True),
+    ]
+    for columns, folded in rounds:
+        ours, theirs = np.flatnonzero(partner < 0), np.setdiff1d(np.arange(len(second)), partner)
+        a, b = (Index(columns(part), folded=folded) for part in (first.take(ours), second.take(theirs)))
+        repeated = {*a.repeated, *b.repeated}
+        pairs = {(gene, b.first[name]) for name, gene in a.first.items() if name in b.first and name not in repeated}
+        n_ours, n_theirs = Counter(gene for gene, _ in pairs), Counter(other for _, other in pairs)
+        for gene, other in pairs:
+            if n_ours[gene] == n_theirs[other] == 1:
+                partner[ours[gene]] = theirs[other]
+    matched = np.flatnonzero(partner >= 0)
+    return matched, partner[matched]
+
+
+def shares_name(first: GeneNames, second: GeneNames) -> np.ndarray:
+    """Whether each gene (G,) of the first has any name, in any case, that a gene of the second has."""
+    first, second = _comparable(first, second)
+    others = Index(_all_names(second), folded=True).first
+    mask = np.zeros(len(first), dtype=bool)
+    for column in _all_names(first):
+        mask |= [bool(name) and fold(name) in others for name in column]
+    return mask
+
+
+def _comparable(*sections: GeneNames) -> tuple[GeneNames, ...]:
+    """The names without numbers where all have symbols: these may be positions, which mean nothing elsewhere."""
+    if not all(genes.has_symbols for genes in sections):
+        return sections
+    texts = [each(genes.names, not_a_number) for genes in sections]
+    return tuple(
+        GeneNames(names, np.where(genes.symbols == genes.names, names, genes.symbols), genes.aliases)
+        for names, genes in zip(texts, sections, strict=True)
+    )
+
+
+def _all_names(genes: GeneNames) -> list[np.ndarray]:
+    return [genes.names, *([genes.symbols] if genes.has_symbols else []), *genes.aliases]
+
+
+def _ensembl_only(text: str) -> str:
+    return text if is_ensembl(text) else ""

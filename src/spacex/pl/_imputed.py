@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap
 
 from .. import _slots
 from .._check import InputError, check_int, check_names
-from ..gene_names import match_genes
+from ..coverage import match_genes
 from ._colors import SEQUENTIAL
 from ._gene_images import draw_gene, map_size
 from ._maps import gene_values

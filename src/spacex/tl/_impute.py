@@ -23,9 +23,10 @@ from ..coverage import (
     calibrate,
     learn,
     shared,
+    shares_name,
     transfer,
 )
-from ..gene_names import AMBIGUOUS, UNKNOWN, GeneNames, fold, listed, shares_name
+from ..gene_names import AMBIGUOUS, UNKNOWN, GeneNames, fold, listed
 from ..model.session import resolve_device
 from ..model.translator import correction
 from ..raster import log_normalise
