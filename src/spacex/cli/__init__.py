@@ -79,7 +79,10 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="Coordinates of the spots, where INPUT is a table of counts.")
     ] = None,
     bin: Annotated[
-        str | None, typer.Option(help="Size of bins: Visium HD 002um, 008um or 016um; Stereo-seq 50, in DNBs.")
+        str | None, typer.Option(help="Size of bins: Visium HD 002um, 008um, 016um or cells; Stereo-seq 50, in DNBs.")
+    ] = None,
+    sample: Annotated[
+        str | None, typer.Option(help="Beginning of the file names of one sample in a folder of several.")
     ] = None,
     library_key: Annotated[str | None, typer.Option(help="Column of obs that names the sections.")] = None,
     n_modules: Annotated[
@@ -122,6 +125,7 @@ def run(
     options = Options(
         coordinates=coordinates,
         bin=bin,
+        sample=sample,
         library_key=library_key,
         n_modules=n_modules,
         n_domains=n_domains,

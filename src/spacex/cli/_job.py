@@ -29,6 +29,7 @@ class Options:
 
     coordinates: Path | None = None
     bin: str | None = None
+    sample: str | None = None
     library_key: str | None = None
     n_modules: int | None = None
     n_domains: int | None = None
@@ -49,7 +50,7 @@ class Options:
     def flags(self) -> list[str]:
         """The same choices as a command line has them."""
         chosen = {
-            "coordinates": self.coordinates, "bin": self.bin, "library-key": self.library_key,
+            "coordinates": self.coordinates, "bin": self.bin, "sample": self.sample, "library-key": self.library_key,
             "n-modules": self.n_modules, "n-domains": self.n_domains, "gene-sets": self.gene_sets,
             "seed": self.seed, "device": self.device, "devices": self.devices, "num-nodes": self.num_nodes,
             "strategy": self.strategy, "precision": self.precision,
@@ -62,7 +63,7 @@ class Options:
     def embedding(self) -> dict[str, Any]:
         """The choices that the embedding depends on."""
         places = fingerprint(self.coordinates) if self.coordinates is not None else None
-        read = {"coordinates": places, "bin": self.bin}
+        read = {"coordinates": places, "bin": self.bin, "sample": self.sample}
         return {**read, "library_key": self.library_key, "n_modules": self.n_modules or "auto", "seed": self.seed}
 
     def all(self) -> dict[str, Any]:
@@ -101,7 +102,9 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
             _check(adata, options, sets)
         else:
             with clock.stage("read"):
-                adata = sx.read(path, coordinates=options.coordinates, bin=options.bin, lazy=options.lazy)
+                adata = sx.read(
+                    path, coordinates=options.coordinates, bin=options.bin, sample=options.sample, lazy=options.lazy
+                )
             _check(adata, options, sets)
             model = embed(adata, options, clock)
             if not leads:
