@@ -124,7 +124,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "modules": _modules(adata, modules, cards, enrichment, tissue),
         "map_width": width,
         "map_height": height,
-        "shape": _shape(tissue.aspect, len(tissue.labels)),
+        "shape": _shape(tissue.aspect, several=bool(tissue.labels)),
         "n_mean": N_MEAN,
         "enriched": enrichment is not None,
         "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
@@ -157,9 +157,9 @@ def _interactive(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -
     }
 
 
-def _shape(aspect: float, n_names: int) -> str:
+def _shape(aspect: float, *, several: bool) -> str:
     """The class of the page, by which it makes room for maps."""
-    return "flat" if aspect > FLAT else "tall" if aspect < TALL else "several" if n_names > 2 else ""
+    return "flat" if aspect > FLAT else "tall" if aspect < TALL else "several" if several else ""
 
 
 def _resources() -> dict[str, Any]:
