@@ -141,7 +141,7 @@ def test_small_maps_have_the_shape_of_the_large_one(opened, case):
     shown = np.array(maps, dtype=float)
     assert len(shown) > 30
     assert (shown >= 4).all()
-    assert (shown[:, 1] < 350).all()
+    assert (shown[:, 1] < 480).all()
     own = shown[:, 2] / shown[:, 3]
     assert (np.abs(shown[:, 0] - own * shown[:, 1]) <= np.maximum(1, own)).all()  # to a pixel of the screen
     np.testing.assert_allclose(own, ratio, rtol=0.12)  # the small ones may lack the last point

@@ -34,8 +34,8 @@ from ._tables import check_enrichment, gene_table, module_table, terms_of
 
 N_GENES = 8
 TILE = 190
-FLAT, TALL = 2.2, 0.6
-"""Width of the tissue by its height above or below which the page is laid out for it."""
+FLAT, BROAD, TALL = 2.2, 0.8, 0.6
+"""Width of the tissue divided by its height above or below which the page is laid out for it."""
 
 SCRIPTS = ("data", "pattern", "tissue", "parts", "search", "table", "static", "views", "main")
 
@@ -159,7 +159,7 @@ def _interactive(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -
 
 def _shape(aspect: float, *, several: bool) -> str:
     """The class of the page, by which it makes room for maps."""
-    return "flat" if aspect > FLAT else "tall" if aspect < TALL else "several" if several else ""
+    return "flat" if aspect > FLAT else "tall" if aspect < TALL else "several" if several and aspect > BROAD else ""
 
 
 def _resources() -> dict[str, Any]:
