@@ -61,7 +61,7 @@ def modules(
     image
         Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
-        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
     ax
         Axes to draw on: one; or one for the sizes and then, card by card, one for the mean and one for each gene
         (``1 + n_modules * (1 + n_genes)`` in all).
@@ -170,5 +170,5 @@ def _draw_card(axes: list[Axes], card: ModuleMaps, tissue: Tissue, cmap: str | C
         image = tissue.draw(one, row, cmap=cmap, norm=norm)
         title(one, name, fontstyle="italic", fontsize=8.5)
     if card.maps.size:
-        color_bar(axes[len(card.maps)], image, MAP_LABEL.replace("of smoothed", "of\nsmoothed"))
+        color_bar(axes[len(card.maps)], image, MAP_LABEL)
     axes[0].set_label(MEAN_LABEL)

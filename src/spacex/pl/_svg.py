@@ -48,7 +48,7 @@ def svg(
     image
         Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
-        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
     ax
         Axes to draw on: one; or one for the QQ plot, one for the scores and one for each gene.
     show, save
