@@ -68,7 +68,6 @@ from ._results import (
     write_svg_sections,
 )
 from ._sections import SECTIONS, read_section_embeddings, write_section_embeddings
-from ._sources import X
 
 __all__ = [
     "COMPONENTS",
@@ -86,7 +85,6 @@ __all__ = [
     "SPOTS",
     "SVG",
     "UNASSIGNED",
-    "X",
     "by_name",
     "check_adata",
     "check_names",

@@ -92,7 +92,7 @@ def embed(
     check_key(library_key, name="library_key")
     resolve_device(device)
     chosen = _slots.choose_matrix(adata, layer, fresh=True)
-    noted = "" if layer is None and chosen == _slots.X else chosen
+    noted = "" if (layer, chosen) == (None, "X") else chosen
     with _slots.restored_on_error(adata):
         pp.require_grid(adata, config=config, library_key=library_key)
         images, embedded = _images_to_embed(adata, chosen, config, n_modules)
