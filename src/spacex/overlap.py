@@ -10,6 +10,9 @@ from scipy.spatial import cKDTree
 MAX_SAMPLE = 40_000
 """Spots, of all groups together, whose distance to the other groups is looked up."""
 
+MAX_QUERIES = 2000
+"""Spots of a group by which its spacing is told."""
+
 MAX_CHANCE = 1e-3
 """Probability that labels without a relation to position differ at every shared position, above which they say nothing
 about sections."""
@@ -75,7 +78,7 @@ def in_area(xy: np.ndarray, group: np.ndarray, spots: np.ndarray) -> np.ndarray:
         if len(own) < 2:
             continue
         tree = cKDTree(own)
-        nearest = tree.query(own[:: max(1, len(own) // 2000)], k=2)[0][:, 1]
+        nearest = tree.query(own[:: max(1, len(own) // MAX_QUERIES)], k=2)[0][:, 1]
         reach = float(np.quantile(nearest, 0.9))
         at = xy[spots]
         near = (group[spots] != g) & ((at >= own.min(axis=0) - reach) & (at <= own.max(axis=0) + reach)).all(axis=1)
@@ -104,6 +107,8 @@ def largest_overlap(xy: np.ndarray, group: np.ndarray) -> float:
 
 def are_evenly_spaced(xy: np.ndarray) -> bool:
     """Whether positions (S, 2) are a lattice, or several side by side: four nearest neighbors at about one distance."""
-    distance = cKDTree(xy).query(xy, k=5)[0] if len(xy) >= 5 else np.zeros((1, 5))
+    if len(xy) < 5:
+        return False
+    distance = cKDTree(xy).query(xy[:: max(1, len(xy) // MAX_QUERIES)], k=5)[0]
     low, pitch, high = np.quantile(distance[:, 1], [0.1, 0.5, 0.9])
     return bool(pitch > 0 and high - low < 0.25 * pitch and np.median(distance[:, 4]) < 1.25 * pitch)

@@ -6,7 +6,7 @@ A column of ``obs`` that separates the spots of every repeated position is named
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from anndata import AnnData
@@ -24,9 +24,15 @@ MIN_ARRAY_SHARE = 0.02
 MIN_COORDINATE_SHARE = 0.05
 """Share of spots with repeated coordinates that is worth a line: cells may lie at one place."""
 
+MIN_TOUCH = 0.2
+"""Share of the spots with a repeated array position in the area of another section from which on they overlap."""
+
 MIN_OVERLAP = 0.5
 """Share of a group's spots in the area of another group from which on the two lie on top of each other."""
 
+
+MAX_LATTICE = 50_000
+"""Spots up to which any column may tell lattices on top of each other by their coordinates alone."""
 
 Warn = Callable[..., None]
 
@@ -80,12 +86,13 @@ def _check_array(
     what = _shared(position, "array_row and array_col")
     if (found := columns.separating(position, array, by_name=True)) is not None:
         repeated = sample_of_groups(found.label, position >= 0)
-        if in_area(xy, found.label, repeated).any(axis=1).mean() >= MIN_OVERLAP:  # not side by side
+        if in_area(xy, found.label, repeated).any(axis=1).mean() >= MIN_TOUCH:  # not side by side
             raise InputError(f"{what}: sections lie on top of each other; {found.words}")
-    elif not are_evenly_spaced(xy):
-        share = np.bincount(section, position >= 0) / np.maximum(np.bincount(section), 1)
-        if share.max() >= MIN_ARRAY_SHARE:
-            raise InputError(f"{what}: sections lie on top of each other; {columns.unnamed}")
+        return
+    share = np.bincount(section, position >= 0) / np.maximum(np.bincount(section), 1)
+    if share.max() >= MIN_ARRAY_SHARE and not are_evenly_spaced(xy):
+        raise InputError(f"{what}: sections lie on top of each other; {columns.unnamed}")
+    if (shared_positions(xy, section) >= 0).any():
         warn("%s, and are summed with it", what)
 
 
@@ -99,24 +106,41 @@ def _check_coordinates(columns: LibraryColumns, xy: np.ndarray, position: np.nda
 
 
 def _check_areas(columns: LibraryColumns, xy: np.ndarray, section: np.ndarray, warn: Warn | None) -> None:
-    """The check by the areas that the spots of each label cover: usual names only warn."""
-    for column in columns.usual():
-        if not column.is_strong and warn is None:
-            continue
-        overlap = 0.0
-        for s in np.unique(section):
-            size = np.bincount(column.label[(section == s) & (column.label >= 0)])
-            inside = (section == s) & np.isin(column.label, np.flatnonzero(size >= FEWEST_PIXELS))
-            groups = np.unique(column.label[inside], return_inverse=True)[1]
-            overlap = max(overlap, largest_overlap(xy[inside], groups) if len(groups) and groups.max() > 0 else 0.0)
-        if overlap < MIN_OVERLAP:
-            continue
-        what = f"{overlap:.0%} of the spots of one value of obs[{column.name!r}] lie among those of another"
-        if column.is_strong:
-            raise InputError(f"{what}: sections lie on top of each other; {columns.mend(column.name)}")
-        if warn is not None:
-            warn("%s; if these are sections, %s", what, columns.mend(column.name))
-        return
+    """The check by the areas that the spots of each label cover.
+
+    Certain are columns that name sections, and those that divide what is no lattice into lattices; others of usual
+    names only warn.
+    """
+    for column in [*columns.usual(), *(columns.others() if len(xy) <= MAX_LATTICE else ())]:
+        for inside, group in _groups(column.label, section):
+            is_certain = column.is_strong or _are_lattices(xy[inside], group)
+            if not is_certain and (warn is None or not column.is_usual):
+                continue
+            overlap = largest_overlap(xy[inside], group)
+            if overlap < MIN_OVERLAP:
+                continue
+            what = f"{overlap:.0%} of the spots of one value of obs[{column.name!r}] lie among those of another"
+            if is_certain:
+                raise InputError(f"{what}: sections lie on top of each other; {columns.mend(column.name)}")
+            if warn is not None:
+                warn("%s; if these are sections, %s", what, columns.mend(column.name))
+                return
+
+
+def _groups(label: np.ndarray, section: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each section of several labels: which spots (S,) have one that is not rare, and its number for these."""
+    for s in range(int(section.max(initial=-1)) + 1):
+        within = (section == s) & (label >= 0)
+        inside = within & np.isin(label, np.flatnonzero(np.bincount(label[within]) >= FEWEST_PIXELS))
+        levels, group = np.unique(label[inside], return_inverse=True)
+        if len(levels) > 1:
+            yield inside, group
+
+
+def _are_lattices(xy: np.ndarray, group: np.ndarray) -> bool:
+    """Whether every group is a lattice, and all together are none."""
+    each = (are_evenly_spaced(xy[group == g]) for g in range(int(group.max()) + 1))
+    return len(xy) <= MAX_LATTICE and all(each) and not are_evenly_spaced(xy)
 
 
 def _shared(position: np.ndarray, what: str) -> str:
