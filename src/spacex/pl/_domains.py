@@ -83,6 +83,7 @@ def domains(
     ['SpaCEX domains', 'domain']
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     if _slots.DOMAIN not in adata.obs:
         raise InputError('the spots have no domains yet: obs["spacex_domain"] is missing; call sx.tl.domains(adata)')

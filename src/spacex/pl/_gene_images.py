@@ -94,6 +94,7 @@ def gene_images(
     ['gene0001', 'gene0002']
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     names = check_names(genes, name="genes")
     large = len(names) <= MOST_LARGE
     image = large if image is None else image

@@ -74,6 +74,7 @@ def pattern(
     4
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
     if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):

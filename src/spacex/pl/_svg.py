@@ -72,6 +72,7 @@ def svg(
     4
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
     alpha = check_number(alpha, name="alpha", above=0.0, at_most=1.0)

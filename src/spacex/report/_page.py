@@ -106,6 +106,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     True
     """
     check_key(title, name="title")
+    adata = _slots.on_tissue(adata)
     _slots.read_embedding(adata)
     _slots.check_unique(adata)
     check_enrichment(enrichment)

@@ -27,8 +27,8 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     Returns
     -------
     Columns ``gene``, ``module``, ``probability`` (of the module), ``strength`` (norm of the embedding; missing where
-    the gene was not embedded), ``svg_score``, ``svg_pvalue``, ``svg_qvalue`` (where tested), ``mean_count`` (per spot),
-    ``detected`` (share of the spots with a count).
+    the gene was not embedded), ``svg_score``, ``svg_pvalue``, ``svg_qvalue`` (where tested), ``mean_count`` (per spot
+    in the tissue), ``detected`` (share of these spots with a count).
 
     Examples
     --------
@@ -39,6 +39,7 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     >>> list(gene_table(adata).columns)[:4]
     ['gene', 'module', 'probability', 'strength']
     """
+    adata = _slots.on_tissue(adata)
     layer = _slots.embedded_layer(adata)
     table = pd.DataFrame(
         {
