@@ -20,6 +20,7 @@ FLOORS = {
     "_memory": 0,
     "_stored": 0,
     "_whole": 0,
+    "gene_names": 0,
     "_tissue": 1,
     "canvas": 1,
     "conditions": 1,

@@ -5,6 +5,7 @@ every call can check all of its input before it does any work.
 """
 
 from ._counts import choose_matrix
+from ._genes import embedded_genes, gene_index, read_gene_names
 from ._given import check_adata
 from ._grid import (
     PIXEL,
@@ -48,8 +49,6 @@ from ._results import (
     SPOTS,
     SVG,
     UNASSIGNED,
-    embedded_genes,
-    gene_index,
     read_components,
     read_embedding,
     read_interactions,
@@ -113,6 +112,7 @@ __all__ = [
     "read_covariates",
     "read_detected",
     "read_embedding",
+    "read_gene_names",
     "read_grid",
     "read_images",
     "read_in_tissue",

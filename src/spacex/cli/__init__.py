@@ -156,7 +156,7 @@ def run(
 @app.command()
 def query(
     result: Result,
-    gene: Annotated[str, typer.Argument(help="Name of a gene.")],
+    gene: Annotated[str, typer.Argument(help="Name or symbol of a gene.")],
     n: Annotated[int, typer.Option("-n", min=1, help="Number of genes to print.")] = 20,
 ) -> None:
     """Print the genes most similar to a gene, as a table with tabs."""
@@ -171,7 +171,9 @@ def impute(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.")],
     genes: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Genes to predict, one a line; all that TARGET lacks if left out."),
+        typer.Option(
+            metavar="FILE", help="Names or symbols of genes to predict, one a line; all that TARGET lacks if left out."
+        ),
     ] = None,
     counts: Annotated[bool, typer.Option("--counts", help="Expected counts instead of their log1p.")] = False,
     layer: Annotated[str | None, typer.Option(help="Layer of TARGET with its counts, X or raw.")] = None,

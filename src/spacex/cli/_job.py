@@ -18,6 +18,7 @@ from spacex.cli._checkpoint import Checkpoint, fingerprint, refuse_or_find
 from spacex.cli._clock import Clock
 from spacex.cli._outputs import check_folder, check_nothing_lost, write_folder
 from spacex.crew import joined, launched
+from spacex.gene_names import GeneNames
 
 PIXELS_OF_A_DOMAIN = 5
 """Fewest pixels for each domain that `spacex.tl.domains` accepts."""
@@ -166,11 +167,11 @@ def _check(adata: AnnData, options: Options, sets: dict[str, list[str]] | None) 
     if options.n_modules is not None and options.n_modules > adata.n_vars:
         raise InputError(f"--n-modules {options.n_modules} is not allowed: there are {adata.n_vars} genes; pass fewer")
     if sets is not None:
-        known = {str(gene).upper() for gene in adata.var_names}
-        if not any(symbol.upper() in known for symbols in sets.values() for symbol in symbols):
+        genes = GeneNames.from_table(adata.var)
+        if not any(genes.matches(symbol) for symbols in sets.values() for symbol in symbols):
             raise InputError(
                 f"--gene-sets {options.gene_sets}: none of its symbols is a gene of this section (such as "
-                f"{adata.var_names[0]}); pass sets of the same species and kind of name"
+                f"{genes.symbols[0]}); pass sets of the same species and kind of name"
             )
 
 

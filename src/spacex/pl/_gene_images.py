@@ -53,7 +53,7 @@ def gene_images(
     adata
         Spots × genes, with coordinates.
     genes
-        One gene or several.
+        One gene or several, by name or symbol.
     value
         ``"lognorm"``: log1p of counts scaled to the median library size; ``"counts"``; or ``"residual"``: analytic
         Pearson residuals, which the model sees. The colour bar says which.
@@ -83,7 +83,7 @@ def gene_images(
     Raises
     ------
     InputError
-        If a gene is unknown (the message has close names) or coordinates or counts cannot be used.
+        If a gene is unknown (the message has close names) or ambiguous, or coordinates or counts cannot be used.
 
     Examples
     --------
@@ -102,7 +102,9 @@ def gene_images(
     vmin, vmax = _limits(vmin, vmax)
     if not names:
         raise InputError("genes is empty; pass one gene or several")
-    values, label = gene_values(adata, names, value=value, smooth=smooth, layer=layer)
+    known = _slots.read_gene_names(adata)
+    index = [known.index(name) for name in names]
+    values, label = gene_values(adata, index, value=value, smooth=smooth, layer=layer)
     side = 4.0 if len(names) == 1 else 2.2
     tissue = tissue_of(adata, library_key=library_key, resolution=900 if large else 400, image=image)
     width, height = map_size(tissue.aspect, side)
@@ -115,7 +117,7 @@ def gene_images(
         margin=(0.1, 0.15, 0.75, 0.3),
     )
     drawn = panels(ax, boxes, size)
-    for one, name, row in zip(drawn, names, values, strict=True):
+    for one, name, row in zip(drawn, known.labels[index], values, strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth, vmin=vmin, vmax=vmax)
         title(one, name, fontsize=10, fontstyle="italic")
     return finish(ax, drawn, show=show, save=save)

@@ -160,7 +160,7 @@ def _draw_sizes(ax: Axes, sizes: pd.Series, chosen: list[str]) -> None:
 def _draw_card(axes: list[Axes], card: ModuleMaps, tissue: Tissue, cmap: str | Colormap) -> None:
     """Mean and members of one module, on one scale each, so that members can be compared."""
     maps = list(card.maps) + [np.full_like(card.mean, np.nan)] * (len(axes) - 1 - len(card.maps))
-    names = card.genes[: len(card.maps)] + [""] * (len(maps) - len(card.maps))
+    names = card.labels + [""] * (len(maps) - len(card.maps))
     tissue.draw(axes[0], card.mean, cmap=cmap, norm=robust_norm(card.mean))
     title(axes[0], f"module {card.name} · {len(card.genes)} genes", weight="bold", fontsize=8.5)
     norm: Normalize = robust_norm(card.maps)

@@ -148,11 +148,12 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
 def _interactive(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> dict[str, Any]:
     """What the page's script works on."""
     made = payload(adata, genes, cards)
+    labeled = genes.assign(gene=_slots.read_gene_names(adata).labels)
     palette = [to_hex(color) for color in mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256))]
     return {
         "payload": htmlsafe_json_dumps({**made.notes, "palette": palette}),
         "blocks": {name.replace(" ", "-"): text for name, text in made.blocks.packed.items()},
-        "gene_plot": htmlsafe_json_dumps(gene_plot(gene_layout(adata), genes, made.notes["modules"])),
+        "gene_plot": htmlsafe_json_dumps(gene_plot(gene_layout(adata), labeled, made.notes["modules"])),
         "tissue_plot": htmlsafe_json_dumps(tissue_plot(made.places)),
         "aspect": made.places.aspect,
     }
@@ -201,12 +202,12 @@ def _modules(
         shown.append(
             {
                 **row,
-                "top": str(row["top_genes"]).split(",")[:6],
+                "top": str(row.get("top_symbols", row["top_genes"])).split(","),
                 "terms": terms,
                 "mean": map_uri(tissue, card.mean, robust_norm(card.mean)),
                 "maps": [
-                    (gene, adata.var_names.get_loc(gene), map_uri(tissue, v, norm))
-                    for gene, v in zip(card.genes, card.maps, strict=False)
+                    (label, gene, map_uri(tissue, v, norm))
+                    for label, gene, v in zip(card.labels, card.genes.tolist(), card.maps, strict=False)
                 ],
             }
         )

@@ -21,11 +21,11 @@ from ..coverage import (
     Cells,
     Reference,
     calibrate,
-    find,
     learn,
     shared,
     transfer,
 )
+from ..gene_names import AMBIGUOUS, UNKNOWN, GeneNames, fold, listed, shares_name
 from ..model.session import resolve_device
 from ..model.translator import correction
 from ..raster import log_normalise
@@ -80,10 +80,11 @@ def impute(
         embedded, unless ``varm["X_spacex"]`` is there already. Spots off the tissue are left out; counts are found as
         `spacex.tl.embed` finds them.
     genes
-        Genes of the reference to predict; by default all that the target lacks. What the target holds of a gene that
-        is asked for is not looked at, so that predictions can be compared with it.
+        Genes of the reference to predict, by name or symbol; by default all that the target lacks. An ambiguous symbol
+        is left out with a warning. What the target holds of a gene that is asked for is not looked at, so that
+        predictions can be compared with it.
     aliases
-        Other names that the target has for genes of the reference: name there -> name in the reference.
+        Other names that the target has for genes of the reference: name or symbol there -> name in the reference.
     counts
         Whether to give expected counts, at the reference's median library, instead of their log1p.
     learned
@@ -115,8 +116,9 @@ def impute(
     target. ``X`` float32: log1p of counts scaled to the reference's median library, at least zero (intensities: in the
     units of the reference). ``var["reliability"]``: the correlation with the truth to expect, 0 to 1;
     ``var["predictable"]``: whether it is at least .1 and the gene is seen in 5 cells of the reference or more; others
-    are given their mean or close to it. ``uns["spacex"]["impute"]``: the panel genes that were held out with their
-    correlation and reliability, what was tried, and the settings.
+    are given their mean or close to it; ``var["symbol"]``, where the reference has symbols that differ from the names.
+    ``uns["spacex"]["impute"]``: the panel genes that were held out with their correlation and reliability, what was
+    tried, and the settings.
 
     Raises
     ------
@@ -127,9 +129,10 @@ def impute(
 
     Notes
     -----
-    Names are matched as written, else whatever their case. For two species rename the genes of one by a table of
-    orthologs first. Reliability is learnt from panel genes, which are often chosen for being strong: it is a guide
-    for genes that are unlike them.
+    Genes are matched by name, then by Ensembl id, then by symbol, then whatever their case: one of the two may have
+    identifiers as names where symbols stand in a column of ``var``, such as ``"feature_name"``. For two species rename
+    the genes of one by a table of orthologs first. Reliability is learnt from panel genes, which are often chosen for
+    being strong: it is a guide for genes that are unlike them.
 
     Examples
     --------
@@ -154,12 +157,12 @@ def impute(
     if counts and not is_count:
         raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
     reference_xy = reference_places(reference) if is_count else None
-    measured = [str((aliases or {}).get(str(name), name)) for name in target.var_names]
-    wanted, names = _wanted(measured, reference, genes)
+    measured, known = _slots.read_gene_names(target), _slots.read_gene_names(reference)
+    measured = measured.renamed({str(name): str(new) for name, new in (aliases or {}).items()})
+    wanted, names = _wanted(measured, known, genes)
     _check_size(target.n_obs, len(names), where)
-    asked = {name.upper() for name in names}
-    kept = np.flatnonzero([name.upper() not in asked for name in measured])
-    panel_t, panel_r = shared([measured[i] for i in kept], [str(name) for name in reference.var_names])
+    kept = np.flatnonzero(~shares_name(measured, known.take(wanted)))
+    panel_t, panel_r = shared(measured.take(kept), known)
     cells = _cells(target, kept, panel_t, layer, xy, section)
     rng = np.random.default_rng(seed)
     embedding = _embedded(reference, matrix, reference_xy, seed=seed, device=device) if is_count else None
@@ -174,7 +177,7 @@ def impute(
         weights = weights + added
     calibration = calibrate(found.held_out[list(TRAITS)].to_numpy(), found.held_out["pcc"].to_numpy())
     reliability = np.where(learnt.seen[wanted], calibration.reliability(found.traits), 0.0)
-    frame = _frame(target, names, reliability)
+    frame = _frame(target, names, known.symbols[wanted], reliability)
     held_out = found.held_out.set_axis(target.var_names[kept[panel_t]].astype(str))
     held_out["reliability"] = calibration.reliability(held_out[list(TRAITS)].to_numpy())
     notes = {"held_out": held_out, "tried": found.tried, "n_panel": len(held_out), "seed": seed, "counts": counts}
@@ -215,24 +218,30 @@ def _check_size(n_cells: int, n_genes: int, path: Path | None) -> None:
         raise InputError(f"{size}, and {free / 1e9:.1f} GB are free on the disk of path='{path}'; {mend}")
 
 
-def _wanted(measured: Sequence[str], reference: AnnData, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
-    """Numbers in the reference, and names, of the genes to predict; `measured` are those of the target."""
-    known = [str(name) for name in reference.var_names]
+def _wanted(measured: GeneNames, known: GeneNames, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
+    """Numbers, and names, of the genes to predict among the `known` of the reference; the target has the `measured`."""
     if genes is None:
-        has = {name.upper() for name in measured}
-        wanted = np.array([i for i, name in enumerate(known) if name.upper() not in has], dtype=np.int64)
-        if not len(wanted):
+        lacking = np.flatnonzero(~shares_name(known, measured))
+        if not len(lacking):
             raise InputError("the target has every gene of the reference; pass genes= to predict some of them anew")
-        return wanted, [known[i] for i in wanted]
+        return lacking, list(known.names[lacking])
     if isinstance(genes, str):
         raise InputError(f"genes={genes!r} is one name; pass a list of names")
     names = check_names(genes, name="genes")
     if not names:
         raise InputError("genes is empty; pass names of genes of the reference, or leave it out")
-    twice = pd.Index(names)[pd.Index(names).str.upper().duplicated()]
-    if len(twice):
+    numbers, asked = known.find(names), np.array(names, dtype=object)
+    if len(lost := asked[numbers == UNKNOWN]):
+        what = f"{len(lost)} of genes are not in the reference (first: {lost[0]!r}{known.hint(lost[0])})"
+        raise InputError(f"{what}; leave them out")
+    if len(lost := asked[numbers == AMBIGUOUS]):
+        if len(lost) == len(asked):
+            known.index(lost[0])  # says which genes it may be
+        logger.warning("genes: %d are ambiguous in the reference and left out: %s", len(lost), listed(lost))
+    asked, numbers = asked[numbers >= 0], numbers[numbers >= 0]
+    if len(twice := asked[pd.Index(numbers).duplicated()]):
         raise InputError(f"{len(twice)} of genes occur more than once (first: {twice[0]!r}); pass each once")
-    return find(names, known), names
+    return numbers, list(asked)
 
 
 def _cells(
@@ -263,9 +272,11 @@ def _embedded(
     return unit_rows(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))
 
 
-def _frame(target: AnnData, names: list[str], reliability: np.ndarray) -> AnnData:
+def _frame(target: AnnData, names: list[str], symbols: np.ndarray, reliability: np.ndarray) -> AnnData:
     """The result without its matrix."""
     var = pd.DataFrame({"reliability": reliability, "predictable": reliability >= PREDICTABLE}, index=names)
+    if any(fold(name) != fold(symbol) for name, symbol in zip(names, symbols, strict=True)):
+        var["symbol"] = symbols
     frame = AnnData(obs=target.obs.copy(), var=var, obsm={key: np.array(value) for key, value in target.obsm.items()})
     if "spatial" in target.uns:
         frame.uns["spatial"] = target.uns["spatial"]

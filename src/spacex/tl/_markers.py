@@ -35,7 +35,8 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     -------
     A table, label by label, the highest score first: ``domain``, ``gene``, ``score`` (z of the rank sum, with ties),
     ``log2_fold_change``, ``share_in`` and ``share_out`` (shares of spots with the gene, in the domain and elsewhere),
-    ``pvalue``, ``qvalue`` (Benjamini-Hochberg over all genes of a label).
+    ``pvalue``, ``qvalue`` (Benjamini-Hochberg over all genes of a label); also ``symbol``, where a column of ``var``
+    holds symbols that differ from the names.
 
     Raises
     ------
@@ -74,7 +75,9 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     matrix, is_count = _slots.read_matrix(adata, _slots.choose_matrix(adata, layer))
     kept = np.isin(code, large)
     here = np.array(names, dtype=object)[code[kept]]
-    return _ranked(sp.csr_matrix(matrix)[kept], here, groups, adata.var_names, is_count, n)
+    names_of_genes = _slots.read_gene_names(adata)
+    table = _ranked(sp.csr_matrix(matrix)[kept], here, groups, pd.Index(names_of_genes.names), is_count, n)
+    return names_of_genes.with_symbols(table, symbol=names_of_genes.find(table["gene"]))
 
 
 def _ranked(

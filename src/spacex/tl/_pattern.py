@@ -46,7 +46,7 @@ def pattern(
     n
         Number of genes to return.
     like
-        A gene whose pattern is taken instead of `weights`: its map as the embedding sees it.
+        A gene, by name or symbol, whose pattern is taken instead of `weights`: its map as the embedding sees it.
     without
         Where the gene must be low, given like `weights` (spots with a weight above zero); there the pattern is set to
         its lowest value: "like this gene but not there".
@@ -56,7 +56,8 @@ def pattern(
     Returns
     -------
     A table with the columns ``gene``, ``similarity`` (cosine of the embeddings), ``pvalue`` (how often a gene without a
-    pattern is as similar) and ``qvalue`` (Benjamini-Hochberg over all genes), the most similar first.
+    pattern is as similar) and ``qvalue`` (Benjamini-Hochberg over all genes), the most similar first; also ``symbol``,
+    where a column of ``var`` holds symbols that differ from the names.
 
     Raises
     ------
@@ -112,14 +113,13 @@ def _nearest_genes(adata: AnnData, genes: np.ndarray, z: np.ndarray, query: np.n
     similarity = unit_rows(z) @ unit_rows(query)
     pvalue = chance_similarity(similarity, query, noise_spread(z))
     order = np.argsort(-similarity, kind="stable")[:n]
-    return pd.DataFrame(
-        {
-            "gene": adata.var_names[genes[order]].to_numpy(),
-            "similarity": similarity[order],
-            "pvalue": pvalue[order],
-            "qvalue": false_discovery_control(pvalue)[order],
-        }
-    )
+    table = {
+        "gene": adata.var_names[genes[order]].to_numpy(),
+        "similarity": similarity[order],
+        "pvalue": pvalue[order],
+        "qvalue": false_discovery_control(pvalue)[order],
+    }
+    return _slots.read_gene_names(adata).with_symbols(pd.DataFrame(table), symbol=genes[order])
 
 
 def _embedded_gene(adata: AnnData, full: np.ndarray, gene: str) -> int:

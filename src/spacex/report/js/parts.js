@@ -31,7 +31,7 @@ function shown(name, value) {
 /** A button with the map of a gene, which shows that gene. */
 function tile(gene, remark = "") {
   return make("button", { type: "button", class: "tile", "data-gene": gene }, smallMap(gene),
-    make("em", {}, notes.genes[gene]), ...(remark ? [make("small", {}, remark)] : []));
+    make("em", {}, labels[gene]), ...(remark ? [make("small", {}, remark)] : []));
 }
 
 /** Offer rows, the first of which names the columns, as a file. */

@@ -85,7 +85,7 @@ function ringGene(gene) {
   // The name stands towards the middle, where there is room for it.
   const { start, end } = plots["genes plot"].x_range, right = x[at] > (start + end) / 2;
   plots["chosen gene"].data = {
-    x: [x[at]], y: [y[at]], gene: [notes.genes[gene]], side: [right ? "right" : "left"], gap: [right ? -10 : 10],
+    x: [x[at]], y: [y[at]], gene: [labels[gene]], side: [right ? "right" : "left"], gap: [right ? -10 : 10],
   };
 }
 
