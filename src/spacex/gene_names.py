@@ -191,8 +191,8 @@ class GeneNames:
 
     def hint(self, gene: str) -> str:
         """Words that list the nearest names and symbols; empty where there is none."""
-        back = {name.upper(): name for name in (*self.names, *(self.symbols if self.has_symbols else ()))}
-        near = get_close_matches(gene.upper(), list(back), n=3)
+        back = {fold(name): name for name in (*self.names, *(self.symbols if self.has_symbols else ()))}
+        near = get_close_matches(fold(gene), list(back), n=3)
         return f"; close to it: {', '.join(back[name] for name in near)}" if near else ""
 
     @cached_property

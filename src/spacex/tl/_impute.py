@@ -180,6 +180,7 @@ def impute(
     frame = _frame(target, names, known.symbols[wanted], reliability)
     held_out = found.held_out.set_axis(target.var_names[kept[panel_t]].astype(str))
     held_out["reliability"] = calibration.reliability(held_out[list(TRAITS)].to_numpy())
+    held_out = measured.with_symbols(held_out, symbol=kept[panel_t])
     notes = {"held_out": held_out, "tried": found.tried, "n_panel": len(held_out), "seed": seed, "counts": counts}
     _slots.note(frame, impute=notes | gain)
     poor = int((~frame.var["predictable"]).sum())
