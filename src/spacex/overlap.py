@@ -71,17 +71,19 @@ def in_area(xy: np.ndarray, group: np.ndarray, spots: np.ndarray) -> np.ndarray:
     spots
         (N,) numbers of the spots to look up.
     """
-    n_groups = int(group.max(initial=0)) + 1
-    inside = np.zeros((len(spots), n_groups), dtype=bool)
-    for g in range(n_groups):
-        own = np.unique(xy[group == g], axis=0)
-        if len(own) < 2:
-            continue
+    order = np.argsort(group, kind="stable")
+    ends = np.searchsorted(group[order], np.arange(int(group.max(initial=0)) + 2))
+    inside = np.zeros((len(spots), len(ends) - 1), dtype=bool)
+    at, of = xy[spots], group[spots]
+    for g, (start, end) in enumerate(pairwise(ends)):
+        own = xy[order[start:end]]
         tree = cKDTree(own)
         nearest = tree.query(own[:: max(1, len(own) // MAX_QUERIES)], k=2)[0][:, 1]
+        nearest = nearest[(nearest > 0) & np.isfinite(nearest)]
+        if not len(nearest):
+            continue
         reach = float(np.quantile(nearest, 0.9))
-        at = xy[spots]
-        near = (group[spots] != g) & ((at >= own.min(axis=0) - reach) & (at <= own.max(axis=0) + reach)).all(axis=1)
+        near = (of != g) & ((at >= own.min(axis=0) - reach) & (at <= own.max(axis=0) + reach)).all(axis=1)
         inside[near, g] = tree.query(at[near], distance_upper_bound=reach * (1 + 1e-9))[0] < np.inf
     return inside
 

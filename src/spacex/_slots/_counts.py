@@ -10,7 +10,7 @@ from anndata import AnnData
 from ._in_tissue import read_in_tissue
 from ._matrix import holds_counts
 from ._notes import embedded_layer, notes
-from ._sources import X, first_of_counts
+from ._sources import RAW, X, first_of_counts
 
 logger = logging.getLogger("spacex")
 
@@ -39,5 +39,5 @@ def choose_matrix(adata: AnnData, layer: str | None, *, fresh: bool = False) -> 
             source.name,
         )
     elif wanted is None and source.layer != X:
-        logger.warning("X does not hold counts; %s is used", source.name)
+        logger.warning("X does not hold counts; %s is used", ".raw" if source.name == RAW else source.name)
     return source.layer
