@@ -29,6 +29,7 @@ FLOORS = {
     "designated": 1,
     "grid": 1,
     "linear_start": 1,
+    "overlap": 1,
     "pairs": 1,
     "partition": 1,
     "pixels": 1,

@@ -233,14 +233,15 @@ def test_space_ranger_with_positions_of_another_run(tmp_path):
     folder = write_space_ranger(tmp_path / "outs")
     POSITIONS.iloc[:3].to_csv(folder / "spatial" / "tissue_positions.csv", index=False)
     message = message_of(folder)
-    assert "1 of the 3 barcodes" in message
+    assert "1 of the 3 spots" in message
     assert "CCCG-1" in message
 
 
 def test_space_ranger_with_repeated_positions(tmp_path):
     folder = write_space_ranger(tmp_path / "outs")
-    pd.concat([POSITIONS, POSITIONS]).to_csv(folder / "spatial" / "tissue_positions.csv", index=False)
-    assert "repeats barcode" in message_of(folder)
+    moved = POSITIONS.assign(pxl_row_in_fullres=7)
+    pd.concat([POSITIONS, moved]).to_csv(folder / "spatial" / "tissue_positions.csv", index=False)
+    assert "repeats 'GGGT-1'" in message_of(folder)
 
 
 def test_space_ranger_with_a_column_missing(tmp_path):

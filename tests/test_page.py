@@ -154,6 +154,16 @@ def test_names_are_text(page):
     assert all(script.get_attribute("textContent") != "alert(1)" for script in page.find_elements("tag name", "script"))
 
 
+TIPS = """
+    const found = [], seek = (root) => root.querySelectorAll("*").forEach((element) => {
+      if (element.classList.contains("bk-Tooltip") && element.shadowRoot) found.push(element.shadowRoot);
+      if (element.shadowRoot) seek(element.shadowRoot);
+    });
+    seek(document);
+    return found.map((root) => [root.textContent, root.querySelectorAll("script").length])"""
+"""Text of everything that the mouse makes appear, and the number of scripts in it."""
+
+
 def test_names_are_text_under_the_mouse_too(page):
     search(page, EVIL)
     left, top = page.execute_script(
@@ -164,14 +174,7 @@ def test_names_are_text_under_the_mouse_too(page):
         return [box.left + x_scale.compute(source.data.x[9]), box.top + y_scale.compute(source.data.y[9])]"""
     )
     drag(page, [(left, top)])
-    tips = """
-        const found = [], seek = (root) => root.querySelectorAll("*").forEach((element) => {
-          if (element.classList.contains("bk-Tooltip") && element.shadowRoot) found.push(element.shadowRoot);
-          if (element.shadowRoot) seek(element.shadowRoot);
-        });
-        seek(document);
-        return found.map((root) => [root.textContent, root.querySelectorAll("script").length])"""
-    shown = until(lambda: [tip for tip in page.execute_script(tips) if EVIL in tip[0]])
+    shown = until(lambda: [tip for tip in page.execute_script(TIPS) if EVIL in tip[0]])
     assert shown[0][1] == 0
 
 

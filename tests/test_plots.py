@@ -199,7 +199,7 @@ def test_sections_stand_side_by_side(adata):
     half = tissue.index.shape[1] // 2
     on_left = np.unique(tissue.index[:, : half - 1])
     assert (adata.obs["slide"].to_numpy()[on_left[on_left >= 0]] == "left").all()
-    assert [name for name, _ in tissue.labels] == ["left", "right"]
+    assert [name.text for name in tissue.labels] == ["left", "right"]
     assert sx.pl.gene_images(adata, ODD[0], library_key="slide").texts[0].get_text() == "left"
 
 

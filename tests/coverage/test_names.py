@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.test_gene_names import sections
 
 from spacex import InputError
-from spacex.coverage import match_genes, shared, shares_name
+from spacex.coverage import find, match_genes, shared, shares_name
 from spacex.coverage.names import FEWEST_SHARED, species_of
 from spacex.gene_names import GeneNames
 
@@ -68,6 +68,24 @@ def test_upper_case_panel_of_a_mouse_is_matched_with_a_warning(caplog):
         t, _ = shared(genes([name.upper() for name in MOUSE]), genes([*MOUSE, "Gm10800", "2010107E04Rik", "Gm42418"]))
     assert len(t) == 40
     assert "without regard to case" in caplog.text
+
+
+def test_find_names_what_is_lost(caplog):
+    numbers, names = find(["gene3", "Gene1"], genes(MOUSE))
+    assert numbers.tolist() == [3, 1]
+    assert names == ["gene3", "Gene1"]
+    with pytest.raises(InputError, match=r"1 of genes.*'Gene99'.*close to it: Gene"):
+        find(["Gene1", "Gene99"], genes(MOUSE))
+    with pytest.raises(InputError, match=r"1 of genes occur more than once.*'gene1'"):
+        find(["Gene1", "gene1"], genes(MOUSE))
+    twins = genes(["id1", "id2", "id3"], symbol=["A", "A", "B"])
+    with caplog.at_level(logging.WARNING, logger="spacex"):
+        numbers, names = find(["A", "B"], twins)
+    assert numbers.tolist() == [2]
+    assert names == ["B"]
+    assert "1 are ambiguous in the reference and left out: A" in caplog.text
+    with pytest.raises(InputError, match=r"'A' is ambiguous.*id1, id2"):
+        find(["A"], twins)
 
 
 HUMAN = [name.upper() for name in MOUSE]

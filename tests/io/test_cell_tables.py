@@ -175,5 +175,8 @@ def test_two_runs_in_one_folder(tmp_path):
 def test_a_repeated_cell(tmp_path):
     folder = write_merscope(tmp_path / "m")
     path = folder / "cell_metadata.csv"
-    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
-    assert f"repeats cell '{IDS[0]}'" in message_of(folder)
+    again = path.read_text().splitlines()[-1]
+    path.write_text(path.read_text() + again + "\n")
+    assert sx.read(folder).n_obs == 3
+    path.write_text(path.read_text() + again.replace(",1.25,", ",9.5,") + "\n")
+    assert f"repeats '{IDS[0]}'" in message_of(folder)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import spacex as sx
 from spacex import InputError
-from spacex.io import _bins, _stereoseq
+from spacex.io import _bins
+from spacex.io._readers import stereoseq as _stereoseq
 
 NOTES = "#FileFormat=GEMv0.1\n#SortedBy=None\n#BinSize=1\n#Stereo-seqChip=SS200000135TL\n#OffsetX=0\n#OffsetY=0\n"
 MOLECULES = [("Mbp", 10, 20, 2), ("Mbp", 59, 20, 1), ("NA", 10, 149, 3), ("Mbp", 11, 21, 4), ("NA", 60, 20, 5)]

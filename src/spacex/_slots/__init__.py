@@ -4,6 +4,7 @@ Everything above speaks AnnData, everything below speaks arrays, and nothing els
 every call can check all of its input before it does any work.
 """
 
+from ._counts import choose_matrix
 from ._genes import embedded_genes, gene_index, read_gene_names
 from ._given import check_adata
 from ._grid import (
@@ -18,21 +19,24 @@ from ._grid import (
     read_pixel_of_spot,
     write_grid,
 )
+from ._in_tissue import on_tissue, read_in_tissue, report_off_tissue
 from ._input import (
     FEWEST_PIXELS,
     by_name,
     check_names,
+    check_spots,
     check_unique,
-    read_array,
     read_covariates,
     read_labels,
-    read_positions,
+    read_libraries,
     read_sections,
     read_tissue_image,
 )
-from ._matrix import check_matrix, read_columns, read_detected, read_matrix, read_totals
+from ._matrix import read_columns, read_detected, read_matrix, read_totals
 from ._notes import KEY, embedded_layer, note, noted, notes
 from ._on_disk import lazily
+from ._overlay import check_overlaid
+from ._positions import choose_positions, find_spatial_key, has_positions, read_array, read_positions
 from ._results import (
     COMPONENTS,
     DOMAIN,
@@ -82,20 +86,26 @@ __all__ = [
     "UNASSIGNED",
     "by_name",
     "check_adata",
-    "check_matrix",
     "check_names",
+    "check_overlaid",
+    "check_spots",
     "check_unique",
     "check_working_memory",
+    "choose_matrix",
+    "choose_positions",
     "embedded_genes",
     "embedded_layer",
+    "find_spatial_key",
     "gene_index",
     "gridded_by",
     "has_grid",
+    "has_positions",
     "lazily",
     "mean_by_pixel",
     "note",
     "noted",
     "notes",
+    "on_tissue",
     "read_array",
     "read_columns",
     "read_components",
@@ -105,8 +115,10 @@ __all__ = [
     "read_gene_names",
     "read_grid",
     "read_images",
+    "read_in_tissue",
     "read_interactions",
     "read_labels",
+    "read_libraries",
     "read_matrix",
     "read_module_probability",
     "read_modules",
@@ -119,6 +131,7 @@ __all__ = [
     "read_svg",
     "read_tissue_image",
     "read_totals",
+    "report_off_tissue",
     "restored_on_error",
     "write_components",
     "write_domains",

@@ -184,12 +184,17 @@ def write_domains(adata: AnnData, label: np.ndarray, probability: np.ndarray, fe
 
 @contextmanager
 def restored_on_error(adata: AnnData) -> Iterator[None]:
-    """Give the caller's AnnData back as it was when what is done inside fails or is interrupted."""
+    """Give the caller's AnnData back as it was when what is done inside fails or is interrupted.
+
+    One that is still a view was not written to.
+    """
     mappings = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "varp", "uns")}
     frames = {name: getattr(adata, name).copy(deep=False) for name in ("obs", "var")}
     try:
         yield
     except BaseException:
+        if adata.is_view:
+            raise
         for name, before in mappings.items():
             now = getattr(adata, name)
             for key in [key for key in now if key not in before]:

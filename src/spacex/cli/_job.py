@@ -30,6 +30,9 @@ class Options:
 
     coordinates: Path | None = None
     bin: str | None = None
+    sample: str | None = None
+    layer: str | None = None
+    spatial_key: str | None = None
     library_key: str | None = None
     n_modules: int | None = None
     n_domains: int | None = None
@@ -50,7 +53,8 @@ class Options:
     def flags(self) -> list[str]:
         """The same choices as a command line has them."""
         chosen = {
-            "coordinates": self.coordinates, "bin": self.bin, "library-key": self.library_key,
+            "coordinates": self.coordinates, "bin": self.bin, "sample": self.sample, "layer": self.layer,
+            "spatial-key": self.spatial_key, "library-key": self.library_key,
             "n-modules": self.n_modules, "n-domains": self.n_domains, "gene-sets": self.gene_sets,
             "seed": self.seed, "device": self.device, "devices": self.devices, "num-nodes": self.num_nodes,
             "strategy": self.strategy, "precision": self.precision,
@@ -63,7 +67,10 @@ class Options:
     def embedding(self) -> dict[str, Any]:
         """The choices that the embedding depends on."""
         places = fingerprint(self.coordinates) if self.coordinates is not None else None
-        read = {"coordinates": places, "bin": self.bin}
+        read = {
+            "coordinates": places, "bin": self.bin, "sample": self.sample, "layer": self.layer,
+            "spatial_key": self.spatial_key,
+        }  # fmt: skip
         return {**read, "library_key": self.library_key, "n_modules": self.n_modules or "auto", "seed": self.seed}
 
     def all(self) -> dict[str, Any]:
@@ -102,7 +109,9 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
             _check(adata, options, sets)
         else:
             with clock.stage("read"):
-                adata = sx.read(path, coordinates=options.coordinates, bin=options.bin, lazy=options.lazy)
+                adata = sx.read(
+                    path, coordinates=options.coordinates, bin=options.bin, sample=options.sample, lazy=options.lazy
+                )
             _check(adata, options, sets)
             model = embed(adata, options, clock)
             if not leads:
@@ -170,10 +179,10 @@ def _check_domains(adata: AnnData, options: Options) -> None:
     """What can be told once spots lie in pixels, and not only after the embedding."""
     if options.n_domains is None:
         return
-    pixels = DataFrame(adata.obsm["spacex_pixel"])
+    pixels = DataFrame(adata.obsm["spacex_pixel"], columns=["row", "column"])
     if options.library_key is not None:
         pixels["section"] = adata.obs[options.library_key].to_numpy()
-    n_pixels = len(pixels.drop_duplicates())
+    n_pixels = len(pixels[pixels["row"] >= 0].drop_duplicates())
     most = max(2, n_pixels // PIXELS_OF_A_DOMAIN)
     if options.n_domains > most:
         raise InputError(
@@ -184,12 +193,13 @@ def _check_domains(adata: AnnData, options: Options) -> None:
 def embed(adata: AnnData, options: Options, clock: Clock) -> Any:
     """Rasterize and embed; return the fitted model."""
     with clock.stage("rasterize"):
-        sx.pp.rasterize(adata, library_key=options.library_key)
+        sx.pp.rasterize(adata, spatial_key=options.spatial_key or "spatial", library_key=options.library_key)
     _check_domains(adata, options)
     with clock.stage("embed"):
         return sx.tl.embed(
             adata,
             n_modules=options.n_modules or "auto",
+            layer=options.layer,
             library_key=options.library_key,
             config=options.config(),
             device=options.device,

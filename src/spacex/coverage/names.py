@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from .._check import InputError
-from ..gene_names import GeneNames, Index, each, fold, is_ensembl, listed, not_a_number
+from ..gene_names import AMBIGUOUS, UNKNOWN, GeneNames, Index, each, fold, is_ensembl, listed, not_a_number
 
 logger = logging.getLogger("spacex")
 
@@ -84,6 +85,25 @@ def shared(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, np.ndar
             ORTHOLOGS,
         )
     return pairs
+
+
+def find(names: Sequence[str], reference: GeneNames) -> tuple[np.ndarray, list[str]]:
+    """Numbers in the reference of genes that are asked for, and their names; ambiguous ones are left out and told.
+
+    Raises `InputError` for a gene that is unknown or occurs twice, and where all are ambiguous.
+    """
+    numbers, asked = reference.find(names), np.array(names, dtype=object)
+    if len(lost := asked[numbers == UNKNOWN]):
+        what = f"{len(lost)} of genes are not in the reference (first: {lost[0]!r}{reference.hint(lost[0])})"
+        raise InputError(f"{what}; leave them out")
+    if len(lost := asked[numbers == AMBIGUOUS]):
+        if len(lost) == len(asked):
+            reference.index(lost[0])  # raises, with the genes that it may be
+        logger.warning("genes: %d are ambiguous in the reference and left out: %s", len(lost), listed(lost))
+    asked, numbers = asked[numbers >= 0], numbers[numbers >= 0]
+    if len(twice := asked[pd.Index(numbers).duplicated()]):
+        raise InputError(f"{len(twice)} of genes occur more than once (first: {twice[0]!r}); pass each once")
+    return numbers, list(asked)
 
 
 def match_genes(first: GeneNames, second: GeneNames) -> tuple[np.ndarray, np.ndarray]:

@@ -7,27 +7,24 @@ Nothing is filtered except what the vendor marks as not in the tissue or not a g
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spacex import _slots
 from spacex._check import InputError, check_extra, check_flag, check_key, check_path, shortened
-from spacex.io._anndata import read_h5ad_file, read_zarr_store
-from spacex.io._cell_tables import VENDORS, find_tables, read_cell_tables
-from spacex.io._files import UNDERSTOOD, listed, reading
+from spacex.io._anndata import is_zarr_store, read_h5ad_file, read_zarr_store
+from spacex.io._files import reading
+from spacex.io._readers.tables import read_pair
+from spacex.io._readers.visium_hd import DEFAULT_BIN
+from spacex.io._registry import UNDERSTOOD, find_reader, not_understood
+from spacex.io._registry import is_section as is_section
+from spacex.io._request import Request
 from spacex.io._spatialdata import from_spatialdata, to_spatialdata
-from spacex.io._stereoseq import FORMS, read_stereoseq
-from spacex.io._tables import find_pair, read_array_table, read_pair
-from spacex.io._tenx import DEFAULT_BIN, XENIUM_MATRIX, read_visium, read_visium_hd, read_xenium, visium_matrices
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["from_spatialdata", "read", "to_spatialdata"]
-
-_ZARR_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 
 def read(
@@ -35,6 +32,7 @@ def read(
     *,
     coordinates: str | os.PathLike[str] | None = None,
     bin: str | int | None = None,
+    sample: str | None = None,
     lazy: bool = False,
 ) -> AnnData:
     """Read a section, whatever its layout on disk.
@@ -45,20 +43,31 @@ def read(
         One of
 
         - a ``.h5ad`` file, or a ``.zarr`` store of an AnnData or of a SpatialData (its table is read);
-        - an output folder of Space Ranger (``outs/`` or the folder that holds it), Visium HD or Xenium;
-        - a folder of MERSCOPE (``cell_by_gene.csv``, ``cell_metadata.csv``) or CosMx (``*_exprMat_file.csv``,
-          ``*_metadata_file.csv``), the tables gzipped or not;
-        - a Stereo-seq file, ``.gem``, ``.gem.gz``, ``.gef`` or ``.cellbin.gef``, or a folder with one of them;
-        - a folder with a file of counts (CSV or TSV, gzipped or not, or ``matrix.mtx`` with its features and
-          barcodes) and a table of coordinates;
+        - Visium: the folder of Space Ranger (``outs/`` or the folder that holds it), or its files side by side, with
+          or without the name of a sample in front, as in GEO;
+        - Visium HD: a folder with ``binned_outputs/`` or ``segmented_outputs/`` (Space Ranger 4);
+        - Xenium: a folder with ``cell_feature_matrix.h5``, or ``cell_feature_matrix/``, and a table of cells;
+        - MERSCOPE (``cell_by_gene.csv``, ``cell_metadata.csv``), CosMx (``*_exprMat_file.csv``,
+          ``*_metadata_file.csv``) and Curio Seeker (``*_MoleculesPerMatchedBead.mtx``, ``*_MatchedBeadLocation.csv``);
+        - Stereo-seq: a ``.gem`` (recognized by its header, whatever its name), ``.gef``, ``.cellbin.gem`` or
+          ``.cellbin.gef``, or a folder with one of them;
+        - a folder with a file of counts (a table, a MatrixMarket file with the names of genes and spots beside it, or
+          a 10x HDF5 file) and a table of coordinates, as Slide-seq, Giotto, Seurat and others write them;
         - a file of counts, with `coordinates`, or with spots named by their places, such as ``10x12`` (ST arrays).
+
+        Tables are divided by commas, tabs, semicolons or spaces, may begin with comments (``#``), and are compressed
+        by gzip, bzip2, xz, zip, or not at all.
     coordinates
-        Table with a row for every spot (CSV, TSV or parquet): its name, x and y, and what else is known of it,
-        which becomes columns of ``obs``. Whether the rows or the columns of the counts are spots is told by which
-        of them it names.
+        Table with a row for every spot (text or parquet): its name, x and y, and what else is known of it, which
+        becomes columns of ``obs``. The column that names the spots is told by its values; numbers and text, R's
+        spelling of names, and a prefix or suffix on one side alone are reconciled where that is unambiguous. Whether
+        the rows or the columns of the counts are spots is told by which of them it names.
     bin
         Visium HD: size of the bins, as in the name of their folder, ``"002um"``, ``"008um"`` (default) or
-        ``"016um"``. Stereo-seq: side of the square bins in DNBs of 500 nm, 50 by default.
+        ``"016um"``, or ``"cells"`` for segmented cells. Stereo-seq: side of the square bins in DNBs of 500 nm, 50 by
+        default.
+    sample
+        Beginning of the names of the files of one sample, where a folder holds those of several.
     lazy
         Leave ``X`` and the layers of a ``.h5ad`` file or an AnnData's ``.zarr`` store on disk, as Dask arrays, for
         sections that do not fit in memory (extra ``scale``). Everything works as on other sections, and gives
@@ -69,7 +78,7 @@ def read(
     -------
     AnnData
         Counts, spots x genes; from all but AnnData's own formats CSR float32, with ``obsm["spatial"]`` of shape
-        (S, 2), x and y. Unit: pixels of the full-resolution image (Visium, Visium HD), micrometres (Xenium,
+        (S, 2), x and y. Unit: pixels of the full-resolution image (Visium, Visium HD), micrometers (Xenium,
         MERSCOPE), pixels of the instrument (CosMx), DNBs (Stereo-seq), or that of the table.
 
         Visium also has ``obs["array_row"]``, ``obs["array_col"]`` and, where the files are there, images and scale
@@ -97,22 +106,41 @@ def read(
     """
     lazy = check_flag(lazy, name="lazy")
     check_key(bin, name="bin")
-    place = _existing(path, "path")
+    check_key(sample, name="sample")
+    request = Request(_existing(path, "path"), bin, None if sample is None else str(sample))
     positions = None if coordinates is None else _existing(coordinates, "coordinates")
     if lazy:
-        return _read_lazily(place, positions)
-    with reading(place, "input"):
+        return _in_tissue(_read_lazily(request.path, positions))
+    with reading(request.path, "input"):
         if positions is not None:
-            return read_pair(place, positions)
-        return _read_folder(place, bin) if place.is_dir() else _read_file(place, bin)
+            return _in_tissue(read_pair(request.path, positions))
+        if sample is not None:
+            _check_sample(request)
+        found = find_reader(request)
+        if found is None:
+            raise not_understood(request)
+        reader, request = found
+        return _in_tissue(reader.read(request))
+
+
+def _in_tissue(adata: AnnData) -> AnnData:
+    """Leave out the spots off the tissue, and say so in one line."""
+    _slots.report_off_tissue(_slots.read_in_tissue(adata))
+    kept = _slots.on_tissue(adata)
+    return kept if kept is adata else kept.copy()
+
+
+def _check_sample(request: Request) -> None:
+    """Raise `InputError` where no file of a folder has the name of the sample."""
+    if not request.is_folder or not request.folder.entries:
+        raise InputError(f"sample={request.sample!r} names no file in path='{request.path}'; pass the beginning of one")
 
 
 def _read_lazily(path: Path, positions: Path | None) -> AnnData:
     """Read an AnnData whose matrices stay on disk."""
     check_extra("dask", extra="scale", purpose="lazy=True")
     h5ad = path.suffix.casefold() == ".h5ad"
-    store = path.is_dir() and any((path / mark).exists() for mark in _ZARR_MARKS)
-    if positions is not None or not (h5ad or store):
+    if positions is not None or not (h5ad or is_zarr_store(path)):
         raise InputError(f"path='{path}': lazy=True is for .h5ad files and .zarr stores of an AnnData; pass lazy=False")
     return read_h5ad_file(path, lazy=True) if h5ad else read_zarr_store(path, DEFAULT_BIN, lazy=True)
 
@@ -131,55 +159,3 @@ def _existing(path: str | os.PathLike[str], name: str) -> Path:
         if not os.access(place, os.R_OK):
             raise PermissionError
     return place
-
-
-def _read_file(path: Path, bin: str | int | None) -> AnnData:
-    if bin is not None and not path.name.casefold().endswith(FORMS):
-        raise InputError(f"bin={bin!r} does not apply to '{path}', which has no bins; leave it out")
-    if path.suffix.casefold() == ".h5ad":
-        return read_h5ad_file(path)
-    if path.name.casefold().endswith(FORMS):
-        return read_stereoseq(path, bin)
-    return read_array_table(path)
-
-
-def is_section(folder: Path) -> bool:
-    """Whether the files of a folder make one section of a layout that `read` recognises."""
-    with suppress(InputError):  # tables that may be anything
-        return _reader(folder, None) is not None or find_pair(folder) is not None
-    return False
-
-
-def _read_folder(path: Path, bin: str | int | None) -> AnnData:
-    if (reader := _reader(path, bin)) is not None:
-        return reader()
-    if (pair := find_pair(path)) is not None:
-        return read_pair(*pair)
-    found = [entry.name for entry in path.iterdir()]
-    shown = ", ".join(sorted(found)[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
-    raise InputError(f"path='{path}' is a folder that holds {shown or 'nothing'}; what is understood: {UNDERSTOOD}")
-
-
-def _reader(path: Path, bin: str | int | None) -> Callable[[], AnnData] | None:
-    """What reads a vendor's folder: each layout by the files that mark it, the most specific first."""
-    found = {entry.name for entry in path.iterdir()}
-    size = DEFAULT_BIN if bin is None else str(bin)
-    if found.intersection(_ZARR_MARKS):
-        return partial(read_zarr_store, path, size)
-    if "binned_outputs" in found:
-        return partial(read_visium_hd, path / "binned_outputs", size)
-    if any(name.startswith("square_") for name in found):
-        return partial(read_visium_hd, path, size)
-    if XENIUM_MATRIX in found:
-        return partial(read_xenium, path)
-    if visium_matrices(path):
-        return partial(read_visium, path)
-    if "outs" in found and (path / "outs").is_dir():
-        return partial(_read_folder, path / "outs", bin)
-    for vendor in VENDORS:
-        if any(find_tables(path, vendor).values()):
-            return partial(read_cell_tables, path, vendor)
-    chips = sorted(name for name in found if name.casefold().endswith(FORMS))
-    if len(chips) > 1:
-        raise InputError(f"path='{path}' holds several Stereo-seq files, {listed(chips)}; pass one of them")
-    return partial(read_stereoseq, path / chips[0], bin) if chips else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spacex._check import InputError, check_extra
 from spacex._memory import check_memory
 from spacex.io._bounds import sound
-from spacex.io._files import UNDERSTOOD, listed, reading, require_hdf5
+from spacex.io._files import READABLE, listed, reading, require_hdf5
 from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def read_h5ad_file(path: Path, *, lazy: bool = False) -> AnnData:
         with h5py.File(path, "r") as file:
             missing = [name for name in ("obs", "var") if name not in file]
             if missing:
-                raise InputError(
-                    f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {UNDERSTOOD}"
-                )
+                raise InputError(f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {READABLE}")
             if lazy:
                 return _matrices_on_disk(file)
             _check_size(path, file)
@@ -45,7 +43,7 @@ def _check_size(path: Path, root: Any) -> None:
     sizes: list[int] = []
 
     def add(name: str, element: Any) -> None:
-        if hasattr(element, "shape") and hasattr(element, "dtype"):
+        if getattr(element, "shape", None) is not None and hasattr(element, "dtype"):  # a null value has no shape
             sizes.append(math.prod(element.shape) * element.dtype.itemsize)
 
     if hasattr(root, "visititems"):
@@ -72,6 +70,14 @@ def _matrices_on_disk(root: Any) -> AnnData:
         return lazily(element) if matrix and stays else function(element)
 
     return read_dispatched(root, read)
+
+
+ZARR_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
+
+
+def is_zarr_store(path: Path) -> bool:
+    """Whether a folder is a zarr store."""
+    return path.is_dir() and any((path / mark).exists() for mark in ZARR_MARKS)
 
 
 def read_zarr_store(path: Path, bin: str, *, lazy: bool = False) -> AnnData:

@@ -1,4 +1,4 @@
-"""Square bins: molecules that arrive block by block, summed by gene and by bin."""
+"""Molecules that arrive block by block, summed by gene and by square or cell."""
 
 from __future__ import annotations
 
@@ -56,6 +56,36 @@ class SquareBins:
         counts = sparse.csr_matrix((sums, gene, indptr), shape=(len(starts), len(genes)))
         adata = assemble(counts, [f"{x}_{y}" for x, y in corners], genes)
         adata.obsm["spatial"] = corners + self.size / 2
+        return adata
+
+
+class CellBins:
+    """Sums of molecules by gene and cell; cell 0 is what lies outside of all cells."""
+
+    def __init__(self) -> None:
+        self._summed = [_NOTHING]
+        self._moments: dict[int, np.ndarray] = {}
+
+    def add(self, genes: np.ndarray, cells: np.ndarray, x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> None:
+        """Add molecules: number of the gene, cell, position and count of each, all (n,)."""
+        inside = cells > 0
+        genes, cells, x, y, counts = (values[inside] for values in (genes, cells, x, y, counts))
+        if len(cells) and cells.max() >= 1 << (63 - _BITS):
+            raise InputError(f"numbers of cells reach {cells.max()}; they must be below {1 << (63 - _BITS)}")
+        self._summed = [_sum([*self._summed, _sum([((cells << _BITS) | genes, counts)])])]
+        number, cell = np.unique(cells, return_inverse=True)
+        moments = [np.bincount(cell, values * counts, len(number)) for values in (np.ones_like(counts), x, y)]
+        for one, moment in zip(number.tolist(), np.column_stack(moments), strict=True):
+            self._moments[one] = self._moments.get(one, 0) + moment
+
+    def result(self, genes: Sequence[str]) -> AnnData:
+        """Return the cells, named by their numbers, ``obsm["spatial"]`` at the mean position of their molecules."""
+        key, sums = self._summed[0]
+        number, cell = np.unique(key >> _BITS, return_inverse=True)
+        counts = sparse.csr_matrix((sums, (cell, key & _MASK)), shape=(len(number), len(genes)))
+        adata = assemble(counts, number.tolist(), genes)
+        moments = np.array([self._moments[one] for one in number.tolist()]).reshape(-1, 3)
+        adata.obsm["spatial"] = moments[:, 1:] / np.maximum(moments[:, :1], 1)
         return adata
 
 

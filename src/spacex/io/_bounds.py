@@ -49,6 +49,8 @@ def check_hdf5(file: Any, path: Path) -> None:
 
 def _wrong(found: Any) -> str | None:
     """What is wrong with an HDF5 array, if anything is."""
+    if found.shape is None:  # a null value, such as None in uns
+        return None
     if found.external:
         return f"{found.name} lies in another file, which is not read; copy it in"
     claimed, stored = int(np.prod(found.shape or (), dtype=object)) * found.dtype.itemsize, found.id.get_storage_size()

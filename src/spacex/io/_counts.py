@@ -1,17 +1,17 @@
-"""Count tables: CSV or TSV, plain or gzipped, read in chunks of rows so that only the sparse counts stay in memory."""
+"""Count tables in delimited text, read in chunks of rows so that only the sparse counts stay in memory."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from spacex._check import InputError
+from spacex.io._delimited import Header, is_number, read_delimited, read_header, unique_names
 from spacex.io._files import COPY_AGAIN, reading
+from spacex.io._identifiers import is_identifier_name
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,63 +19,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger("spacex")
 
 CHUNK_ENTRIES = 20_000_000  # of float32: 80 MB of a dense chunk
-_DELIMITERS = "\t,; "
-
-
-class Header(NamedTuple):
-    """The first line of a delimited text file."""
-
-    delimiter: str
-    names: list[str]
-
-
-def read_header(path: Path) -> Header:
-    """Return the delimiter of a table and the names of its columns.
-
-    R's ``write.table`` names no column for the names of the rows; the header then gets an empty first name.
-    """
-    with reading(path, "table"), open_text(path) as file:
-        # Not whole lines: a binary file may have none for gigabytes.
-        lines = [file.readline(50_000_000) for _ in range(2)]
-    if not lines[0].strip():
-        raise InputError(f"path='{path}' is empty; {COPY_AGAIN}")
-    delimiter = _delimiter(lines)
-    names, row = (_fields(line, delimiter) for line in lines)
-    header = [name.strip() for name in names]
-    return Header(delimiter, ["", *header] if len(row) == len(header) + 1 else header)
-
-
-def _delimiter(lines: list[str]) -> str:
-    """Return what divides both lines alike; counting would be misled by names, which may hold any of them."""
-    for delimiter in _DELIMITERS:
-        names, row = (len(_fields(line, delimiter)) for line in lines)
-        if row > 1 and row - names in (0, 1):
-            return delimiter
-    return max(_DELIMITERS, key=lines[0].count)
-
-
-def _fields(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
-
-
-def open_text(path: Path) -> IO[str]:
-    """Open a text file, gzipped or not."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
 
 
 def read_count_table(path: Path, *, labels: Sequence[str] | None = None) -> AnnData:
-    """Read a table of counts as it lies: rows become observations, columns variables, counts CSR float32.
+    """Read a table of counts as it is: rows become observations, columns variables, counts CSR float32.
 
-    `labels` are the columns that name the rows (default: the first); they come back as text in ``obs``, and the first
-    of them names the observations.
+    The first column names the observations. Others on the left that hold text, or have the name of an identifier,
+    become columns of ``obs``, and so do all `labels`, where the columns that name the rows are known.
     """
     import pandas as pd
     from scipy import sparse
 
     header = read_header(path)
-    named = [header.names.index(label) for label in labels] if labels else [0]
+    named = [header.names.index(label) for label in labels] if labels else _label_columns(header)
     valued = [i for i in range(len(header.names)) if i not in named]
     if not valued:
         raise InputError(f"path='{path}' has one column; a table of counts is divided by tab, comma or ;")
@@ -87,31 +43,36 @@ def read_count_table(path: Path, *, labels: Sequence[str] | None = None) -> AnnD
     if not sum(block.shape[0] for block in blocks):
         raise InputError(f"path='{path}' has a header and no rows; {COPY_AGAIN}")
     obs = pd.concat(texts, ignore_index=True)
-    obs.columns = [header.names[i] for i in named]
+    obs.columns = unique_names([header.names[i] for i in named])
     counts = assemble(sparse.vstack(blocks, format="csr"), obs.iloc[:, 0], [header.names[i] for i in valued])
-    for label in labels or ():
+    for label in obs.columns[0 if labels else 1 :]:
         counts.obs[label] = obs[label].to_numpy()
     return counts
+
+
+def _label_columns(header: Header) -> list[int]:
+    """The columns on the left that name the rows: by their own names, or since they hold text alone."""
+    n_labels = 1
+    for column, name in enumerate(header.names[1:-1], start=1):
+        fields = [row[column] for row in header.rows if column < len(row)]
+        is_text = bool(fields) and not any(map(is_number, fields))
+        if not (is_text or is_identifier_name(name)):
+            break
+        n_labels += 1
+    return list(range(n_labels))
 
 
 def _chunks(path: Path, header: Header, named: list[int], valued: list[int]) -> Any:
     """Yield frames of rows, columns by number; names as text, "NA" included, and values as float32."""
     import numpy as np
-    import pandas as pd
 
-    return pd.read_csv(
+    return read_delimited(
         path,
-        sep=header.delimiter,
-        header=None,
-        skiprows=1,
-        names=range(len(header.names)),
-        index_col=False,
+        header,
         dtype={**dict.fromkeys(named, str), **dict.fromkeys(valued, np.float32)},
         keep_default_na=False,
         na_values={i: ["", "NA", "nan", "NaN"] for i in valued},
         chunksize=max(1, CHUNK_ENTRIES // len(header.names)),
-        encoding="utf-8-sig",
-        on_bad_lines="error",
     )
 
 
@@ -144,10 +105,17 @@ def assemble(counts: Any, rows: Any, columns: Any) -> AnnData:
         return AnnData(counts, obs=obs, var=var)
 
 
+def transposed(counts: AnnData) -> AnnData:
+    """Return counts with their sides exchanged, by rows."""
+    turned = counts.T.copy()
+    turned.X = turned.X.tocsr()
+    return turned
+
+
 def unique_genes(adata: AnnData, path: Path) -> AnnData:
     """Make repeated names of genes unique by a suffix, and say so."""
-    repeated = int(adata.var_names.duplicated().sum())
-    if repeated:
+    n_repeated = int(adata.var_names.duplicated().sum())
+    if n_repeated:
         adata.var_names_make_unique()
-        logger.info("%s: %d repeated gene name(s) made unique by a suffix", path.name, repeated)
+        logger.info("%s: %d repeated gene name(s) made unique by a suffix", path.name, n_repeated)
     return adata

@@ -80,10 +80,12 @@ def imputed(
     'gene0101, measured'
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     for name, other in (("target", target), ("reference", reference)):
         if other is not None:
             _slots.check_adata(other, name=name)
+    target, reference = (other if other is None else _slots.on_tissue(other) for other in (target, reference))
     if "reliability" not in adata.var:
         raise InputError('var["reliability"] is missing; pass the result of sx.tl.impute(target, reference)')
     if genes is None:
@@ -96,7 +98,7 @@ def imputed(
         raise InputError(f"{what}; pass names of adata.var_names")
     index = [known.index(name) for name in names]
     sources = [("imputed", adata, tissue_of(adata, library_key=library_key, resolution=500, image=image))]
-    if reference is not None and "spatial" in reference.obsm:
+    if reference is not None and _slots.has_positions(reference):
         sources.insert(0, ("reference", reference, tissue_of(reference, resolution=500, image=image)))
     if target is not None:
         sources.append(("measured", target, tissue_of(target, library_key=library_key, resolution=500, image=image)))

@@ -48,7 +48,7 @@ def svg(
     image
         Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
-        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
     ax
         Axes to draw on: one; or one for the QQ plot, one for the scores and one for each gene.
     show, save
@@ -72,6 +72,7 @@ def svg(
     4
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
     alpha = check_number(alpha, name="alpha", above=0.0, at_most=1.0)

@@ -28,8 +28,8 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     -------
     Columns ``gene``, ``symbol`` (only where symbols differ from the names), ``module``, ``probability`` (of the
     module), ``strength`` (norm of the embedding; missing where the gene was not embedded), ``svg_score``,
-    ``svg_pvalue``, ``svg_qvalue`` (where tested), ``mean_count`` (per spot), ``detected`` (share of the spots with a
-    count).
+    ``svg_pvalue``, ``svg_qvalue`` (where tested), ``mean_count`` (per spot in the tissue), ``detected`` (share of these
+    spots with a count).
 
     Examples
     --------
@@ -40,6 +40,7 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     >>> list(gene_table(adata).columns)[:4]
     ['gene', 'module', 'probability', 'strength']
     """
+    adata = _slots.on_tissue(adata)
     layer, genes = _slots.embedded_layer(adata), _slots.read_gene_names(adata)
     table = pd.DataFrame(
         {

@@ -89,6 +89,7 @@ def compare(
     False
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_key(condition_key, name="condition_key")
     if library_key is None:
         raise InputError("library_key=None is not allowed; pass the column of adata.obs that names the sections")
@@ -99,7 +100,7 @@ def compare(
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))
     z = z[genes].astype(np.float64)
     module, module_names = _modules_of(adata, genes)
-    matrix, is_count = _slots.read_matrix(adata, _slots.embedded_layer(adata))
+    matrix, is_count = _slots.read_matrix(adata, _slots.choose_matrix(adata, None))
     member = np.eye(len(second))[section]
     total = (matrix.T @ member)[genes]
     present = total >= FEWEST_COUNTS if is_count else total > 0

@@ -21,17 +21,19 @@ from ..coverage import (
     Cells,
     Reference,
     calibrate,
+    find,
     learn,
     shared,
     shares_name,
     transfer,
 )
-from ..gene_names import AMBIGUOUS, UNKNOWN, GeneNames, fold, listed
+from ..gene_names import GeneNames, fold
 from ..model.session import resolve_device
 from ..model.translator import correction
 from ..raster import log_normalise
 from ..similarity import signal_share, unit_rows
 from ._embed import embed
+from ._impute_places import reference_places, spots_in_tissue, target_places
 from ._stream import check_h5ad, write_rows
 
 logger = logging.getLogger("spacex")
@@ -55,6 +57,8 @@ def impute(
     counts: bool = False,
     learned: bool | Literal["auto"] = "auto",
     rounds: int = 1,
+    layer: str | None = None,
+    spatial_key: str = "spatial",
     library_key: str | None = None,
     path: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -71,10 +75,12 @@ def impute(
     Parameters
     ----------
     target
-        Cells × panel, raw counts or intensities. Coordinates in ``obsm["spatial"]`` are used where they are there.
+        Cells × panel, raw counts or intensities. Coordinates are used where they are there. Cells with
+        ``obs["in_tissue"] == 0`` are left out, of the result too.
     reference
         Spots or dissociated cells × genes of the same tissue and species. With ``obsm["spatial"]`` its genes are
-        embedded, unless ``varm["X_spacex"]`` is there already.
+        embedded, unless ``varm["X_spacex"]`` is there already. Spots off the tissue are left out; counts are found as
+        `spacex.tl.embed` finds them.
     genes
         Genes of the reference to predict, by name or symbol; by default all that the target lacks. An ambiguous symbol
         is left out with a warning. What the target holds of a gene that is asked for is not looked at, so that
@@ -91,6 +97,10 @@ def impute(
     rounds
         The genes nearest to the panel are corrected first and enter the memory of the generator, in so many rounds. The
         linear prediction is the same in any order.
+    layer
+        Layer of the target with its counts; found as `spacex.tl.embed` does where it is not given.
+    spatial_key
+        Key of the target's coordinates, as in `spacex.pp.rasterize`.
     library_key
         Column of ``target.obs`` that names sections: neighbours are of one section.
     path
@@ -104,19 +114,20 @@ def impute(
 
     Returns
     -------
-    An AnnData, cells of the target × wanted genes in their order, with ``obs`` and ``obsm`` of the target. ``X``
-    float32: log1p of counts scaled to the reference's median library, at least zero (intensities: in the units of the
-    reference). ``var["reliability"]``: the correlation with the truth to expect, 0 to 1; ``var["predictable"]``:
-    whether it is at least .1 and the gene is seen in 5 cells of the reference or more; others are given their mean or
-    close to it; ``var["symbol"]``, where the reference has symbols that differ from the names.
-    ``uns["spacex"]["impute"]``: the panel genes that were held out with their correlation and reliability,
-    what was tried, and the settings.
+    An AnnData, cells of the target in the tissue × wanted genes in their order, with ``obs`` and ``obsm`` of the
+    target. ``X`` float32: log1p of counts scaled to the reference's median library, at least zero (intensities: in the
+    units of the reference). ``var["reliability"]``: the correlation with the truth to expect, 0 to 1;
+    ``var["predictable"]``: whether it is at least .1 and the gene is seen in 5 cells of the reference or more; others
+    are given their mean or close to it; ``var["symbol"]``, where the reference has symbols that differ from the names.
+    ``uns["spacex"]["impute"]``: the panel genes that were held out with their correlation and reliability, what was
+    tried, and the settings.
 
     Raises
     ------
     InputError
         If names share fewer than 10 genes or are of two species, `genes` has some that the reference lacks or that
-        occur twice, or the result would not fit in memory and no `path` is given, or not on the disk of `path`.
+        occur twice, sections of the target or the reference lie on top of each other, or the result would not fit in
+        memory and no `path` is given, or not on the disk of `path`.
 
     Notes
     -----
@@ -140,23 +151,24 @@ def impute(
     counts, progress = check_flag(counts, name="counts"), check_flag(progress, name="progress")
     resolve_device(device)
     where = check_h5ad(path) if path is not None else None
-    if library_key is not None:
-        _slots.read_sections(target, library_key)
+    target, reference = spots_in_tissue(target, "target"), spots_in_tissue(reference, "reference")
     _slots.check_names(reference)
     _slots.check_names(target)
-    matrix, is_count = _slots.read_matrix(reference, None)
+    xy, section = target_places(target, spatial_key, library_key)
+    matrix, is_count = _slots.read_matrix(reference, _slots.choose_matrix(reference, None))
     if counts and not is_count:
         raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
+    reference_xy = reference_places(reference) if is_count else None
     measured, known = _slots.read_gene_names(target), _slots.read_gene_names(reference)
     measured = measured.renamed({str(name): str(new) for name, new in (aliases or {}).items()})
     wanted, names = _wanted(measured, known, genes)
     _check_size(target.n_obs, len(names), where)
     kept = np.flatnonzero(~shares_name(measured, known.take(wanted)))
     panel_t, panel_r = shared(measured.take(kept), known)
-    cells = _cells(target, kept, panel_t, library_key)
+    cells = _cells(target, kept, panel_t, layer, xy, section)
     rng = np.random.default_rng(seed)
-    placed = "spatial" in reference.obsm and is_count
-    learnt = learn(matrix, is_count, rng, embedding=_embedded(reference, seed=seed, device=device) if placed else None)
+    embedding = _embedded(reference, matrix, reference_xy, seed=seed, device=device) if is_count else None
+    learnt = learn(matrix, is_count, rng, embedding=embedding)
     panel, mean = cells.panel(panel_r)
     found = transfer(learnt.vectors, panel, wanted, rng)
     weights, gain = found.weights, dict[str, float]()
@@ -221,42 +233,32 @@ def _wanted(measured: GeneNames, known: GeneNames, genes: Sequence[str] | None) 
     names = check_names(genes, name="genes")
     if not names:
         raise InputError("genes is empty; pass names of genes of the reference, or leave it out")
-    numbers, asked = known.find(names), np.array(names, dtype=object)
-    if len(lost := asked[numbers == UNKNOWN]):
-        what = f"{len(lost)} of genes are not in the reference (first: {lost[0]!r}{known.hint(lost[0])})"
-        raise InputError(f"{what}; leave them out")
-    if len(lost := asked[numbers == AMBIGUOUS]):
-        if len(lost) == len(asked):
-            known.index(lost[0])  # says which genes it may be
-        logger.warning("genes: %d are ambiguous in the reference and left out: %s", len(lost), listed(lost))
-    asked, numbers = asked[numbers >= 0], numbers[numbers >= 0]
-    if len(twice := asked[pd.Index(numbers).duplicated()]):
-        raise InputError(f"{len(twice)} of genes occur more than once (first: {twice[0]!r}); pass each once")
-    return numbers, list(asked)
+    return find(names, known)
 
 
-def _cells(target: AnnData, kept: np.ndarray, panel: np.ndarray, library_key: str | None) -> Cells:
+def _cells(
+    target: AnnData, kept: np.ndarray, panel: np.ndarray, layer: str | None, xy: np.ndarray | None, section: np.ndarray
+) -> Cells:
     """The target's cells by its panel: of the genes `kept`, which make the libraries, those with numbers `panel`."""
-    matrix, is_count = _slots.read_matrix(target, None)
+    matrix, is_count = _slots.read_matrix(target, _slots.choose_matrix(target, layer))
     values = matrix[:, kept]
     values = (log_normalise(values) if is_count else values)[:, panel]
-    xy = None
-    if "spatial" in target.obsm:
-        xy = _slots.read_positions(target, "spatial")
-    else:
-        logger.warning('target.obsm["spatial"] is missing: cells are predicted without their neighbourhoods')
-    return Cells.of(values, xy, _slots.read_sections(target, library_key)[0])
+    return Cells.of(values, xy, section)
 
 
-def _embedded(reference: AnnData, *, seed: int, device: str) -> np.ndarray:
+def _embedded(
+    reference: AnnData, counts: object, xy: np.ndarray | None, *, seed: int, device: str
+) -> np.ndarray | None:
     """Embeddings (G, D) of the reference's genes, at the length whose square is the share of a map that is signal.
 
-    The product of two is then the covariance of two maps, noise left out.
+    The product of two is then the covariance of two maps, noise left out. Genes that are not embedded yet are, from
+    `counts` (S, G) at positions `xy` (S, 2); None without positions.
     """
     if _slots.EMBEDDING not in reference.varm:
-        plain = {key: reference.layers[key] for key in ("counts",) if key in reference.layers}
+        if xy is None:
+            return None
         var, obs = pd.DataFrame(index=reference.var_names), pd.DataFrame(index=reference.obs_names)
-        reference = AnnData(reference.X, obs=obs, var=var, obsm={"spatial": reference.obsm["spatial"]}, layers=plain)
+        reference = AnnData(counts, obs=obs, var=var, obsm={"spatial": xy})
         embed(reference, n_modules=2, seed=seed, device=device, progress=False)
     z = np.nan_to_num(_slots.read_embedding(reference)).astype(np.float64)
     return unit_rows(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))

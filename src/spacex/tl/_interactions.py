@@ -76,7 +76,7 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     >>> adata.varp["spacex_interactions"].shape
     (80, 80)
     """
-    _slots.check_adata(adata)
+    _slots.check_adata(adata, writes=True)
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
     genes, z = _embedded(adata)

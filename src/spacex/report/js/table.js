@@ -51,11 +51,9 @@ async function startTable() {
 
   function line(gene) {
     const cells = COLUMNS.map(([name]) => make("td", { class: "n" }, shown(name, numbers.get(name)[gene])));
-    const map = make("canvas", { class: "thumb", width: 1, height: 1, "aria-hidden": "true" });
-    drawTile(map, gene, notes.isCount ? 1 : 0);
     const name = make("button", { type: "button", class: "gene", "data-gene": gene }, labels[gene]);
     const module = notes.module[gene] === notes.unassigned ? "–" : notes.module[gene];
-    return make("tr", {}, make("td", {}, map), make("td", {}, name), make("td", { class: "n" }, module), ...cells);
+    return make("tr", {}, make("td", {}, smallMap(gene, { class: "thumb" })), make("td", {}, name), make("td", { class: "n" }, module), ...cells);
   }
 
   function show() {

@@ -1,0 +1,237 @@
+"""Delimited text: compression, comment lines, delimiter, header and decimal sign, told from the first lines."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+
+from spacex._check import InputError
+from spacex.io._files import COPY_AGAIN, listed, reading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT_NAME = re.compile(r"\.(csv|tsv|txt|tab)(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
+"""Names of delimited text, compressed or not."""
+
+WHITESPACE = r"\s+"
+MISSING = frozenset({"", "NA", "NaN", "nan", "NULL", "None", "<NA>", "n/a", "N/A"})
+MAX_LINE = 50_000_000  # characters; a binary file may have no end of line for gigabytes
+_DELIMITERS = ("\t", ",", ";", " ")
+_N_SAMPLE_LINES = 6
+_MAX_PREAMBLE = 10_000  # lines of comments
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+
+
+class Header(NamedTuple):
+    """The form of a delimited text file, and the names of its columns."""
+
+    delimiter: str
+    names: list[str]
+    n_skipped: int
+    """Lines before the first row: comments, empty lines and the header."""
+    decimal: str = "."
+    rows: tuple[tuple[str, ...], ...] = ()
+    """Fields of the first rows."""
+
+    def without_header(self, names: Sequence[str]) -> Header:
+        """The header of a file whose first line is a row already."""
+        return self._replace(names=list(names), n_skipped=self.n_skipped - 1, rows=(tuple(self.names), *self.rows))
+
+
+def is_text_table(path: Path) -> bool:
+    """Whether the name of a file is that of delimited text."""
+    return TEXT_NAME.search(path.name) is not None
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Open a file, decompressed where its first bytes are those of gzip, bzip2, xz or zip, whatever its name."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    if start[:2] == b"\x1f\x8b":
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    if start[:3] == b"BZh":
+        return cast(BinaryIO, bz2.open(path, "rb"))
+    if start == b"\xfd7zXZ\x00":
+        return cast(BinaryIO, lzma.open(path, "rb"))
+    if start[:4] == b"PK\x03\x04":
+        return _open_zip(path)
+    return open(path, "rb")
+
+
+def _open_zip(path: Path) -> BinaryIO:
+    """Open the only file in a zip archive."""
+    archive = zipfile.ZipFile(path)
+    members = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
+    if len(members) != 1:
+        raise InputError(f"path='{path}' is an archive of {len(members)} files; unpack it and pass the folder")
+    return cast(BinaryIO, archive.open(members[0]))
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open a text file, compressed or not; a byte order mark is left out."""
+    return io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="")
+
+
+def read_header(path: Path) -> Header:
+    """Return the form of a table and the names of its columns.
+
+    Lines that begin with # and empty lines before the header are skipped; a line that begins with # is the header
+    where it has a field for every value of the row of numbers below it. R's ``write.table`` names no column for the
+    names of the rows; the header then gets an empty first name.
+    """
+    with reading(path, "table"), open_text(path) as file:
+        preamble, lines = _first_lines(file)
+    if not lines:
+        raise InputError(f"path='{path}' is empty; {COPY_AGAIN}")
+    comments = [line for line in preamble if line.startswith("#")]
+    if comments and preamble[-1] is comments[-1] and _is_header(comments[-1][1:], lines):
+        lines = [comments[-1][1:], *lines]
+        preamble = preamble[:-1]
+    delimiter = _delimiter(lines)
+    header, *rows = (split(line, delimiter) for line in lines)
+    names = [name.strip() for name in header]
+    if rows and len(rows[0]) == len(names) + 1:
+        names = ["", *names]
+    return Header(delimiter, names, len(preamble) + 1, _decimal(delimiter, rows), tuple(map(tuple, rows)))
+
+
+def _first_lines(file: IO[str]) -> tuple[list[str], list[str]]:
+    """Lines before the first one that is neither empty nor a comment, and the first lines from there."""
+    preamble: list[str] = []
+    lines: list[str] = []
+    while len(lines) < _N_SAMPLE_LINES and (line := file.readline(MAX_LINE)):
+        line = line.rstrip("\r\n")
+        is_content = bool(line.strip()) and not line.startswith("#")
+        if lines or is_content:
+            lines += [line] if line.strip() else []
+        elif len(preamble) < _MAX_PREAMBLE:
+            preamble.append(line)
+        else:
+            break
+    return preamble, lines
+
+
+def _is_header(line: str, lines: list[str]) -> bool:
+    """Whether a comment names the columns of the lines below it, the first of which is a row of numbers."""
+    delimiter = _delimiter(lines)
+    row = split(lines[0], delimiter)
+    return len(row) > 1 and len(split(line, delimiter)) == len(row) and all(map(is_number, row[1:]))
+
+
+def _delimiter(lines: list[str]) -> str:
+    """Return the delimiter that divides all lines alike; counting would be misled by names that contain it."""
+    for delimiter in (*_DELIMITERS, WHITESPACE):
+        n_names, *n_fields = (len(split(line, delimiter)) for line in lines)
+        n_row = n_fields[0] if n_fields else n_names
+        if n_row > 1 and n_row - n_names in (0, 1) and len(set(n_fields)) <= 1:
+            return delimiter
+    for delimiter in _DELIMITERS:  # a damaged file, whose lines differ in length
+        n_names, n_row = (len(split(line, delimiter)) for line in (lines * 2)[:2])
+        if n_row > 1 and n_row - n_names in (0, 1):
+            return delimiter
+    return max(_DELIMITERS, key=lines[0].count)
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """Fields of a line, without their quotes."""
+    if delimiter == WHITESPACE:
+        return line.split()
+    return next(csv.reader([line], delimiter=delimiter), [])
+
+
+def is_number(text: str) -> bool:
+    """Whether a field holds a number or is missing."""
+    if text.strip() in MISSING:
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text  # Python allows it between digits
+
+
+def _decimal(delimiter: str, rows: list[list[str]]) -> str:
+    """Return a comma where numbers in a table with semicolons have one, as spreadsheets write in much of Europe."""
+    if delimiter != ";":
+        return "."
+    fields = [field.strip() for row in rows for field in row]
+    return "," if any(map(_DECIMAL_COMMA.fullmatch, fields)) else "."
+
+
+def read_delimited(path: Path, header: Header, **options: Any) -> Any:
+    """Read the rows of a table with pandas, columns by number; `options` are those of `pandas.read_csv`."""
+    import pandas as pd
+
+    defaults = {
+        "sep": header.delimiter,
+        "decimal": header.decimal,
+        "header": None,
+        "skiprows": header.n_skipped,
+        "names": range(len(header.names)),
+        "index_col": False,
+        "encoding": "utf-8-sig",
+        "on_bad_lines": "error",
+    }
+    file = open_binary(path)
+    try:
+        table = pd.read_csv(file, **{**defaults, **options})
+    except BaseException:
+        file.close()
+        raise
+    if "chunksize" not in options:
+        file.close()
+    return table
+
+
+def read_text_table(path: Path, header: Header, what: str) -> pd.DataFrame:
+    """Read a table whole, every field as text, missing values included."""
+    with reading(path, what):
+        table = cast("pd.DataFrame", read_delimited(path, header, dtype=str, keep_default_na=False, na_filter=False))
+    table.columns = unique_names(header.names)
+    return table
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Names of columns, repeated ones with a suffix, as pandas gives them."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        n_before = seen.get(name, 0)
+        seen[name] = n_before + 1
+        result.append(f"{name}.{n_before}" if n_before else name)
+    return result
+
+
+def typed(text: pd.Series, decimal: str = ".") -> pd.Series:
+    """Return a column of text as numbers or truth values where every field is one; missing values become NaN."""
+    import pandas as pd
+
+    if not (text.dtype == object or pd.api.types.is_string_dtype(text)):
+        return text
+    stripped = text.astype(str).str.strip()
+    values = stripped.where(~stripped.isin(MISSING))
+    numbers = values.str.replace(",", ".", regex=False) if decimal == "," else values
+    try:
+        return pd.to_numeric(numbers)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    words = set(values.dropna().str.casefold())
+    if words and words <= {"true", "false"} and not values.isna().any():
+        return values.str.casefold() == "true"
+    return values
+
+
+def require_columns(names: Sequence[str], needed: Sequence[str], path: Path, advice: str = COPY_AGAIN) -> None:
+    """Raise `InputError` for columns that a table lacks."""
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise InputError(f"path='{path}' lacks the column(s) {listed(missing)}; {advice}")

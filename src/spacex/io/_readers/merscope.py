@@ -1,0 +1,74 @@
+"""Vizgen MERSCOPE: a table of counts and a table about cells.
+
+spatialdata-io reads these too, but with the whole dense table in memory, and needs images and transcripts beside them.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spacex._check import InputError
+from spacex.io._counts import read_count_table, unique_genes
+from spacex.io._folder import Folder, one_of
+from spacex.io._positions import place, read_positions
+from spacex.io._request import Request
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+LAYOUT = "a MERSCOPE folder"
+FILES: tuple[str, ...] = ("*cell_by_gene*.csv", "*cell_metadata*.csv")
+_COUNTS, _CELLS = "cell_by_gene.csv", "cell_metadata.csv"
+_XY = ["center_x", "center_y"]
+_CONTROLS = re.compile("blank", re.IGNORECASE)
+
+
+def sniff(request: Request) -> bool:
+    """Whether a folder holds one of the two tables."""
+    return request.is_folder and bool(request.folder.glob(*_patterns(_COUNTS), *_patterns(_CELLS)))
+
+
+def _patterns(name: str) -> tuple[str, ...]:
+    """Names of a table, compressed or not, also with the name of a region before its ending."""
+    stem, ending = name.split(".")
+    return (f"{name}*", f"{stem}_*.{ending}*")
+
+
+def read(request: Request) -> AnnData:
+    """Read genes (no blank barcodes) and the cells that both tables have."""
+    request.refuse_bin()
+    counts_path, cells_path = (table_of(request.folder, name, "MERSCOPE") for name in (_COUNTS, _CELLS))
+    counts = read_count_table(counts_path)
+    counts = without_controls(counts, _CONTROLS)
+    positions = read_positions(cells_path, xy=_XY)
+    # Counts may have cells that segmentation dropped.
+    adata = place(counts, positions, partly=True)
+    return unique_genes(with_fields_of_view(adata), counts_path)
+
+
+def table_of(folder: Folder, name: str, vendor: str) -> Path:
+    """The table of a vendor, or `InputError` where there is none or several."""
+    held = folder.glob(*_patterns(name))
+    if not held:
+        raise InputError(f"path='{folder.path}' lacks {name} (or .gz); copy the whole {vendor} folder")
+    return one_of(held[:1] if len({path.name.split(".")[0] for path in held}) == 1 else held, name, folder, [name])
+
+
+def without_controls(counts: AnnData, controls: re.Pattern[str]) -> AnnData:
+    """Return the genes: variables whose names do not begin like those of controls."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*names are not unique")
+        return counts[:, [controls.match(name) is None for name in counts.var_names]].copy()
+
+
+def with_fields_of_view(adata: AnnData) -> AnnData:
+    """Make ``obs["fov"]`` a category; one without values, as after a new segmentation, is left out."""
+    if "fov" in adata.obs:
+        if adata.obs["fov"].isna().all():
+            del adata.obs["fov"]
+        else:
+            adata.obs["fov"] = adata.obs["fov"].astype(str).astype("category")
+    return adata
