@@ -8,6 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _slots
+from .._check import check_key
 
 logger = logging.getLogger("spacex")
 
@@ -20,6 +21,7 @@ def spots_in_tissue(adata: AnnData, name: str) -> AnnData:
 
 def target_places(target: AnnData, spatial_key: str, library_key: str | None) -> tuple[np.ndarray | None, np.ndarray]:
     """Coordinates (S, 2) of the target, None where it has none, and the section (S,) of every cell."""
+    check_key(spatial_key, name="spatial_key")
     section, _ = _slots.read_sections(target, library_key)
     if spatial_key == "spatial" and not _slots.has_positions(target):
         keys = " or ".join(f"spatial_key={key!r}" for key in _slots.usual_spatial_keys(target))
