@@ -140,6 +140,9 @@ def test_a_missing_slot_names_the_call(adata, slot, draw, call):
         setattr(adata, where, getattr(adata, where).drop(columns=key))
     else:
         del getattr(adata, where)[key]
+        adata.obs = adata.obs.drop(
+            columns=["array_row", "array_col"], errors="ignore"
+        )  # which would do for coordinates
     with pytest.raises(sx.InputError, match=call):
         draw(adata)
 

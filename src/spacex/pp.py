@@ -98,7 +98,8 @@ def require_grid(adata: AnnData, *, config: Config, library_key: str | None = No
     """
     made = _slots.gridded_by(adata)
     if not _slots.has_grid(adata) or library_key not in (None, made["library_key"]):
-        rasterize(adata, config=config, **{**made, "library_key": library_key or made.get("library_key")})
+        named = {} if library_key is None else {"library_key": library_key}
+        rasterize(adata, config=config, **{**made, **named})
         return
     key = made["spatial_key"]
     if _slots.has_positions(adata, key):

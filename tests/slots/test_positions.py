@@ -106,6 +106,22 @@ def test_what_cannot_be_used_is_no_candidate(spoilt: np.ndarray) -> None:
     )
 
 
+def test_imputation_takes_the_coordinates_of_the_grid(caplog: pytest.LogCaptureFixture) -> None:
+    whole = sx.datasets.simulate_section(60, 300, 3, 3, depth=1.0)
+    settings = {"genes": list(whole.var_names[50:]), "learned": False, "progress": False}
+    target = whole[:, :50].copy()
+    want = sx.tl.impute(target, whole, **settings)
+    target.obs["px"], target.obs["py"] = target.obsm.pop("spatial").T
+    target.obs["other_x"] = 0.0
+    (line,) = lines(lambda: sx.tl.impute(target, whole, **settings), caplog)
+    assert "cells are predicted without their neighbourhoods" in line
+    assert "spatial_key='array_col,array_row'" in line
+    found = sx.tl.impute(target, whole, spatial_key="px,py", **settings)
+    np.testing.assert_array_equal(found.X, want.X)
+    sx.pp.rasterize(target, spatial_key="px,py")
+    np.testing.assert_array_equal(sx.tl.impute(target, whole, **settings).X, want.X)
+
+
 def test_array_places_of_any_type_are_read() -> None:
     row, column = XY[:, 1].astype(int), 2 * XY[:, 0].astype(int) + XY[:, 1].astype(int) % 2
     for form in (

@@ -36,7 +36,14 @@ from ._matrix import read_columns, read_detected, read_matrix, read_totals
 from ._notes import KEY, embedded_layer, note, noted, notes
 from ._on_disk import lazily
 from ._overlay import check_overlaid
-from ._positions import choose_positions, find_spatial_key, has_positions, read_array, read_positions
+from ._positions import (
+    choose_positions,
+    find_spatial_key,
+    has_positions,
+    read_array,
+    read_positions,
+    usual_spatial_keys,
+)
 from ._results import (
     COMPONENTS,
     DOMAIN,
@@ -133,6 +140,7 @@ __all__ = [
     "read_totals",
     "report_off_tissue",
     "restored_on_error",
+    "usual_spatial_keys",
     "write_components",
     "write_domains",
     "write_embedding",

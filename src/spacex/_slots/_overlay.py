@@ -76,7 +76,7 @@ def check_overlaid(
         position = shared_positions(xy, section)
         if (position >= 0).any():
             _check_coordinates(columns, xy, position, warn)
-    _check_areas(columns, xy, section, warn if array is None and library_key is None else None)
+    _check_areas(columns, xy, section, warn if array is None and library_key is None and not quiet else None)
 
 
 def _check_array(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -58,10 +59,27 @@ def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
 
 
 def has_positions(adata: AnnData, spatial_key: str = SPATIAL) -> bool:
-    """Whether there are coordinates under a key; for ``"spatial"`` also under one other usual key of ``obsm``."""
-    others = _candidates(adata) if spatial_key == SPATIAL else []
-    found = spatial_key in adata.obsm or bool(_columns_of(adata, spatial_key))
-    return found or (len(others) == 1 and others[0] in adata.obsm)
+    """Whether there are coordinates under a key; for ``"spatial"`` also by the grid, or one other key of ``obsm``."""
+    if spatial_key in adata.obsm or _columns_of(adata, spatial_key):
+        return True
+    others = usual_spatial_keys(adata) if spatial_key == SPATIAL else []
+    return len(others) == 1 and (others[0] in adata.obsm or others[0] == _key_of_grid(adata))
+
+
+def usual_spatial_keys(adata: AnnData) -> list[str]:
+    """Keys other than ``"spatial"`` under which there are coordinates: that of the grid alone, where there is one.
+
+    Else those of ``obsm``, pairs of columns of ``obs``, or places on an array: the first of these that are there.
+    """
+    if (made := _key_of_grid(adata)) is not None:
+        return [made]
+    folded = {str(column).casefold(): str(column) for column in adata.obs.columns[::-1]}
+    ranked = [[str(key) for key in adata.obsm if _plain(key) in KEYS and key != SPATIAL]]
+    ranked += [
+        [f"{folded[x]},{folded[y]}" for x, y in pairs if x in folded and y in folded] for pairs in (PAIRS, ARRAY_PAIRS)
+    ]
+    usable = ([key for key in keys if _is_usable(adata, key)] for keys in ranked)
+    return next(filter(None, usable), [])
 
 
 def find_spatial_key(adata: AnnData, spatial_key: str) -> str:
@@ -72,7 +90,7 @@ def find_spatial_key(adata: AnnData, spatial_key: str) -> str:
     check_key(spatial_key, name="spatial_key")
     if spatial_key in adata.obsm or _columns_of(adata, spatial_key):
         return spatial_key
-    found = _candidates(adata)
+    found = usual_spatial_keys(adata)
     if spatial_key == SPATIAL and len(found) == 1:
         return found[0]
     known = ", ".join(map(repr, adata.obsm.keys())) or "none"
@@ -93,19 +111,11 @@ def choose_positions(adata: AnnData, spatial_key: str) -> tuple[str, np.ndarray]
     return key, xy
 
 
-def _candidates(adata: AnnData) -> list[str]:
-    """Keys other than ``"spatial"`` under which there are coordinates: that of the grid alone, where there is one."""
+def _key_of_grid(adata: AnnData) -> str | None:
+    """The key that the grid was made by, where it is there."""
     grid = notes(adata).get("grid", {})
-    made = grid.get("spatial_key") if isinstance(grid, dict) else None
-    if isinstance(made, str) and (made in adata.obsm or _columns_of(adata, made)):
-        return [made]
-    folded = {str(column).casefold(): str(column) for column in adata.obs.columns[::-1]}
-    ranked = [[str(key) for key in adata.obsm if _plain(key) in KEYS and key != SPATIAL]]
-    ranked += [
-        [f"{folded[x]},{folded[y]}" for x, y in pairs if x in folded and y in folded] for pairs in (PAIRS, ARRAY_PAIRS)
-    ]
-    usable = ([key for key in keys if _is_usable(adata, key)] for keys in ranked)
-    return next(filter(None, usable), [])
+    made = grid.get("spatial_key") if isinstance(grid, Mapping) else None
+    return made if isinstance(made, str) and (made in adata.obsm or _columns_of(adata, made)) else None
 
 
 def _plain(key: object) -> str:

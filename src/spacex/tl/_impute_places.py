@@ -8,6 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from .. import _slots
+from .._check import check_key
 
 logger = logging.getLogger("spacex")
 
@@ -20,9 +21,12 @@ def spots_in_tissue(adata: AnnData, name: str) -> AnnData:
 
 def target_places(target: AnnData, spatial_key: str, library_key: str | None) -> tuple[np.ndarray | None, np.ndarray]:
     """Coordinates (S, 2) of the target, None where it has none, and the section (S,) of every cell."""
+    check_key(spatial_key, name="spatial_key")
     section, _ = _slots.read_sections(target, library_key)
     if spatial_key == "spatial" and not _slots.has_positions(target):
-        logger.warning('target.obsm["spatial"] is missing: cells are predicted without their neighbourhoods')
+        keys = " or ".join(f"spatial_key={key!r}" for key in _slots.usual_spatial_keys(target))
+        hint = f"; to use them pass {keys}" if keys else ""
+        logger.warning('target.obsm["spatial"] is missing: cells are predicted without their neighbourhoods%s', hint)
         return None, section
     _, xy = _slots.choose_positions(target, spatial_key)
     _slots.check_overlaid(target, xy, section, _slots.read_array(target), library_key=library_key)
