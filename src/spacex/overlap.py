@@ -76,11 +76,10 @@ def in_area(xy: np.ndarray, group: np.ndarray, spots: np.ndarray) -> np.ndarray:
     inside = np.zeros((len(spots), len(ends) - 1), dtype=bool)
     at, of = xy[spots], group[spots]
     for g, (start, end) in enumerate(pairwise(ends)):
-        own = xy[order[start:end]]
+        own = np.unique(xy[order[start:end]] @ [1.0, 1j]).view(np.float64).reshape(-1, 2)  # faster than by rows
         tree = cKDTree(own)
         nearest = tree.query(own[:: max(1, len(own) // MAX_QUERIES)], k=2)[0][:, 1]
-        nearest = nearest[(nearest > 0) & np.isfinite(nearest)]
-        if not len(nearest):
+        if not np.isfinite(nearest).any():  # one place, or none
             continue
         reach = float(np.quantile(nearest, 0.9))
         near = (of != g) & ((at >= own.min(axis=0) - reach) & (at <= own.max(axis=0) + reach)).all(axis=1)

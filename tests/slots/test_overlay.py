@@ -154,6 +154,14 @@ def test_names_of_spots_or_two_columns_may_tell() -> None:
     sx.pp.rasterize(adata, library_key="section")
 
 
+def test_sections_that_were_named_may_lie_anywhere(caplog: pytest.LogCaptureFixture) -> None:
+    pair = lambda: joined(visium(), visium(shift=(2000.0, 31.0)))  # noqa: E731
+    adata = unlabeled(joined(pair(), pair(), label="slide"), "sample")
+    assert lines(adata, caplog, library_key="slide") == []
+    third = unlabeled(joined(joined(visium(), visium(shift=(31.0, 55.0))), visium(), label="slide"))
+    assert "add a column" in said(lambda: sx.pp.rasterize(third, library_key="slide"))
+
+
 def test_every_tool_refuses_before_any_work() -> None:
     parts = [sx.datasets.simulate_section(60, 200, 3, 3, depth=1.0, seed=seed) for seed in (0, 1)]
     both = joined(*parts)
@@ -280,6 +288,12 @@ SOUND: dict[str, tuple[Callable[[], AnnData], int]] = {
     "several cells at a spot": (several_at_a_spot, 1),
     "duplicates that are flagged": (flagged, 1),
     "a few duplicates": (lambda: unlabeled(joined(cells(), cells()[:5].copy()), "sample"), 0),
+    "a spot that occurs twice, in two regions": (
+        lambda: unlabeled(joined(visium(), visium()[:1].copy(), label="region"), "array_row"), 0
+    ),
+    "one of an array, in two regions": (
+        lambda: unlabeled(joined(visium(), visium()[:1].copy(), label="region")), 1
+    ),
     "a spot that occurs twice": (lambda: unlabeled(joined(visium(), visium()[:1].copy()), "sample"), 1),
 }  # fmt: skip
 

@@ -84,13 +84,15 @@ def _check_array(
 ) -> None:
     """The check by array positions (S, 2), of which some are shared (S,)."""
     what = _shared(position, "array_row and array_col")
-    if (found := columns.separating(position, array, by_name=True)) is not None:
-        repeated = sample_of_groups(found.label, position >= 0)
-        if in_area(xy, found.label, repeated).any(axis=1).mean() >= MIN_TOUCH:  # not side by side
-            raise InputError(f"{what}: sections lie on top of each other; {found.words}")
-        return
-    share = np.bincount(section, position >= 0) / np.maximum(np.bincount(section), 1)
-    if share.max() >= MIN_ARRAY_SHARE and not are_evenly_spaced(xy):
+    shares = np.bincount(section, position >= 0) / np.maximum(np.bincount(section), 1)
+    crowded = np.flatnonzero(shares >= MIN_ARRAY_SHARE)
+    if (found := columns.separating(position, array, by_name=len(crowded) > 0)) is not None:
+        for inside, group in _groups(found.label, section):
+            repeated = sample_of_groups(group, position[inside] >= 0)
+            if in_area(xy[inside], group, repeated).any(axis=1).sum() >= MIN_TOUCH * max(len(repeated), 1):
+                raise InputError(f"{what}: sections lie on top of each other; {found.words}")
+        return  # side by side
+    if not all(are_evenly_spaced(xy[section == s]) for s in crowded):
         raise InputError(f"{what}: sections lie on top of each other; {columns.unnamed}")
     if (shared_positions(xy, section) >= 0).any():
         warn("%s, and are summed with it", what)
@@ -112,7 +114,7 @@ def _check_areas(columns: LibraryColumns, xy: np.ndarray, section: np.ndarray, w
     names only warn.
     """
     for column in [*columns.usual(), *(columns.others() if len(xy) <= MAX_LATTICE else ())]:
-        for inside, group in _groups(column.label, section):
+        for inside, group in _groups(column.label, section, FEWEST_PIXELS):
             is_certain = column.is_strong or _are_lattices(xy[inside], group)
             if not is_certain and (warn is None or not column.is_usual):
                 continue
@@ -127,11 +129,11 @@ def _check_areas(columns: LibraryColumns, xy: np.ndarray, section: np.ndarray, w
                 return
 
 
-def _groups(label: np.ndarray, section: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each section of several labels: which spots (S,) have one that is not rare, and its number for these."""
+def _groups(label: np.ndarray, section: np.ndarray, fewest: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each section of several labels (S,): its spots whose label `fewest` or more have, and the number of it."""
     for s in range(int(section.max(initial=-1)) + 1):
         within = (section == s) & (label >= 0)
-        inside = within & np.isin(label, np.flatnonzero(np.bincount(label[within]) >= FEWEST_PIXELS))
+        inside = within & np.isin(label, np.flatnonzero(np.bincount(label[within]) >= fewest))
         levels, group = np.unique(label[inside], return_inverse=True)
         if len(levels) > 1:
             yield inside, group
