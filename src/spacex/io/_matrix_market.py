@@ -15,8 +15,9 @@ from spacex.io._bounds import check_market
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._delimited import is_text_table, open_text, read_header, read_text_table
 from spacex.io._files import COPY_AGAIN, listed, reading
-from spacex.io._identifiers import common_start, is_identifier_name
+from spacex.io._identifiers import is_identifier_name
 from spacex.io._positions import is_positions
+from spacex.io._spellings import common_start
 from spacex.io._ten_x import genes_of
 
 if TYPE_CHECKING:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spacex._check import InputError
 from spacex.io._counts import read_count_table, unique_genes
 from spacex.io._delimited import read_header, require_columns
-from spacex.io._positions import Positions, place, read_positions
+from spacex.io._joining import place
+from spacex.io._positions import Positions, read_positions
 from spacex.io._readers.merscope import table_of, with_fields_of_view, without_controls
 from spacex.io._request import Request
 
@@ -67,7 +69,7 @@ def _joined(counts: AnnData, positions: Positions, path: Path) -> AnnData:
     table = cells.drop(columns=["cell_id"], errors="ignore")
     counts.obs = counts.obs[[]]
     # A row of cell 0 has what lies outside of all cells; segmentation may have dropped others.
-    return place(counts, positions._replace(table=table, identifier=_KEY_COLUMN), partly=True)
+    return place(counts, replace(positions, table=table, identifier=_KEY_COLUMN), partly=True)
 
 
 def _key(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from spacex._check import InputError
 from spacex.io._anndata import read_h5ad_file
 from spacex.io._folder import one_of
+from spacex.io._joining import place
 from spacex.io._matrix_market import read_matrix_market
-from spacex.io._positions import place, read_positions
+from spacex.io._positions import read_positions
 from spacex.io._request import Request
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from spacex._check import InputError
 from spacex.io._counts import read_count_table, unique_genes
 from spacex.io._folder import Folder, one_of
-from spacex.io._positions import place, read_positions
+from spacex.io._joining import place
+from spacex.io._positions import read_positions
 from spacex.io._request import Request
 
 if TYPE_CHECKING:

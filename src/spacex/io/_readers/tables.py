@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +15,12 @@ from spacex.io._counts import read_count_table, transposed, unique_genes
 from spacex.io._delimited import is_text_table, read_header
 from spacex.io._files import listed
 from spacex.io._folder import Folder, samples
-from spacex.io._identifiers import common_start
+from spacex.io._joining import check_unique_rows, orient, place
 from spacex.io._matrix_market import companions, is_companion, read_matrix_market
-from spacex.io._positions import check_unique_rows, is_positions, orient, place, read_positions
+from spacex.io._positions import GRID_NAME, is_positions, read_positions
 from spacex.io._readers.visium import read_images
 from spacex.io._request import Request
+from spacex.io._spellings import common_start
 from spacex.io._ten_x import read_10x_h5
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 LAYOUT = "counts (.csv, .tsv, .txt, .mtx, .h5) with a table of coordinates, in one folder or as coordinates="
 FILES: tuple[str, ...] = ("*.mtx*", "*.csv*", "*.tsv*", "*.txt*")
-_PLACE = re.compile(r"X?(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)")
 _MATRICES = (".mtx", ".mtx.gz")
 _NOT_TABLES = ("readme", "license", "metrics", "web_summary")
 
@@ -62,14 +61,14 @@ def read(request: Request) -> AnnData:
 def read_pair(counts: Path, coordinates: Path) -> AnnData:
     """Read counts of any form, turned so that spots are rows, with the coordinates of another file."""
     positions = read_positions(coordinates)
-    adata = place(orient(_read_counts(counts), positions, counts), positions)
+    adata = place(orient(_read_counts(counts, list(positions.table)), positions, counts), positions)
     images = read_images(Folder(counts.parent))
     if images["images"] and "spatial" not in adata.uns:
         adata.uns["spatial"] = {counts.parent.resolve().name: images}
     return unique_genes(adata, counts)
 
 
-def _read_counts(path: Path) -> AnnData:
+def _read_counts(path: Path, known: Sequence[str]) -> AnnData:
     name = path.name.casefold()
     if path.is_dir() or name.endswith(_MATRICES):
         return read_matrix_market(path)
@@ -78,7 +77,7 @@ def _read_counts(path: Path) -> AnnData:
     if name.endswith(".h5ad"):
         return read_h5ad_file(path)
     if is_text_table(path):
-        return read_count_table(path)
+        return read_count_table(path, known=known)
     raise InputError(f"path='{path}' is not a format of counts; pass .csv, .tsv, .txt, .mtx, .h5 or .h5ad")
 
 
@@ -86,11 +85,11 @@ def _read_places(path: Path) -> AnnData:
     """Read counts whose spots are named by their places, such as 10x12 or 10.2x11.9 (ST arrays)."""
     adata = read_count_table(path)
     n_rows, n_columns = (
-        sum(_PLACE.fullmatch(name) is not None for name in names) for names in (adata.obs_names, adata.var_names)
+        sum(GRID_NAME.fullmatch(name) is not None for name in names) for names in (adata.obs_names, adata.var_names)
     )
     if n_columns > n_rows:
         adata = transposed(adata)
-    places = [_PLACE.fullmatch(name) for name in adata.obs_names]
+    places = [GRID_NAME.fullmatch(name) for name in adata.obs_names]
     odd = [name for name, place in zip(adata.obs_names, places, strict=True) if place is None]
     if odd:
         raise InputError(f"path='{path}' has spots named by their places, such as 10x12, and {odd[0]!r}; leave it out")
@@ -104,7 +103,7 @@ def _names_places(path: Path) -> bool:
     """Whether the first row, or the first columns, of a table are named by places: told without reading it all."""
     header = read_header(path)
     first = header.rows[0][0].strip() if header.rows and header.rows[0] else ""
-    return _PLACE.fullmatch(first) is not None or all(map(_PLACE.fullmatch, header.names[1:4] or ["none"]))
+    return GRID_NAME.fullmatch(first) is not None or all(map(GRID_NAME.fullmatch, header.names[1:4] or ["none"]))
 
 
 def find_pair(folder: Folder) -> tuple[Path, Path]:

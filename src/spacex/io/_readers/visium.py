@@ -11,8 +11,9 @@ from spacex.io._bounds import check_settings
 from spacex.io._delimited import open_binary
 from spacex.io._files import listed, reading
 from spacex.io._folder import Folder, one_of, samples
+from spacex.io._joining import place
 from spacex.io._matrix_market import read_matrix_market
-from spacex.io._positions import place, read_positions
+from spacex.io._positions import read_positions
 from spacex.io._request import Request
 from spacex.io._ten_x import read_10x_h5
 

@@ -11,10 +11,10 @@ import numpy as np
 from spacex._check import InputError
 from spacex.io._files import COPY_AGAIN, listed, reading
 from spacex.io._folder import Folder, one_of
-from spacex.io._identifiers import match
 from spacex.io._matrix_market import read_matrix_market
 from spacex.io._readers.visium import MATRIX, matrices, read_images, read_space_ranger
 from spacex.io._request import Request
+from spacex.io._spellings import Names, match
 from spacex.io._ten_x import read_10x_h5
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _read_cells(folder: Folder) -> AnnData:
     adata = read_matrix_market(matrix) if matrix.is_dir() else read_10x_h5(matrix)
     with reading(shapes[0], "GeoJSON file"):
         names, xy, area = _outlines(json.loads(shapes[0].read_bytes()))
-    row = match(adata.obs_names.tolist(), names).row
+    row = match(Names(adata.obs_names), Names(names)).row
     if (row < 0).any():
         lost = adata.obs_names[row < 0]
         raise InputError(
