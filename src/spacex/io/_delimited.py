@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
-import lzma
 import re
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from spacex._check import InputError
-from spacex.io._files import COPY_AGAIN, listed, reading
+from spacex.io._files import COPY_AGAIN, listed, open_binary, reading
 from spacex.io._spellings import as_text
 
 if TYPE_CHECKING:
@@ -52,30 +48,6 @@ class Header(NamedTuple):
 def is_text_table(path: Path) -> bool:
     """Whether the name of a file is that of delimited text."""
     return TEXT_NAME.search(path.name) is not None
-
-
-def open_binary(path: Path) -> BinaryIO:
-    """Open a file, decompressed where its first bytes are those of gzip, bzip2, xz or zip, whatever its name."""
-    with open(path, "rb") as file:
-        start = file.read(6)
-    if start[:2] == b"\x1f\x8b":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if start[:3] == b"BZh":
-        return cast(BinaryIO, bz2.open(path, "rb"))
-    if start == b"\xfd7zXZ\x00":
-        return cast(BinaryIO, lzma.open(path, "rb"))
-    if start[:4] == b"PK\x03\x04":
-        return _open_zip(path)
-    return open(path, "rb")
-
-
-def _open_zip(path: Path) -> BinaryIO:
-    """Open the only file in a zip archive."""
-    archive = zipfile.ZipFile(path)
-    members = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
-    if len(members) != 1:
-        raise InputError(f"path='{path}' is an archive of {len(members)} files; unpack it and pass the folder")
-    return cast(BinaryIO, archive.open(members[0]))
 
 
 def open_text(path: Path) -> IO[str]:

@@ -24,11 +24,10 @@ logger = logging.getLogger("spacex")
 
 
 def orient(counts: AnnData, positions: Positions, source: Path) -> AnnData:
-    """Turn a table of counts so that its rows are the spots that `positions` names, and name the rows so."""
-    labels = _labels(counts)
-    columns = Names(counts.var_names)
+    """Turn a table of counts so that its rows are the spots that `positions` names."""
+    labels, columns = _labels(counts), Names(counts.var_names)
     for certain in (True, False):
-        row, label = _spot_label(labels, positions, source, certain=certain)
+        row, _ = _spot_label(labels, positions, source, certain=certain)
         column = positions.find(columns, certain=certain)
         if row or column:
             break  # the other side need not be looked up in every column
@@ -39,12 +38,7 @@ def orient(counts: AnnData, positions: Positions, source: Path) -> AnnData:
             f"{_first(counts.obs_names)}, columns such as {_first(counts.var_names)}, coordinates such as "
             f"{_example(positions)}); name spots in both alike"
         )
-    if _evidence(row) < _evidence(column):
-        counts.obs_names.name = None
-        return transposed(counts)
-    counts.obs = counts.obs[[name for name in counts.obs if name != label and not is_row_number_name(name)]]
-    counts.obs_names = labels[label].text.tolist()
-    return counts
+    return transposed(counts) if _evidence(row) < _evidence(column) else counts
 
 
 def _labels(counts: AnnData) -> dict[str, Names]:
@@ -55,7 +49,7 @@ def _labels(counts: AnnData) -> dict[str, Names]:
 
 
 def _spot_label(
-    labels: dict[str, Names], positions: Positions, source: Path, *, certain: bool
+    labels: dict[str, Names], positions: Positions, source: object, *, certain: bool
 ) -> tuple[Found | None, str]:
     """The column of `positions` that names the rows, and the label whose values it has."""
     found = {label: positions.find(names, certain=certain) for label, names in labels.items()}
@@ -93,10 +87,19 @@ def _example(positions: Positions) -> str:
     return repr(columns[name].text[0]) if name is not None and len(positions.table) else "none"
 
 
-def place(adata: AnnData, positions: Positions, *, partly: bool = False) -> AnnData:
-    """Write ``obsm["spatial"]`` and the other columns of the coordinate table; `partly` drops what has no position."""
+def place(counts: AnnData, positions: Positions, *, partly: bool = False) -> AnnData:
+    """Name the spots, and write ``obsm["spatial"]`` and ``obs`` from the coordinate table.
+
+    `partly`: what has no position is left out.
+    """
+    labels = _labels(counts)
+    found, label = _spot_label(labels, positions, "counts", certain=True)
+    if found is None:
+        found, label = _spot_label(labels, positions, "counts", certain=False)
+    adata = counts[:, :].copy() if counts.is_view else counts
+    adata.obs = adata.obs[[name for name in adata.obs if name != label and not is_row_number_name(name)]]
+    adata.obs_names = labels[label].text.tolist()
     check_unique_rows(adata)
-    found = positions.find(Names(adata.obs_names))
     row = found.match.row if found is not None else np.full(adata.n_obs, -1)
     absent = row < 0
     if absent.all() or (absent.any() and not partly):
