@@ -115,7 +115,7 @@ def read(
         if positions is not None:
             return _in_tissue(read_pair(request.path, positions))
         if sample is not None:
-            _check_sample(request)
+            request = _of_sample(request)
         found = find_reader(request)
         if found is None:
             raise not_understood(request)
@@ -129,12 +129,12 @@ def _in_tissue(adata: AnnData) -> AnnData:
     return adata[adata.obs["in_tissue"].astype(float) == 1].copy()
 
 
-def _check_sample(request: Request) -> None:
-    """Raise `InputError` where no file of a folder has the name of the sample."""
-    if not request.is_folder or not request.folder.entries:
-        raise InputError(
-            f"sample={request.sample!r} names no file in path='{request.path}'; pass a part of their names"
-        )
+def _of_sample(request: Request) -> Request:
+    """The request for the folder of a sample, where it has one of its own; an error where nothing has its name."""
+    entries = request.folder.entries if request.is_folder else []
+    if not entries:
+        raise InputError(f"sample={request.sample!r} names no file in path='{request.path}'; pass a part of the names")
+    return Request(entries[0], request.bin) if len(entries) == 1 and entries[0].is_dir() else request
 
 
 def _read_lazily(path: Path, positions: Path | None) -> AnnData:

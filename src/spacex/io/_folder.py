@@ -65,13 +65,13 @@ class Folder:
     def parts(self, *patterns: str, inside: Iterable[str] = ("",)) -> list[Part]:
         """What fits a pattern, of all samples: by pattern, then by folder `inside` this one, then by name."""
         held = [entry for name in inside for entry in self._inside(name)]
-        parts = []
+        parts: dict[Path, Part] = {}
         for pattern in patterns:
             for path, sample_of_folder in held:
                 sample = _fit(path.name, pattern)
                 if sample is not None and path.is_dir() == ("." not in pattern):
-                    parts.append(Part(path, sample if any(sample) else sample_of_folder))
-        return parts
+                    parts.setdefault(path, Part(path, sample if any(sample) else sample_of_folder))
+        return list(parts.values())
 
     def _inside(self, name: str) -> list[tuple[Path, Sample]]:
         """Entries of folders of this name, with the sample that the name of the folder tells."""
@@ -126,7 +126,7 @@ class Folder:
 
 def several_samples(folder: Path, paths: Iterable[Path], names: Iterable[str]) -> InputError:
     """The error for files of several samples, which lists them and the option that picks one."""
-    names = [name for name in dict.fromkeys(names) if name]
+    names = sorted({name for name in names if name})
     files = [path.name for path in paths]
     more = ", ..." if len(files) > MAX_SHOWN else ""
     return InputError(

@@ -17,7 +17,7 @@ from spacex.io._bounds import check_market
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._delimited import TEXT_NAME, is_number, is_text_table, open_text, read_header, unique_names
 from spacex.io._files import COPY_AGAIN, PACKED, listed, reading, unpacked
-from spacex.io._identifiers import OTHER, is_identifier_name, is_row_number_name, name_class
+from spacex.io._identifiers import OTHER, STRONG, is_identifier_name, is_row_number_name, name_class
 from spacex.io._positions import is_positions
 from spacex.io._ten_x import genes_of
 
@@ -43,9 +43,9 @@ _SYMBOLS = ("gene_name", "gene_names", "gene_symbol", "symbol", "name", "gene", 
 _TYPES = ("feature_type", "feature_types", "gene_biotype", "gene_type", "biotype", "type")
 
 
-def market_matrices(folder: Path) -> list[Path]:
-    """Return the MatrixMarket files of a folder."""
-    return sorted(path for path in folder.iterdir() if _MATRIX.search(path.name) and path.is_file())
+def is_matrix_market(path: Path) -> bool:
+    """Whether the name of a file is that of a MatrixMarket matrix, compressed or not."""
+    return _MATRIX.search(path.name) is not None
 
 
 def is_companion(path: Path) -> bool:
@@ -81,7 +81,7 @@ def read_matrix_market(path: Path) -> AnnData:
 
 
 def _only_matrix(folder: Path) -> Path:
-    matrices = market_matrices(folder)
+    matrices = sorted(path for path in folder.iterdir() if is_matrix_market(path) and path.is_file())
     if len(matrices) != 1:
         held = f"several, {listed(m.name for m in matrices)}; leave one" if matrices else f"none; {COPY_AGAIN}"
         raise InputError(f"path='{folder}' must hold one matrix.mtx or matrix.mtx.gz and holds {held}")
@@ -132,8 +132,7 @@ def _sides(files: dict[str, Path], shape: tuple[int, int]) -> list[pd.DataFrame]
     for file in files.values():
         table = _table_of_names(file)
         headed = table.iloc[1:].set_axis(unique_names(table.iloc[0].tolist()), axis=1).reset_index(drop=True)
-        likely_first = [headed, table] if all(map(_is_column_name, table.iloc[0])) else [table, headed]
-        forms.append(likely_first)
+        forms.append([headed, table] if _is_header(table) else [table, headed])
     fitting = [
         (unlikely, [forms[side][form] for side, form in enumerate(unlikely)])
         for unlikely in itertools.product((0, 1), repeat=2)
@@ -155,20 +154,32 @@ def _table_of_names(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     delimiter = read_header(path).delimiter
-    if ".tsv" in path.name.casefold() or delimiter not in ("\t", ",", ";"):  # names may contain all others
-        delimiter = "\t"
     with reading(path, "table of names"), open_text(path) as file:
         lines = [line for line in file.read().splitlines() if line]
-        is_quoted = delimiter != "\t" or lines[0].startswith('"')
+        is_quoted = lines[0].startswith('"')
+        if ".tsv" in path.name.casefold() or delimiter not in ("\t", ",", ";", " " if is_quoted else ","):
+            delimiter = "\t"  # names may contain all others
+        is_quoted |= delimiter != "\t"
         rows = list(csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE))
     if len(rows[0]) + 1 == len(rows[-1]):  # R names no column for the names of the rows
         rows[0].insert(0, "")
     return pd.DataFrame(rows, dtype=object).fillna("")
 
 
-def _is_column_name(field: str) -> bool:
-    """Whether a field of a first line is the name of a column, such as x, which R gives to a single one."""
-    return is_identifier_name(field) or field.casefold() in (*_SYMBOLS, *_TYPES, "x", "v1", "v2")
+def _is_header(table: pd.DataFrame) -> bool:
+    """Whether the first row names the columns, one of them as usual, or a word stands above numbers.
+
+    R names a single column x.
+    """
+    if len(table) < 2:
+        return False
+    first = table.iloc[0]
+    usual = (*_SYMBOLS, *_TYPES, "x", "v1", "v2")
+    return (
+        all(is_identifier_name(name) or name.casefold() in usual for name in first)
+        or any(name_class(name) == STRONG for name in first)
+        or any(not is_number(name) and all(map(is_number, table[i][1:6])) for i, name in first.items())
+    )
 
 
 def _identifier(table: pd.DataFrame) -> Any:

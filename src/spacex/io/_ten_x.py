@@ -16,7 +16,7 @@ import numpy as np
 
 from spacex._check import InputError, check_indices
 from spacex.io._counts import assemble, unique_genes
-from spacex.io._files import COPY_AGAIN, listed, reading, require_hdf5, unpacked
+from spacex.io._files import COPY_AGAIN, PACKED, listed, reading, require_hdf5, unpacked
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,12 +26,18 @@ logger = logging.getLogger("spacex")
 _SYMBOLS, _IDS = ("name", "gene_names"), ("id", "genes")
 """Names of features and their identifiers, since version 3 of the format and before it."""
 
+_NAME = re.compile(rf"\.h5{PACKED}$", re.IGNORECASE)
 _GENES = "gene expression"
 _NOT_GENES = re.compile(
     r"antibody.*|protein( expression| scaffold.*)?|crispr.*|multiplexing.*|peaks|negative.*|.*control.*|blank.*|"
     r".*codeword.*|.*unassigned.*|deprecated.*|intergenic.*"
 )
 """Types of features, in lower case, that are no genes."""
+
+
+def is_10x_h5(path: Path) -> bool:
+    """Whether the name of a file is that of a 10x matrix, compressed or not."""
+    return _NAME.search(path.name) is not None
 
 
 def read_10x_h5(path: Path) -> AnnData:

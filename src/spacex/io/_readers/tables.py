@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,23 +13,21 @@ from spacex._check import InputError
 from spacex.io._anndata import read_h5ad_file
 from spacex.io._counts import read_count_table, transposed, unique_genes
 from spacex.io._delimited import is_text_table, read_header
-from spacex.io._files import PACKED, listed
+from spacex.io._files import listed
 from spacex.io._folder import Folder, Part, is_of_sample, sample_names, several_samples
 from spacex.io._joining import check_unique_rows, orient, place
-from spacex.io._matrix_market import companions, is_companion, read_matrix_market
+from spacex.io._matrix_market import companions, is_companion, is_matrix_market, read_matrix_market
 from spacex.io._positions import GRID_NAME, is_positions, read_positions
 from spacex.io._readers import h5ad
-from spacex.io._readers.visium import INSIDE, read_images
+from spacex.io._readers.visium import INSIDE, POSITIONS, read_images
 from spacex.io._request import Request
-from spacex.io._ten_x import read_10x_h5
+from spacex.io._ten_x import is_10x_h5, read_10x_h5
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 LAYOUT = "counts (.csv, .tsv, .txt, .mtx, .h5) with a table of coordinates, in one folder or as coordinates="
 FILES: tuple[str, ...] = ("*.mtx*", "*.csv*", "*.tsv*", "*.txt*")
-_MARKET, _TEN_X = (re.compile(rf"\.{form}{PACKED}$", re.IGNORECASE) for form in ("mtx", "h5"))
-_POSITIONS = tuple(f"*positions*{form}" for form in (".csv", ".tsv", ".txt", ".parquet"))
 _NOT_TABLES = ("readme", "license", "metrics", "web_summary")
 
 
@@ -48,7 +45,7 @@ def _is_counts(path: Path) -> bool:
 
 
 def _is_matrix(path: Path) -> bool:
-    return any(form.search(path.name) for form in (_MARKET, _TEN_X))
+    return is_matrix_market(path) or is_10x_h5(path)
 
 
 def read(request: Request) -> AnnData:
@@ -77,17 +74,16 @@ def read_pair(counts: Path, coordinates: Path, sample: str | None = None) -> Ann
 
 def _of_counts(counts: Path, parts: Iterable[Part], sample: str | None) -> list[Path]:
     """Parts of the sample of some counts: by its name, or without a name where no sample was chosen."""
-    return [
-        part.path
-        for part in parts
-        if (counts.name.startswith(part.sample.before) if part.sample.before else sample is None)
-    ]
+    named = [part for part in parts if is_of_sample(counts.name, part.sample.before or "/")]
+    longest = max((part.sample.before for part in named), key=len, default="")
+    own = [part.path for part in named if part.sample.before == longest]
+    return own or [part.path for part in parts if sample is None and not part.sample.before]
 
 
 def _read_counts(path: Path, known: Sequence[str]) -> AnnData:
-    if path.is_dir() or _MARKET.search(path.name):
+    if path.is_dir() or is_matrix_market(path):
         return read_matrix_market(path)
-    if _TEN_X.search(path.name):
+    if is_10x_h5(path):
         return read_10x_h5(path)
     if h5ad.is_h5ad(path):
         return read_h5ad_file(path)
@@ -129,13 +125,13 @@ def find_pair(folder: Folder) -> tuple[Path, Path]:
     """
     files = [path for path in folder.entries if path.is_file()]
     matrices = [path for path in files if _is_matrix(path)]
-    named = {path for matrix in matrices if _MARKET.search(matrix.name) for path in _companions(matrix)}
+    named = {path for matrix in matrices if is_matrix_market(matrix) for path in _companions(matrix)}
     tables = [path for path in files if _is_table(path) and path not in named]
     positions = [path for path in tables if is_positions(path)]
     positions += [part.path for part in folder.parts("*positions*.parquet") if part.path in files]
     counts = matrices or [path for path in tables if path not in positions]
     if not positions:
-        parts = folder.parts(*_POSITIONS, inside=("spatial",))
+        parts = folder.parts(*POSITIONS, inside=("spatial",))
         positions = _of_counts(counts[0], parts, folder.sample) if len(counts) == 1 else [part.path for part in parts]
     if len(positions) == 1 and len(counts) == 1:
         return counts[0], positions[0]

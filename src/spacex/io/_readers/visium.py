@@ -15,7 +15,7 @@ from spacex.io._joining import place
 from spacex.io._matrix_market import read_matrix_market
 from spacex.io._positions import read_positions
 from spacex.io._request import Request
-from spacex.io._ten_x import read_10x_h5
+from spacex.io._ten_x import is_10x_h5, read_10x_h5
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,7 +31,10 @@ MATRIX = "filtered_feature_bc_matrix.h5"
 MATRICES = tuple(f"{kind}_feature_bc_matrix{form}" for form in (".h5", "") for kind in ("filtered", "raw"))
 """HDF5 before the folder of a MatrixMarket, filtered before raw."""
 
-_POSITIONS = tuple(f"tissue_positions{kind}" for kind in (".csv", "_list.csv", "*.csv", "*.parquet"))
+_FLAT = "matrix.mtx"
+"""The MatrixMarket without its folder, which is Visium where positions of Visium are there too."""
+
+POSITIONS = tuple(f"tissue_positions{kind}" for kind in (".csv", "_list.csv", "*.csv", "*.parquet"))
 """CSV before parquet, which needs an extra."""
 
 INSIDE = ("spatial", "")
@@ -48,7 +51,7 @@ def sniff(request: Request) -> bool:
 
 def holds_matrix(folder: Folder) -> bool:
     """Whether a folder holds a matrix of Space Ranger, of whatever sample."""
-    return bool(folder.parts(*MATRICES))
+    return bool(folder.parts(*MATRICES) or (folder.parts(_FLAT) and folder.parts(*POSITIONS, inside=INSIDE)))
 
 
 def read(request: Request) -> AnnData:
@@ -59,8 +62,8 @@ def read(request: Request) -> AnnData:
 
 def read_space_ranger(folder: Folder) -> AnnData:
     """Read a folder that has a matrix, and positions in ``spatial/`` or beside the matrix."""
-    matrix = folder.one(*MATRICES)
-    positions = folder.beside(matrix, *_POSITIONS, inside=INSIDE)
+    matrix = folder.one(*MATRICES, _FLAT)
+    positions = folder.beside(matrix, *POSITIONS, inside=INSIDE)
     if not positions:
         names = ("tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet")
         raise InputError(
@@ -79,8 +82,8 @@ def read_space_ranger(folder: Folder) -> AnnData:
 
 
 def read_10x(matrix: Path) -> AnnData:
-    """Read the counts of 10x Genomics in HDF5, or in a folder of a MatrixMarket."""
-    return read_matrix_market(matrix) if matrix.is_dir() else read_10x_h5(matrix)
+    """Read the counts of 10x Genomics in HDF5, or as a MatrixMarket or its folder."""
+    return read_10x_h5(matrix) if is_10x_h5(matrix) else read_matrix_market(matrix)
 
 
 def read_images(find: Callable[[str], list[Path]]) -> dict[str, Any]:

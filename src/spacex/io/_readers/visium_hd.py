@@ -107,8 +107,8 @@ def _outlines(collection: Any) -> tuple[list[str], np.ndarray, np.ndarray]:
     names, centroids, areas = [], np.empty((len(features), 2)), np.empty(len(features))
     for i, feature in enumerate(features):
         properties, geometry = feature["properties"], feature["geometry"]
-        cell = next(properties[key] for key in ("cell_id", "cellid", "id") if key in properties)
-        names.append(f"cellid_{cell:09d}-1" if isinstance(cell, int) else str(cell))
+        cell = str(next(properties[key] for key in ("cell_id", "cellid", "id") if key in properties))
+        names.append(f"cellid_{int(cell):09d}-1" if cell.isdecimal() else cell)
         parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
         centroids[i], areas[i] = _centroid([np.asarray(part[0], dtype=float)[:, :2] for part in parts])
     return names, centroids, areas
