@@ -326,20 +326,21 @@ def bad_inputs(files, tmp_path):
     (tmp_path / "file").touch()
     bare = sx.read(files / "section.h5ad")
     del bare.obsm["spatial"]
+    bare.obs = bare.obs.drop(columns=["array_row", "array_col"])  # which would do
     bare.write_h5ad(tmp_path / "bare.h5ad")
     section, out = str(files / "section.h5ad"), ["-o", str(tmp_path / "new" / "out")]
     return {
         "absent": (["run", str(tmp_path / "absent.h5ad"), *out], "cannot be found"),
         "empty": (["run", str(tmp_path / "empty.h5ad"), *out], "is empty"),
         "no coordinates": (["run", str(tmp_path / "bare.h5ad"), *out], "obsm['spatial'] is missing"),
-        "library key": (["run", section, *out, "--library-key", "slide"], "library_key='slide'"),
+        "library key": (["run", section, *out, "--library-key", "slide"], "--library-key slide is not a column"),
         "absent sets": (["run", section, *out, "--gene-sets", "absent.gmt"], "cannot be found"),
         "malformed sets": (["run", section, *out, "--gene-sets", str(tmp_path / "bad.gmt")], "line 1 is not GMT"),
         "foreign sets": (["run", section, *out, "--gene-sets", str(tmp_path / "other.gmt")], "none of its symbols"),
         "domains": (["run", section, *out, "--n-domains", "200"], "--n-domains 200"),
         "one domain": (["run", section, *out, "--n-domains", "1"], "--n-domains"),
         "modules": (["run", section, *out, "--n-modules", "0"], "--n-modules"),
-        "device": (["run", section, *out, "--device", "abacus"], "device='abacus'"),
+        "device": (["run", section, *out, "--device", "abacus"], "--device abacus cannot be used"),
         "out is a file": (["run", section, "-o", str(tmp_path / "file")], "is a file"),
         "out below a file": (["run", section, "-o", str(tmp_path / "file" / "out")], "is a file"),
         "no out": (["run", section], "Missing option"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -501,7 +502,8 @@ def test_a_grid_serves_again_unless_other_sections_are_asked_for(section: AnnDat
 
 def test_views_are_embedded_like_copies(section: AnnData, embedded: AnnData) -> None:
     view = section[:, :]
-    with pytest.warns(ad.ImplicitModificationWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ad.ImplicitModificationWarning)
         sx.tl.embed(view, n_modules=3, config=FAST, progress=False)
     assert view.varm["X_spacex"].tobytes() == embedded.varm["X_spacex"].tobytes()
     assert "X_spacex" not in section.varm

@@ -117,11 +117,15 @@ def drag(page, points):
 
 
 def search(page, words):
+    seek(page, words)
+    until(lambda: by_id(page, "gene-name").text == words)
+
+
+def seek(page, words):
     from selenium.webdriver.common.keys import Keys
 
     by_id(page, "search").clear()
     by_id(page, "search").send_keys(words, Keys.ENTER)
-    until(lambda: by_id(page, "gene-name").text == words)
 
 
 def downloaded(page, name):
@@ -150,6 +154,16 @@ def test_names_are_text(page):
     assert all(script.get_attribute("textContent") != "alert(1)" for script in page.find_elements("tag name", "script"))
 
 
+TIPS = """
+    const found = [], seek = (root) => root.querySelectorAll("*").forEach((element) => {
+      if (element.classList.contains("bk-Tooltip") && element.shadowRoot) found.push(element.shadowRoot);
+      if (element.shadowRoot) seek(element.shadowRoot);
+    });
+    seek(document);
+    return found.map((root) => [root.textContent, root.querySelectorAll("script").length])"""
+"""Text of everything that the mouse makes appear, and the number of scripts in it."""
+
+
 def test_names_are_text_under_the_mouse_too(page):
     search(page, EVIL)
     left, top = page.execute_script(
@@ -160,14 +174,7 @@ def test_names_are_text_under_the_mouse_too(page):
         return [box.left + x_scale.compute(source.data.x[9]), box.top + y_scale.compute(source.data.y[9])]"""
     )
     drag(page, [(left, top)])
-    tips = """
-        const found = [], seek = (root) => root.querySelectorAll("*").forEach((element) => {
-          if (element.classList.contains("bk-Tooltip") && element.shadowRoot) found.push(element.shadowRoot);
-          if (element.shadowRoot) seek(element.shadowRoot);
-        });
-        seek(document);
-        return found.map((root) => [root.textContent, root.querySelectorAll("script").length])"""
-    shown = until(lambda: [tip for tip in page.execute_script(tips) if EVIL in tip[0]])
+    shown = until(lambda: [tip for tip in page.execute_script(TIPS) if EVIL in tip[0]])
     assert shown[0][1] == 0
 
 
@@ -220,6 +227,39 @@ def test_the_search_completes_and_is_used_by_keyboard_alone(page, adata):
     by_id(page, "search").clear()
     by_id(page, "search").send_keys("no such gene")
     assert by_id(page, "search-none").is_displayed()
+
+
+def test_genes_named_by_identifiers_are_found_and_shown_by_symbol(adata, browser, tmp_path):
+    made = adata.copy()
+    symbols = ["Twin" if i in (20, 21) else f"Sym{i}" for i in range(made.n_vars)]
+    made.var["feature_name"] = symbols
+    made.var_names = [f"ENSMUSG{i:011d}.3" for i in range(made.n_vars)]
+    report.write_report(made, tmp_path / "ids.html")
+    browser.get((tmp_path / "ids.html").as_uri() + "#gene=sym30")
+    until(lambda: browser.execute_script("return document.documentElement.dataset.complete"))
+    assert by_id(browser, "gene-name").text == "Sym30"
+    assert made.var_names[30] in by_id(browser, "gene-facts").text
+    for words, shown in (("sym77", "Sym77"), (made.var_names[9], "Sym9"), ("Twin", f"Twin ({made.var_names[20]})")):
+        seek(browser, words)
+        until(lambda shown=shown: by_id(browser, "gene-name").text == shown)
+    search(browser, "Sym12")
+    assert browser.execute_script("return location.hash") == f"#gene={made.var_names[12]}"
+    near = sx.tl.similar_genes(made, "Sym12", n=12)
+    labels = {"Twin": None} | {symbol: symbol for symbol in symbols if symbol != "Twin"}
+    expected = [labels[symbol] or f"Twin ({gene})" for gene, symbol in zip(near["gene"], near["symbol"], strict=True)]
+    until(lambda: names_in(browser, "#gene-near") == expected)
+    assert browser.execute_script(f"return {model('genes')}.data.gene[0]") == "Sym0"
+    for words, n in (("sym14", "of 11 genes"), (made.var_names[14].lower(), "of 1 genes")):
+        by_id(browser, "genes-filter").clear()
+        by_id(browser, "genes-filter").send_keys(words)
+        until(lambda n=n: n in by_id(browser, "genes-shown").text)
+    by_id(browser, "genes-csv").click()
+    table = downloaded(browser, "genes.csv")
+    assert table.loc[0, ["gene", "symbol"]].tolist() == [made.var_names[14], "Sym14"]
+    top = report.module_table(made)
+    by_id(browser, "modules").find_element("css selector", "[data-filter]").send_keys(top["top_genes"][0].split(",")[9])
+    rows = browser.find_elements("css selector", "#modules-table tbody tr:not([hidden])")
+    assert rows[0].find_element("css selector", ".genes").text == ", ".join(top["top_symbols"][0].split(",")[:6])
 
 
 def test_an_address_opens_a_gene_and_a_wrong_one_does_no_harm(page, file, adata):

@@ -23,7 +23,7 @@ class Pixels:
     Attributes
     ----------
     label
-        (S,) pixel of every spot, as a number.
+        (S,) pixel of every spot, as a number; -1 for a spot that is left out.
     canvas
         Where the pixels lie; each holds a spot, but perhaps no count.
     """
@@ -33,11 +33,11 @@ class Pixels:
 
     @classmethod
     def of(cls, pixels: Sequence[np.ndarray], grids: Sequence[Grid], section: np.ndarray) -> Pixels:
-        """Pixels of spots whose `section` (S,) is known.
+        """Pixels of spots whose `section` (S,) is known; -1 leaves a spot out.
 
         `pixels` are, for each section, the (S_k, 2) rows and columns of its spots, in the order of the spots.
         """
-        label = np.empty(len(section), dtype=np.int64)
+        label = np.full(len(section), -1, dtype=np.int64)
         owner, place, start = [], [], 0
         for s, (grid, pixel) in enumerate(zip(grids, pixels, strict=True)):
             flat, index = np.unique(pixel[:, 0] * grid.shape[1] + pixel[:, 1], return_inverse=True)
@@ -53,8 +53,9 @@ class Pixels:
     def sum(self, matrix: Any, rows: slice = slice(None)) -> sp.csc_array:
         """Sums (P, G) over the spots of each pixel of a matrix (B, G), sparse or dense, of the spots `rows`."""
         label = self.label[rows]
+        spots = np.flatnonzero(label >= 0)
         members = sp.csr_array(
-            (np.ones(len(label), dtype=np.float32), (label, np.arange(len(label)))), shape=(len(self), len(label))
+            (np.ones(len(spots), dtype=np.float32), (label[spots], spots)), shape=(len(self), len(label))
         )
         summed = sp.csc_array(members @ (matrix if sp.issparse(matrix) else np.asarray(matrix)))
         summed.sort_indices()
@@ -64,9 +65,10 @@ class Pixels:
         self, summed: sp.csc_array, library: np.ndarray, *, is_count: bool = True, theta: float = 100.0
     ) -> GeneImages:
         """Gene images from sums (P, G), and the library sizes (S,) of the spots."""
-        pixel_library = np.bincount(self.label, library, minlength=len(self))
+        used = self.label >= 0
+        pixel_library = np.bincount(self.label[used], library[used], minlength=len(self))
         if not is_count:
-            spots = np.bincount(self.label, minlength=len(self))
+            spots = np.bincount(self.label[used], minlength=len(self))
             summed = _scaled(sp.csc_array(sp.diags_array(1.0 / spots) @ summed))
             pixel_library = spots.astype(np.float64)
         tissue = pixel_library > 0

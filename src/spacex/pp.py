@@ -29,6 +29,10 @@ def rasterize(
     side are binned: the pixel is as large as needed to hold two spots at the tissue's median density, and so large
     that no side has more than 96 pixels (`Config.spots_per_pixel`, `Config.max_side`).
 
+    Spots with ``obs["in_tissue"] == 0`` (numbers, booleans or their text) are left out, here and by everything that
+    follows, and one line says how many. Sections that lie on top of each other are refused: the error names the column
+    that tells them apart, where there is one.
+
     Parameters
     ----------
     adata
@@ -36,7 +40,9 @@ def rasterize(
     grid
         ``"auto"``; the number of pixels on the longer side; or (rows, columns). Numbers bin the positions.
     spatial_key
-        Key of the coordinates (S, 2), in any unit, the same on both axes.
+        Key of the coordinates (S, 2) in ``obsm``, in any unit, the same on both axes; or two columns of ``obs``, such
+        as ``"x,y"``. Where ``obsm["spatial"]`` is missing, the only other usual key or pair of columns is used, and one
+        line says which.
     library_key
         Column of ``obs`` that names the section of each spot, where there are several. Each gets a grid of its own.
     config
@@ -45,12 +51,13 @@ def rasterize(
     Raises
     ------
     InputError
-        If coordinates are missing, not finite, in one column or all in one place, or `grid` is not allowed.
+        If coordinates are missing, not finite, in one column or all in one place, sections lie on top of each other, or
+        `grid` is not allowed.
 
     Notes
     -----
-    Writes ``obsm["spacex_pixel"]`` (S, 2): row and column of the pixel in its section's grid; and
-    ``uns["spacex"]["grid"]``.
+    Writes ``obsm["spacex_pixel"]`` (S, 2): row and column of the pixel in its section's grid, (-1, -1) for spots off
+    the tissue; and ``uns["spacex"]["grid"]``.
 
     Examples
     --------
@@ -60,16 +67,16 @@ def rasterize(
     >>> adata.obsm["spacex_pixel"].shape
     (300, 2)
     """
-    _slots.check_adata(adata)
+    _slots.check_adata(adata, writes=True)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     size = _check_size(grid)
-    xy = _slots.read_positions(adata, spatial_key)
-    if len(xy) < _slots.FEWEST_PIXELS:
-        raise InputError(f"adata has {len(xy)} spot(s); SpaCEX needs at least {_slots.FEWEST_PIXELS}")
+    spatial_key, xy = _slots.choose_positions(adata, spatial_key)
+    _slots.check_spots(adata)
     section, names = _slots.read_sections(adata, library_key)
     array = _slots.read_array(adata)
-    pixel, grids = np.empty(xy.shape, dtype=np.int64), []
+    _slots.check_overlaid(adata, xy, section, array, library_key=library_key)
+    pixel, grids = np.full(xy.shape, -1, dtype=np.int64), []
     for s in range(len(names)):
         here = section == s
         found, pixel[here] = place_spots(
@@ -80,7 +87,25 @@ def rasterize(
             spots_per_pixel=config.spots_per_pixel,
         )
         grids.append(found)
+    _slots.report_off_tissue(section >= 0)
     _slots.write_grid(adata, grids, pixel, names, spatial_key=spatial_key, library_key=library_key, size=size)
+
+
+def require_grid(adata: AnnData, *, config: Config, library_key: str | None = None) -> None:
+    """Rasterize if that was not done, or for another `library_key`, with the coordinates and grid of before.
+
+    A grid from an earlier call serves again; that of objects that were joined since may lie under several sections.
+    """
+    made = _slots.gridded_by(adata)
+    if not _slots.has_grid(adata) or library_key not in (None, made["library_key"]):
+        named = {} if library_key is None else {"library_key": library_key}
+        rasterize(adata, config=config, **{**made, **named})
+        return
+    key = made["spatial_key"]
+    if _slots.has_positions(adata, key):
+        section, _ = _slots.read_sections(adata, made["library_key"])
+        xy, array = _slots.read_positions(adata, key), _slots.read_array(adata)
+        _slots.check_overlaid(adata, xy, section, array, library_key=made["library_key"], quiet=True)
 
 
 def _check_size(grid: GridSize) -> GridSize:
@@ -105,7 +130,7 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     adata
         Spots × genes with coordinates.
     layer
-        Layer with raw counts; else ``X``.
+        Layer with raw counts; by default that of the embedding, else as `spacex.tl.embed` chooses it.
     config
         Settings of the method.
 
@@ -130,8 +155,7 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _slots.check_names(adata)
-    _slots.check_matrix(adata, layer)
+    layer = _slots.choose_matrix(adata, layer)
     with _slots.restored_on_error(adata):
-        if not _slots.has_grid(adata):
-            rasterize(adata, config=config)
+        require_grid(adata, config=config)
         return _slots.read_images(adata, layer=layer, config=config)

@@ -62,6 +62,7 @@ def only_genes(n: int) -> Callable[[AnnData], AnnData]:
 
 def no_places(adata: AnnData) -> None:
     del adata.obsm["spatial"]
+    adata.obs = adata.obs.drop(columns=["array_row", "array_col"])  # which would do
 
 
 def library(change: Callable[[AnnData], Any]) -> Callable[[AnnData], None]:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from tests.bad.calls import CALLS, Call, images, section
 from tests.bad.kind import SettingKind, assert_one_clear_line, state
 from tests.bad.settings import SETTINGS
 
 import spacex as sx
-from spacex.cli import main
+from spacex.cli import app, main
+from spacex.cli._spelling import in_options, options_of
 
 PUBLIC = {
     *(f"{room}.{name}" for room in ("pp", "tl", "pl", "io", "datasets") for name in getattr(sx, room).__all__),
@@ -70,5 +72,7 @@ def test_the_command_line_refuses(kind: SettingKind, here: Path, files: Path, ca
     out, err = capsys.readouterr()
     assert not out
     assert "Traceback" not in err
-    assert_one_clear_line([line for line in err.splitlines() if line][-1], kind.message)
+    command = typer.main.get_command(app).commands.get((kind.flags or ("",))[0])  # type: ignore[attr-defined]
+    message = in_options(kind.message, options_of(command))  # as the command line spells it
+    assert_one_clear_line([line for line in err.splitlines() if line][-1], message)
     assert sorted(path.name for path in here.iterdir()) == ["BYTES", "FILE"]

@@ -155,7 +155,7 @@ def test_what_is_not_a_number_is_refused() -> None:
     for matrix in (wordy, da.from_array(wordy)):
         message = said(lambda matrix=matrix: _slots.read_totals(section(matrix), None))
         assert message == "adata.X holds complex128 values; it must hold real numbers: raw counts"
-        assert said(lambda matrix=matrix: _slots.check_matrix(section(matrix), None)) == message
+        assert said(lambda matrix=matrix: _slots.choose_matrix(section(matrix), None)) == message
 
 
 # -- which matrix ------------------------------------------------------------------------------------------
@@ -176,15 +176,19 @@ def test_a_matrix_that_is_not_there_is_named() -> None:
 def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest.LogCaptureFixture) -> None:
     adata = section(FORMS[form](np.log1p(COUNTS)), counts=FORMS[form](COUNTS))
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        np.testing.assert_array_equal(_slots.read_totals(adata, None), COUNTS.sum(0))
+        assert _slots.choose_matrix(adata, None) == "counts"
+        np.testing.assert_array_equal(_slots.read_totals(adata, None), COUNTS.sum(0))  # reading says nothing
     assert [r.getMessage() for r in caplog.records] == ["X does not hold counts; layers['counts'] is used"]
     assert _slots.read_columns(adata, None, [2])[2]
     assert _slots.read_matrix(adata, None)[1]
     adata.layers["counts"] = FORMS[form](-COUNTS)
-    assert said(lambda: _slots.read_totals(adata, None)).startswith("adata.layers['counts'] holds negative values")
+    assert not _slots.read_columns(adata, None, [2])[2]  # a layer that cannot be used is none of counts
+    assert said(lambda: _slots.read_totals(adata, "counts")).startswith("adata.layers['counts'] holds negative values")
     caplog.clear()
+    plain = section(FORMS[form](np.log1p(COUNTS)))
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        values, library, is_count = _slots.read_columns(section(FORMS[form](np.log1p(COUNTS))), None, [2])
+        assert _slots.choose_matrix(plain, None) == "X"
+        values, library, is_count = _slots.read_columns(plain, None, [2])
     assert not is_count
     np.testing.assert_allclose(values[0], np.log1p(COUNTS[:, 2]), rtol=1e-6)
     np.testing.assert_allclose(library, np.log1p(COUNTS).sum(1), rtol=1e-6)
@@ -194,7 +198,7 @@ def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest
     ]
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        assert _slots.read_columns(section(COUNTS, counts=2 * COUNTS), None, [2])[2]
+        assert _slots.choose_matrix(section(COUNTS, counts=2 * COUNTS), None) == "X"
     assert not caplog.records
 
 
@@ -240,7 +244,7 @@ def test_pixels_hold_the_sums_of_their_spots(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_the_whole_matrix_is_rows_of_float32(form: str) -> None:
     adata = section(FORMS[form](COUNTS))
-    _slots.check_matrix(adata, None)
+    assert _slots.choose_matrix(adata, None) == "X"
     rows, is_count = _slots.read_matrix(adata, None)
     assert (rows.format, rows.dtype, is_count) == ("csr", np.float32, True)
     np.testing.assert_array_equal(rows.toarray(), COUNTS)
@@ -267,7 +271,7 @@ def test_indices_that_lie_outside_are_refused(kind: type, index: int) -> None:
     matrix.indices[5] = index
     adata = section(COUNTS, raw=matrix)
     for read in (
-        lambda: _slots.check_matrix(adata, "raw"),
+        lambda: _slots.choose_matrix(adata, "raw"),
         lambda: _slots.read_totals(adata, "raw"),
         lambda: _slots.read_detected(adata, "raw"),
         lambda: _slots.read_columns(adata, "raw", [0]),
@@ -284,19 +288,38 @@ def test_a_matrix_whose_parts_do_not_fit_is_refused() -> None:
     assert "must be a non-decreasing sequence" in said(lambda: _slots.read_matrix(section(COUNTS, raw=matrix), "raw"))
 
 
-def test_a_matrix_on_disk_is_not_read_to_check_it() -> None:
+def test_a_matrix_on_disk_is_judged_by_its_first_and_its_last_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, plain = [], _matrix._as_rows
+    monkeypatch.setattr(_matrix, "_as_rows", lambda matrix: seen.append(matrix.shape) or plain(matrix))
+    assert _slots.choose_matrix(section(FORMS["blocks of rows"](COUNTS)), None) == "X"
+    assert seen == [(5, 11), (3, 11)]
+    for at in (0, 22):
+        spoilt = COUNTS.copy()
+        spoilt[at, 0] = -1
+        for adata in (section(FORMS["blocks of rows"](spoilt)), section(spoilt)):
+            assert "negative" in said(lambda adata=adata: _slots.choose_matrix(adata, None))
     spoilt = COUNTS.copy()
-    spoilt[0, 0] = -1
-    _slots.check_matrix(section(FORMS["blocks"](spoilt)), None)
-    assert "negative" in said(lambda: _slots.check_matrix(section(spoilt), None))
+    spoilt[11, 0] = -1  # of a block between: told as it is read
+    adata = section(FORMS["blocks of rows"](spoilt))
+    assert _slots.choose_matrix(adata, None) == "X"
+    assert "negative" in said(lambda: _slots.read_totals(adata, "X"))
+
+
+@pytest.mark.parametrize("form", ["blocks of rows", "blocks of columns", "blocks"])
+def test_blocks_without_values_say_nothing(form: str, caplog: pytest.LogCaptureFixture) -> None:
+    late = np.zeros_like(COUNTS)
+    late[11, 5] = 0.5
+    with caplog.at_level(logging.WARNING, logger="spacex"):
+        assert _slots.choose_matrix(section(FORMS[form](late)), None) == "X"
+    assert len(caplog.records) == 1  # intensities
+    zero = FORMS[form](np.zeros_like(COUNTS))
+    assert said(lambda: _slots.choose_matrix(section(zero), None)).startswith("adata.X is zero everywhere")
 
 
 def test_the_layer_that_is_asked_for_is_checked() -> None:
-    adata = section(COUNTS, raw=-COUNTS, stored=FORMS["blocks"](-COUNTS))
-    assert said(lambda: _slots.check_matrix(adata, "raw")).startswith("adata.layers['raw'] holds negative values")
-    _slots.check_matrix(adata, "stored")
-    other = section(-COUNTS, raw=COUNTS)
-    _slots.check_matrix(other, "raw")
+    adata = section(COUNTS, raw=-COUNTS)
+    assert said(lambda: _slots.choose_matrix(adata, "raw")).startswith("adata.layers['raw'] holds negative values")
+    assert _slots.choose_matrix(section(-COUNTS, raw=COUNTS), "raw") == "raw"
 
 
 def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

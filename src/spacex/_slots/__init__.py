@@ -4,6 +4,8 @@ Everything above speaks AnnData, everything below speaks arrays, and nothing els
 every call can check all of its input before it does any work.
 """
 
+from ._counts import choose_matrix
+from ._genes import embedded_genes, gene_index, read_gene_names
 from ._given import check_adata
 from ._grid import (
     PIXEL,
@@ -17,21 +19,31 @@ from ._grid import (
     read_pixel_of_spot,
     write_grid,
 )
+from ._in_tissue import on_tissue, read_in_tissue, report_off_tissue
 from ._input import (
     FEWEST_PIXELS,
     by_name,
     check_names,
+    check_spots,
     check_unique,
-    read_array,
     read_covariates,
     read_labels,
-    read_positions,
+    read_libraries,
     read_sections,
     read_tissue_image,
 )
-from ._matrix import check_matrix, read_columns, read_detected, read_matrix, read_totals
+from ._matrix import read_columns, read_detected, read_matrix, read_totals
 from ._notes import KEY, embedded_layer, note, noted, notes
 from ._on_disk import lazily
+from ._overlay import check_overlaid
+from ._positions import (
+    choose_positions,
+    find_spatial_key,
+    has_positions,
+    read_array,
+    read_positions,
+    usual_spatial_keys,
+)
 from ._results import (
     COMPONENTS,
     DOMAIN,
@@ -44,8 +56,6 @@ from ._results import (
     SPOTS,
     SVG,
     UNASSIGNED,
-    embedded_genes,
-    gene_index,
     read_components,
     read_embedding,
     read_interactions,
@@ -83,30 +93,39 @@ __all__ = [
     "UNASSIGNED",
     "by_name",
     "check_adata",
-    "check_matrix",
     "check_names",
+    "check_overlaid",
+    "check_spots",
     "check_unique",
     "check_working_memory",
+    "choose_matrix",
+    "choose_positions",
     "embedded_genes",
     "embedded_layer",
+    "find_spatial_key",
     "gene_index",
     "gridded_by",
     "has_grid",
+    "has_positions",
     "lazily",
     "mean_by_pixel",
     "note",
     "noted",
     "notes",
+    "on_tissue",
     "read_array",
     "read_columns",
     "read_components",
     "read_covariates",
     "read_detected",
     "read_embedding",
+    "read_gene_names",
     "read_grid",
     "read_images",
+    "read_in_tissue",
     "read_interactions",
     "read_labels",
+    "read_libraries",
     "read_matrix",
     "read_module_probability",
     "read_modules",
@@ -119,7 +138,9 @@ __all__ = [
     "read_svg",
     "read_tissue_image",
     "read_totals",
+    "report_off_tissue",
     "restored_on_error",
+    "usual_spatial_keys",
     "write_components",
     "write_domains",
     "write_embedding",

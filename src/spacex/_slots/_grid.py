@@ -32,7 +32,7 @@ def write_grid(
     library_key: str | None,
     size: GridSize = "auto",
 ) -> None:
-    """Write ``obsm["spacex_pixel"]`` and ``uns["spacex"]["grid"]``."""
+    """Write ``obsm["spacex_pixel"]``, (-1, -1) for spots off the tissue, and ``uns["spacex"]["grid"]``."""
     note(
         adata,
         grid={
@@ -71,7 +71,7 @@ def gridded_by(adata: AnnData) -> dict[str, Any]:
 
 
 def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
-    """Grids, pixel (S, 2) and section (S,) of every spot, as `write_grid` left them."""
+    """Grids, pixel (S, 2) and section (S,) of every spot, as `write_grid` left them; -1 for spots off the tissue."""
     if not has_grid(adata):
         lost = f'obsm["{PIXEL}"]' if PIXEL not in adata.obsm else 'uns["spacex"]["grid"]'
         raise InputError(f"the spots have no pixels yet: {lost} is missing; call sx.pp.rasterize(adata)")
@@ -80,9 +80,10 @@ def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
     missing = [name for name in names if name not in known]
     if missing:
         raise InputError(f"section(s) {', '.join(missing[:5])} have no grid; call sx.pp.rasterize(adata) again")
-    section = np.array([known.index(name) for name in names], dtype=np.int64)[codes]
-    used = np.unique(section)
-    return [grids[i] for i in used], _pixels_within(adata, grids, section), np.searchsorted(used, section)
+    used, number = np.unique([known.index(name) for name in names], return_inverse=True)
+    section = np.append(number, -1)[codes].astype(np.int64)  # the code of a spot off the tissue, -1, is the last
+    grids = [grids[i] for i in used]
+    return grids, _pixels_within(adata, grids, section), section
 
 
 def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
@@ -107,10 +108,11 @@ def _pixels_within(adata: AnnData, grids: list[Grid], section: np.ndarray) -> np
     pixel = np.asarray(adata.obsm[PIXEL])
     if pixel.shape != (adata.n_obs, 2) or pixel.dtype.kind not in "iu":
         raise _damaged(f'obsm["{PIXEL}"] of shape {pixel.shape} and type {pixel.dtype}')
-    outside = ((pixel < 0) | (pixel >= np.array([grid.shape for grid in grids])[section])).any(axis=1)
+    limit = np.array([grid.shape for grid in grids])[section]
+    outside = ((pixel < 0) | (pixel >= limit)).any(axis=1) & (section >= 0)
     if outside.any():
         raise _damaged(f'obsm["{PIXEL}"] has {int(outside.sum())} spot(s) outside the grid and')
-    return pixel.astype(np.int64, copy=False)
+    return np.where((section >= 0)[:, None], pixel.astype(np.int64, copy=False), -1)
 
 
 def _damaged(what: str) -> InputError:
@@ -142,12 +144,15 @@ def check_working_memory(images: GeneImages, what: str) -> None:
 
 
 def read_pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
-    """Tissue pixel (S,) of every spot as a number in the order of `images`; -1 where its pixel holds no counts."""
+    """Tissue pixel (S,) of every spot as a number in the order of `images`; -1 off the tissue or without counts."""
     _, pixel, section = read_grid(adata)
-    canvas = images.canvas
+    canvas, inside = images.canvas, section >= 0
     number = np.full(canvas.shape[0] * canvas.shape[1], -1, dtype=np.int64)
     number[canvas.flat] = np.arange(images.n_pixels)
-    return number[pixel[:, 0] * canvas.shape[1] + pixel[:, 1] + canvas.offsets[section]]
+    found = np.full(len(section), -1, dtype=np.int64)
+    row, column = pixel[inside].T
+    found[inside] = number[row * canvas.shape[1] + column + canvas.offsets[section[inside]]]
+    return found
 
 
 def read_pixel_covariates(adata: AnnData, names: Sequence[str], images: GeneImages) -> np.ndarray:

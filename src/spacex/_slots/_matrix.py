@@ -1,11 +1,10 @@
-"""The matrix of an AnnData: which one is worked on, whether it can be used, and what is taken from it.
+"""What is taken from the matrix of an AnnData that is worked on, and whether it can be used.
 
 It lies in memory, or on disk (`_on_disk`), where it is checked while it is read: block by block, once.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
@@ -14,15 +13,18 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError, check_indices, check_key
+from .._check import InputError, check_indices
 from .._memory import check_memory
 from ..pixels import Pixels
+from ._in_tissue import read_in_tissue
 from ._on_disk import as_stored, by_blocks
-
-logger = logging.getLogger("spacex")
+from ._sources import Source, first_of_counts
 
 LEAST, MOST = 1e-15, 1e15
 """Bounds of the largest value: squares and sums of values between these fit single precision, counts 64 bits."""
+
+N_BLOCKS = 2
+"""Blocks with values by which it is judged whether a matrix on disk holds counts, before all are read."""
 
 Rows: TypeAlias = sp.csr_matrix | sp.csr_array
 T = TypeVar("T")
@@ -91,28 +93,35 @@ class Reading(NamedTuple, Generic[T]):
 
 
 def read_matrix(adata: AnnData, layer: str | None) -> tuple[Rows, bool]:
-    """Matrix (S, G) to work on, in memory, and whether it holds counts.
+    """Matrix (S, G) to work on, in memory, and whether it holds counts; rows of spots off the tissue are empty.
 
-    `layer` is used if given; else ``X`` if it holds counts; else ``layers["counts"]`` if that does; else ``X`` as
-    intensities, with a warning.
+    `layer` as `choose_matrix` gives it; None: the first source that holds counts, else ``X`` as intensities.
     """
-    return _chosen(adata, layer, _loaded)
+    in_tissue = read_in_tissue(adata)
 
+    def look(source: Source) -> tuple[Rows, bool]:
+        rows, is_count = loaded(source, in_tissue)
+        return rows if source.genes is None else rows[:, source.genes], is_count
 
-def check_matrix(adata: AnnData, layer: str | None) -> None:
-    """Raise `InputError` for a matrix that cannot be used; the values of one on disk are checked as they are read."""
-    name, matrix = _matrices(adata, layer)[0]
-    if _on_disk(matrix, name) is None:
-        read_matrix(adata, layer)
+    _, rows, is_count = first_of_counts(adata, layer, look)
+    return rows, is_count
 
 
 def read_sums(adata: AnnData, layer: str | None, pixels: Pixels) -> tuple[Sums, bool]:
-    """Sums of the matrix that `read_matrix` gives, and whether it holds counts; one on disk is not loaded."""
+    """Sums of the matrix that `read_matrix` gives, and whether it holds counts; one on disk is not loaded.
+
+    The sum of a spot is over all genes that were measured, also those that only ``.raw`` has.
+    """
 
     def of(block: Rows, rows: slice, columns: slice) -> Sums:
         return Sums(_of_rows(block), pixels.sum(block, rows))
 
-    return _read(adata, layer, Reading(of, _sums_below, _sums_beside))
+    def beside(parts: list[Sums], source: Source) -> Sums:
+        summed = parts[0].pixels if len(parts) == 1 else sp.hstack([part.pixels for part in parts], format="csc")
+        summed = summed if source.genes is None else summed[:, source.genes]
+        return Sums(np.sum([part.library for part in parts], axis=0), summed)
+
+    return _read(adata, layer, lambda source: Reading(of, _sums_below, lambda parts: beside(parts, source)))
 
 
 def read_totals(adata: AnnData, layer: str | None) -> np.ndarray:
@@ -121,7 +130,7 @@ def read_totals(adata: AnnData, layer: str | None) -> np.ndarray:
     def of(block: Rows, rows: slice, columns: slice) -> np.ndarray:
         return np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
 
-    return _read(adata, layer, Reading(of, np.add, np.concatenate))[0]
+    return _read(adata, layer, lambda source: _by_gene(source, of))[0]
 
 
 def read_detected(adata: AnnData, layer: str | None) -> np.ndarray:
@@ -130,79 +139,40 @@ def read_detected(adata: AnnData, layer: str | None) -> np.ndarray:
     def of(block: Rows, rows: slice, columns: slice) -> np.ndarray:
         return np.bincount(block.indices[block.data > 0], minlength=block.shape[1])
 
-    return _read(adata, layer, Reading(of, np.add, np.concatenate))[0]
+    return _read(adata, layer, lambda source: _by_gene(source, of))[0]
+
+
+def _by_gene(source: Source, of: Callable[[Rows, slice, slice], np.ndarray]) -> Reading[np.ndarray]:
+    return Reading(of, np.add, lambda parts: source.of_genes(np.concatenate(parts)))
 
 
 def read_columns(adata: AnnData, layer: str | None, genes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, bool]:
     """Values (B, S) of some genes, the sum (S,) of every spot over all genes, and whether these are counts."""
-    wanted = np.asarray(genes)
 
-    def of(block: Rows, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
-        values = np.zeros((len(wanted), block.shape[0]), dtype=np.float32)
-        here = (wanted >= columns.start) & (wanted < columns.stop)
-        values[here] = block[:, wanted[here] - columns.start].toarray().T
-        return values, _of_rows(block)
+    def reading(source: Source) -> Reading[Columns]:
+        wanted = np.asarray(genes) if source.genes is None else source.genes[np.asarray(genes, dtype=np.int64)]
 
-    (values, library), is_count = _read(adata, layer, Reading(of, _columns_below, _columns_beside))
+        def of(block: Rows, rows: slice, columns: slice) -> Columns:
+            values = np.zeros((len(wanted), block.shape[0]), dtype=np.float32)
+            here = (wanted >= columns.start) & (wanted < columns.stop)
+            values[here] = block[:, wanted[here] - columns.start].toarray().T
+            return values, _of_rows(block)
+
+        return Reading(of, _columns_below, _columns_beside)
+
+    (values, library), is_count = _read(adata, layer, reading)
     return values, library, is_count
-
-
-# -- which one ---------------------------------------------------------------------------------------------
-
-
-def _matrices(adata: AnnData, layer: str | None) -> list[tuple[str, Any]]:
-    """Names and matrices in the order in which they are considered."""
-    check_key(layer, name="layer")
-    if layer is not None and layer not in adata.layers:
-        # From 0.13 on AnnData keeps X among the layers, under None.
-        known = ", ".join(repr(name) for name in adata.layers if name is not None) or "none"
-        raise InputError(f"layer={layer!r} is not in adata.layers (there: {known}); pass one of them or layer=None")
-    found = [(f"layers[{layer!r}]", adata.layers[layer])] if layer is not None else [("X", adata.X)]
-    if layer is None and "counts" in adata.layers:
-        found.append(("layers['counts']", adata.layers["counts"]))
-    for name, matrix in found[:1]:
-        if matrix is None:
-            raise InputError(f"adata.{name} is empty; put raw counts there")
-    return found
-
-
-def _chosen(adata: AnnData, layer: str | None, look: Callable[[Any, str], tuple[T, bool]]) -> tuple[T, bool]:
-    """What `look` makes of the matrix to work on, and whether that holds counts."""
-    (name, matrix), *others = _matrices(adata, layer)
-    first, is_count = look(matrix, name)
-    if is_count:
-        return first, True
-    for other, counts in others:
-        found, is_count = look(counts, other)
-        if is_count:
-            logger.warning("X does not hold counts; %s is used", other)
-            return found, True
-    logger.warning(
-        "%s does not hold counts: it is treated as intensities (z-scores instead of Pearson residuals); "
-        "pass layer= with raw counts where there are any",
-        name,
-    )
-    return first, False
-
-
-def _on_disk(matrix: Any, name: str) -> Any | None:
-    """The matrix as a Dask array if it lies on disk, None if it is in memory; an error where it holds no numbers."""
-    stored = as_stored(matrix)
-    if stored is not None:
-        _require_numbers(stored.dtype, name)
-    return stored
-
-
-def _require_numbers(dtype: np.dtype, name: str) -> None:
-    if dtype.kind not in "buif":
-        raise InputError(f"adata.{name} holds {dtype} values; it must hold real numbers: raw counts")
 
 
 # -- in memory ---------------------------------------------------------------------------------------------
 
 
-def _loaded(matrix: Any, name: str) -> tuple[Rows, bool]:
-    """The matrix as sparse rows of float32, and whether it holds counts; an error where it cannot be used."""
+def loaded(source: Source, in_tissue: np.ndarray) -> tuple[Rows, bool]:
+    """The matrix as sparse rows of float32, and whether it holds counts; an error where it cannot be used.
+
+    Rows of spots that are not `in_tissue` (S,) are empty.
+    """
+    matrix, name = source.matrix, source.name
     if hasattr(matrix, "to_memory"):
         matrix = matrix.to_memory()
     elif hasattr(matrix, "compute"):
@@ -212,7 +182,7 @@ def _loaded(matrix: Any, name: str) -> tuple[Rows, bool]:
         matrix = matrix.compute()
     matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
     _require_numbers(matrix.dtype, name)
-    rows = _as_rows(check_indices(matrix, what=f"adata.{name} is damaged"))
+    rows = _emptied(_as_rows(check_indices(matrix, what=f"adata.{name} is damaged")), in_tissue)
     traits = Traits.of(rows.data)
     traits.refuse(name)
     return rows.astype(np.float32, copy=False), traits.whole
@@ -233,6 +203,16 @@ def _as_rows(matrix: Any) -> Rows:
     return rows
 
 
+def _emptied(rows: Rows, kept: np.ndarray) -> Rows:
+    """The same rows without the values of those that are not `kept` (N,)."""
+    if kept.all():
+        return rows
+    sizes = np.diff(rows.indptr)
+    values = np.repeat(kept, sizes)
+    indptr = np.concatenate([[0], np.cumsum(sizes * kept)]).astype(rows.indptr.dtype)
+    return type(rows)((rows.data[values], rows.indices[values], indptr), shape=rows.shape)
+
+
 def _of_rows(rows: Rows) -> np.ndarray:
     return np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
 
@@ -240,38 +220,73 @@ def _of_rows(rows: Rows) -> np.ndarray:
 # -- by blocks ---------------------------------------------------------------------------------------------
 
 
-def _read(adata: AnnData, layer: str | None, reading: Reading[T]) -> tuple[T, bool]:
+def on_disk(source: Source) -> Any | None:
+    """The matrix as a Dask array if it lies on disk, None if it is in memory; an error where it holds no numbers."""
+    stored = as_stored(source.matrix)
+    if stored is not None:
+        _require_numbers(stored.dtype, source.name)
+    return stored
+
+
+def _require_numbers(dtype: np.dtype, name: str) -> None:
+    if dtype.kind not in "buif":
+        raise InputError(f"adata.{name} holds {dtype} values; it must hold real numbers: raw counts")
+
+
+def holds_counts(source: Source, in_tissue: np.ndarray) -> bool:
+    """Whether a matrix holds counts; of one on disk, whether its first and its last block with values do."""
+    stored = on_disk(source)
+    if stored is None:
+        return loaded(source, in_tissue)[1]
+    first_row = np.cumsum([0, *stored.chunks[0]])
+    blocks = [(row, column) for row in range(stored.numblocks[0]) for column in range(stored.numblocks[1])]
+    traits, n_seen = Traits(), 0
+    for row, column in [blocks[0], *blocks[:0:-1]]:
+        inside = in_tissue[first_row[row] : first_row[row + 1]]
+        (_, seen), *_ = by_blocks(stored.blocks[row, column], _traits_of, Traits.join, inside)
+        traits, n_seen = traits.join(seen), n_seen + (seen.some or seen.n_bad > 0)
+        if n_seen == N_BLOCKS or not traits.whole:
+            break
+    traits.refuse(source.name)
+    return traits.whole
+
+
+def _traits_of(block: Any, rows: slice, columns: slice, in_tissue: np.ndarray) -> Traits:
+    return Traits.of(_emptied(_as_rows(block), in_tissue).data)
+
+
+def _read(adata: AnnData, layer: str | None, reading_of: Callable[[Source], Reading[T]]) -> tuple[T, bool]:
     """What a reading takes from the matrix to work on, and whether that holds counts."""
+    in_tissue = read_in_tissue(adata)
 
-    def look(matrix: Any, name: str) -> tuple[T, bool]:
-        stored = _on_disk(matrix, name)
+    def look(source: Source) -> tuple[T, bool]:
+        reading, stored = reading_of(source), on_disk(source)
         if stored is None:
-            rows, is_count = _loaded(matrix, name)
-            return reading.of(rows, slice(0, rows.shape[0]), slice(0, rows.shape[1])), is_count
-        seen, taken = zip(*(part for _, part in by_blocks(stored, _looked_at, _below, reading)), strict=True)
-        traits = reduce(Traits.join, seen)
-        traits.refuse(name)
-        return reading.beside(list(taken)), traits.whole
+            rows, is_count = loaded(source, in_tissue)
+            taken = [reading.of(rows, slice(0, rows.shape[0]), slice(0, rows.shape[1]))]
+            return reading.beside(taken), is_count
+        parts = [part for _, part in by_blocks(stored, _looked_at, _below, reading, in_tissue)]
+        traits = reduce(Traits.join, [seen for seen, _ in parts])
+        traits.refuse(source.name)
+        return reading.beside([taken for _, taken in parts]), traits.whole
 
-    return _chosen(adata, layer, look)
+    _, taken, is_count = first_of_counts(adata, layer, look)
+    return taken, is_count
 
 
-def _looked_at(block: Any, rows: slice, columns: slice, reading: Reading[T]) -> tuple[Traits, T]:
-    values = _as_rows(block)
+def _looked_at(block: Any, rows: slice, columns: slice, reading: Reading[T], in_tissue: np.ndarray) -> tuple[Traits, T]:
+    values = _emptied(_as_rows(block), in_tissue[rows])
     return Traits.of(values.data), reading.of(values.astype(np.float32, copy=False), rows, columns)
 
 
-def _below(first: tuple[Traits, T], second: tuple[Traits, T], reading: Reading[T]) -> tuple[Traits, T]:
+def _below(
+    first: tuple[Traits, T], second: tuple[Traits, T], reading: Reading[T], in_tissue: np.ndarray
+) -> tuple[Traits, T]:
     return first[0].join(second[0]), reading.below(first[1], second[1])
 
 
 def _sums_below(first: Sums, second: Sums) -> Sums:
     return Sums(np.concatenate([first.library, second.library]), first.pixels + second.pixels)
-
-
-def _sums_beside(parts: list[Sums]) -> Sums:
-    pixels = parts[0].pixels if len(parts) == 1 else sp.hstack([part.pixels for part in parts], format="csc")
-    return Sums(np.sum([part.library for part in parts], axis=0), pixels)
 
 
 Columns = tuple[np.ndarray, np.ndarray]

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .._check import InputError, check_finite, check_key
+from .._check import InputError, check_finite
 
 EMBEDDING = "X_spacex"
 COMPONENTS = "spacex_components"
@@ -118,15 +118,6 @@ def _numbers_in(frame: pd.DataFrame, column: str, where: str, call: str) -> np.n
     return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def embedded_genes(adata: AnnData, names: list[str], *, name: str) -> np.ndarray:
-    """Numbers of genes, in their order; an error where one is unknown or was not embedded."""
-    index = np.array([gene_index(adata, gene) for gene in names])
-    lost = [gene for gene, z in zip(names, read_embedding(adata)[index], strict=True) if not np.isfinite(z).all()]
-    if lost:
-        raise InputError(f"{name}: {', '.join(lost[:5])} have too few counts and were not embedded; leave them out")
-    return index
-
-
 def write_svg(adata: AnnData, **columns: np.ndarray) -> None:
     """Write ``var["spacex_svg_<name>"]`` for every column (G,)."""
     for name, values in columns.items():
@@ -193,12 +184,17 @@ def write_domains(adata: AnnData, label: np.ndarray, probability: np.ndarray, fe
 
 @contextmanager
 def restored_on_error(adata: AnnData) -> Iterator[None]:
-    """Give the caller's AnnData back as it was when what is done inside fails or is interrupted."""
+    """Give the caller's AnnData back as it was when what is done inside fails or is interrupted.
+
+    One that is still a view was not written to.
+    """
     mappings = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "varp", "uns")}
     frames = {name: getattr(adata, name).copy(deep=False) for name in ("obs", "var")}
     try:
         yield
     except BaseException:
+        if adata.is_view:
+            raise
         for name, before in mappings.items():
             now = getattr(adata, name)
             for key in [key for key in now if key not in before]:
@@ -208,22 +204,3 @@ def restored_on_error(adata: AnnData) -> Iterator[None]:
         for name, frame in frames.items():
             setattr(adata, name, frame)
         raise
-
-
-def gene_index(adata: AnnData, gene: str) -> int:
-    """Number of a gene; an error that names the nearest names where it is unknown."""
-    check_key(gene, name="gene")
-    if gene not in adata.var_names:
-        from difflib import get_close_matches
-
-        near = get_close_matches(str(gene).upper(), [n.upper() for n in adata.var_names], n=3)
-        back = {n.upper(): n for n in adata.var_names}
-        hint = f"; close to it: {', '.join(back[n] for n in near)}" if near else ""
-        raise InputError(f"gene {gene!r} is not among the {adata.n_vars} genes of this section{hint}")
-    place = adata.var_names.get_loc(gene)
-    if not isinstance(place, int):
-        raise InputError(
-            f"gene {gene!r} is the name of {int((adata.var_names == gene).sum())} genes; "
-            "call adata.var_names_make_unique()"
-        )
-    return place

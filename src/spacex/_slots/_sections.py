@@ -31,7 +31,7 @@ def write_section_embeddings(adata: AnnData, embedded: np.ndarray, embedding: np
     full[embedded] = embedding.transpose(1, 0, 2)
     adata.varm[SECTIONS] = full
     library_key, section = gridded_by(adata)["library_key"], read_grid(adata)[2]
-    first = np.unique(section, return_index=True)[1]
+    first = [int(np.flatnonzero(section == s)[0]) for s in range(n_sections)]
     n_spots, mark = _told_by_spots(adata, section, n_sections)
     names = adata.obs[library_key].iloc[first].astype(str).to_numpy(dtype=object)
     note(adata, sections={"library_key": library_key, "name": names, "n_spots": n_spots, "mark": mark})
@@ -87,9 +87,12 @@ def _refuse_other_spots(
 
 
 def _told_by_spots(adata: AnnData, section: np.ndarray, n_sections: int) -> tuple[np.ndarray, np.ndarray]:
-    """Number of spots of each section, and the sum of the bits of their components, which no order of spots changes."""
-    mark = np.zeros(n_sections, dtype=np.int64)
+    """Number of spots of each section, and the sum of the bits of their components, which no order of spots changes.
+
+    Spots off the tissue, whose section (S,) is -1, do not count.
+    """
+    mark, kept = np.zeros(n_sections, dtype=np.int64), section >= 0
     if COMPONENTS in adata.obsm:
-        components = numbers_of(adata.obsm[COMPONENTS], f'obsm["{COMPONENTS}"]', n_dims=2)
-        np.add.at(mark, section, np.ascontiguousarray(components).view(np.uint32).sum(axis=1, dtype=np.int64))
-    return np.bincount(section, minlength=n_sections), mark
+        components = numbers_of(adata.obsm[COMPONENTS], f'obsm["{COMPONENTS}"]', n_dims=2)[kept]
+        np.add.at(mark, section[kept], np.ascontiguousarray(components).view(np.uint32).sum(axis=1, dtype=np.int64))
+    return np.bincount(section[kept], minlength=n_sections), mark

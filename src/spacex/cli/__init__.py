@@ -5,13 +5,10 @@ Everything heavy is imported inside the commands, so that ``spacex --help`` answ
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +18,8 @@ import spacex as sx
 from spacex._check import InputError, WorkerError, shortened
 from spacex._whole import FULL_DISK
 from spacex.cli._interrupt import INTERRUPTED, WORDS, stoppable
+from spacex.cli._log import quiet
+from spacex.cli._spelling import in_options, options_of
 
 app = typer.Typer(
     add_completion=False,
@@ -84,6 +83,12 @@ def run(
     sample: Annotated[
         str | None, typer.Option(help="Beginning of the file names of one sample in a folder of several.")
     ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Layer with raw counts, X or raw; found where it is left out.")
+    ] = None,
+    spatial_key: Annotated[
+        str | None, typer.Option(help="Key of obsm with the coordinates, or two columns of obs, such as x,y.")
+    ] = None,
     library_key: Annotated[str | None, typer.Option(help="Column of obs that names the sections.")] = None,
     n_modules: Annotated[
         int | None, typer.Option(min=1, help="Number of modules; found from the data if left out.")
@@ -126,6 +131,8 @@ def run(
         coordinates=coordinates,
         bin=bin,
         sample=sample,
+        layer=layer,
+        spatial_key=spatial_key,
         library_key=library_key,
         n_modules=n_modules,
         n_domains=n_domains,
@@ -149,7 +156,7 @@ def run(
 @app.command()
 def query(
     result: Result,
-    gene: Annotated[str, typer.Argument(help="Name of a gene.")],
+    gene: Annotated[str, typer.Argument(help="Name or symbol of a gene.")],
     n: Annotated[int, typer.Option("-n", min=1, help="Number of genes to print.")] = 20,
 ) -> None:
     """Print the genes most similar to a gene, as a table with tabs."""
@@ -164,9 +171,15 @@ def impute(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.")],
     genes: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Genes to predict, one a line; all that TARGET lacks if left out."),
+        typer.Option(
+            metavar="FILE", help="Names or symbols of genes to predict, one a line; all that TARGET lacks if left out."
+        ),
     ] = None,
     counts: Annotated[bool, typer.Option("--counts", help="Expected counts instead of their log1p.")] = False,
+    layer: Annotated[str | None, typer.Option(help="Layer of TARGET with its counts, X or raw.")] = None,
+    spatial_key: Annotated[
+        str | None, typer.Option(help="Key of TARGET's obsm with the coordinates, or two columns of obs.")
+    ] = None,
     library_key: Annotated[str | None, typer.Option(help="Column of TARGET's obs that names the sections.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -185,8 +198,8 @@ def impute(
         if place.exists() and out.exists() and out.samefile(place):
             raise InputError(f"-o {out} is {place}, which would be replaced; pass the name of another file")
     found = sx.tl.impute(
-        sx.read(target), sx.read(reference), genes=wanted, counts=counts, library_key=library_key, path=out,
-        seed=seed, device=device,
+        sx.read(target), sx.read(reference), genes=wanted, counts=counts, layer=layer,
+        spatial_key=spatial_key or "spatial", library_key=library_key, path=out, seed=seed, device=device,
     )  # fmt: skip
     reliable = int(found.var["predictable"].sum())
     say(f"wrote {out}: {found.n_obs} cells × {found.n_vars} genes, of which {reliable} can be predicted")
@@ -230,9 +243,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with _quiet(), stoppable() as stop:
+    command = typer.main.get_command(app)  # not the app itself, which would set a hook for tracebacks
+    options = options_of(getattr(command, "commands", {}).get(given[0] if given else ""))
+    with quiet(options), stoppable() as stop:
         try:
-            code, last = _outcome(given)
+            code, last = _outcome(command, given)
         except BaseException:
             if not stop.code:
                 raise
@@ -240,19 +255,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code and stop.code:  # whatever a library made of it
             code, last = stop.code, WORDS[signal.Signals(stop.number)]
     if last:
-        say(last)
+        say(in_options(last, options))
     if arguments is None and FULL_DISK in last:
         os._exit(code)  # HDF5 crashes when it is to close a file that it could not write
     return code
 
 
-def _outcome(given: list[str]) -> tuple[int, str]:
+def _outcome(command: Any, given: list[str]) -> tuple[int, str]:
     """Run a command line; its exit code, and what is to be said last."""
     try:
         _refuse_empty(given)
         # Outside of its standalone mode typer returns exit codes and lets errors through; it exits with 1 by itself
         # when the reader of stdout, such as head, has seen enough.
-        command = typer.main.get_command(app)  # not the app itself, which would set a hook for tracebacks
         code = int(command(given or ["--help"], prog_name="spacex", standalone_mode=False) or 0)
         return code, WORDS[signal.SIGINT] if code == INTERRUPTED else ""
     except UsageError as error:
@@ -265,27 +279,3 @@ def _outcome(given: list[str]) -> tuple[int, str]:
         return 2, f"'{error.filename}': {error.strerror}" if error.filename and error.strerror else str(error)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED, WORDS[signal.SIGINT]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Send the library's log to stderr, and leave out what dependencies say about their own future.
-
-    And what HDF5 says again and again, with tracebacks, while it lets go of a file that could not be written.
-    """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("spacex: %(message)s"))
-    logger = logging.getLogger("spacex")
-    level, logger.level = logger.level, logging.INFO
-    logger.addHandler(handler)
-    hooks = sys.unraisablehook, sys.excepthook
-    sys.unraisablehook, sys.excepthook = (lambda *_: None), (lambda *_: None)
-    try:
-        with warnings.catch_warnings():
-            for category in (FutureWarning, DeprecationWarning, UserWarning):
-                warnings.simplefilter("ignore", category)
-            yield
-    finally:
-        sys.unraisablehook, sys.excepthook = hooks
-        logger.removeHandler(handler)
-        logger.setLevel(level)

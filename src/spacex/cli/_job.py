@@ -18,6 +18,7 @@ from spacex.cli._checkpoint import Checkpoint, fingerprint, refuse_or_find
 from spacex.cli._clock import Clock
 from spacex.cli._outputs import check_folder, check_nothing_lost, write_folder
 from spacex.crew import joined, launched
+from spacex.gene_names import GeneNames
 
 PIXELS_OF_A_DOMAIN = 5
 """Fewest pixels for each domain that `spacex.tl.domains` accepts."""
@@ -30,6 +31,8 @@ class Options:
     coordinates: Path | None = None
     bin: str | None = None
     sample: str | None = None
+    layer: str | None = None
+    spatial_key: str | None = None
     library_key: str | None = None
     n_modules: int | None = None
     n_domains: int | None = None
@@ -50,7 +53,8 @@ class Options:
     def flags(self) -> list[str]:
         """The same choices as a command line has them."""
         chosen = {
-            "coordinates": self.coordinates, "bin": self.bin, "sample": self.sample, "library-key": self.library_key,
+            "coordinates": self.coordinates, "bin": self.bin, "sample": self.sample, "layer": self.layer,
+            "spatial-key": self.spatial_key, "library-key": self.library_key,
             "n-modules": self.n_modules, "n-domains": self.n_domains, "gene-sets": self.gene_sets,
             "seed": self.seed, "device": self.device, "devices": self.devices, "num-nodes": self.num_nodes,
             "strategy": self.strategy, "precision": self.precision,
@@ -63,7 +67,10 @@ class Options:
     def embedding(self) -> dict[str, Any]:
         """The choices that the embedding depends on."""
         places = fingerprint(self.coordinates) if self.coordinates is not None else None
-        read = {"coordinates": places, "bin": self.bin, "sample": self.sample}
+        read = {
+            "coordinates": places, "bin": self.bin, "sample": self.sample, "layer": self.layer,
+            "spatial_key": self.spatial_key,
+        }  # fmt: skip
         return {**read, "library_key": self.library_key, "n_modules": self.n_modules or "auto", "seed": self.seed}
 
     def all(self) -> dict[str, Any]:
@@ -160,11 +167,11 @@ def _check(adata: AnnData, options: Options, sets: dict[str, list[str]] | None) 
     if options.n_modules is not None and options.n_modules > adata.n_vars:
         raise InputError(f"--n-modules {options.n_modules} is not allowed: there are {adata.n_vars} genes; pass fewer")
     if sets is not None:
-        known = {str(gene).upper() for gene in adata.var_names}
-        if not any(symbol.upper() in known for symbols in sets.values() for symbol in symbols):
+        genes = GeneNames.from_table(adata.var)
+        if not any(genes.matches(symbol) for symbols in sets.values() for symbol in symbols):
             raise InputError(
                 f"--gene-sets {options.gene_sets}: none of its symbols is a gene of this section (such as "
-                f"{adata.var_names[0]}); pass sets of the same species and kind of name"
+                f"{genes.symbols[0]}); pass sets of the same species and kind of name"
             )
 
 
@@ -172,10 +179,10 @@ def _check_domains(adata: AnnData, options: Options) -> None:
     """What can be told once spots lie in pixels, and not only after the embedding."""
     if options.n_domains is None:
         return
-    pixels = DataFrame(adata.obsm["spacex_pixel"])
+    pixels = DataFrame(adata.obsm["spacex_pixel"], columns=["row", "column"])
     if options.library_key is not None:
         pixels["section"] = adata.obs[options.library_key].to_numpy()
-    n_pixels = len(pixels.drop_duplicates())
+    n_pixels = len(pixels[pixels["row"] >= 0].drop_duplicates())
     most = max(2, n_pixels // PIXELS_OF_A_DOMAIN)
     if options.n_domains > most:
         raise InputError(
@@ -186,12 +193,13 @@ def _check_domains(adata: AnnData, options: Options) -> None:
 def embed(adata: AnnData, options: Options, clock: Clock) -> Any:
     """Rasterize and embed; return the fitted model."""
     with clock.stage("rasterize"):
-        sx.pp.rasterize(adata, library_key=options.library_key)
+        sx.pp.rasterize(adata, spatial_key=options.spatial_key or "spatial", library_key=options.library_key)
     _check_domains(adata, options)
     with clock.stage("embed"):
         return sx.tl.embed(
             adata,
             n_modules=options.n_modules or "auto",
+            layer=options.layer,
             library_key=options.library_key,
             config=options.config(),
             device=options.device,

@@ -117,7 +117,8 @@ def _write_tables(adata: AnnData, folder: Path, enrichment: DataFrame | None) ->
     module_table(adata, enrichment).to_csv(folder / "modules.csv", index=False, float_format=FLOATS)
     if "spacex_domain" in adata.obs:
         domains = DataFrame({"spot": adata.obs_names, "domain": adata.obs["spacex_domain"].astype(str).to_numpy()})
-        domains.to_csv(folder / "domains.csv", index=False)
+        in_tissue = adata.obsm["spacex_pixel"][:, 0] >= 0
+        domains[in_tissue].to_csv(folder / "domains.csv", index=False)
     if enrichment is not None:
         enrichment.to_csv(folder / "enrichment.csv", index=False, float_format=FLOATS)
 

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spacex import _slots
 from spacex._check import InputError, check_extra, check_flag, check_key, check_path, shortened
 from spacex.io._anndata import is_zarr_store, read_h5ad_file, read_zarr_store
 from spacex.io._files import reading
@@ -110,7 +111,7 @@ def read(
     request = Request(_existing(path, "path"), bin, None if sample is None else str(sample))
     positions = None if coordinates is None else _existing(coordinates, "coordinates")
     if lazy:
-        return _read_lazily(request.path, positions)
+        return _in_tissue(_read_lazily(request.path, positions))
     with reading(request.path, "input"):
         if positions is not None:
             return _in_tissue(read_pair(request.path, positions))
@@ -124,9 +125,10 @@ def read(
 
 
 def _in_tissue(adata: AnnData) -> AnnData:
-    if "in_tissue" not in adata.obs:
-        return adata
-    return adata[adata.obs["in_tissue"].astype(float) == 1].copy()
+    """Leave out the spots off the tissue, and say so in one line."""
+    _slots.report_off_tissue(_slots.read_in_tissue(adata))
+    kept = _slots.on_tissue(adata)
+    return kept if kept is adata else kept.copy()
 
 
 def _of_sample(request: Request) -> Request:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spacex import _slots
-from spacex._check import InputError, check_extra, check_key
+from spacex._check import InputError, check_extra, check_finite, check_key
 from spacex.io._files import listed
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def to_spatialdata(adata: AnnData) -> SpatialData:
     check_extra("spatialdata", extra="io", purpose="to_spatialdata")
     _slots.check_adata(adata)
     xy = _slots.read_positions(adata, "spatial")
+    check_finite(xy, name="obsm['spatial']", mend="drop the spots without coordinates")
     if adata.obs_names.has_duplicates:
         raise InputError("obs_names repeat, and shapes need names of their own: call adata.obs_names_make_unique()")
     from spatialdata import SpatialData
@@ -83,10 +84,9 @@ def _radius(adata: AnnData, xy: np.ndarray) -> float:
     """Radius of the spots as the vendor tells it, or so that near spots touch."""
     from scipy.spatial import cKDTree
 
-    libraries = adata.uns.get("spatial")
-    entries = list(libraries.values()) if isinstance(libraries, Mapping) else []
-    if len(entries) == 1 and "spot_diameter_fullres" in entries[0].get("scalefactors", {}):
-        return float(entries[0]["scalefactors"]["spot_diameter_fullres"]) / 2
+    factors = [entry.get("scalefactors") or {} for entry in _slots.read_libraries(adata).values()]
+    if len(factors) == 1 and "spot_diameter_fullres" in factors[0]:
+        return float(factors[0]["spot_diameter_fullres"]) / 2
     points = np.unique(xy, axis=0)
     return float(np.median(cKDTree(points).query(points, k=2)[0][:, 1])) / 2 if len(points) > 1 else 1.0
 
@@ -96,21 +96,23 @@ def _take_images(table: AnnData) -> dict[str, Any]:
     from spatialdata.models import Image2DModel
     from spatialdata.transformations import Scale
 
-    libraries = table.uns.get("spatial")
-    if not isinstance(libraries, Mapping):
-        return {}
+    libraries = _slots.read_libraries(table)
     images: dict[str, Any] = {}
     went: dict[str, dict[str, str]] = {}
     for library, entry in libraries.items():
-        for kind, image in entry.get("images", {}).items():
+        for kind, image in (entry.get("images") or {}).items():
             pixels = np.asarray(image)
+            if pixels.ndim not in (2, 3):
+                continue  # no picture
             pixels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
             name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', library)}_{kind}_image"
-            scale = 1 / entry.get("scalefactors", {}).get(f"tissue_{kind}_scalef", 1.0)
+            scale = 1 / (entry.get("scalefactors") or {}).get(f"tissue_{kind}_scalef", 1.0)
             under = {"global": Scale([scale, scale], axes=("x", "y"))}
             images[name] = Image2DModel.parse(pixels, dims=("c", "y", "x"), transformations=under)
             went.setdefault(library, {})[kind] = name
-    table.uns["spatial"] = {library: {**entry, "images": {}} for library, entry in libraries.items()}
+    if libraries:
+        without = {library: {**entry, "images": {}} for library, entry in libraries.items()}
+        table.uns["spatial"] = {**table.uns["spatial"], **without}
     if went:
         table.uns[IMAGES] = went
     return images

@@ -1,7 +1,7 @@
 """Figures: every function draws slots that `tl` wrote, on given axes or on new ones, and returns what it drew on.
 
 Conventions are those of scanpy and squidpy: `palette` for categories, `cmap` for numbers, `library_key` for several
-sections, which stand side by side in one map. ``ax=`` takes one Axes (a figure of several panels then draws into
+sections, which stand in rows and columns of one map. ``ax=`` takes one Axes (a figure of several panels then draws into
 parts of it) or one Axes a panel; ``save=`` writes the figure to a file; ``show=True`` opens its window.
 """
 

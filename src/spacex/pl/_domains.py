@@ -57,7 +57,7 @@ def domains(
     alpha
         Opacity of the domains and labels, from 0 to 1; by default .6 over a photograph and 1 without.
     library_key
-        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
     ax
         Axes to draw on: one; or one each for the domains, the `reference` and the `probability`.
     show, save
@@ -83,6 +83,7 @@ def domains(
     ['SpaCEX domains', 'domain']
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     if _slots.DOMAIN not in adata.obs:
         raise InputError('the spots have no domains yet: obs["spacex_domain"] is missing; call sx.tl.domains(adata)')

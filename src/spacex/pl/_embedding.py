@@ -48,7 +48,7 @@ def embedding(
         What colours the genes: ``"module"``, ``"svg"`` (score of spatial variability), ``"expression"`` (log10 of the
         mean count), ``"strength"`` (norm of the embedding) or a column of ``var``. Several make several panels.
     genes
-        Genes to name on the map.
+        Genes to name on the map, by name or symbol.
     palette, cmap
         Colours of categories, and colour map of numbers.
     size
@@ -86,7 +86,8 @@ def embedding(
     if size is not None:
         size = check_number(size, name="size", above=0.0)
     values = [_values(adata, name) for name in names]
-    marked = [_slots.gene_index(adata, gene) for gene in check_names(genes, name="genes")]
+    known = _slots.read_gene_names(adata)
+    marked = [known.index(gene) for gene in check_names(genes, name="genes")]
     place = gene_layout(adata)
     boxes, figure_size = rows_of_boxes(
         len(names), columns=columns, width=3.8, height=3.8, gap=(0.8, 0.4), margin=(0.15, 0.15, 0.85, 0.35)
@@ -100,7 +101,7 @@ def embedding(
         else:
             _draw_categories(one, place, categories_of(column), area, palette)
         for gene in marked:
-            _name(one, place[gene], str(adata.var_names[gene]))
+            _name(one, place[gene], known.labels[gene])
     return finish(ax, drawn, show=show, save=save)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,10 +16,17 @@ from .._check import InputError, check_names, check_number
 from ._colors import SEQUENTIAL
 from ._maps import Value, gene_values, robust_norm
 from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
-from ._tissue import Tissue, tissue_of
+from ._tissue import LETTER, Tissue, tissue_of
 
 MOST_LARGE = 4
 """Maps in a figure up to which they are drawn in detail."""
+
+MAX_INCHES = 10.0
+BAR_INCHES, BAR_FONT_SIZE = 0.08, 6.5
+"""Width of a colour bar, and of the space before it; size of its labels in points."""
+
+MIN_LETTERS = 16
+"""Letters in a line of a colour bar's label, however low the map is."""
 
 
 def gene_images(
@@ -45,7 +53,7 @@ def gene_images(
     adata
         Spots × genes, with coordinates.
     genes
-        One gene or several.
+        One gene or several, by name or symbol.
     value
         ``"lognorm"``: log1p of counts scaled to the median library size; ``"counts"``; or ``"residual"``: analytic
         Pearson residuals, which the model sees. The colour bar says which.
@@ -62,7 +70,7 @@ def gene_images(
         Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one; by default with
         one to four maps, which are large enough for it.
     library_key
-        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
     ax
         Axes to draw on: one, or one for each gene.
     show, save
@@ -75,7 +83,7 @@ def gene_images(
     Raises
     ------
     InputError
-        If a gene is unknown (the message has close names) or coordinates or counts cannot be used.
+        If a gene is unknown (the message has close names) or ambiguous, or coordinates or counts cannot be used.
 
     Examples
     --------
@@ -86,6 +94,7 @@ def gene_images(
     ['gene0001', 'gene0002']
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     names = check_names(genes, name="genes")
     large = len(names) <= MOST_LARGE
     image = large if image is None else image
@@ -93,7 +102,9 @@ def gene_images(
     vmin, vmax = _limits(vmin, vmax)
     if not names:
         raise InputError("genes is empty; pass one gene or several")
-    values, label = gene_values(adata, names, value=value, smooth=smooth, layer=layer)
+    known = _slots.read_gene_names(adata)
+    index = [known.index(name) for name in names]
+    values, label = gene_values(adata, index, value=value, smooth=smooth, layer=layer)
     side = 4.0 if len(names) == 1 else 2.2
     tissue = tissue_of(adata, library_key=library_key, resolution=900 if large else 400, image=image)
     width, height = map_size(tissue.aspect, side)
@@ -106,7 +117,7 @@ def gene_images(
         margin=(0.1, 0.15, 0.75, 0.3),
     )
     drawn = panels(ax, boxes, size)
-    for one, name, row in zip(drawn, names, values, strict=True):
+    for one, name, row in zip(drawn, known.labels[index], values, strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth, vmin=vmin, vmax=vmax)
         title(one, name, fontsize=10, fontstyle="italic")
     return finish(ax, drawn, show=show, save=save)
@@ -131,19 +142,22 @@ def draw_gene(
 
 
 def map_size(aspect: float, side: float) -> tuple[float, float]:
-    """Width and height in inches of a map whose area is that of a square of `side`, not wider than 10 inches."""
-    width = min(side * np.sqrt(aspect), 10.0)
-    return float(width), float(width / aspect)
+    """Width and height in inches of a map whose area is that of a square of `side`, with no side above 10 inches."""
+    width = side * float(np.sqrt(aspect))
+    width *= min(1.0, MAX_INCHES / max(width, width / aspect))
+    return width, width / aspect
 
 
 def color_bar(ax: Axes, image: ScalarMappable, label: str) -> None:
     """Draw a slim colour bar just right of the map."""
     norm: Normalize = image.norm  # type: ignore[assignment]
-    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0.1, 0.035, 0.8)))
+    width, height = np.asarray(ax.get_window_extent().size) / ax.figure.dpi
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1 + BAR_INCHES / width, 0.1, BAR_INCHES / width, 0.8)))
     bar.outline.set_visible(False)
     bar.set_ticks(_few_ticks(float(norm.vmin or 0.0), float(norm.vmax or 0.0)))
-    bar.ax.tick_params(labelsize=6.5, length=2, pad=1.5)
-    bar.set_label(label, fontsize=6.5)
+    bar.ax.tick_params(labelsize=BAR_FONT_SIZE, length=2, pad=1.5)
+    letters = max(int((height + 0.3) * 72 / (LETTER * BAR_FONT_SIZE)), MIN_LETTERS)  # there is room between rows
+    bar.set_label(textwrap.fill(label, letters, break_long_words=False), fontsize=BAR_FONT_SIZE)
 
 
 def _few_ticks(low: float, high: float) -> list[float]:

@@ -12,13 +12,15 @@ from matplotlib.colors import Colormap
 
 from .. import _slots
 from .._check import InputError, check_int, check_names
+from ..coverage import match_genes
 from ._colors import SEQUENTIAL
 from ._gene_images import draw_gene, map_size
 from ._maps import gene_values
 from ._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, rows_of_boxes, title
-from ._tissue import Tissue, tissue_of
+from ._tissue import tissue_of
 
 SIDE = 2.4
+WORDS = {"reference": "in the reference", "imputed": "imputed", "measured": "measured"}
 
 
 def imputed(
@@ -42,7 +44,7 @@ def imputed(
     adata
         Result of `spacex.tl.impute`, with coordinates.
     genes
-        One gene or several of `adata`; by default the `n_genes` with the largest reliability.
+        One gene or several of `adata`, by name or symbol; by default the `n_genes` with the largest reliability.
     target
         The target, for genes that it measures: they are drawn too, and the correlation is given.
     reference
@@ -67,7 +69,7 @@ def imputed(
     Raises
     ------
     InputError
-        If `adata` is no result of `spacex.tl.impute`, a gene is not in it, or no coordinates are there.
+        If `adata` is no result of `spacex.tl.impute`, a gene is not in it or ambiguous, or no coordinates are there.
 
     Examples
     --------
@@ -78,69 +80,68 @@ def imputed(
     'gene0101, measured'
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     for name, other in (("target", target), ("reference", reference)):
         if other is not None:
             _slots.check_adata(other, name=name)
+    target, reference = (other if other is None else _slots.on_tissue(other) for other in (target, reference))
     if "reliability" not in adata.var:
         raise InputError('var["reliability"] is missing; pass the result of sx.tl.impute(target, reference)')
     if genes is None:
         n_genes = check_int(n_genes, name="n_genes", low=1, high=MOST_MAPS)
         genes = list(adata.var["reliability"].sort_values(ascending=False, kind="stable").index[:n_genes])
-    names = check_names(genes, name="genes")
-    lost = [name for name in names if name not in adata.var_names]
+    names, known = check_names(genes, name="genes"), _slots.read_gene_names(adata)
+    lost = [name for name in names if not known.matches(name)]
     if lost or not names:
-        raise InputError(
-            f"genes: {lost[0]!r} was not imputed; pass names of adata.var_names" if lost else "genes is empty"
-        )
+        what = f"genes: {lost[0]!r} was not imputed{known.hint(lost[0])}" if lost else "genes is empty"
+        raise InputError(f"{what}; pass names of adata.var_names")
+    index = [known.index(name) for name in names]
     sources = [("imputed", adata, tissue_of(adata, library_key=library_key, resolution=500, image=image))]
-    if reference is not None and "spatial" in reference.obsm:
+    if reference is not None and _slots.has_positions(reference):
         sources.insert(0, ("reference", reference, tissue_of(reference, resolution=500, image=image)))
     if target is not None:
         sources.append(("measured", target, tissue_of(target, library_key=library_key, resolution=500, image=image)))
-    maps = [(name, *source) for name in names for source in sources]
+    numbers = {kind: _numbers_in(source, adata) for kind, source, _ in sources}
+    maps = [(gene, *source) for gene in index for source in sources]
     width, height = map_size(max(tissue.aspect for *_, tissue in sources), SIDE)
     boxes, size = rows_of_boxes(
         len(maps), columns=len(sources), width=width, height=height, gap=(0.65, 0.5), margin=(0.1, 0.15, 0.75, 0.45)
     )
-    there = [_named(source, name) is not None for name, _, source, _ in maps]  # the place of what is not stays empty
-    maps, boxes = list(compress(maps, there)), list(compress(boxes, there))
+    is_there = [gene in numbers[kind] for gene, kind, *_ in maps]  # the box of a gene that is not stays empty
+    maps, boxes = list(compress(maps, is_there)), list(compress(boxes, is_there))
     drawn = panels(ax, boxes, size)
-    for one, (name, kind, source, tissue) in zip(drawn, maps, strict=True):
-        _draw(one, source, tissue, name, kind, cmap)
-        title(one, _words(adata, target, name, kind), fontsize=8.5)
+    for one, (gene, kind, source, tissue) in zip(drawn, maps, strict=True):
+        values, label = _values(source, numbers[kind][gene], kind)
+        draw_gene(one, tissue, values, label, cmap=cmap, zero=kind != "imputed")
+        words = f"{known.labels[gene]}, {WORDS[kind]}"
+        if kind == "imputed":
+            words += f"\nreliability {adata.var['reliability'].iloc[gene]:.2f}"
+            if target is not None and gene in numbers["measured"]:
+                words += _correlation(values, _values(target, numbers["measured"][gene], "measured")[0])
+        title(one, words, fontsize=8.5)
     return finish(ax, drawn, show=show, save=save)
 
 
-def _named(adata: AnnData, name: str) -> str | None:
-    """The name that a data set has for a gene, in its case or another."""
-    if name in adata.var_names:
-        return name
-    same = adata.var_names[adata.var_names.str.upper() == name.upper()]
-    return str(same[0]) if len(same) else None
+def _numbers_in(source: AnnData, imputed: AnnData) -> dict[int, int]:
+    """The number that each imputed gene has in a data set, where that has the gene."""
+    if source is imputed:
+        return {gene: gene for gene in range(source.n_vars)}
+    pairs = match_genes(_slots.read_gene_names(imputed), _slots.read_gene_names(source))
+    return dict(np.column_stack(pairs).tolist())
 
 
-def _values(adata: AnnData, name: str, kind: str) -> tuple[np.ndarray, str]:
+def _values(adata: AnnData, gene: int, kind: str) -> tuple[np.ndarray, str]:
     """Values (S,) of a gene and the words that say what they are."""
     if kind == "imputed":
         counts = bool(adata.uns["spacex"]["impute"]["counts"])
-        return np.asarray(adata[:, name].X, dtype=float).ravel(), "expected counts" if counts else "log1p, imputed"
-    values, label = gene_values(adata, [str(_named(adata, name))])
+        return np.asarray(adata.X[:, gene], dtype=float).ravel(), "expected counts" if counts else "log1p, imputed"
+    values, label = gene_values(adata, [gene])
     return values[0], label
 
 
-def _draw(ax: Axes, adata: AnnData, tissue: Tissue, name: str, kind: str, cmap: str | Colormap) -> None:
-    values, label = _values(adata, name, kind)
-    draw_gene(ax, tissue, values, label, cmap=cmap, zero=kind != "imputed")
-
-
-def _words(adata: AnnData, target: AnnData | None, name: str, kind: str) -> str:
-    """Title of a map: the gene, what it shows, and how far it is to be trusted."""
-    if kind != "imputed":
-        return f"{name}, {'measured' if kind == 'measured' else 'in the reference'}"
-    words = f"{name}, imputed\nreliability {adata.var.at[name, 'reliability']:.2f}"
-    if target is not None and _named(target, name) is not None:
-        truth, guess = _values(target, name, "measured")[0], _values(adata, name, kind)[0]
-        if np.nanstd(truth) > 0 and guess.std() > 0:
-            words += f", correlation {np.ma.corrcoef(np.ma.masked_invalid(truth), guess)[0, 1]:.2f}"
-    return words
+def _correlation(guess: np.ndarray, truth: np.ndarray) -> str:
+    """Words on the correlation of what was imputed and measured; none where either is constant."""
+    if not (np.nanstd(truth) > 0 and guess.std() > 0):
+        return ""
+    return f", correlation {np.ma.corrcoef(np.ma.masked_invalid(truth), guess)[0, 1]:.2f}"

@@ -40,8 +40,8 @@ def interactions(
     adata
         Spots × genes, after `spacex.tl.embed`.
     genes
-        Genes to draw: a gene family, a pathway. None takes those with the most probable interactions, for which
-        `spacex.tl.interactions` must have been called.
+        Genes to draw, by name or symbol: a gene family, a pathway. None takes those with the most probable
+        interactions, for which `spacex.tl.interactions` must have been called.
     n_genes
         Number of genes that are then taken: the best connected gene of every module, the second best, and so on.
     cmap
@@ -79,7 +79,8 @@ def interactions(
     cosine = np.clip(direction @ direction.T, -1.0, 1.0)
     tree = linkage(squareform(1.0 - cosine, checks=False), "average", optimal_ordering=True)
     side = CELL * max(len(index), 8)
-    names_width = 0.085 * max(len(name) for name in adata.var_names[index]) + 0.15
+    labels = _slots.read_gene_names(adata).labels[index]
+    names_width = 0.085 * max(map(len, labels)) + 0.15
     size = (names_width + 0.3 + side + 1.0, side + 1.45 + names_width)
     left, bottom = names_width + 0.15, names_width
     boxes = [
@@ -88,7 +89,7 @@ def interactions(
     drawn = panels(ax, boxes, size)
     leaves = _draw_tree(drawn[0], tree)
     _draw_modules(drawn[1], adata, index[leaves])
-    _draw_heat(drawn[2], cosine[np.ix_(leaves, leaves)], list(adata.var_names[index[leaves]]), cmap)
+    _draw_heat(drawn[2], cosine[np.ix_(leaves, leaves)], list(labels[leaves]), cmap)
     return finish(ax, drawn, show=show, save=save)
 
 

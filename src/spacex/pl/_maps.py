@@ -22,13 +22,13 @@ Value = Literal["lognorm", "counts", "residual"]
 
 def gene_values(
     adata: AnnData,
-    genes: Sequence[str],
+    genes: Sequence[int],
     *,
     value: Value = "lognorm",
     smooth: float = 0.0,
     layer: str | None = None,
 ) -> tuple[np.ndarray, str]:
-    """Values (B, S) of genes at the spots, and the words that say what they are.
+    """Values (B, S) of genes, given by number, at the spots, and the words that say what they are.
 
     ``"lognorm"``: log1p of counts scaled to the median library; ``"counts"``: as they are; ``"residual"``: analytic
     Pearson residuals of the pixels. `smooth` is the width of a Gaussian in spot pitches, applied to pixels.
@@ -36,15 +36,14 @@ def gene_values(
     check_choice(value, name="value", allowed=("lognorm", "counts", "residual"))
     smooth = check_number(smooth, name="smooth", at_least=0.0)
     check_key(layer, name="layer")
-    index = [_slots.gene_index(adata, gene) for gene in genes]
     layer = _slots.embedded_layer(adata) if layer is None else layer
     if value == "residual":
         images = _images(adata, layer)
-        maps, label = images.residuals(np.array(index)), "Pearson residual" if images.is_count else "z-score"
+        maps, label = images.residuals(np.asarray(genes)), "Pearson residual" if images.is_count else "z-score"
         if smooth:
             maps, label = Smoother(images.canvas, smooth).apply(maps), f"{label}, smoothed σ = {smooth:g}"
         return at_spots(adata, images, maps), label
-    columns, library, is_count = _slots.read_columns(adata, layer, index)
+    columns, library, is_count = _slots.read_columns(adata, layer, genes)
     values = columns.astype(np.float64)
     label = "counts" if is_count else "intensity"
     if value == "lognorm" and is_count:
@@ -106,7 +105,9 @@ class ModuleMaps:
     name
         The module.
     genes
-        Its genes, the strongest first.
+        Numbers of its genes, the strongest first.
+    labels
+        What the genes of `maps` are called.
     mean
         (S,) mean map of up to `N_MEAN` genes.
     maps
@@ -114,7 +115,8 @@ class ModuleMaps:
     """
 
     name: str
-    genes: list[str]
+    genes: np.ndarray
+    labels: list[str]
     mean: np.ndarray
     maps: np.ndarray
 
@@ -149,6 +151,7 @@ def module_maps(adata: AnnData, modules: Sequence[str], *, n_genes: int, sigma: 
         raise InputError(f"there is no module {', '.join(unknown)}; known are {listed}")
     images = _images(adata, _slots.embedded_layer(adata))
     smoother = Smoother(images.canvas, sigma)
+    labels = _slots.read_gene_names(adata).labels
     made = []
     for name in map(str, modules):
         members = ranked_members(adata, name)
@@ -156,5 +159,5 @@ def module_maps(adata: AnnData, modules: Sequence[str], *, n_genes: int, sigma: 
         maps -= maps.mean(axis=1, keepdims=True)
         maps /= np.maximum(maps.std(axis=1, keepdims=True), 1e-12)
         spots = at_spots(adata, images, np.vstack([maps.mean(axis=0), maps[:n_genes]]))
-        made.append(ModuleMaps(name, list(adata.var_names[members]), spots[0], spots[1:]))
+        made.append(ModuleMaps(name, members, list(labels[members[:n_genes]]), spots[0], spots[1:]))
     return made

@@ -61,7 +61,7 @@ def modules(
     image
         Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
-        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
     ax
         Axes to draw on: one; or one for the sizes and then, card by card, one for the mean and one for each gene
         (``1 + n_modules * (1 + n_genes)`` in all).
@@ -87,6 +87,7 @@ def modules(
     4
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     check_int(n_modules, name="n_modules", low=1)
     check_int(n_genes, name="n_genes", low=0, high=N_MEAN)
@@ -159,7 +160,7 @@ def _draw_sizes(ax: Axes, sizes: pd.Series, chosen: list[str]) -> None:
 def _draw_card(axes: list[Axes], card: ModuleMaps, tissue: Tissue, cmap: str | Colormap) -> None:
     """Mean and members of one module, on one scale each, so that members can be compared."""
     maps = list(card.maps) + [np.full_like(card.mean, np.nan)] * (len(axes) - 1 - len(card.maps))
-    names = card.genes[: len(card.maps)] + [""] * (len(maps) - len(card.maps))
+    names = card.labels + [""] * (len(maps) - len(card.maps))
     tissue.draw(axes[0], card.mean, cmap=cmap, norm=robust_norm(card.mean))
     title(axes[0], f"module {card.name} · {len(card.genes)} genes", weight="bold", fontsize=8.5)
     norm: Normalize = robust_norm(card.maps)
@@ -170,5 +171,5 @@ def _draw_card(axes: list[Axes], card: ModuleMaps, tissue: Tissue, cmap: str | C
         image = tissue.draw(one, row, cmap=cmap, norm=norm)
         title(one, name, fontstyle="italic", fontsize=8.5)
     if card.maps.size:
-        color_bar(axes[len(card.maps)], image, MAP_LABEL.replace("of smoothed", "of\nsmoothed"))
+        color_bar(axes[len(card.maps)], image, MAP_LABEL)
     axes[0].set_label(MEAN_LABEL)

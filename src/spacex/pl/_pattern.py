@@ -49,7 +49,7 @@ def pattern(
     image
         Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
-        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
     ax
         Axes to draw on: one; or one for the pattern and one for each gene.
     show, save
@@ -74,14 +74,17 @@ def pattern(
     4
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
     if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):
         raise InputError("found is not a table with gene, similarity and qvalue; pass what sx.tl.pattern returned")
     weights = _slots.read_pattern(adata)
     top = found.head(n_genes)
-    names = list(top["gene"])
-    values, label = gene_values(adata, names, value=value, smooth=smooth) if names else (np.empty((0, adata.n_obs)), "")
+    known = _slots.read_gene_names(adata)
+    genes = [known.index(gene) for gene in top["gene"]]
+    empty = np.empty((0, adata.n_obs))
+    values, label = gene_values(adata, genes, value=value, smooth=smooth) if genes else (empty, "")
     tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 400, image=image)
     width, height = map_size(tissue.aspect, 2.0)
     boxes, size = rows_of_boxes(
@@ -90,7 +93,7 @@ def pattern(
     drawn = panels(ax, boxes, size)
     draw_gene(drawn[0], tissue, weights, "weight", cmap=cmap, zero=False)
     title(drawn[0], "designated pattern", weight="bold")
-    for one, row, (_, hit) in zip(drawn[1:], values, top.iterrows(), strict=True):
+    for one, row, name, (_, hit) in zip(drawn[1:], values, known.labels[genes], top.iterrows(), strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth)
-        title(one, f"{hit['gene']}\nsimilarity {hit['similarity']:.2f}, q {hit['qvalue']:.1g}", fontsize=8)
+        title(one, f"{name}\nsimilarity {hit['similarity']:.2f}, q {hit['qvalue']:.1g}", fontsize=8)
     return finish(ax, drawn, show=show, save=save)

@@ -48,7 +48,7 @@ def svg(
     image
         Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
     library_key
-        Column of ``obs`` that names the sections, which then stand side by side; by default the rasterized one.
+        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
     ax
         Axes to draw on: one; or one for the QQ plot, one for the scores and one for each gene.
     show, save
@@ -72,33 +72,35 @@ def svg(
     4
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
     alpha = check_number(alpha, name="alpha", above=0.0, at_most=1.0)
     top = ranked_genes(adata)[:n_genes]
-    values, label = gene_values(adata, top, value=value, smooth=smooth) if top else (np.empty((0, adata.n_obs)), "")
+    empty = np.empty((0, adata.n_obs))
+    values, label = gene_values(adata, list(top), value=value, smooth=smooth) if len(top) else (empty, "")
     tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 400, image=image)
     width, height = map_size(tissue.aspect, 2.0)
     maps, (total, below) = rows_of_boxes(
         len(top), columns=columns, width=width, height=height, gap=(0.65, 0.35), margin=(0.1, 0.15, 0.75, 0.3)
     )
-    total, below = max(total, 7.2), below if top else 0.0
+    total, below = max(total, 7.2), below if len(top) else 0.0
     half = (total - 1.5) / 2
     charts = [(0.55, below + 0.5, half, 2.4), (1.4 + half, below + 0.5, half, 2.4)]
     drawn = panels(ax, [*charts, *maps], (total, below + 3.2))
     draw_qq(drawn[0], adata)
     draw_scores(drawn[1], adata, alpha=alpha)
-    for one, name, row in zip(drawn[2:], top, values, strict=True):
+    for one, name, row in zip(drawn[2:], _slots.read_gene_names(adata).labels[top], values, strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth)
         title(one, name, fontstyle="italic")
     return finish(ax, drawn, show=show, save=save)
 
 
-def ranked_genes(adata: AnnData) -> list[str]:
-    """Tested genes, those of the highest score first."""
+def ranked_genes(adata: AnnData) -> np.ndarray:
+    """Numbers of the tested genes, those of the highest score first."""
     score = _slots.read_svg(adata, "score")
     order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
-    return list(adata.var_names[order[np.isfinite(score[order])]])
+    return order[np.isfinite(score[order])]
 
 
 def draw_qq(ax: Axes, adata: AnnData) -> None:

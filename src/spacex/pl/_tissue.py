@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from anndata import AnnData
@@ -18,6 +19,8 @@ from scipy.spatial import cKDTree
 
 from .. import _slots
 from .._check import InputError
+from ._arrangement import arrange
+from ._units import common_units
 
 OFF = (0.5, 0.5, 0.5, 0.18)
 """Colour of spots without a value."""
@@ -27,6 +30,22 @@ DISC = 0.48
 
 POINTS = 12
 """Most points of a picture in the reach of a spot."""
+
+MAX_STRETCH = 4.0
+"""Longer side of a picture, in sides of a square of as many points."""
+
+FONT_SIZE, LETTER = 7.0, 0.62
+"""Largest size of a section's name in points, and the mean width of a letter in sizes."""
+
+
+class SectionName(NamedTuple):
+    """The name of a section, and the room for it in points of a picture: its middle, top, width and height."""
+
+    text: str
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,7 @@ class Tissue:
     index
         (H, W) number of the spot at every point of the picture, -1 off the tissue; row 0 is the smallest y.
     labels
-        Name and centre of each section, as x from 0 to 1, where there are several.
+        Names of the sections, where there are several.
     place
         (S, 2) column and row of every spot in the picture, not rounded.
     image
@@ -49,7 +68,7 @@ class Tissue:
     """
 
     index: np.ndarray
-    labels: list[tuple[str, float]]
+    labels: list[SectionName]
     place: np.ndarray
     image: np.ndarray | None = None
     inside: np.ndarray | None = None
@@ -87,8 +106,22 @@ class Tissue:
             ground[self.index >= 0] = OFF
             ax.imshow(ground, interpolation="nearest")
         ax.set_axis_off()
-        for name, x in self.labels:
-            ax.text(x, -0.01, name, transform=ax.transAxes, ha="center", va="top", fontsize=7, parse_math=False)
+        self._write_names(ax)
+
+    def _write_names(self, ax: Axes) -> None:
+        """Write the names of the sections as large as there is room for on these axes."""
+        box, (height, width) = ax.get_window_extent(), self.index.shape
+        scale = min(box.width / width, box.height / height) * 72 / ax.figure.dpi
+        for name in self.labels:
+            size = min(FONT_SIZE, 0.8 * name.height * scale)
+            words = shortened(name.text, int(name.width * scale / (LETTER * size)))
+            ax.text(name.x, name.y, words, ha="center", va="top", fontsize=size, parse_math=False)
+
+
+def shortened(text: str, n: int) -> str:
+    """At most `n` characters of a text, three at least: its beginning and its end, by which names differ."""
+    half = max(n - 1, 2) / 2
+    return text if len(text) <= max(n, 3) else f"{text[: int(np.ceil(half))]}…{text[-int(half) :]}"
 
 
 def tissue_of(
@@ -99,8 +132,9 @@ def tissue_of(
     resolution: int = 800,
     image: bool = False,
 ) -> Tissue:
-    """The picture of the section, or of all sections side by side, at most `resolution` points on its longer side.
+    """The picture of the section, or of all sections apart, as `arrange` places them: x and y have one scale.
 
+    It has about as many points as a square of side `resolution`, so that a long strip is not coarser than a square.
     `image`: over the photographs of the tissue in ``uns["spatial"]``, where there are any.
     """
     grid = _slots.gridded_by(adata)
@@ -110,24 +144,25 @@ def tissue_of(
     if np.ptp(xy, axis=0).max() <= 0:
         raise InputError("all spots lie in one place; a map needs positions that differ: check obsm['spatial']")
     section, names = _slots.read_sections(adata, grid.get("library_key") if library_key is None else library_key)
-    reach = _reach(xy, section)
-    columns = len(names) if len(names) <= 4 else int(np.ceil(np.sqrt(len(names))))
-    placed, cell, step = _side_by_side(xy, section, columns, gap=2.5 * reach)
-    rows = -(-len(names) // columns)
-    width, height = cell + step * (np.array([columns, rows]) - 1)
-    labels = []
-    if len(names) > 1 and rows == 1:
-        labels = [(name, float((s * step[0] + cell[0] / 2) / width)) for s, name in enumerate(names)]
-    x, y = _points(reach, (float(width), float(height)), resolution)
+    unit, reach = common_units(xy, section, len(names), array=_slots.read_array(adata))
+    low, high = (np.stack([f(xy[section == s], axis=0) for s in range(len(names))]) for f in (np.min, np.max))
+    arrangement = arrange((high - low) * unit + 2 * reach[:, None], min_gap=0.5 * float(reach.max()))
+    shift = arrangement.corner + reach[:, None] - low * unit
+    placed = xy * unit[section] + shift[section]
+    x, y, step = _points(arrangement.size, float(reach.min()), resolution)
     distance, spot = cKDTree(placed).query(np.stack(np.meshgrid(x, y), axis=-1))
-    index = np.where(distance <= reach, spot, -1)
-    place = (placed - [x[0], y[0]]) / (x[1] - x[0] if len(x) > 1 else reach)
+    index = np.where(distance <= reach[section[spot]], spot, -1)
+    labels = [
+        SectionName(name, left + width / 2 - 0.5, top - 0.5, width, height)
+        for name, (left, top, width, height) in zip(names, (arrangement.names / step).tolist(), strict=True)
+        if len(names) > 1
+    ]
+    place = placed / step - 0.5
     if not image:
         return Tissue(index, labels, place)
     libraries = list(names) if len(names) > 1 else [None]
-    shift = [(placed - xy)[section == s][0] for s in range(len(names))]
-    picture = _photograph(adata, libraries, section[spot], x, y, shift)
-    return Tissue(index, labels, place, picture, distance <= DISC * reach)
+    picture = _photograph(adata, libraries, section[spot], x, y, shift, unit)
+    return Tissue(index, labels, place, picture, distance <= DISC * reach[section[spot]])
 
 
 def _photograph(
@@ -136,7 +171,8 @@ def _photograph(
     shown: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
-    shift: Sequence[np.ndarray],
+    shift: np.ndarray,
+    unit: np.ndarray,
 ) -> np.ndarray | None:
     """Images of the sections at points x (W,) and y (H,), of which each shows one (H, W); white where there is none."""
     picture, found = np.ones((*shown.shape, 3)), False
@@ -146,7 +182,8 @@ def _photograph(
             found = True
             image, scale = read
             column, row = (
-                np.rint((at - moved) * scale).astype(int) for at, moved in zip((x, y), shift[s], strict=True)
+                np.rint((at - moved) / size * scale).astype(int)
+                for at, moved, size in zip((x, y), shift[s], unit[s], strict=True)
             )
             rows, columns = np.nonzero(
                 (shown == s)
@@ -157,40 +194,12 @@ def _photograph(
     return picture if found else None
 
 
-def _side_by_side(
-    xy: np.ndarray, section: np.ndarray, columns: int, *, gap: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions (S, 2) with every section in the middle of a cell of its own; size and distance of the cells."""
-    numbers = range(int(section.max()) + 1)
-    extents = np.array([np.ptp(xy[section == s], axis=0) for s in numbers])
-    cell = extents.max(axis=0)
-    step = cell + max(0.06 * cell.max(), gap)
-    placed = xy.copy()
-    for s in numbers:
-        here = section == s
-        corner = step * [s % columns, s // columns] + (cell - extents[s]) / 2
-        placed[here] += corner - xy[here].min(axis=0)
-    return placed, cell, step
-
-
-def _reach(xy: np.ndarray, section: np.ndarray) -> float:
-    """How far from its spot a point still shows it.
-
-    On a lattice all nearest distances are alike, and .75 of them covers the corners of squares and hexagons;
-    free positions have gaps, and the sixth neighbour tells how wide these are.
-    """
-    points = xy[section == np.bincount(section).argmax()]
-    points = np.unique(points, axis=0)
-    distance, _ = cKDTree(points).query(points, k=min(7, len(points)))
-    low, middle, high = np.quantile(distance[:, 1], [0.1, 0.5, 0.9])
-    return float(0.75 * middle if high - low < 0.25 * middle else np.median(distance[:, -1]))
-
-
-def _points(reach: float, extent: tuple[float, float], resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the picture's points: x (W,) and y (H,)."""
-    width, height = extent[0] + 2 * reach, extent[1] + 2 * reach
-    # More than this many points for a spot add nothing but time.
-    step = max(max(width, height) / resolution, reach / POINTS)
-    x = np.arange(max(1, round(width / step))) * step - reach + step / 2
-    y = np.arange(max(1, round(height / step))) * step - reach + step / 2
-    return x, y
+def _points(size: np.ndarray, reach: float, resolution: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Positions of the picture's points, x (W,) and y (H,), and their distance."""
+    step = max(
+        float(np.sqrt(size.prod())) / resolution,
+        float(size.max()) / (MAX_STRETCH * resolution),
+        reach / POINTS,  # more points for a spot add nothing but time
+    )
+    x, y = ((np.arange(max(1, round(length / step))) + 0.5) * step for length in size.tolist())
+    return x, y, step

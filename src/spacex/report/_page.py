@@ -34,6 +34,9 @@ from ._tables import check_enrichment, gene_table, module_table, terms_of
 
 N_GENES = 8
 TILE = 190
+FLAT, BROAD, TALL = 2.2, 0.8, 0.6
+"""Width of the tissue divided by its height above or below which the page is laid out for it."""
+
 SCRIPTS = ("data", "pattern", "tissue", "parts", "search", "table", "static", "views", "main")
 
 
@@ -103,6 +106,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     True
     """
     check_key(title, name="title")
+    adata = _slots.on_tissue(adata)
     _slots.read_embedding(adata)
     _slots.check_unique(adata)
     check_enrichment(enrichment)
@@ -113,12 +117,15 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     genes, modules = gene_table(adata), module_table(adata, enrichment)
     cards = module_maps(adata, list(modules["module"]), n_genes=N_GENES)
     tissue = tissue_of(adata, resolution=TILE)
+    height, width = tissue.index.shape
     context: dict[str, Any] = {
         "title": str(title or "") or run.get("input") or "section",
-        "aspect": f"{tissue.index.shape[1]} / {tissue.index.shape[0]}",
         "figures": key_figures(adata, genes),
         "notes": warnings_of(adata),
         "modules": _modules(adata, modules, cards, enrichment, tissue),
+        "map_width": width,
+        "map_height": height,
+        "shape": _shape(tissue.aspect, several=bool(tissue.labels)),
         "n_mean": N_MEAN,
         "enriched": enrichment is not None,
         "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
@@ -141,13 +148,20 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
 def _interactive(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> dict[str, Any]:
     """What the page's script works on."""
     made = payload(adata, genes, cards)
+    labeled = genes.assign(gene=_slots.read_gene_names(adata).labels)
     palette = [to_hex(color) for color in mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256))]
     return {
         "payload": htmlsafe_json_dumps({**made.notes, "palette": palette}),
         "blocks": {name.replace(" ", "-"): text for name, text in made.blocks.packed.items()},
-        "gene_plot": htmlsafe_json_dumps(gene_plot(gene_layout(adata), genes, made.notes["modules"])),
+        "gene_plot": htmlsafe_json_dumps(gene_plot(gene_layout(adata), labeled, made.notes["modules"])),
         "tissue_plot": htmlsafe_json_dumps(tissue_plot(made.places)),
+        "aspect": made.places.aspect,
     }
+
+
+def _shape(aspect: float, *, several: bool) -> str:
+    """The class of the page, by which it makes room for maps."""
+    return "flat" if aspect > FLAT else "tall" if aspect < TALL else "several" if several and aspect > BROAD else ""
 
 
 def _resources() -> dict[str, Any]:
@@ -188,12 +202,12 @@ def _modules(
         shown.append(
             {
                 **row,
-                "top": str(row["top_genes"]).split(",")[:6],
+                "top": str(row.get("top_symbols", row["top_genes"])).split(","),
                 "terms": terms,
                 "mean": map_uri(tissue, card.mean, robust_norm(card.mean)),
                 "maps": [
-                    (gene, adata.var_names.get_loc(gene), map_uri(tissue, v, norm))
-                    for gene, v in zip(card.genes, card.maps, strict=False)
+                    (label, gene, map_uri(tissue, v, norm))
+                    for label, gene, v in zip(card.labels, card.genes.tolist(), card.maps, strict=False)
                 ],
             }
         )

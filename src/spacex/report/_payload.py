@@ -45,11 +45,14 @@ def payload(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> Pay
     images = embedded_images(adata)
     places = places_of(adata, images)
     blocks = Blocks()
+    known = _slots.read_gene_names(adata)
     notes: dict[str, Any] = {
-        "genes": genes["gene"].tolist(), "module": genes["module"].tolist(), "unassigned": _slots.UNASSIGNED,
+        "genes": known.names.tolist(), "symbols": known.symbols.tolist() if known.has_symbols else None,
+        "labels": {int(gene): known.labels[gene] for gene in np.flatnonzero(known.labels != known.symbols)},
+        "module": genes["module"].tolist(), "unassigned": _slots.UNASSIGNED,
         "places": places.names.tolist(), "isCount": images.is_count, "theta": images.theta, "chunk": CHUNK,
     }  # fmt: skip
-    for name in genes.columns.drop(["gene", "module"]):
+    for name in genes.columns.drop(["gene", "symbol", "module"], errors="ignore"):
         blocks.add(f"column {name}", genes[name].to_numpy(dtype=np.float32))
     _add_places(blocks, places)
     _add_counts(blocks, places, images.is_count, np.nan_to_num(genes["strength"].to_numpy(), nan=-1.0))

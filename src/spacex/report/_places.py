@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from .. import _slots
 from ..pl._colors import categories_of, category_colors
-from ..pl._tissue import Tissue, tissue_of
+from ..pl._tissue import SectionName, Tissue, tissue_of
 from ..raster import GeneImages
 
 MOST_VALUES = 150_000_000
@@ -44,7 +44,7 @@ class Places:
     owner
         (S,) place of every spot, -1 for none.
     labels
-        Name and centre of each section, where there are several.
+        Names of the sections, where there are several.
     """
 
     names: np.ndarray
@@ -54,10 +54,20 @@ class Places:
     picture: np.ndarray
     xy: np.ndarray
     owner: np.ndarray
-    labels: list[tuple[str, float]]
+    labels: list[SectionName]
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def aspect(self) -> float:
+        """Width of the picture divided by its height."""
+        return self.picture.shape[1] / self.picture.shape[0]
+
+    @property
+    def spacing(self) -> float:
+        """Median distance from a place to the one nearest to it, in points of the picture."""
+        return float(np.median(cKDTree(self.xy).query(self.xy, k=2)[0][:, 1])) if len(self) > 1 else 1.0
 
 
 def places_of(adata: AnnData, images: GeneImages) -> Places:
@@ -95,7 +105,7 @@ def neighbours(places: Places) -> np.ndarray:
     n = min(NEAR + 1, len(places))
     distance, near = cKDTree(places.xy).query(places.xy, k=n)
     distance, near = distance.reshape(len(places), n)[:, 1:], near.reshape(len(places), n)[:, 1:]
-    reach = 1.6 * np.median(distance[:, 0]) if distance.size else 0.0
+    reach = 1.6 * places.spacing
     found = np.full((len(places), NEAR), -1)
     found[:, : near.shape[1]] = np.where(distance <= reach, near, -1)
     return found

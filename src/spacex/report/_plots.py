@@ -14,9 +14,6 @@ import pandas as pd
 
 from ._places import Places
 
-ASPECTS = (0.7, 1.7)
-"""Least and greatest width of a plot by its height."""
-
 LABEL: dict[str, Any] = {
     "background_fill_color": "white",
     "background_fill_alpha": 0.8,
@@ -42,7 +39,7 @@ def gene_plot(layout: np.ndarray, genes: pd.DataFrame, modules: list[dict[str, A
          "module": genes["module"].to_numpy()[shown].astype(object), "color": ["#888888"] * len(shown)},
         name="genes",
     )  # fmt: skip
-    plot = _figure(_range(x), _range(y), "pan,wheel_zoom,box_zoom,tap,reset,save", "genes plot")
+    plot = _figure(_range(x), _range(y), 1.0, "pan,wheel_zoom,box_zoom,tap,reset,save", "genes plot")
     size = float(np.clip(220 / np.sqrt(max(len(shown), 1)), 3, 8))
     points = plot.scatter(
         "x", "y", size=size, fill_color="color", fill_alpha=0.85, line_color=None, source=source,
@@ -68,33 +65,32 @@ def gene_plot(layout: np.ndarray, genes: pd.DataFrame, modules: list[dict[str, A
 
 
 def tissue_plot(places: Places) -> dict[str, Any]:
-    """The tissue as a JSON item; sources "picture" and "spots", whose selection is a lasso's."""
+    """The tissue as a JSON item; sources "picture", "spots", whose selection is a lasso's, and "section names"."""
     from bokeh.models import ColumnDataSource, HoverTool
 
     height, width = places.picture.shape
-    below = 0.07 * height if places.labels else 0.0
-    plot = _figure((0, width), (height + below, 0), "pan,wheel_zoom,tap,reset,save", "tissue plot")
+    plot = _figure((0, width), (height, 0), places.aspect, "pan,wheel_zoom,tap,reset,save", "tissue plot")
     picture = ColumnDataSource({"image": [np.zeros((height, width), dtype=np.uint32)]}, name="picture")
     plot.image_rgba("image", x=0, y=0, dw=width, dh=height, source=picture)
     x, y = places.xy.T.astype(np.float32) + 0.5
     spots = ColumnDataSource({"x": x, "y": y, "value": [""] * len(places)}, name="spots")
-    size = float(np.clip(0.55 * np.sqrt(420 * 420 / max(len(places), 1)), 2, 14))
-    points = plot.scatter(
-        "x", "y", size=size, fill_alpha=0, line_alpha=0, source=spots, selection_fill_alpha=0.0,
-        selection_line_alpha=1.0, selection_line_color="#ff2d2d", nonselection_fill_alpha=0,
+    points = plot.circle(
+        "x", "y", radius=max(0.5 * places.spacing, 0.5), fill_alpha=0, line_alpha=0, source=spots,
+        selection_fill_alpha=0.0, selection_line_alpha=1.0, selection_line_color="#ff2d2d", nonselection_fill_alpha=0,
         nonselection_line_alpha=0, hover_line_alpha=1, hover_line_color="black",
     )  # fmt: skip
     plot.add_tools(HoverTool(renderers=[points], tooltips="@value"), *_lassos(points))
     if places.labels:
-        names, centres = zip(*places.labels, strict=True)
-        at = ColumnDataSource({"x": [width * x for x in centres], "y": [height] * len(names), "name": list(names)})
-        plot.text(
-            "x", "y", text="name", text_align="center", text_baseline="top", y_offset=4, text_color="black", source=at,
+        name, x, y, room, _ = (np.array(values) for values in zip(*places.labels, strict=True))
+        source = ColumnDataSource(
+            {"x": x + 0.5, "y": y + 0.5, "room": room, "name": name.astype(object), "whole": name.astype(object)},
+            name="section names",
+        )
+        names = plot.text(
+            "x", "y", text="name", text_align="center", text_baseline="top", text_color="black", source=source,
             text_font_size="11px", **LABEL,
         )  # fmt: skip
-    ratio = np.clip(width / (height + below), *ASPECTS)
-    plot.aspect_ratio = float(ratio)
-    plot.match_aspect = True
+        plot.add_tools(HoverTool(renderers=[names], tooltips="@whole", visible=False))
     return _item(plot)
 
 
@@ -104,15 +100,15 @@ def _lassos(points: Any) -> list[Any]:
     return [LassoSelectTool(renderers=[points], continuous=False), BoxSelectTool(renderers=[points])]
 
 
-def _figure(x_range: tuple[float, float], y_range: tuple[float, float], tools: str, name: str) -> Any:
-    """A plot without axes, on the colours of the page."""
+def _figure(x_range: tuple[float, float], y_range: tuple[float, float], aspect: float, tools: str, name: str) -> Any:
+    """A plot without axes, on the colours of the page, which gives it the shape that `aspect` tells."""
     from bokeh.models import Range1d
     from bokeh.plotting import figure
 
     plot = figure(
         x_range=Range1d(start=x_range[0], end=x_range[1]), y_range=Range1d(start=y_range[0], end=y_range[1]),
         tools=tools, active_scroll=None, toolbar_location="above", name=name, sizing_mode="stretch_width",
-        aspect_ratio=1.0, background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None,
+        aspect_ratio=aspect, background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None,
         output_backend="canvas",
     )  # fmt: skip
     plot.axis.visible = False

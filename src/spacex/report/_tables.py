@@ -26,9 +26,10 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
 
     Returns
     -------
-    Columns ``gene``, ``module``, ``probability`` (of the module), ``strength`` (norm of the embedding; missing where
-    the gene was not embedded), ``svg_score``, ``svg_pvalue``, ``svg_qvalue`` (where tested), ``mean_count`` (per spot),
-    ``detected`` (share of the spots with a count).
+    Columns ``gene``, ``symbol`` (only where symbols differ from the names), ``module``, ``probability`` (of the
+    module), ``strength`` (norm of the embedding; missing where the gene was not embedded), ``svg_score``,
+    ``svg_pvalue``, ``svg_qvalue`` (where tested), ``mean_count`` (per spot in the tissue), ``detected`` (share of these
+    spots with a count).
 
     Examples
     --------
@@ -39,10 +40,12 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     >>> list(gene_table(adata).columns)[:4]
     ['gene', 'module', 'probability', 'strength']
     """
-    layer = _slots.embedded_layer(adata)
+    adata = _slots.on_tissue(adata)
+    layer, genes = _slots.embedded_layer(adata), _slots.read_gene_names(adata)
     table = pd.DataFrame(
         {
-            "gene": adata.var_names.astype(str),
+            "gene": genes.names,
+            **({"symbol": genes.symbols} if genes.has_symbols else {}),
             "module": _slots.read_modules(adata).astype(str).to_numpy(),
             "probability": _slots.read_module_probability(adata),
             "strength": np.linalg.norm(_slots.read_embedding(adata).astype(np.float64), axis=1),
@@ -71,7 +74,8 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     Returns
     -------
     Columns ``module``, ``size``, ``probability`` (mean over its genes), ``top_genes`` (by probability times strength,
-    joined by commas), ``terms`` (up to three with the smallest q-value, joined by semicolons; only with `enrichment`).
+    joined by commas), ``top_symbols`` (the same genes, only where symbols differ from the names), ``terms`` (up to
+    three with the smallest q-value, joined by semicolons; only with `enrichment`).
 
     Examples
     --------
@@ -84,15 +88,18 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     """
     sizes = module_sizes(adata)
     members = [ranked_members(adata, str(name)) for name in sizes.index]
-    probability = _slots.read_module_probability(adata)
+    probability, genes = _slots.read_module_probability(adata), _slots.read_gene_names(adata)
+    top = [numbers[:N_TOP] for numbers in members]
     table = pd.DataFrame(
         {
             "module": sizes.index.astype(str),
             "size": sizes.to_numpy(),
-            "probability": [float(np.nanmean(probability[genes])) for genes in members],
-            "top_genes": [",".join(map(str, adata.var_names[genes[:N_TOP]])) for genes in members],
+            "probability": [float(np.nanmean(probability[numbers])) for numbers in members],
+            "top_genes": [",".join(genes.names[numbers]) for numbers in top],
         }
     )
+    if genes.has_symbols:
+        table["top_symbols"] = [",".join(genes.symbols[numbers]) for numbers in top]
     if enrichment is not None:
         table["terms"] = ["; ".join(terms_of(enrichment, name, alpha)["term"].astype(str)) for name in table["module"]]
     return table

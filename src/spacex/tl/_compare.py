@@ -55,9 +55,10 @@ def compare(
     A table with a row for every gene and then for every pair, each part sorted by p-value: ``gene``, ``partner`` (empty
     for genes), ``effect``, ``pvalue``, ``qvalue`` (Benjamini-Hochberg, of genes and of pairs apart), and, for each
     condition, ``context_<condition>``, the module that the gene is most like, and ``similarity_<condition>``, the mean
-    cosine of a pair. The effect of a gene is the mean distance of its contexts between conditions less that within
-    (0: none, 1: no module in common); that of a pair is the difference of its mean cosine. NaN p-values for genes with
-    fewer than 5 counts in all but one of the sections of a condition.
+    cosine of a pair; also ``symbol`` and ``partner_symbol``, where a column of ``var`` holds symbols that differ from
+    the names. The effect of a gene is the mean distance of its contexts between conditions less that within (0: none,
+    1: no module in common); that of a pair is the difference of its mean cosine. NaN p-values for genes with fewer than
+    5 counts in all but one of the sections of a condition.
 
     Raises
     ------
@@ -88,6 +89,7 @@ def compare(
     False
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_key(condition_key, name="condition_key")
     if library_key is None:
         raise InputError("library_key=None is not allowed; pass the column of adata.obs that names the sections")
@@ -98,19 +100,19 @@ def compare(
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))
     z = z[genes].astype(np.float64)
     module, module_names = _modules_of(adata, genes)
-    matrix, is_count = _slots.read_matrix(adata, _slots.embedded_layer(adata))
+    matrix, is_count = _slots.read_matrix(adata, _slots.choose_matrix(adata, None))
     member = np.eye(len(second))[section]
     total = (matrix.T @ member)[genes]
     present = total >= FEWEST_COUNTS if is_count else total > 0
     splits = label_splits(second, MOST_SPLITS, np.random.default_rng(seed))
     by_gene, rank = _compare_genes(z, module, present, second, splits)
-    by_gene["gene"] = adata.var_names[genes]
+    by_gene["gene"], by_gene["partner"] = genes, -1
     for column in ("context_0", "context_1"):
         by_gene[column] = module_names[by_gene[column]]
     by_pair = _compare_pairs(z, present, second, splits, n_neighbors, conditions)
     for column in ("gene", "partner"):
-        by_pair[column] = adata.var_names[genes[by_pair[column]]]
-    table = _table(by_gene, by_pair, conditions)
+        by_pair[column] = genes[by_pair[column]]
+    table = _named(_table(by_gene, by_pair, conditions), adata)
     table.attrs.update(labellings=len(splits) + 1, rank=rank)
     logger.info(
         "%d genes and %d pairs differ with q < .05 (%d labellings; the actual one is number %d by genes that differ)",
@@ -207,9 +209,17 @@ def _with_qvalue(table: pd.DataFrame) -> pd.DataFrame:
 
 def _table(by_gene: pd.DataFrame, by_pair: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
     """Genes, then pairs, each sorted, with the conditions' names in the columns."""
-    by_gene = by_gene.assign(partner="").sort_values("pvalue", kind="stable")
+    by_gene = by_gene.sort_values("pvalue", kind="stable")
     by_pair = by_pair.sort_values("pvalue", kind="stable")
     what = [f"{word}_{i}" for word in ("context", "similarity") for i in (0, 1)]
     table = pd.concat([by_gene, by_pair], ignore_index=True)
     table = table.reindex(columns=["gene", "partner", "effect", "pvalue", "qvalue", *what])
     return table.rename(columns={name: f"{name[:-1]}{conditions[int(name[-1])]}" for name in what})
+
+
+def _named(table: pd.DataFrame, adata: AnnData) -> pd.DataFrame:
+    """The table with names in place of the numbers of genes, "" for -1, and with symbols where there are any."""
+    gene, partner = (table[column].to_numpy(dtype=np.int64) for column in ("gene", "partner"))
+    names = adata.var_names.to_numpy(dtype=object)
+    named = table.assign(gene=names[gene], partner=np.where(partner >= 0, names[partner], ""))
+    return _slots.read_gene_names(adata).with_symbols(named, symbol=gene, partner_symbol=partner)

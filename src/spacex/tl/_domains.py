@@ -66,11 +66,11 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     -----
     Writes ``obs["spacex_domain"]``, categorical: ``"0"`` is the largest domain in pixels. A spot whose pixel
     holds no counts has the domain of the nearest pixel of its section within two pixel pitches, and NaN
-    beyond. ``obs["spacex_domain_prob"]``: the share of the members' belief that the spot is of its domain, low at
-    borders and where the division is arbitrary. ``obsm["X_spacex_spots"]`` (S, 40) float32: the principal components
-    at one pitch, for neighbour graphs, UMAP or another clustering; NaN where a spot has no domain. Also writes
-    ``uns["spacex"]["domains"]``: the parameters, the number of genes, widths, and the agreement of the
-    members for each number of domains that was tried.
+    beyond, as have spots off the tissue. ``obs["spacex_domain_prob"]``: the share of the members' belief that the spot
+    is of its domain, low at borders and where the division is arbitrary. ``obsm["X_spacex_spots"]`` (S, 40) float32:
+    the principal components at one pitch, for neighbour graphs, UMAP or another clustering; NaN where a spot has no
+    domain. Also writes ``uns["spacex"]["domains"]``: the parameters, the number of genes, widths, and the agreement of
+    the members for each number of domains that was tried.
 
     Examples
     --------
@@ -81,11 +81,11 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     >>> list(adata.obs["spacex_domain"].cat.categories)
     ['0', '1', '2']
     """
-    _slots.check_adata(adata)
+    _slots.check_adata(adata, writes=True)
     norm = np.linalg.norm(_slots.read_embedding(adata), axis=1)
     seed = check_seed(seed)
     config = Config.from_dict(_slots.noted(adata, "parameters"))
-    images = _slots.read_images(adata, layer=_slots.embedded_layer(adata), config=config)
+    images = _slots.read_images(adata, layer=_slots.choose_matrix(adata, None), config=config)
     most = max(2, images.n_pixels // FEWEST_PIXELS)
     if n_domains is not None:
         check_int(n_domains, name="n_domains", low=2, high=most)
@@ -142,7 +142,7 @@ def _pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
     """Pixel (S,) with counts that each spot belongs to, or the nearest one within `REACH`; -1 where there is none."""
     pixel = _slots.read_pixel_of_spot(adata, images)
     grids, place, section = _slots.read_grid(adata)
-    canvas, empty, found = images.canvas, pixel < 0, pixel.copy()
+    canvas, empty, found = images.canvas, (pixel < 0) & (section >= 0), pixel.copy()
     for s, grid in enumerate(grids):
         lost, here = np.flatnonzero(empty & (section == s)), np.flatnonzero(canvas.section == s)
         if len(lost) and len(here):
@@ -152,6 +152,6 @@ def _pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
     if empty.any():
         logger.warning(
             "%d spot(s) lie in pixels without counts: %d take the domain of the nearest pixel, %d have none",
-            empty.sum(), (empty & (found >= 0)).sum(), (found < 0).sum(),
+            empty.sum(), (empty & (found >= 0)).sum(), (empty & (found < 0)).sum(),
         )  # fmt: skip
     return found

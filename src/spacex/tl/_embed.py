@@ -29,8 +29,9 @@ def embed(
 ) -> SpaCEX:
     """Learn a vector for every gene, in which nearby means spatially co-expressed, and a module for every gene.
 
-    Rasterizes if that was not done; for another `library_key` anew, with the same coordinates and grid. Genes with
-    fewer than `Config.min_counts` counts are not embedded.
+    Rasterizes if that was not done (see `spacex.pp.rasterize`: spots off the tissue are left out, sections on top of
+    each other are refused); for another `library_key` anew, with the same coordinates and grid. Genes with fewer than
+    `Config.min_counts` counts are not embedded.
 
     Parameters
     ----------
@@ -39,8 +40,10 @@ def embed(
     n_modules
         Number of modules, or ``"auto"``: the number that best predicts held-out genes.
     layer
-        Layer with raw counts. Where it is not given and ``X`` does not hold counts, ``layers["counts"]`` is used if
-        it does; else ``X`` is treated as intensities, with a warning.
+        Layer with raw counts; ``"raw"`` is ``.raw`` where no layer has that name. Where it is not given and ``X`` does
+        not hold counts, the first that does is used, and one line says so: ``layers["counts"]``, other usual names such
+        as ``"raw_counts"`` or ``"umi"``, then ``.raw``, which may have more genes: they count in the library sizes.
+        Without counts ``X`` is treated as intensities, with a warning.
     library_key
         Column of ``obs`` that names the section of each spot: one embedding over several sections.
     config
@@ -65,10 +68,11 @@ def embed(
     -----
     Writes ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm the strength of the spatial
     signal (about one where there is none), NaN for genes that are not embedded; ``obsm["spacex_components"]`` (S, D)
-    float32: the weighted components of maps that the dimensions stand for; ``var["spacex_module"]``, numbered by
-    size, with ``"unassigned"`` for genes without a clear pattern; ``var["spacex_module_prob"]``, the posterior
-    probability; ``uns["spacex"]``. With several sections also ``varm["X_spacex_sections"]`` (G, n_sections, D), in the
-    sorted order of their names: each gene in each section alone, in the same space, whose coordinates need not align.
+    float32: the weighted components of maps that the dimensions stand for, zero off the tissue;
+    ``var["spacex_module"]``, numbered by size, with ``"unassigned"`` for genes without a clear pattern;
+    ``var["spacex_module_prob"]``, the posterior probability; ``uns["spacex"]``. With several sections also
+    ``varm["X_spacex_sections"]`` (G, n_sections, D), in the sorted order of their names: each gene in each section
+    alone, in the same space, whose coordinates need not align.
     Removes ``varp["spacex_interactions"]`` of an earlier embedding.
 
     Examples
@@ -79,7 +83,7 @@ def embed(
     >>> adata.varm["X_spacex"].shape[0], adata.var["spacex_module"].nunique() <= 4
     (80, True)
     """
-    _slots.check_adata(adata)
+    _slots.check_adata(adata, writes=True)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _slots.check_names(adata)
@@ -87,13 +91,11 @@ def embed(
     seed, progress = check_seed(seed), check_flag(progress, name="progress")
     check_key(library_key, name="library_key")
     resolve_device(device)
-    _slots.check_matrix(adata, layer)
+    chosen = _slots.choose_matrix(adata, layer, fresh=True)
+    noted = "" if (layer, chosen) == (None, "X") else chosen
     with _slots.restored_on_error(adata):
-        # A grid from an earlier call serves again, unless other sections are asked for.
-        made = _slots.gridded_by(adata)
-        if not _slots.has_grid(adata) or library_key not in (None, made["library_key"]):
-            pp.rasterize(adata, config=config, **{**made, "library_key": library_key})
-        images, embedded = _images_to_embed(adata, layer, config, n_modules)
+        pp.require_grid(adata, config=config, library_key=library_key)
+        images, embedded = _images_to_embed(adata, chosen, config, n_modules)
         model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress)
         z = model.fit_transform(images)
         null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
@@ -108,14 +110,14 @@ def embed(
             adata,
             seed=seed,
             parameters=config.to_dict(),
-            embed={"layer": layer or "", "seed": seed, "is_count": images.is_count, **learnt},
+            embed={"layer": noted, "seed": seed, "is_count": images.is_count, **learnt},
             history=model.history_.columns(),
         )
     return model
 
 
 def _images_to_embed(
-    adata: AnnData, layer: str | None, config: Config, n_modules: int | Literal["auto"]
+    adata: AnnData, layer: str, config: Config, n_modules: int | Literal["auto"]
 ) -> tuple[GeneImages, np.ndarray]:
     """Images of the genes that have enough counts, in more than one pixel, to have a map; and their numbers.
 

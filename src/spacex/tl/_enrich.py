@@ -14,6 +14,7 @@ from scipy.stats import false_discovery_control, hypergeom
 
 from .. import _slots
 from .._check import InputError, check_int, check_names, check_path
+from ..gene_names import GeneNames, fold
 from ..similarity import unit_rows
 
 logger = logging.getLogger("spacex")
@@ -43,24 +44,26 @@ def enrich(
         An AnnData on which `spacex.tl.embed` was called.
     gene_sets
         Path of a GMT file (a line a set: name, description and genes, separated by tabs), or a dict from name to genes.
-        Symbols are matched without regard to case.
+        Genes by name or symbol, as written or else without regard to case; all genes of a symbol are taken.
     min_size
         Sets with fewer embedded genes are left out.
     around
-        A gene or several: instead of modules, test the genes nearest to each of them, without the gene itself.
+        A gene or several, by name or symbol: instead of modules, test the genes nearest to each of them, without the
+        gene itself.
     n_neighbors
         Size of such a neighbourhood.
 
     Returns
     -------
     A table, the smallest p-value first: ``module`` (with `around` the gene), ``term``, ``overlap`` (genes in both),
-    ``size`` (embedded genes of the set), ``pvalue``, ``qvalue``, ``genes`` (those in both, joined by commas).
+    ``size`` (embedded genes of the set), ``pvalue``, ``qvalue``, ``genes`` (those in both, joined by commas); also
+    ``symbols``, where a column of ``var`` holds symbols that differ from the names.
 
     Raises
     ------
     InputError
         If there are no modules, the file is absent or malformed, no gene of the sets is embedded, or a gene of `around`
-        is unknown or was not embedded.
+        is unknown, ambiguous or was not embedded.
 
     Examples
     --------
@@ -81,16 +84,16 @@ def enrich(
     check_int(n_neighbors, name="n_neighbors", low=1)
     z = _slots.read_embedding(adata)
     embedded = np.isfinite(z).all(axis=1)
-    genes = adata.var_names[embedded].to_numpy()
+    known = _slots.read_gene_names(adata)
+    genes = known.take(embedded)
     names, inside = _modules(adata, embedded) if around is None else _around(adata, z, embedded, around, n_neighbors)
-    member = _membership(genes, sets)
-    _log_mapping(member, genes, sets)
+    member = _membership(known, embedded, sets)
     sizes = member.sum(axis=0)
     tested = sizes >= min_size
     if not tested.any():
         raise InputError(
             f"gene_sets: none of {len(sets)} set(s) has {min_size} or more of the {len(genes)} embedded genes; "
-            f"pass sets of symbols like {genes[0]}, or a smaller min_size="
+            f"pass sets of symbols like {genes.symbols[0]}, or a smaller min_size="
         )
     return _test(
         genes, names, inside, member[:, tested], [term for term, kept in zip(sets, tested, strict=True) if kept]
@@ -122,9 +125,7 @@ def _around(
     return names, inside
 
 
-def _test(
-    genes: np.ndarray, names: list[str], inside: np.ndarray, member: np.ndarray, terms: list[str]
-) -> pd.DataFrame:
+def _test(genes: GeneNames, names: list[str], inside: np.ndarray, member: np.ndarray, terms: list[str]) -> pd.DataFrame:
     """The table, from which genes (G, M) are in every group of a name, and which (G, T) in every set."""
     overlap = inside.T.astype(np.float64) @ member.astype(np.float64)
     sizes, drawn = member.sum(axis=0), inside.sum(axis=0)
@@ -133,7 +134,7 @@ def _test(
     rows, columns = np.nonzero(overlap)
     order = np.lexsort((columns, rows, -overlap[rows, columns], pvalue[rows, columns]))
     rows, columns = rows[order], columns[order]
-    shared = [",".join(genes[inside[:, m] & member[:, t]]) for m, t in zip(rows, columns, strict=True)]
+    shared = [np.flatnonzero(inside[:, m] & member[:, t]) for m, t in zip(rows, columns, strict=True)]
     values = (
         np.array(names, dtype=object)[rows],
         np.array(terms, dtype=object)[columns],
@@ -141,38 +142,36 @@ def _test(
         sizes[columns],
         pvalue[rows, columns],
         qvalue[rows, columns],
-        np.array(shared, dtype=object),
+        np.array([",".join(genes.names[numbers]) for numbers in shared], dtype=object),
     )
-    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+    table = pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+    if genes.has_symbols:
+        table["symbols"] = [",".join(genes.symbols[numbers]) for numbers in shared]
+    return table
 
 
-def _membership(genes: np.ndarray, sets: Mapping[str, list[str]]) -> np.ndarray:
-    """Whether (G, T) each gene belongs to each set, without regard to case."""
-    where: dict[str, list[int]] = {}
-    for i, gene in enumerate(genes):
-        where.setdefault(str(gene).upper(), []).append(i)
+def _membership(genes: GeneNames, embedded: np.ndarray, sets: Mapping[str, list[str]]) -> np.ndarray:
+    """Whether (G, T) each embedded gene belongs to each set; a log of how many symbols are one, an error for none."""
+    unique = dict.fromkeys(symbol for symbols in sets.values() for symbol in symbols)
+    numbers = {symbol: genes.of_symbol(symbol) for symbol in unique}
     member = np.zeros((len(genes), len(sets)), dtype=bool)
     for t, symbols in enumerate(sets.values()):
-        for symbol in symbols:
-            member[where.get(symbol.upper(), []), t] = True
-    return member
-
-
-def _log_mapping(member: np.ndarray, genes: np.ndarray, sets: Mapping[str, list[str]]) -> None:
-    symbols = {symbol.upper() for listed in sets.values() for symbol in listed}
-    mapped = len(symbols & {str(gene).upper() for gene in genes})
-    if not mapped:
+        member[[gene for symbol in symbols for gene in numbers[symbol]], t] = True
+    n_symbols = len({fold(symbol) for symbol in numbers})
+    n_mapped = len({fold(symbol) for symbol, mapped in numbers.items() if embedded[mapped].any()})
+    if not n_mapped:
         raise InputError(
-            f"gene_sets: none of their {len(symbols)} symbols (such as {sorted(symbols)[0]}) is an embedded gene "
-            f"(such as {genes[0]}); pass sets of the same species and kind of name"
+            f"gene_sets: none of their {n_symbols} symbols (such as {sorted(numbers)[0]}) is an embedded gene "
+            f"(such as {genes.symbols[embedded][0]}); pass sets of the same species and kind of name"
         )
-    share = mapped / len(symbols)
-    logger.info("gene sets: %d of their %d symbols (%.0f %%) are embedded genes", mapped, len(symbols), 100 * share)
+    share = n_mapped / n_symbols
+    logger.info("gene sets: %d of their %d symbols (%.0f %%) are embedded genes", n_mapped, n_symbols, 100 * share)
     if share < 0.1:
         logger.warning(
             "only %.0f %% of the symbols in the gene sets are embedded genes: is it the right species?",
             100 * share,
         )
+    return member[embedded]
 
 
 # -- reading ---------------------------------------------------------------------------------------------

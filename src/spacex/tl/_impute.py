@@ -24,13 +24,16 @@ from ..coverage import (
     find,
     learn,
     shared,
+    shares_name,
     transfer,
 )
+from ..gene_names import GeneNames, fold
 from ..model.session import resolve_device
 from ..model.translator import correction
 from ..raster import log_normalise
 from ..similarity import signal_share, unit_rows
 from ._embed import embed
+from ._impute_places import reference_places, spots_in_tissue, target_places
 from ._stream import check_h5ad, write_rows
 
 logger = logging.getLogger("spacex")
@@ -54,6 +57,8 @@ def impute(
     counts: bool = False,
     learned: bool | Literal["auto"] = "auto",
     rounds: int = 1,
+    layer: str | None = None,
+    spatial_key: str = "spatial",
     library_key: str | None = None,
     path: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -70,15 +75,18 @@ def impute(
     Parameters
     ----------
     target
-        Cells × panel, raw counts or intensities. Coordinates in ``obsm["spatial"]`` are used where they are there.
+        Cells × panel, raw counts or intensities. Coordinates are used where they are there. Cells with
+        ``obs["in_tissue"] == 0`` are left out, of the result too.
     reference
         Spots or dissociated cells × genes of the same tissue and species. With ``obsm["spatial"]`` its genes are
-        embedded, unless ``varm["X_spacex"]`` is there already.
+        embedded, unless ``varm["X_spacex"]`` is there already. Spots off the tissue are left out; counts are found as
+        `spacex.tl.embed` finds them.
     genes
-        Genes of the reference to predict; by default all that the target lacks. What the target holds of a gene that
-        is asked for is not looked at, so that predictions can be compared with it.
+        Genes of the reference to predict, by name or symbol; by default all that the target lacks. An ambiguous symbol
+        is left out with a warning. What the target holds of a gene that is asked for is not looked at, so that
+        predictions can be compared with it.
     aliases
-        Other names that the target has for genes of the reference: name there -> name in the reference.
+        Other names that the target has for genes of the reference: name or symbol there -> name in the reference.
     counts
         Whether to give expected counts, at the reference's median library, instead of their log1p.
     learned
@@ -89,6 +97,10 @@ def impute(
     rounds
         The genes nearest to the panel are corrected first and enter the memory of the generator, in so many rounds. The
         linear prediction is the same in any order.
+    layer
+        Layer of the target with its counts; found as `spacex.tl.embed` does where it is not given.
+    spatial_key
+        Key of the target's coordinates, as in `spacex.pp.rasterize`.
     library_key
         Column of ``target.obs`` that names sections: neighbours are of one section.
     path
@@ -102,24 +114,27 @@ def impute(
 
     Returns
     -------
-    An AnnData, cells of the target × wanted genes in their order, with ``obs`` and ``obsm`` of the target. ``X``
-    float32: log1p of counts scaled to the reference's median library, at least zero (intensities: in the units of the
-    reference). ``var["reliability"]``: the correlation with the truth to expect, 0 to 1; ``var["predictable"]``:
-    whether it is at least .1 and the gene is seen in 5 cells of the reference or more; others are given their mean or
-    close to it. ``uns["spacex"]["impute"]``: the panel genes that were held out with their correlation and reliability,
-    what was tried, and the settings.
+    An AnnData, cells of the target in the tissue × wanted genes in their order, with ``obs`` and ``obsm`` of the
+    target. ``X`` float32: log1p of counts scaled to the reference's median library, at least zero (intensities: in the
+    units of the reference). ``var["reliability"]``: the correlation with the truth to expect, 0 to 1;
+    ``var["predictable"]``: whether it is at least .1 and the gene is seen in 5 cells of the reference or more; others
+    are given their mean or close to it; ``var["symbol"]``, where the reference has symbols that differ from the names.
+    ``uns["spacex"]["impute"]``: the panel genes that were held out with their correlation and reliability, what was
+    tried, and the settings.
 
     Raises
     ------
     InputError
         If names share fewer than 10 genes or are of two species, `genes` has some that the reference lacks or that
-        occur twice, or the result would not fit in memory and no `path` is given, or not on the disk of `path`.
+        occur twice, sections of the target or the reference lie on top of each other, or the result would not fit in
+        memory and no `path` is given, or not on the disk of `path`.
 
     Notes
     -----
-    Names are matched as written, else whatever their case. For two species rename the genes of one by a table of
-    orthologs first. Reliability is learnt from panel genes, which are often chosen for being strong: it is a guide
-    for genes that are unlike them.
+    Genes are matched by name, then by Ensembl id, then by symbol, then whatever their case: one of the two may have
+    identifiers as names where symbols stand in a column of ``var``, such as ``"feature_name"``. For two species rename
+    the genes of one by a table of orthologs first. Reliability is learnt from panel genes, which are often chosen for
+    being strong: it is a guide for genes that are unlike them.
 
     Examples
     --------
@@ -136,23 +151,24 @@ def impute(
     counts, progress = check_flag(counts, name="counts"), check_flag(progress, name="progress")
     resolve_device(device)
     where = check_h5ad(path) if path is not None else None
-    if library_key is not None:
-        _slots.read_sections(target, library_key)
+    target, reference = spots_in_tissue(target, "target"), spots_in_tissue(reference, "reference")
     _slots.check_names(reference)
     _slots.check_names(target)
-    matrix, is_count = _slots.read_matrix(reference, None)
+    xy, section = target_places(target, spatial_key, library_key)
+    matrix, is_count = _slots.read_matrix(reference, _slots.choose_matrix(reference, None))
     if counts and not is_count:
         raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
-    measured = [str((aliases or {}).get(str(name), name)) for name in target.var_names]
-    wanted, names = _wanted(measured, reference, genes)
+    reference_xy = reference_places(reference) if is_count else None
+    measured, known = _slots.read_gene_names(target), _slots.read_gene_names(reference)
+    measured = measured.renamed({str(name): str(new) for name, new in (aliases or {}).items()})
+    wanted, names = _wanted(measured, known, genes)
     _check_size(target.n_obs, len(names), where)
-    asked = {name.upper() for name in names}
-    kept = np.flatnonzero([name.upper() not in asked for name in measured])
-    panel_t, panel_r = shared([measured[i] for i in kept], [str(name) for name in reference.var_names])
-    cells = _cells(target, kept, panel_t, library_key)
+    kept = np.flatnonzero(~shares_name(measured, known.take(wanted)))
+    panel_t, panel_r = shared(measured.take(kept), known)
+    cells = _cells(target, kept, panel_t, layer, xy, section)
     rng = np.random.default_rng(seed)
-    placed = "spatial" in reference.obsm and is_count
-    learnt = learn(matrix, is_count, rng, embedding=_embedded(reference, seed=seed, device=device) if placed else None)
+    embedding = _embedded(reference, matrix, reference_xy, seed=seed, device=device) if is_count else None
+    learnt = learn(matrix, is_count, rng, embedding=embedding)
     panel, mean = cells.panel(panel_r)
     found = transfer(learnt.vectors, panel, wanted, rng)
     weights, gain = found.weights, dict[str, float]()
@@ -163,9 +179,10 @@ def impute(
         weights = weights + added
     calibration = calibrate(found.held_out[list(TRAITS)].to_numpy(), found.held_out["pcc"].to_numpy())
     reliability = np.where(learnt.seen[wanted], calibration.reliability(found.traits), 0.0)
-    frame = _frame(target, names, reliability)
+    frame = _frame(target, names, known.symbols[wanted], reliability)
     held_out = found.held_out.set_axis(target.var_names[kept[panel_t]].astype(str))
     held_out["reliability"] = calibration.reliability(held_out[list(TRAITS)].to_numpy())
+    held_out = measured.with_symbols(held_out, symbol=kept[panel_t])
     notes = {"held_out": held_out, "tried": found.tried, "n_panel": len(held_out), "seed": seed, "counts": counts}
     _slots.note(frame, impute=notes | gain)
     poor = int((~frame.var["predictable"]).sum())
@@ -204,56 +221,54 @@ def _check_size(n_cells: int, n_genes: int, path: Path | None) -> None:
         raise InputError(f"{size}, and {free / 1e9:.1f} GB are free on the disk of path='{path}'; {mend}")
 
 
-def _wanted(measured: Sequence[str], reference: AnnData, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
-    """Numbers in the reference, and names, of the genes to predict; `measured` are those of the target."""
-    known = [str(name) for name in reference.var_names]
+def _wanted(measured: GeneNames, known: GeneNames, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
+    """Numbers, and names, of the genes to predict among the `known` of the reference; the target has the `measured`."""
     if genes is None:
-        has = {name.upper() for name in measured}
-        wanted = np.array([i for i, name in enumerate(known) if name.upper() not in has], dtype=np.int64)
-        if not len(wanted):
+        lacking = np.flatnonzero(~shares_name(known, measured))
+        if not len(lacking):
             raise InputError("the target has every gene of the reference; pass genes= to predict some of them anew")
-        return wanted, [known[i] for i in wanted]
+        return lacking, list(known.names[lacking])
     if isinstance(genes, str):
         raise InputError(f"genes={genes!r} is one name; pass a list of names")
     names = check_names(genes, name="genes")
     if not names:
         raise InputError("genes is empty; pass names of genes of the reference, or leave it out")
-    twice = pd.Index(names)[pd.Index(names).str.upper().duplicated()]
-    if len(twice):
-        raise InputError(f"{len(twice)} of genes occur more than once (first: {twice[0]!r}); pass each once")
-    return find(names, known), names
+    return find(names, known)
 
 
-def _cells(target: AnnData, kept: np.ndarray, panel: np.ndarray, library_key: str | None) -> Cells:
+def _cells(
+    target: AnnData, kept: np.ndarray, panel: np.ndarray, layer: str | None, xy: np.ndarray | None, section: np.ndarray
+) -> Cells:
     """The target's cells by its panel: of the genes `kept`, which make the libraries, those with numbers `panel`."""
-    matrix, is_count = _slots.read_matrix(target, None)
+    matrix, is_count = _slots.read_matrix(target, _slots.choose_matrix(target, layer))
     values = matrix[:, kept]
     values = (log_normalise(values) if is_count else values)[:, panel]
-    xy = None
-    if "spatial" in target.obsm:
-        xy = _slots.read_positions(target, "spatial")
-    else:
-        logger.warning('target.obsm["spatial"] is missing: cells are predicted without their neighbourhoods')
-    return Cells.of(values, xy, _slots.read_sections(target, library_key)[0])
+    return Cells.of(values, xy, section)
 
 
-def _embedded(reference: AnnData, *, seed: int, device: str) -> np.ndarray:
+def _embedded(
+    reference: AnnData, counts: object, xy: np.ndarray | None, *, seed: int, device: str
+) -> np.ndarray | None:
     """Embeddings (G, D) of the reference's genes, at the length whose square is the share of a map that is signal.
 
-    The product of two is then the covariance of two maps, noise left out.
+    The product of two is then the covariance of two maps, noise left out. Genes that are not embedded yet are, from
+    `counts` (S, G) at positions `xy` (S, 2); None without positions.
     """
     if _slots.EMBEDDING not in reference.varm:
-        plain = {key: reference.layers[key] for key in ("counts",) if key in reference.layers}
+        if xy is None:
+            return None
         var, obs = pd.DataFrame(index=reference.var_names), pd.DataFrame(index=reference.obs_names)
-        reference = AnnData(reference.X, obs=obs, var=var, obsm={"spatial": reference.obsm["spatial"]}, layers=plain)
+        reference = AnnData(counts, obs=obs, var=var, obsm={"spatial": xy})
         embed(reference, n_modules=2, seed=seed, device=device, progress=False)
     z = np.nan_to_num(_slots.read_embedding(reference)).astype(np.float64)
     return unit_rows(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))
 
 
-def _frame(target: AnnData, names: list[str], reliability: np.ndarray) -> AnnData:
+def _frame(target: AnnData, names: list[str], symbols: np.ndarray, reliability: np.ndarray) -> AnnData:
     """The result without its matrix."""
     var = pd.DataFrame({"reliability": reliability, "predictable": reliability >= PREDICTABLE}, index=names)
+    if any(fold(name) != fold(symbol) for name, symbol in zip(names, symbols, strict=True)):
+        var["symbol"] = symbols
     frame = AnnData(obs=target.obs.copy(), var=var, obsm={key: np.array(value) for key, value in target.obsm.items()})
     if "spatial" in target.uns:
         frame.uns["spatial"] = target.uns["spatial"]

@@ -38,8 +38,9 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     n_neighbors
         Genes to pair every gene with, the nearest ones by cosine.
     known
-        Pairs of genes known to interact: a table with the columns ``gene_a`` and ``gene_b``, or a list of pairs of
-        names. `spacex.tl.score_pairs` then uses the classifier too. At least 40 must join two embedded genes.
+        Pairs of genes known to interact: a table with the columns ``gene_a`` and ``gene_b``, or a list of pairs, of
+        names or symbols. `spacex.tl.score_pairs` then uses the classifier too. At least 40 must join two embedded
+        genes.
     seed
         Of the random pairs that tell what is chance, of the folds of genes and of negative pairs.
 
@@ -75,15 +76,16 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     >>> adata.varp["spacex_interactions"].shape
     (80, 80)
     """
-    _slots.check_adata(adata)
+    _slots.check_adata(adata, writes=True)
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
     genes, z = _embedded(adata)
-    table = None if known is None else read_pairs(known, name="known")
+    table = None if known is None else read_pairs(adata, known, name="known")
     scorer = _Scorer(adata, genes, z, table, seed)
     pairs = neighbour_pairs(z, n_neighbors)
     probability = scorer.probability(pairs, scorer.likeness.of(pairs))
-    learnt = {} if scorer.fitted is None else _note_of(adata.var_names[genes].to_numpy()[scorer.known], scorer.fitted)
+    names = _slots.read_gene_names(adata).names[genes]
+    learnt = {} if scorer.fitted is None else _note_of(names[scorer.known], scorer.fitted)
     _slots.note(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
     _slots.write_interactions(adata, genes[pairs], probability)
     logger.info(
@@ -103,7 +105,7 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
         An AnnData on which `spacex.tl.embed` was called. If `spacex.tl.interactions` was called on it with known
         pairs, the probability is that of its classifier.
     pairs
-        A table with the columns ``gene_a`` and ``gene_b``, or a list of pairs of names; symbols in any case.
+        A table with the columns ``gene_a`` and ``gene_b``, or a list of pairs; names or symbols, in any case.
     by
         ``"embedding"``: cosine of the embeddings; ``"same"``: correlation of the residual maps, spot by spot;
         ``"neighbours"``: correlation of one gene's map with the other's around each spot, without the spot itself, for
@@ -116,7 +118,8 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     The pairs in their order: ``gene_a``, ``gene_b``, ``similarity``, ``qvalue`` and ``probability``. The p-value behind
     the q-value (Benjamini-Hochberg over the given pairs) is the chance that unrelated genes with as strong patterns
     are as alike; see `spacex.tl.interactions` for it and for the probability. NaN for pairs of a gene that was not
-    embedded or of a gene with itself; a warning names and counts them.
+    embedded, unknown or ambiguous, or of a gene with itself; a warning names and counts them. Also ``symbol_a`` and
+    ``symbol_b``, where a column of ``var`` holds symbols that differ from the names.
 
     Raises
     ------
@@ -135,8 +138,8 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     check_choice(by, name="by", allowed=("embedding", "same", "neighbours"))
     seed = check_seed(seed)
     genes, z = _embedded(adata)
-    table = read_pairs(pairs, name="pairs")
-    place = find_pairs(adata, table, genes, name="pairs")
+    table = read_pairs(adata, pairs, name="pairs")
+    place = _among(genes, find_pairs(adata, table, name="pairs"))
     usable = (place >= 0).all(axis=1) & (place[:, 0] != place[:, 1])
     known, seed_of_known = _known(adata) if by == "embedding" else (None, seed)
     scorer = _Scorer(adata, genes, z, known, seed if known is None else seed_of_known, by=by)
@@ -145,7 +148,9 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     columns[0, usable] = np.clip(similarity, -1.0, 1.0)
     columns[1, usable] = false_discovery_control(scorer.pvalue(place[usable], similarity))
     columns[2, usable] = scorer.probability(place[usable], similarity)
-    return table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
+    scored = table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
+    names = _slots.read_gene_names(adata)
+    return names.with_symbols(scored, symbol_a=names.find(table["gene_a"]), symbol_b=names.find(table["gene_b"]))
 
 
 class _Scorer:
@@ -174,7 +179,7 @@ class _Scorer:
         return self.null.probability(likeness, *self.strength[pairs.T])
 
     def _learn(self, adata: AnnData, genes: np.ndarray, known: pd.DataFrame, seed: int) -> None:
-        place = find_pairs(adata, known, genes, name="known")
+        place = _among(genes, find_pairs(adata, known, name="known"))
         place = np.unique(np.sort(place[(place >= 0).all(axis=1)], axis=1), axis=0)
         place = place[place[:, 0] != place[:, 1]]
         if len(place) < FEWEST_PAIRS:
@@ -209,6 +214,11 @@ def _embedded(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
             f"only {len(genes)} gene(s) are embedded, and pairs need {FEWEST_GENES}; pass more genes to sx.tl.embed"
         )
     return genes, full[genes]
+
+
+def _among(genes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Positions of genes, given by number, among the embedded ones (n,); -1 stays."""
+    return np.where(numbers >= 0, np.searchsorted(genes, numbers), -1)
 
 
 def _note_of(known: np.ndarray, fitted: Fitted) -> dict[str, object]:

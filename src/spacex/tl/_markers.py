@@ -24,18 +24,19 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     adata
         Spots × genes with raw counts, after `spacex.tl.domains`, or with another labelling.
     groupby
-        Column of ``obs`` with the labels; spots without one are left out.
+        Column of ``obs`` with the labels; spots without one, or off the tissue, are left out.
     n
         Genes to list for each label.
     layer
-        Layer with raw counts; by default that of the embedding, else ``X``. Counts are normalised to their median
-        library size and log1p-transformed; intensities are taken as they are.
+        Layer with raw counts; by default that of the embedding, else as `spacex.tl.embed` chooses it. Counts are
+        normalised to their median library size and log1p-transformed; intensities are taken as they are.
 
     Returns
     -------
     A table, label by label, the highest score first: ``domain``, ``gene``, ``score`` (z of the rank sum, with ties),
     ``log2_fold_change``, ``share_in`` and ``share_out`` (shares of spots with the gene, in the domain and elsewhere),
-    ``pvalue``, ``qvalue`` (Benjamini-Hochberg over all genes of a label).
+    ``pvalue``, ``qvalue`` (Benjamini-Hochberg over all genes of a label); also ``symbol``, where a column of ``var``
+    holds symbols that differ from the names.
 
     Raises
     ------
@@ -56,6 +57,7 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     [3, 3, 3]
     """
     _slots.check_adata(adata)
+    adata = _slots.on_tissue(adata)
     check_int(n, name="n", low=1)
     check_key(groupby, name="groupby")
     check_key(layer, name="layer")
@@ -70,11 +72,12 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
         raise InputError(
             f"obs[{groupby!r}] has {len(groups)} label(s) of {FEWEST_SPOTS} spots or more; markers need two"
         )
-    layer = _slots.embedded_layer(adata) if layer is None else layer
-    matrix, is_count = _slots.read_matrix(adata, layer)
+    matrix, is_count = _slots.read_matrix(adata, _slots.choose_matrix(adata, layer))
     kept = np.isin(code, large)
     here = np.array(names, dtype=object)[code[kept]]
-    return _ranked(sp.csr_matrix(matrix)[kept], here, groups, adata.var_names, is_count, n)
+    names_of_genes = _slots.read_gene_names(adata)
+    table = _ranked(sp.csr_matrix(matrix)[kept], here, groups, pd.Index(names_of_genes.names), is_count, n)
+    return names_of_genes.with_symbols(table, symbol=names_of_genes.find(table["gene"]))
 
 
 def _ranked(

@@ -1,4 +1,4 @@
-"""Tables of gene pairs: reading them, and finding their genes in a section."""
+"""Tables of gene pairs: reading them, and looking up their genes in a section."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from .. import _slots
 from .._check import InputError
+from ..gene_names import AMBIGUOUS, UNKNOWN, GeneNames, listed
 
 logger = logging.getLogger("spacex")
 
 COLUMNS = ("gene_a", "gene_b")
-MOST_NAMED = 5
 
 PairTable: TypeAlias = pd.DataFrame | Sequence[tuple[str, str]]
 
 
-def read_pairs(pairs: PairTable, *, name: str) -> pd.DataFrame:
+def read_pairs(adata: AnnData, pairs: PairTable, *, name: str) -> pd.DataFrame:
     """Names of the genes of each pair, in order: columns ``gene_a`` and ``gene_b``, as text."""
     if isinstance(pairs, pd.DataFrame):
         missing = [column for column in COLUMNS if column not in pairs.columns]
@@ -32,7 +33,7 @@ def read_pairs(pairs: PairTable, *, name: str) -> pd.DataFrame:
             )
         table = pairs[list(COLUMNS)].reset_index(drop=True)
     else:
-        table = _of_rows(pairs, name)
+        table = _of_rows(pairs, name, numbers=pd.api.types.is_integer_dtype(adata.var_names))
     if not len(table):
         raise InputError(f"{name} holds no pairs; pass a table with the columns gene_a and gene_b")
     if table.isna().to_numpy().any():
@@ -41,8 +42,8 @@ def read_pairs(pairs: PairTable, *, name: str) -> pd.DataFrame:
     return table.astype(str)
 
 
-def _of_rows(pairs: object, name: str) -> pd.DataFrame:
-    """Pairs that were given as a sequence of two names each."""
+def _of_rows(pairs: object, name: str, *, numbers: bool) -> pd.DataFrame:
+    """Pairs that were given as a sequence of two names each, which may be `numbers` where those of the genes are."""
     wrong = f"{name} is not a table of pairs; pass a DataFrame with the columns gene_a and gene_b, or a list of pairs"
     if isinstance(pairs, (str, bytes)):
         raise InputError(wrong)
@@ -50,50 +51,41 @@ def _of_rows(pairs: object, name: str) -> pd.DataFrame:
         rows = [(a, b) for a, b in pairs]  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise InputError(wrong) from None
-    if any(not isinstance(gene, str) for row in rows for gene in row):
+    if any(not isinstance(gene, (str, int, np.integer) if numbers else str) for row in rows for gene in row):
         raise InputError(wrong)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def find_pairs(adata: AnnData, table: pd.DataFrame, embedded: np.ndarray, *, name: str) -> np.ndarray:
-    """Genes of each pair (N, 2) as numbers in `embedded` (n,), -1 where it cannot be found; a warning counts those.
-
-    Symbols are matched without regard to case where they do not match as they are.
-    """
-    names = adata.var_names[embedded]
-    place = {str(gene).upper(): i for i, gene in reversed(list(enumerate(names)))}
-    place |= {str(gene): i for i, gene in enumerate(names)}
-    found = np.stack([_look_up(table[column], place) for column in COLUMNS], axis=1)
-    twice = adata.var_names[adata.var_names.duplicated()]
-    asked = names[np.unique(found[found >= 0])]
-    if asked.isin(twice).any():
-        gene = asked[asked.isin(twice)][0]
-        raise InputError(f"{name}: gene {gene!r} is the name of several genes; call adata.var_names_make_unique()")
-    _tell(adata, table, found, name)
-    return found
-
-
-def _look_up(genes: pd.Series, place: dict[str, int]) -> np.ndarray:
-    return np.array([place.get(gene, place.get(gene.upper(), -1)) for gene in genes], dtype=np.int64)
+def find_pairs(adata: AnnData, table: pd.DataFrame, *, name: str) -> np.ndarray:
+    """Genes of each pair (N, 2) by number, below zero where they cannot be used; a warning names and counts those."""
+    genes = _slots.read_gene_names(adata)
+    is_embedded = np.isfinite(_slots.read_embedding(adata)).all(axis=1)
+    asked, names = pd.factorize(table.to_numpy(dtype=object).ravel())
+    number = genes.find(names)
+    for gene in names[number == AMBIGUOUS]:
+        genes.check_distinct(gene)
+    usable = (number >= 0) & is_embedded[np.maximum(number, 0)]
+    pairs = np.where(usable, number, UNKNOWN)[asked.reshape(table.shape)]
+    unusable = {
+        "unknown here": names[number == UNKNOWN],
+        "ambiguous": names[number == AMBIGUOUS],
+        "have too few counts and were not embedded": names[(number >= 0) & ~usable],
+    }
+    _warn(genes, pairs, unusable, name)
+    return pairs
 
 
-def _tell(adata: AnnData, table: pd.DataFrame, found: np.ndarray, name: str) -> None:
-    """Warn of genes that are unknown or not embedded, by name and number; an error where no pair is left."""
-    lost = {gene for k, column in enumerate(COLUMNS) for gene in table[column][found[:, k] < 0]}
-    here = {str(gene).upper() for gene in adata.var_names}
-    unknown, unseen = (sorted(g for g in lost if (g.upper() in here) == inside) for inside in (False, True))
-    usable = int(((found >= 0).all(axis=1) & (found[:, 0] != found[:, 1])).sum())
-    said = "; ".join(
-        f"{len(genes)} gene(s) {what} ({', '.join(genes[:MOST_NAMED])}{', ...' if len(genes) > MOST_NAMED else ''})"
-        for genes, what in ((unknown, "unknown here"), (unseen, "have too few counts and were not embedded"))
-        if genes
-    )
-    if not usable:
+def _warn(genes: GeneNames, pairs: np.ndarray, unusable: dict[str, np.ndarray], name: str) -> None:
+    """Warn of genes that cannot be used, by name and number; an error where no pair is left."""
+    is_same = (pairs[:, 0] == pairs[:, 1]) & (pairs[:, 0] >= 0)
+    n_usable = int(((pairs >= 0).all(axis=1) & ~is_same).sum())
+    reasons = [f"{len(lost)} gene(s) {why} ({listed(lost)})" for why, lost in unusable.items() if len(lost)]
+    if not n_usable:
         raise InputError(
-            f"{name}: none of {len(table)} pair(s) joins two embedded genes: {said or 'each is a gene with itself'}; "
-            f"pass symbols like {adata.var_names[0]}"
+            f"{name}: none of {len(pairs)} pair(s) joins two embedded genes: "
+            f"{'; '.join(reasons) or 'each is a gene with itself'}; pass symbols like {genes.symbols[0]}"
         )
-    if usable < len(table):
-        itself = int(((found[:, 0] == found[:, 1]) & (found[:, 0] >= 0)).sum())
-        said = "; ".join(filter(None, [said, f"{itself} pair(s) of a gene with itself" if itself else ""]))
-        logger.warning("%s: %d of %d pair(s) can be used: %s", name, usable, len(table), said)
+    if is_same.any():
+        reasons.append(f"{is_same.sum()} pair(s) of a gene with itself")
+    if n_usable < len(pairs):
+        logger.warning("%s: %d of %d pair(s) can be used: %s", name, n_usable, len(pairs), "; ".join(reasons))

@@ -26,7 +26,7 @@ def pattern(
     n: int = 50,
     like: str | None = None,
     without: Weights | None = None,
-    spatial_key: str = "spatial",
+    spatial_key: str | None = None,
 ) -> pd.DataFrame:
     """The genes that follow a designated pattern.
 
@@ -46,17 +46,18 @@ def pattern(
     n
         Number of genes to return.
     like
-        A gene whose pattern is taken instead of `weights`: its map as the embedding sees it.
+        A gene, by name or symbol, whose pattern is taken instead of `weights`: its map as the embedding sees it.
     without
         Where the gene must be low, given like `weights` (spots with a weight above zero); there the pattern is set to
         its lowest value: "like this gene but not there".
     spatial_key
-        Key of ``obsm`` with the coordinates that polygons refer to.
+        Key of the coordinates that polygons refer to; by default those of the grid, else ``"spatial"``.
 
     Returns
     -------
     A table with the columns ``gene``, ``similarity`` (cosine of the embeddings), ``pvalue`` (how often a gene without a
-    pattern is as similar) and ``qvalue`` (Benjamini-Hochberg over all genes), the most similar first.
+    pattern is as similar) and ``qvalue`` (Benjamini-Hochberg over all genes), the most similar first; also ``symbol``,
+    where a column of ``var`` holds symbols that differ from the names.
 
     Raises
     ------
@@ -66,7 +67,8 @@ def pattern(
 
     Notes
     -----
-    Writes ``obs["spacex_pattern"]``, the weights that were looked for, which `spacex.pl.pattern` draws.
+    Writes ``obs["spacex_pattern"]``, the weights that were looked for, which `spacex.pl.pattern` draws; NaN off the
+    tissue, where weights are not looked at.
 
     Examples
     --------
@@ -76,7 +78,7 @@ def pattern(
     >>> sx.tl.pattern(adata, {"domain": ["domain1"]}, n=5).columns.tolist()
     ['gene', 'similarity', 'pvalue', 'qvalue']
     """
-    _slots.check_adata(adata)
+    _slots.check_adata(adata, writes=True)
     check_int(n, name="n", low=1)
     check_key(spatial_key, name="spatial_key")
     full = _slots.read_embedding(adata)
@@ -111,14 +113,13 @@ def _nearest_genes(adata: AnnData, genes: np.ndarray, z: np.ndarray, query: np.n
     similarity = unit_rows(z) @ unit_rows(query)
     pvalue = chance_similarity(similarity, query, noise_spread(z))
     order = np.argsort(-similarity, kind="stable")[:n]
-    return pd.DataFrame(
-        {
-            "gene": adata.var_names[genes[order]].to_numpy(),
-            "similarity": similarity[order],
-            "pvalue": pvalue[order],
-            "qvalue": false_discovery_control(pvalue)[order],
-        }
-    )
+    table = {
+        "gene": adata.var_names[genes[order]].to_numpy(),
+        "similarity": similarity[order],
+        "pvalue": pvalue[order],
+        "qvalue": false_discovery_control(pvalue)[order],
+    }
+    return _slots.read_gene_names(adata).with_symbols(pd.DataFrame(table), symbol=genes[order])
 
 
 def _embedded_gene(adata: AnnData, full: np.ndarray, gene: str) -> int:
@@ -128,8 +129,8 @@ def _embedded_gene(adata: AnnData, full: np.ndarray, gene: str) -> int:
     return index
 
 
-def _spot_weights(adata: AnnData, given: Weights, name: str, spatial_key: str) -> np.ndarray:
-    """Weights (S,) from any of the forms in which a pattern can be given."""
+def _spot_weights(adata: AnnData, given: Weights, name: str, spatial_key: str | None) -> np.ndarray:
+    """Weights (S,) from any of the forms in which a pattern can be given; those off the tissue are of no account."""
     if isinstance(given, str):
         return _of_column(adata, given, name)
     if isinstance(given, Mapping):
@@ -142,9 +143,10 @@ def _spot_weights(adata: AnnData, given: Weights, name: str, spatial_key: str) -
         raise InputError(f"{name} does not hold numbers; pass one for each of the {adata.n_obs} spots") from error
     if values.shape != (adata.n_obs,):
         raise InputError(f"{name} has shape {values.shape}; pass one number for each of the {adata.n_obs} spots")
-    check_finite(values, name=name, mend="pass numbers for all spots")
-    if np.ptp(values) == 0:
-        raise InputError(f"{name} is {values[0]:g} for every spot; pass weights that differ between spots")
+    inside = values[_slots.read_in_tissue(adata)]
+    check_finite(inside, name=name, mend="pass numbers for all spots")
+    if np.ptp(inside) == 0:
+        raise InputError(f"{name} is {inside[0]:g} for every spot; pass weights that differ between spots")
     return values
 
 
@@ -156,25 +158,26 @@ def _of_column(adata: AnnData, column: str, name: str) -> np.ndarray:
         raise InputError(
             f"obs[{column!r}] does not hold numbers; say which values are wanted: {{{column!r}: [{value!r}]}}"
         )
-    return _spot_weights(adata, adata.obs[column].to_numpy(dtype=np.float64), f"obs[{column!r}]", "")
+    return _spot_weights(adata, adata.obs[column].to_numpy(dtype=np.float64, na_value=np.nan), f"obs[{column!r}]", None)
 
 
 def _of_values(adata: AnnData, given: Mapping[str, Iterable[object]], name: str) -> np.ndarray:
     if not given:
         raise InputError(f"{name} is empty; pass {{column: values}}, the spots with one of these values")
-    wanted = np.zeros(adata.n_obs, dtype=bool)
+    wanted, in_tissue = np.zeros(adata.n_obs, dtype=bool), _slots.read_in_tissue(adata)
     for column, values in given.items():
         if column not in adata.obs:
             raise InputError(f"{name}: {column!r} is not a column of adata.obs")
         names = check_names(values, name=f"{name}[{column!r}]")
-        here = adata.obs[column].astype(str)
+        here = adata.obs[column].astype(str).where(in_tissue, "")
         unknown = [value for value in names if not (here == value).any()]
         if unknown:
-            known = ", ".join(map(repr, here.unique()[:8]))
+            known = ", ".join(map(repr, here[in_tissue].unique()[:8]))
             raise InputError(f"{name}: no spot has {column} {', '.join(map(repr, unknown))}; there are {known}")
-        wanted |= here.isin(names).to_numpy()
-    if wanted.all() or not wanted.any():
-        raise InputError(f"{name} takes {'all' if wanted.all() else 'none'} of the spots; leave some out")
+        wanted |= here.isin(names).to_numpy() & in_tissue
+    inside = wanted[in_tissue]
+    if inside.all() or not inside.any():
+        raise InputError(f"{name} takes {'all' if inside.all() else 'none'} of the spots; leave some out")
     return wanted.astype(np.float64)
 
 
@@ -182,17 +185,18 @@ def _are_polygons(given: object) -> TypeGuard[Sequence[np.ndarray]]:
     return isinstance(given, (list, tuple)) and len(given) > 0 and all(np.ndim(part) == 2 for part in given)
 
 
-def _inside(adata: AnnData, polygons: Sequence[np.ndarray], name: str, spatial_key: str) -> np.ndarray:
+def _inside(adata: AnnData, polygons: Sequence[np.ndarray], name: str, spatial_key: str | None) -> np.ndarray:
     """Which spots (S,) lie in any polygon."""
     from matplotlib.path import Path  # an import that only drawn patterns need
 
-    xy = _slots.read_positions(adata, spatial_key)
+    xy = _slots.read_positions(adata, spatial_key or _slots.gridded_by(adata).get("spatial_key") or "spatial")
     wanted = np.zeros(len(xy), dtype=bool)
     for polygon in polygons:
         corners = np.asarray(polygon, dtype=np.float64)
         if corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
             raise InputError(f"{name}: a polygon has shape {corners.shape}; pass (N, 2) arrays, N at least 3")
         wanted |= Path(corners).contains_points(xy)
-    if wanted.all() or not wanted.any():
-        raise InputError(f"{name}: the polygons hold {'all' if wanted.all() else 'none'} of the spots; draw others")
+    inside = wanted[_slots.read_in_tissue(adata)]
+    if inside.all() or not inside.any():
+        raise InputError(f"{name}: the polygons hold {'all' if inside.all() else 'none'} of the spots; draw others")
     return wanted.astype(np.float64)

@@ -20,20 +20,21 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     adata
         An AnnData on which `spacex.tl.embed` was called.
     gene
-        Name of the gene.
+        Name or symbol of the gene.
     n
         Number of genes to return.
 
     Returns
     -------
-    A table with the columns ``gene``, ``similarity`` (cosine of the embeddings) and ``qvalue``, the most similar first.
+    A table with the columns ``gene``, ``similarity`` (cosine of the embeddings) and ``qvalue``, the most similar first;
+    also ``symbol``, where a column of ``var`` holds symbols that differ from the names.
     The q-value is that of Benjamini and Hochberg over all genes; its p-value is the chance that a gene without a
     pattern is as similar: its direction is noise, as that of the weakest genes is.
 
     Raises
     ------
     InputError
-        If there is no embedding, the gene is unknown or was not embedded, or `n` is not allowed.
+        If there is no embedding, the gene is unknown, ambiguous or was not embedded, or `n` is not allowed.
 
     Examples
     --------
@@ -46,7 +47,8 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     _slots.check_adata(adata)
     full = _slots.read_embedding(adata)
     check_int(n, name="n", low=1)
-    index = _slots.gene_index(adata, gene)
+    genes = _slots.read_gene_names(adata)
+    index = genes.index(gene)
     embedded = np.isfinite(full).all(axis=1)
     if not embedded[index]:
         raise InputError(
@@ -58,10 +60,9 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     similarity = direction[others] @ direction[index]
     pvalue = chance_similarity(similarity, direction[index], noise_spread(full[embedded]))
     order = np.argsort(-similarity, kind="stable")[:n]
-    return pd.DataFrame(
-        {
-            "gene": adata.var_names[others[order]].to_numpy(),
-            "similarity": similarity[order],
-            "qvalue": false_discovery_control(pvalue)[order],
-        }
-    )
+    table = {
+        "gene": adata.var_names[others[order]].to_numpy(),
+        "similarity": similarity[order],
+        "qvalue": false_discovery_control(pvalue)[order],
+    }
+    return genes.with_symbols(pd.DataFrame(table), symbol=others[order])

@@ -40,7 +40,7 @@ def svg(
     adata
         Spots × genes, with coordinates.
     layer
-        Layer with raw counts; else ``X``.
+        Layer with raw counts; by default that of the embedding, else as `spacex.tl.embed` chooses it.
     covariates
         Columns of ``obs`` that a gene may follow without being called spatial: domains, cell types, a quality measure.
         Numbers have a log-linear effect on the mean, other values an effect each; with domains, what is tested is
@@ -101,7 +101,7 @@ def svg(
 
     >>> sx.tl.svg(adata, covariates=["domain"])
     """
-    _slots.check_adata(adata)
+    _slots.check_adata(adata, writes=True)
     seed = check_seed(seed)
     shared, progress = check_flag(shared, name="shared"), check_flag(progress, name="progress")
     n_permutations = _check_permutations(n_permutations)

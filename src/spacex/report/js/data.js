@@ -7,6 +7,8 @@ const parsed = new Promise((done) => {
 
 const notes = JSON.parse(document.getElementById("notes").textContent);
 const nGenes = notes.genes.length;
+const symbols = notes.symbols ?? notes.genes;
+const labels = symbols.map((symbol, gene) => notes.labels[gene] ?? symbol); // what genes are called
 const nPlaces = notes.places.length;
 const TYPES = { uint8: Uint8Array, int16: Int16Array, int32: Int32Array, float32: Float32Array };
 const unpacked = new Map();
@@ -28,6 +30,20 @@ async function unpack(name) {
 
 const has = (name) => name in notes.shapes;
 const shapeOf = (name) => notes.shapes[name].shape;
+
+/** All that a gene may be called, in small letters. */
+const searched = notes.genes.map((name, gene) =>
+  [...new Set([name, symbols[gene], labels[gene]].map((text) => text.toLowerCase()))]);
+
+/** The gene of a name, else of a symbol, else of either in any case; -1 for none. */
+function geneNamed(text) {
+  const exact = [notes.genes.indexOf(text), symbols.indexOf(text)];
+  return exact.find((gene) => gene >= 0) ?? searched.findIndex((names) => names.includes(text.toLowerCase()));
+}
+
+/** The columns of a file that name a gene. */
+const NAME_COLUMNS = notes.symbols ? ["gene", "symbol"] : ["gene"];
+const namesOf = (gene) => [notes.genes[gene], symbols[gene]].slice(0, NAME_COLUMNS.length);
 
 /** Counts (or intensities) of a gene at every place; null where the page has no room for its map. */
 async function countsOf(gene) {

@@ -42,7 +42,7 @@ async function showGeneOnTissue() {
   }
   const rounds = Number(part("tissue-smooth").value);
   const values = await smoothed(raw ? counts : await lognormOf(state.gene), rounds);
-  const limits = limitsOf(values), name = notes.genes[state.gene];
+  const limits = limitsOf(values), name = labels[state.gene];
   const unit = notes.isCount ? (raw ? "counts" : "log1p of normalised counts") : "intensity";
   await showTissue(colorsOfNumbers(values, ...limits), Array.from(counts, (n) => `${name}: ${text(n)}`));
   bar(part("tissue-scale"), limits, unit + (rounds ? ", smoothed" : ""));
@@ -64,8 +64,8 @@ function category(name, color, codes, code) {
 
 /** What is known of a gene, beside its picture. */
 async function describe(gene) {
-  part("gene-name").textContent = notes.genes[gene];
-  const facts = [];
+  part("gene-name").textContent = labels[gene];
+  const facts = labels[gene] === notes.genes[gene] ? [] : [["name", notes.genes[gene]]];
   for (const [name, title] of COLUMNS) facts.push([title, shown(name, (await array("column " + name))[gene])]);
   part("gene-facts").replaceChildren(
     make("div", {}, make("dt", {}, "module"), make("dd", {}, notes.module[gene] === notes.unassigned ? "none" : notes.module[gene])),
@@ -83,7 +83,7 @@ async function describePartners(gene) {
   const width = shapeOf("partner")[1], items = [];
   for (let k = gene * width; k < (gene + 1) * width && partner[k] >= 0; k++) {
     items.push(make("button", { type: "button", class: "chip", "data-gene": partner[k] },
-      make("em", {}, notes.genes[partner[k]]), make("small", {}, ` ${(probability[k] / 255).toFixed(2)}`)));
+      make("em", {}, labels[partner[k]]), make("small", {}, ` ${(probability[k] / 255).toFixed(2)}`)));
   }
   part("gene-partners").replaceChildren(...(items.length ? items : ["none"]));
 }
@@ -139,13 +139,13 @@ function listen(filterByModule) {
   part("pattern-clear").addEventListener("click", () => { plots.spots.selected.indices = []; });
   part("gene-csv").addEventListener("click", async () => {
     const near = await similarTo(state.gene, LISTED);
-    download(`similar_to_${notes.genes[state.gene]}.csv`, [["gene", "similarity"], ...named(near)]);
+    download(`similar_to_${labels[state.gene]}.csv`, [[...NAME_COLUMNS, "similarity"], ...named(near)]);
   });
-  part("pattern-csv").addEventListener("click", () => download("genes_of_pattern.csv", [["gene", "similarity"], ...named(state.found)]));
+  part("pattern-csv").addEventListener("click", () => download("genes_of_pattern.csv", [[...NAME_COLUMNS, "similarity"], ...named(state.found)]));
   part("spots-csv").addEventListener("click", () => download("spots.csv", [["spot"], ...[...state.places].map((i) => [notes.places[i]])]));
 }
 
-const named = (pairs) => pairs.map(([gene, value]) => [notes.genes[gene], Number(value.toFixed(4))]);
+const named = (pairs) => pairs.map(([gene, value]) => [...namesOf(gene), Number(value.toFixed(4))]);
 
 function toExplorer() {
   if (part("explore").getBoundingClientRect().bottom < 200 || part("explore").getBoundingClientRect().top > innerHeight - 200) {
@@ -157,7 +157,7 @@ function toExplorer() {
 function geneInAddress() {
   const asked = /^#gene=(.*)$/.exec(location.hash);
   try {
-    return asked ? notes.genes.indexOf(decodeURIComponent(asked[1])) : -1;
+    return asked ? geneNamed(decodeURIComponent(asked[1])) : -1;
   } catch {
     return -1;
   }

@@ -30,10 +30,8 @@ function shown(name, value) {
 
 /** A button with the map of a gene, which shows that gene. */
 function tile(gene, remark = "") {
-  const canvas = make("canvas", { "aria-hidden": "true", width: 1, height: 1 });
-  drawTile(canvas, gene, notes.isCount ? 1 : 0);
-  return make("button", { type: "button", class: "tile", "data-gene": gene }, canvas,
-    make("em", {}, notes.genes[gene]), ...(remark ? [make("small", {}, remark)] : []));
+  return make("button", { type: "button", class: "tile", "data-gene": gene }, smallMap(gene),
+    make("em", {}, labels[gene]), ...(remark ? [make("small", {}, remark)] : []));
 }
 
 /** Offer rows, the first of which names the columns, as a file. */

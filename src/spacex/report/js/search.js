@@ -2,17 +2,17 @@
 
 const MOST_FOUND = 12;
 
-/** Genes whose names hold the words typed: those that begin with them first. */
+/** Genes whose names or symbols hold the words typed: those that begin with them first. */
 function completions(typed) {
   const wanted = typed.trim().toLowerCase();
   if (!wanted) return [];
   const first = [], later = [];
   for (let gene = 0; gene < nGenes && first.length < MOST_FOUND; gene++) {
-    const at = notes.genes[gene].toLowerCase().indexOf(wanted);
-    if (at === 0) first.push(gene);
-    else if (at > 0 && later.length < MOST_FOUND) later.push(gene);
+    const names = searched[gene];
+    if (names.some((name) => name.startsWith(wanted))) first.push(gene);
+    else if (later.length < MOST_FOUND && names.some((name) => name.includes(wanted))) later.push(gene);
   }
-  const exact = first.findIndex((gene) => notes.genes[gene].toLowerCase() === wanted);
+  const exact = first.findIndex((gene) => searched[gene].includes(wanted));
   if (exact > 0) first.unshift(...first.splice(exact, 1));
   return [...first, ...later].slice(0, MOST_FOUND);
 }
@@ -24,7 +24,7 @@ function startSearch(show) {
   function offer() {
     list.replaceChildren(...found.map((gene, i) =>
       make("li", { role: "option", id: "completion-" + i, "aria-selected": String(i === active), "data-at": i },
-        make("em", {}, notes.genes[gene]), make("small", {}, moduleWords(gene)))));
+        make("em", {}, labels[gene]), make("small", {}, moduleWords(gene)))));
     list.hidden = !found.length;
     input.setAttribute("aria-expanded", String(found.length > 0));
     if (active >= 0) input.setAttribute("aria-activedescendant", "completion-" + active);
@@ -36,7 +36,7 @@ function startSearch(show) {
   function take(i) {
     const gene = found[i];
     close();
-    input.value = notes.genes[gene];
+    input.value = labels[gene];
     show(gene);
   }
 

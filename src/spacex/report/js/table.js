@@ -17,7 +17,7 @@ async function startTable() {
   }
 
   function valueOf(gene, name) {
-    if (name === "gene") return notes.genes[gene];
+    if (name === "gene") return labels[gene];
     if (name === "module") return notes.module[gene] === notes.unassigned ? NaN : rank.get(notes.module[gene]);
     return numbers.get(name)[gene];
   }
@@ -27,7 +27,7 @@ async function startTable() {
     const wanted = filter.value.trim().toLowerCase();
     rows = [];
     for (let gene = 0; gene < nGenes; gene++) {
-      if (wanted && !notes.genes[gene].toLowerCase().includes(wanted)) continue;
+      if (wanted && !searched[gene].some((name) => name.includes(wanted))) continue;
       if (choice.value !== "" && notes.module[gene] !== choice.value) continue;
       rows.push(gene);
     }
@@ -51,11 +51,9 @@ async function startTable() {
 
   function line(gene) {
     const cells = COLUMNS.map(([name]) => make("td", { class: "n" }, shown(name, numbers.get(name)[gene])));
-    const map = make("canvas", { class: "thumb", width: 1, height: 1, "aria-hidden": "true" });
-    drawTile(map, gene, notes.isCount ? 1 : 0);
-    const name = make("button", { type: "button", class: "gene", "data-gene": gene }, notes.genes[gene]);
+    const name = make("button", { type: "button", class: "gene", "data-gene": gene }, labels[gene]);
     const module = notes.module[gene] === notes.unassigned ? "–" : notes.module[gene];
-    return make("tr", {}, make("td", {}, map), make("td", {}, name), make("td", { class: "n" }, module), ...cells);
+    return make("tr", {}, make("td", {}, smallMap(gene, { class: "thumb" })), make("td", {}, name), make("td", { class: "n" }, module), ...cells);
   }
 
   function show() {
@@ -76,8 +74,8 @@ async function startTable() {
   part("genes-before").addEventListener("click", () => { page -= 1; show(); });
   part("genes-next").addEventListener("click", () => { page += 1; show(); });
   part("genes-csv").addEventListener("click", () => download("genes.csv", [
-    ["gene", "module", ...COLUMNS.map(([name]) => name)],
-    ...rows.map((gene) => [notes.genes[gene], notes.module[gene], ...COLUMNS.map(([name]) => numbers.get(name)[gene])]),
+    [...NAME_COLUMNS, "module", ...COLUMNS.map(([name]) => name)],
+    ...rows.map((gene) => [...namesOf(gene), notes.module[gene], ...COLUMNS.map(([name]) => numbers.get(name)[gene])]),
   ]));
   arrange();
   return (module) => { choice.value = module; filter.value = ""; arrange(); };

@@ -1,7 +1,7 @@
 // Pictures of the tissue: every point shows the place nearest to it, so that a picture is a look-up of colours.
 
 const [HEIGHT, WIDTH] = shapeOf("picture");
-const TILE = Math.max(1, Math.round(Math.max(HEIGHT, WIDTH) / 170));
+const TILE = Math.max(1, Math.round(Math.sqrt(HEIGHT * WIDTH) / 160));
 const PALETTE = Uint32Array.from(notes.palette, opaque);
 const MISSING = opaque("#8c8c8c");
 
@@ -40,11 +40,16 @@ function paint(target, picture, colors, step = 1) {
   }
 }
 
-/** Draw a small map of a gene on a canvas. */
+/** A canvas with a small map of a gene, which is drawn when its counts are there. */
+function smallMap(gene, attributes = {}) {
+  const [width, height] = [WIDTH, HEIGHT].map((n) => Math.max(1, Math.floor(n / TILE)));
+  const canvas = make("canvas", { "aria-hidden": "true", width, height, ...attributes });
+  drawTile(canvas, gene, notes.isCount ? 1 : 0);
+  return canvas;
+}
+
 async function drawTile(canvas, gene, rounds) {
   const picture = await array("picture");
-  canvas.width = Math.floor(WIDTH / TILE);
-  canvas.height = Math.floor(HEIGHT / TILE);
   const values = await lognormOf(gene);
   if (values === null) return;
   const shown = await smoothed(values, rounds);
