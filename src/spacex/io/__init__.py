@@ -14,6 +14,7 @@ from spacex import _slots
 from spacex._check import InputError, check_extra, check_flag, check_key, check_path, shortened
 from spacex.io._anndata import is_zarr_store, read_h5ad_file, read_zarr_store
 from spacex.io._files import reading
+from spacex.io._readers.h5ad import is_h5ad
 from spacex.io._readers.tables import read_pair
 from spacex.io._readers.visium_hd import DEFAULT_BIN
 from spacex.io._registry import UNDERSTOOD, find_reader, not_understood
@@ -67,7 +68,7 @@ def read(
         ``"016um"``, or ``"cells"`` for segmented cells. Stereo-seq: side of the square bins in DNBs of 500 nm, 50 by
         default.
     sample
-        Beginning of the names of the files of one sample, where a folder holds those of several.
+        Name of one sample, as in the names of its files, where a folder holds those of several.
     lazy
         Leave ``X`` and the layers of a ``.h5ad`` file or an AnnData's ``.zarr`` store on disk, as Dask arrays, for
         sections that do not fit in memory (extra ``scale``). Everything works as on other sections, and gives
@@ -115,7 +116,7 @@ def read(
         if positions is not None:
             return _in_tissue(read_pair(request.path, positions))
         if sample is not None:
-            _check_sample(request)
+            request = _of_sample(request)
         found = find_reader(request)
         if found is None:
             raise not_understood(request)
@@ -130,19 +131,21 @@ def _in_tissue(adata: AnnData) -> AnnData:
     return kept if kept is adata else kept.copy()
 
 
-def _check_sample(request: Request) -> None:
-    """Raise `InputError` where no file of a folder has the name of the sample."""
-    if not request.is_folder or not request.folder.entries:
-        raise InputError(f"sample={request.sample!r} names no file in path='{request.path}'; pass the beginning of one")
+def _of_sample(request: Request) -> Request:
+    """The request for the folder of a sample, where it has one of its own; an error where nothing has its name."""
+    entries = request.folder.entries if request.is_folder else []
+    if not entries:
+        raise InputError(f"sample={request.sample!r} names no file in path='{request.path}'; pass a part of the names")
+    return Request(entries[0], request.bin) if len(entries) == 1 and entries[0].is_dir() else request
 
 
 def _read_lazily(path: Path, positions: Path | None) -> AnnData:
     """Read an AnnData whose matrices stay on disk."""
     check_extra("dask", extra="scale", purpose="lazy=True")
-    h5ad = path.suffix.casefold() == ".h5ad"
-    if positions is not None or not (h5ad or is_zarr_store(path)):
+    in_hdf5 = is_h5ad(path)
+    if positions is not None or not (in_hdf5 or is_zarr_store(path)):
         raise InputError(f"path='{path}': lazy=True is for .h5ad files and .zarr stores of an AnnData; pass lazy=False")
-    return read_h5ad_file(path, lazy=True) if h5ad else read_zarr_store(path, DEFAULT_BIN, lazy=True)
+    return read_h5ad_file(path, lazy=True) if in_hdf5 else read_zarr_store(path, DEFAULT_BIN, lazy=True)
 
 
 def _existing(path: str | os.PathLike[str], name: str) -> Path:

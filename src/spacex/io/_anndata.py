@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spacex._check import InputError, check_extra
 from spacex._memory import check_memory
 from spacex.io._bounds import sound
-from spacex.io._files import READABLE, listed, reading, require_hdf5
+from spacex.io._files import READABLE, listed, reading, require_hdf5, unpacked
 from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
 
 if TYPE_CHECKING:
@@ -23,19 +23,26 @@ logger = logging.getLogger("spacex")
 
 def read_h5ad_file(path: Path, *, lazy: bool = False) -> AnnData:
     """Read an AnnData from HDF5; `lazy` leaves its matrices on disk."""
+    with unpacked(path) as plain:
+        require_hdf5(path, plain)
+        if lazy and plain != path:
+            raise InputError(f"path='{path}' is compressed, and lazy=True reads from the file; unpack it (gunzip)")
+        return _read_h5ad(path, plain, lazy=lazy)
+
+
+def _read_h5ad(path: Path, plain: Path, *, lazy: bool) -> AnnData:
     import anndata
     import h5py
 
-    require_hdf5(path)
     with reading(path, ".h5ad file"):
-        with h5py.File(path, "r") as file:
+        with h5py.File(plain, "r") as file:
             missing = [name for name in ("obs", "var") if name not in file]
             if missing:
                 raise InputError(f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {READABLE}")
             if lazy:
                 return _matrices_on_disk(file)
             _check_size(path, file)
-        return sound(anndata.read_h5ad(path), path)
+        return sound(anndata.read_h5ad(plain), path)
 
 
 def _check_size(path: Path, root: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,12 +58,15 @@ def _wrong(found: Any) -> str | None:
     return None
 
 
-def check_market(path: Path, sides: tuple[int, int]) -> None:
-    """Raise `InputError` for a MatrixMarket file whose header does not fit its length, its companions, or counts."""
+def check_market(path: Path, file: Path, sides: tuple[int, int]) -> None:
+    """Raise `InputError` for a MatrixMarket file whose header does not fit its length, its companions, or counts.
+
+    `file` is the file without its compression.
+    """
     from scipy.io import mminfo
 
-    rows, columns, entries, form, field, _ = mminfo(path)
-    _check_text(path, WHOLE if field in ("integer", "unsigned-integer", "pattern") else REAL)
+    rows, columns, entries, form, field, _ = mminfo(file)
+    _check_text(path, file, WHOLE if field in ("integer", "unsigned-integer", "pattern") else REAL)
     if (rows, columns) not in (sides, sides[::-1]):
         raise InputError(
             f"path='{path}' is {rows} x {columns}, but there are {sides[0]} features and {sides[1]} barcodes; copy all "
@@ -72,18 +74,17 @@ def check_market(path: Path, sides: tuple[int, int]) -> None:
         )
     if field == "complex":
         raise InputError(f"path='{path}' holds complex numbers, which are no counts; export the raw counts")
-    size = path.stat().st_size * (MOST_PACKED if path.suffix == ".gz" else 1)
-    if (entries if form == "coordinate" else rows * columns) * SHORTEST_ENTRY > size + HARMLESS:
+    if (entries if form == "coordinate" else rows * columns) * SHORTEST_ENTRY > file.stat().st_size + HARMLESS:
         raise InputError(f"path='{path}' is said to have {entries} entries, and is too short for them; {COPY_AGAIN}")
 
 
-def _check_text(path: Path, entry: re.Pattern[bytes]) -> None:
+def _check_text(path: Path, market: Path, entry: re.Pattern[bytes]) -> None:
     """Raise `InputError` for what scipy's reader of MatrixMarket leaves its memory at.
 
     That is a last line without an end that has more in it than an entry, and null bytes.
     """
     tail = b""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with market.open("rb") as file:
         while block := file.read(BLOCK):
             if len(block.translate(None, CONTROL)) != len(block):
                 raise InputError(f"path='{path}' is no text: it holds control characters; {COPY_AGAIN}")

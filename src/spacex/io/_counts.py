@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spacex._check import InputError
 from spacex.io._delimited import Header, is_number, read_delimited, read_header, unique_names
 from spacex.io._files import COPY_AGAIN, reading
-from spacex.io._identifiers import is_identifier_name
+from spacex.io._identifiers import STRONG, is_identifier_name, name_class
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -21,17 +21,18 @@ logger = logging.getLogger("spacex")
 CHUNK_ENTRIES = 20_000_000  # of float32: 80 MB of a dense chunk
 
 
-def read_count_table(path: Path, *, labels: Sequence[str] | None = None) -> AnnData:
+def read_count_table(path: Path, *, labels: Sequence[str] | None = None, known: Sequence[str] = ()) -> AnnData:
     """Read a table of counts as it is: rows become observations, columns variables, counts CSR float32.
 
-    The first column names the observations. Others on the left that hold text, or have the name of an identifier,
-    become columns of ``obs``, and so do all `labels`, where the columns that name the rows are known.
+    The first label names the observations, and its name becomes that of the index. Other labels become columns of
+    ``obs``, and so do all of `labels`, where the columns that name the rows are known. `known` are the columns of the
+    table of coordinates: one of their names is no gene.
     """
     import pandas as pd
     from scipy import sparse
 
     header = read_header(path)
-    named = [header.names.index(label) for label in labels] if labels else _label_columns(header)
+    named = [header.names.index(label) for label in labels] if labels else _label_columns(header, known)
     valued = [i for i in range(len(header.names)) if i not in named]
     if not valued:
         raise InputError(f"path='{path}' has one column; a table of counts is divided by tab, comma or ;")
@@ -45,21 +46,28 @@ def read_count_table(path: Path, *, labels: Sequence[str] | None = None) -> AnnD
     obs = pd.concat(texts, ignore_index=True)
     obs.columns = unique_names([header.names[i] for i in named])
     counts = assemble(sparse.vstack(blocks, format="csr"), obs.iloc[:, 0], [header.names[i] for i in valued])
+    counts.obs_names.name = obs.columns[0]
     for label in obs.columns[0 if labels else 1 :]:
         counts.obs[label] = obs[label].to_numpy()
     return counts
 
 
-def _label_columns(header: Header) -> list[int]:
-    """The columns on the left that name the rows: by their own names, or since they hold text alone."""
-    n_labels = 1
-    for column, name in enumerate(header.names[1:-1], start=1):
-        fields = [row[column] for row in header.rows if column < len(row)]
-        is_text = bool(fields) and not any(map(is_number, fields))
-        if not (is_text or is_identifier_name(name)):
-            break
-        n_labels += 1
-    return list(range(n_labels))
+def _label_columns(header: Header, known: Sequence[str]) -> list[int]:
+    """The columns that name the rows, or tell something about them.
+
+    These are the first one and its neighbors that hold text or have the name of an identifier, and all others with
+    a usual name of identifiers or a name that is `known`. A first column of numbers and of no such name is a gene,
+    where another column names the rows.
+    """
+    names = header.names
+    fields = [[row[i] for row in header.rows if i < len(row)] for i in range(len(names))]
+    is_text = [bool(column) and not any(map(is_number, column)) for column in fields]
+    is_named = [name_class(name) == STRONG or (name != "" and name in known) for name in names]
+    n_left = 0
+    while n_left < len(names) - 1 and (is_text[n_left] or is_named[n_left] or is_identifier_name(names[n_left])):
+        n_left += 1
+    labels = [i for i in range(len(names)) if i < n_left or is_named[i]]
+    return labels or [0]
 
 
 def _chunks(path: Path, header: Header, named: list[int], valued: list[int]) -> Any:

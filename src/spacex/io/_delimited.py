@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
-import lzma
 import re
-import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from spacex._check import InputError
-from spacex.io._files import COPY_AGAIN, listed, reading
+from spacex.io._files import COPY_AGAIN, listed, open_binary, reading
+from spacex.io._spellings import as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,30 +48,6 @@ class Header(NamedTuple):
 def is_text_table(path: Path) -> bool:
     """Whether the name of a file is that of delimited text."""
     return TEXT_NAME.search(path.name) is not None
-
-
-def open_binary(path: Path) -> BinaryIO:
-    """Open a file, decompressed where its first bytes are those of gzip, bzip2, xz or zip, whatever its name."""
-    with open(path, "rb") as file:
-        start = file.read(6)
-    if start[:2] == b"\x1f\x8b":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if start[:3] == b"BZh":
-        return cast(BinaryIO, bz2.open(path, "rb"))
-    if start == b"\xfd7zXZ\x00":
-        return cast(BinaryIO, lzma.open(path, "rb"))
-    if start[:4] == b"PK\x03\x04":
-        return _open_zip(path)
-    return open(path, "rb")
-
-
-def _open_zip(path: Path) -> BinaryIO:
-    """Open the only file in a zip archive."""
-    archive = zipfile.ZipFile(path)
-    members = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
-    if len(members) != 1:
-        raise InputError(f"path='{path}' is an archive of {len(members)} files; unpack it and pass the folder")
-    return cast(BinaryIO, archive.open(members[0]))
 
 
 def open_text(path: Path) -> IO[str]:
@@ -128,16 +102,18 @@ def _is_header(line: str, lines: list[str]) -> bool:
 
 
 def _delimiter(lines: list[str]) -> str:
-    """Return the delimiter that divides all lines alike; counting would be misled by names that contain it."""
-    for delimiter in (*_DELIMITERS, WHITESPACE):
-        n_names, *n_fields = (len(split(line, delimiter)) for line in lines)
-        n_row = n_fields[0] if n_fields else n_names
-        if n_row > 1 and n_row - n_names in (0, 1) and len(set(n_fields)) <= 1:
-            return delimiter
-    for delimiter in _DELIMITERS:  # a damaged file, whose lines differ in length
-        n_names, n_row = (len(split(line, delimiter)) for line in (lines * 2)[:2])
-        if n_row > 1 and n_row - n_names in (0, 1):
-            return delimiter
+    """Return the delimiter that divides all lines alike; counting would be misled by names that contain it.
+
+    One that divides the header as it divides the rows is preferred to one that leaves it a field short, as R does: in
+    ``s1;1,5`` below ``spot;x`` the comma is a decimal sign.
+    """
+    for checked in (lines, lines[:2]):  # the lines of a damaged file differ in length
+        for n_missing in (0, 1):
+            for delimiter in (*_DELIMITERS, WHITESPACE):
+                n_names, *n_fields = (len(split(line, delimiter)) for line in checked)
+                n_fields = n_fields or [n_names]
+                if n_fields[0] > 1 and set(n_fields) == {n_names + n_missing}:
+                    return delimiter
     return max(_DELIMITERS, key=lines[0].count)
 
 
@@ -160,11 +136,14 @@ def is_number(text: str) -> bool:
 
 
 def _decimal(delimiter: str, rows: list[list[str]]) -> str:
-    """Return a comma where numbers in a table with semicolons have one, as spreadsheets write in much of Europe."""
-    if delimiter != ";":
-        return "."
+    """Return a comma where the first numbers have one, as spreadsheets write in much of Europe.
+
+    They divide tables by semicolons, so that these have decimal commas below unless a point is seen.
+    """
     fields = [field.strip() for row in rows for field in row]
-    return "," if any(map(_DECIMAL_COMMA.fullmatch, fields)) else "."
+    if delimiter == "," or any("." in field and is_number(field) for field in fields):
+        return "."
+    return "," if delimiter == ";" or any(map(_DECIMAL_COMMA.fullmatch, fields)) else "."
 
 
 def read_delimited(path: Path, header: Header, **options: Any) -> Any:
@@ -192,10 +171,13 @@ def read_delimited(path: Path, header: Header, **options: Any) -> Any:
     return table
 
 
-def read_text_table(path: Path, header: Header, what: str) -> pd.DataFrame:
-    """Read a table whole, every field as text, missing values included."""
+def read_text_table(path: Path, header: Header, what: str, numbers: Sequence[int] = ()) -> pd.DataFrame:
+    """Read a table whole, every field as text, missing values included; some columns as `numbers` where they are."""
     with reading(path, what):
-        table = cast("pd.DataFrame", read_delimited(path, header, dtype=str, keep_default_na=False, na_filter=False))
+        table = cast("pd.DataFrame", read_delimited(
+            path, header, keep_default_na=False, na_values={i: list(MISSING) for i in numbers}, low_memory=False,
+            dtype={i: str for i in range(len(header.names)) if i not in numbers}, float_precision="high",
+        ))  # fmt: skip
     table.columns = unique_names(header.names)
     return table
 
@@ -217,17 +199,16 @@ def typed(text: pd.Series, decimal: str = ".") -> pd.Series:
 
     if not (text.dtype == object or pd.api.types.is_string_dtype(text)):
         return text
-    stripped = text.astype(str).str.strip()
+    code, distinct = pd.factorize(text)  # text repeats, and is slow to look at
+    stripped = pd.Series(as_text(distinct), dtype=object)
     values = stripped.where(~stripped.isin(MISSING))
-    numbers = values.str.replace(",", ".", regex=False) if decimal == "," else values
-    try:
-        return pd.to_numeric(numbers)
-    except (ValueError, TypeError, OverflowError):
-        pass
     words = set(values.dropna().str.casefold())
     if words and words <= {"true", "false"} and not values.isna().any():
-        return values.str.casefold() == "true"
-    return values
+        values = values.str.casefold() == "true"
+    else:
+        with suppress(ValueError, TypeError, OverflowError):
+            values = pd.to_numeric(values.str.replace(",", ".", regex=False) if decimal == "," else values)
+    return values.reindex(code).set_axis(text.index)
 
 
 def require_columns(names: Sequence[str], needed: Sequence[str], path: Path, advice: str = COPY_AGAIN) -> None:

@@ -1,35 +1,29 @@
-"""Coordinate tables: which columns are x and y, which one names the spots, and joining them to counts."""
+"""Tables of coordinates: which columns are x and y, and which may name the spots."""
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from spacex._check import InputError, check_extra, check_finite
-from spacex.io._counts import transposed
-from spacex.io._delimited import Header, is_number, read_header, read_text_table, require_columns, typed
-from spacex.io._files import COPY_AGAIN, listed, reading
+from spacex._check import InputError, check_extra
+from spacex.io._delimited import Header, is_number, read_header, read_text_table, require_columns
+from spacex.io._files import listed, reading
 from spacex.io._identifiers import (
-    MIN_SHARE,
-    NAME_CLASSES,
+    OTHER,
     Found,
-    as_text,
     identifier_column,
     is_identifier_name,
     is_row_number_name,
     name_class,
 )
+from spacex.io._spellings import Names, by_value
 
 if TYPE_CHECKING:
     import pandas as pd
-    from anndata import AnnData
-
-logger = logging.getLogger("spacex")
 
 # Pairs of x and y that are in use, the best first: a table may have pixels, micrometers and array indices side by side.
 _PAIRS = (
@@ -62,43 +56,84 @@ _PAIRS = (
     ("array_col", "array_row"),
     ("col", "row"),
 )
+_NAMES_OF_PAIRS = frozenset(name for pair in _PAIRS for name in pair)
+_GRID_PAIRS = (("x", "y"), ("new_x", "new_y"))
+"""Columns of which spots of ST arrays have their names, such as 10x12."""
+
 _LETTER_X = re.compile(r"(?<![a-z])x(?![a-z])|x$")
 _REDUCED = re.compile(r"umap|tsne|pca|local")
 _SPACE_RANGER = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 _HEADLESS = {6: _SPACE_RANGER, 3: ["barcode", "x", "y"]}
-_PLACE = re.compile(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)")
-_PLACE_COLUMN = "x and y"
+GRID_NAME = re.compile(r"X?(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)")
 MAX_COLUMNS = 200  # of a coordinate table; a wider one holds counts
 
 
-class Positions(NamedTuple):
-    """A coordinate table as text, and the names of its columns x and y."""
+@dataclass(frozen=True)
+class Positions:
+    """A coordinate table.
+
+    Attributes
+    ----------
+    table
+        Columns as text, or as numbers where they cannot name spots.
+    xy
+        Names of the columns x and y.
+    source
+        The file.
+    decimal
+        Sign before the decimals of numbers in text.
+    identifier
+        The column that names the spots, where it is known.
+    """
 
     table: pd.DataFrame
     xy: list[str]
     source: Path
     decimal: str = "."
     identifier: str | None = None
-    """The column that names the spots, where it is known."""
 
-    @property
-    def identifiers(self) -> dict[str, pd.Series]:
-        """The columns that may name the spots: all but coordinates; where spots are named ``10x12``, also x and y."""
+    @cached_property
+    def identifiers(self) -> dict[str, Names]:
+        """The columns that may name the spots: all but coordinates and measurements."""
         if self.identifier is not None:
-            return {self.identifier: self.table[self.identifier]}
-        pairs = {name for pair in _PAIRS for name in pair} | {name.casefold() for name in self.xy}
-        columns = {
-            str(name): self.table[name] for name in self.table.columns if str(name).strip().casefold() not in pairs
+            return {self.identifier: Names(self.table[self.identifier])}
+        return {
+            str(name): Names(column)
+            for name, column in self.table.items()
+            if name not in self.xy and not _is_coordinate(name, column) and not _is_fraction(column)
         }
-        folded_names = {str(name).casefold(): name for name in self.table.columns}
-        if {"x", "y"} <= set(folded_names):
-            x, y = (self.table[folded_names[name]].astype(str) for name in ("x", "y"))
-            columns[_PLACE_COLUMN] = x + "x" + y
-        return columns
 
-    def find(self, identifiers: Sequence[str]) -> Found | None:
+    @cached_property
+    def grid_names(self) -> dict[str, Names]:
+        """Names of spots made of their places in an array."""
+        column_of = {str(name).casefold(): self.table[name].astype(str) for name in self.table.columns}
+        pairs = [(x, y) for x, y in _GRID_PAIRS if x in column_of and y in column_of]
+        return {
+            f"{x} and {y}": Names(column_of[x].map(_grid_value) + "x" + column_of[y].map(_grid_value)) for x, y in pairs
+        }
+
+    def find(self, names: Names, *, certain: bool = False) -> Found | None:
         """The column that names these spots and their rows in it, or None where none of them is named."""
-        return identifier_column(self.identifiers, identifiers, self.source)
+        columns: Mapping[str, Names] = self.identifiers
+        if self.identifier is None and len(names.text) and GRID_NAME.fullmatch(names.text[0]):
+            columns = {**columns, **self.grid_names}
+        return identifier_column(columns, names, self.source, certain=certain)
+
+
+def _grid_value(text: str) -> str:
+    return by_value(text.strip())
+
+
+def _is_coordinate(name: object, column: pd.Series) -> bool:
+    """Whether a column has the name of a coordinate and holds numbers; R names one with the names of rows X."""
+    if str(name).strip().casefold() not in _NAMES_OF_PAIRS:
+        return False
+    return len(column) == 0 or is_number(str(column.iloc[0]))
+
+
+def _is_fraction(column: pd.Series) -> bool:
+    """Whether a column holds measurements: numbers that are not whole."""
+    return column.dtype.kind == "f" and bool((column % 1 > 0).any())
 
 
 def known_pair(columns: Sequence[str]) -> list[str] | None:
@@ -107,12 +142,16 @@ def known_pair(columns: Sequence[str]) -> list[str] | None:
     A pair in use; else the only two columns whose names differ by the letters x and y alone, such as ``bead_x`` and
     ``bead_y``.
     """
-    column_of = {str(column).strip().casefold(): column for column in columns}
+    column_of: dict[str, str] = {}
+    for column in sorted(map(str, columns), key=lambda name: name != name.casefold()):  # "x" before the "X" of R
+        column_of.setdefault(column.strip().casefold(), column)
     known = ([column_of[x], column_of[y]] for x, y in _PAIRS if x in column_of and y in column_of)
     unlike = [
         [column_of[name], column_of[other]]
         for name in column_of
-        if (other := re.sub(_LETTER_X, "y", name)) != name and other in column_of and not _REDUCED.search(name)
+        if not _REDUCED.search(name)
+        for letter in _LETTER_X.finditer(name)
+        if (other := f"{name[: letter.start()]}y{name[letter.end() :]}") in column_of
     ]
     return next(known, unlike[0] if len(unlike) == 1 else None)
 
@@ -128,15 +167,18 @@ def is_positions(path: Path) -> bool:
 def _headless(header: Header) -> list[str] | None:
     """Names for the columns of a file whose first line is a spot already: old Space Ranger, or name, x, y."""
     first = header.names
-    if len(first) < 2 or not all(map(is_number, first[1:])) or "" in first[1:]:
+    if len(first) < 2 or not all(map(is_number, first[1:])) or "" in first:
         return None
-    return _HEADLESS.get(len(first))
+    in_tissue = {row[1].strip() for row in (first, *header.rows) if len(row) > 1}
+    if len(first) == len(_SPACE_RANGER) and not in_tissue <= {"0", "1"}:
+        return None
+    return None if name_class(first[0]) != OTHER else _HEADLESS.get(len(first))
 
 
 def read_positions(path: Path, *, xy: list[str] | None = None, needed: Sequence[str] = ()) -> Positions:
     """Read a coordinate table, with or without header; `xy` names x and y where the vendor does.
 
-    An error where it lacks columns that are `needed`.
+    An error where it lacks columns that are `needed`. Rows that repeat another one are left out.
     """
     table, decimal = _read_frame(path)
     require_columns(list(table.columns), [*needed, *(xy or ())], path, "export the table of coordinates again")
@@ -146,8 +188,8 @@ def read_positions(path: Path, *, xy: list[str] | None = None, needed: Sequence[
             f"coordinates='{path}' has the columns {listed(list(table.columns)[:12])}, none known as x and y; name two "
             "of them x and y"
         )
-    positions = Positions(table, xy, path, decimal)
-    if not positions.identifiers or (len(table.columns) == 2 and _PLACE_COLUMN not in positions.identifiers):
+    positions = Positions(_without_repeats(table), xy, path, decimal)
+    if not positions.identifiers and not positions.grid_names:
         raise InputError(f"coordinates='{path}' has x and y but no names of spots; add a column 'barcode'")
     return positions
 
@@ -165,113 +207,24 @@ def _read_frame(path: Path) -> tuple[pd.DataFrame, str]:
     header = read_header(path)
     if (names := _headless(header)) is not None:
         header = header.without_header(names)
-    return read_text_table(path, header, "coordinate table"), header.decimal
+    fields = zip(*header.rows, strict=False)
+    measured = [
+        i for i, (name, column) in enumerate(zip(header.names, fields, strict=False)) if _is_measured(name, column)
+    ]
+    return read_text_table(path, header, "coordinate table", numbers=measured), header.decimal
 
 
-def orient(counts: AnnData, positions: Positions, source: Path) -> AnnData:
-    """Turn a table of counts so that its rows are the spots that `positions` names, and name the rows so."""
-    rows = {name: positions.find(names) for name, names in _row_names(counts).items()}
-    name = max(rows, key=lambda name: _evidence(rows[name]))
-    column = positions.find(counts.var_names.tolist())
-    evidence = _evidence(rows[name]), _evidence(column)
-    if evidence[0] == evidence[1]:
-        said = "both sides name spots alike" if column else "neither side names a spot"
-        raise InputError(
-            f"path='{source}' and coordinates='{positions.source}' do not fit: {said} (rows such as "
-            f"{_first(counts.obs_names)}, columns such as {_first(counts.var_names)}, coordinates such as "
-            f"{_example(positions)}); name spots in both alike"
-        )
-    if evidence[0] < evidence[1]:
-        return transposed(counts)
-    counts.obs_names = _row_names(counts)[name]
-    counts.obs = counts.obs[[column for column in counts.obs if column != name and not is_row_number_name(column)]]
-    return counts
+def _is_measured(name: str, fields: Sequence[str]) -> bool:
+    """Whether a column holds measurements, by the first ones: numbers with decimals, and no name of identifiers."""
+    is_fraction = [is_number(field) and "." in field for field in fields]
+    return all(is_fraction) and any(float(field) % 1 for field in fields) and not is_identifier_name(name)
 
 
-def _evidence(found: Found | None) -> tuple[bool, int, float]:
-    """How well a column of coordinates names a side of the counts: by many names, in a column meant for names."""
-    if found is None:
-        return False, -len(NAME_CLASSES), 0.0
-    return found.match.share >= MIN_SHARE, -name_class(found.column), found.match.share
-
-
-def _row_names(counts: AnnData) -> dict[str, list[str]]:
-    """The names of rows, and columns of text that may be them, which stand on the left of a table of counts."""
-    columns = {str(name): counts.obs[name].astype(str).tolist() for name in counts.obs.columns}
-    return {"": counts.obs_names.tolist(), **columns}
-
-
-def _first(names: pd.Index) -> str:
-    return repr(names[0]) if len(names) else "none"
-
-
-def _example(positions: Positions) -> str:
-    """The first value of the column that most likely names the spots."""
-    columns = positions.identifiers
-    name = next((name for name in columns if is_identifier_name(name) and name), next(iter(columns)))
-    return repr(as_text(columns[name][:1])[0]) if len(positions.table) else "none"
-
-
-def place(adata: AnnData, positions: Positions, *, partly: bool = False) -> AnnData:
-    """Write ``obsm["spatial"]`` and the other columns of the coordinate table; `partly` drops what has no position."""
-    check_unique_rows(adata)
-    found = positions.find(adata.obs_names.tolist())
-    row = found.match.row if found is not None else np.full(adata.n_obs, -1)
-    if found is not None:
-        _check_unique_positions(positions, found, adata.obs_names)
-    absent = row < 0
-    if absent.all() or (absent.any() and not partly):
-        raise InputError(
-            f"path='{positions.source}' has no position for {int(absent.sum())} of the {adata.n_obs} spots of the "
-            f"counts (such as {adata.obs_names[absent][0]!r}); copy counts and coordinates of one run"
-        )
-    assert found is not None
-    if found.match.spelling:
-        logger.info("%s: spots found by %r, %s", positions.source.name, found.column, found.match.spelling)
-    if absent.any():
-        logger.info("%s: %d of %d cells have no position and are left out", positions.source.name,
-                    int(absent.sum()), len(absent))  # fmt: skip
-        adata = adata[~absent].copy()
-    write_positions(adata, positions, row[~absent], found.column)
-    return adata
-
-
-def check_unique_rows(adata: AnnData) -> None:
-    """Raise `InputError` where names of spots repeat."""
-    if adata.obs_names.has_duplicates:
-        raise InputError(
-            f"counts repeat spot {adata.obs_names[adata.obs_names.duplicated()][0]!r}; leave one row of it"
-        )
-
-
-def _check_unique_positions(positions: Positions, found: Found, names: pd.Index) -> None:
-    """Raise `InputError` where one of the spots has two rows that differ."""
-    import pandas as pd
-
-    named = pd.Series(as_text(positions.identifiers[found.column]), index=positions.table.index)
-    repeated = named[named.duplicated(keep=False) & named.isin(names)]
-    columns = [name for name in positions.table.columns if not is_row_number_name(name) or name == found.column]
-    rows = positions.table.loc[repeated.index, columns].drop_duplicates()
-    if len(rows) > repeated.nunique():
-        first = repeated.loc[rows.index][repeated.loc[rows.index].duplicated()].iloc[0]
-        raise InputError(f"coordinates='{positions.source}' repeats {first!r} with other values; leave one row")
-
-
-def write_positions(adata: AnnData, positions: Positions, row: np.ndarray, identifier: str) -> None:
-    """Write ``obsm["spatial"]`` and ``obs`` from the rows (S,) of a coordinate table."""
-    table = positions.table.iloc[row]
-    try:
-        values = [typed(table[name], positions.decimal).to_numpy(dtype=float) for name in positions.xy]
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"path='{positions.source}' has a coordinate that is no number: {error}; {COPY_AGAIN}"
-        ) from error
-    xy = np.column_stack(values)
-    check_finite(
-        xy, name=f"path='{positions.source}', columns {listed(positions.xy)}", mend="leave such spots out"
-    )  # fmt: skip
-    adata.obsm["spatial"] = xy
-    for column in table.columns.drop(positions.xy):
-        if column == identifier or is_row_number_name(column):
-            continue
-        adata.obs[str(column)] = typed(table[column], positions.decimal).to_numpy()
+def _without_repeats(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out rows that repeat another one; numbers of rows, beside a column of identifiers, tell none apart."""
+    columns = list(table.columns)
+    if any(name_class(name) != OTHER for name in columns):
+        columns = [name for name in columns if not is_row_number_name(name)]
+    if any(table[name].is_unique for name in columns):
+        return table
+    return table[~table.duplicated(columns)]

@@ -20,7 +20,7 @@ class Request:
     bin
         Size of bins, or ``"cells"``.
     sample
-        Beginning of the names of the files of one sample in a folder of several.
+        Name of one sample, as in the names of its files, in a folder of several.
     """
 
     path: Path

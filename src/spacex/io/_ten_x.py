@@ -16,13 +16,17 @@ import numpy as np
 
 from spacex._check import InputError, check_indices
 from spacex.io._counts import assemble, unique_genes
-from spacex.io._files import COPY_AGAIN, listed, reading, require_hdf5
+from spacex.io._files import COPY_AGAIN, PACKED, listed, reading, require_hdf5, unpacked
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 logger = logging.getLogger("spacex")
 
+_SYMBOLS, _IDS = ("name", "gene_names"), ("id", "genes")
+"""Names of features and their identifiers, since version 3 of the format and before it."""
+
+_NAME = re.compile(rf"\.h5{PACKED}$", re.IGNORECASE)
 _GENES = "gene expression"
 _NOT_GENES = re.compile(
     r"antibody.*|protein( expression| scaffold.*)?|crispr.*|multiplexing.*|peaks|negative.*|.*control.*|blank.*|"
@@ -31,32 +35,39 @@ _NOT_GENES = re.compile(
 """Types of features, in lower case, that are no genes."""
 
 
+def is_10x_h5(path: Path) -> bool:
+    """Whether the name of a file is that of a 10x matrix, compressed or not."""
+    return _NAME.search(path.name) is not None
+
+
 def read_10x_h5(path: Path) -> AnnData:
     """Read a 10x matrix, its genes only, with unique names; ``var["gene_ids"]`` has their identifiers."""
     import h5py
 
-    require_hdf5(path)
-    with reading(path, "10x matrix"), h5py.File(path, "r") as file:
-        group = _matrix_group(file, path)
-        shape = _whole(group["shape"][:], "shape")
-        parts = [group["data"][:].astype(np.float32), *(_whole(group[name][:], name) for name in ("indices", "indptr"))]
-        barcodes = _texts(group["barcodes"])
-        features = group.get("features", group)
-        names, ids = (_first_of(features, kinds) for kinds in (("name", "gene_names"), ("id", "genes")))
-        types = _texts(features["feature_type"]) if "feature_type" in features else None
-    adata = assemble(_matrix(parts, shape, path), barcodes, names)
+    with unpacked(path) as plain:
+        require_hdf5(path, plain)
+        with reading(path, "10x matrix"), h5py.File(plain, "r") as file:
+            group = _matrix_group(file, path)
+            shape = _whole(group["shape"][:], "shape")
+            data = group["data"][:].astype(np.float32)
+            indices, indptr = (_whole(group[name][:], name) for name in ("indices", "indptr"))
+            barcodes = _texts(group["barcodes"])
+            features = group.get("features", group)
+            ids, names = (_first_of(features, kinds) for kinds in (_IDS + _SYMBOLS, _SYMBOLS + _IDS))
+            types = _texts(features["feature_type"]) if "feature_type" in features else None
+    adata = assemble(_matrix([data, indices, indptr], shape, path), barcodes, names)
     adata.var["gene_ids"] = ids
     return unique_genes(genes_of(adata, types, path), path)
 
 
 def _matrix_group(file: Any, path: Path) -> Any:
     """The group of the matrix: ``matrix`` since Cell Ranger 3, before it the only genome."""
-    if "matrix" in file:
-        return file["matrix"]
-    genomes = [name for name in file if "indptr" in file[name]]
-    if len(genomes) != 1:
-        raise InputError(f"path='{path}' holds the matrices {listed(genomes) or 'none'}; pass a file with one genome")
-    return file[genomes[0]]
+    groups = [name for name in file if "barcodes" in getattr(file[name], "keys", list)()]
+    if len(groups) != 1:
+        raise InputError(
+            f"path='{path}' must hold one 10x matrix of one genome, and holds {listed(groups) or 'none'}; pass another"
+        )
+    return file[groups[0]]
 
 
 def _whole(values: np.ndarray, name: str) -> np.ndarray:
@@ -81,7 +92,11 @@ def _matrix(parts: list[np.ndarray], shape: np.ndarray, path: Path) -> Any:
 
 
 def _first_of(group: Any, names: tuple[str, ...]) -> list[str]:
-    return _texts(group[next(name for name in names if name in group)])
+    """The first of some arrays that is there: version 2 of the format has other names, and R leaves some out."""
+    present = next((name for name in names if name in group), None)
+    if present is None:
+        raise ValueError("it holds no names of features")
+    return _texts(group[present])
 
 
 def _texts(values: Any) -> list[str]:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spacex._check import InputError
 from spacex.io._counts import read_count_table, unique_genes
 from spacex.io._delimited import read_header, require_columns
-from spacex.io._positions import Positions, place, read_positions
-from spacex.io._readers.merscope import table_of, with_fields_of_view, without_controls
+from spacex.io._identifiers import is_row_number_name
+from spacex.io._joining import place
+from spacex.io._positions import Positions, read_positions
+from spacex.io._readers.merscope import pair_of_tables, with_fields_of_view, without_controls
 from spacex.io._request import Request
+from spacex.io._spellings import as_text, by_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,21 +34,22 @@ _UNIQUE = "cell"
 """A name of the cell over all slides of a study, which newer exports have in both tables."""
 
 _CONTROLS = re.compile("Negative|NegPrb|SystemControl")
-_KEY_COLUMN = "cell_fov"
+_KEY_COLUMN = "cell_name"
 
 
 def sniff(request: Request) -> bool:
     """Whether a folder holds one of the two tables."""
-    return request.is_folder and bool(request.folder.glob(f"{_COUNTS}*", f"{_CELLS}*"))
+    return request.is_folder and bool(request.folder.parts(_COUNTS, _CELLS))
 
 
 def read(request: Request) -> AnnData:
     """Read genes (no controls) and the cells that both tables have, named ``cell_fov``."""
     request.refuse_bin()
-    counts_path, cells_path = (table_of(request.folder, name, "CosMx") for name in (_COUNTS, _CELLS))
+    counts_path, cells_path = pair_of_tables(request.folder, _COUNTS, _CELLS)
     columns = read_header(counts_path).names
     require_columns(columns, _KEYS, counts_path, "export the flat files again")
-    counts = read_count_table(counts_path, labels=[name for name in (*_KEYS, _UNIQUE) if name in columns])
+    labels = [name for name in columns if name == _UNIQUE or is_row_number_name(name)]
+    counts = read_count_table(counts_path, labels=[*_KEYS, *labels])
     positions = read_positions(cells_path, xy=_XY, needed=_KEYS)
     adata = _joined(without_controls(counts, _CONTROLS), positions, counts_path)
     for name in _KEYS:
@@ -54,25 +59,29 @@ def read(request: Request) -> AnnData:
 
 def _joined(counts: AnnData, positions: Positions, path: Path) -> AnnData:
     """Join the tables by field of view and cell; where these repeat, as over several slides, by the unique name."""
-    key = _key(counts.obs, _KEYS)
     cells = positions.table.copy()
-    repeats = key.duplicated().any() or _key(cells, _KEYS).duplicated().any()
-    if repeats and _UNIQUE in counts.obs and _UNIQUE in cells:
-        key, cells[_KEY_COLUMN] = counts.obs[_UNIQUE].astype(str), cells[_UNIQUE].astype(str)
-    else:
-        cells[_KEY_COLUMN] = _key(cells, _KEYS)
+    tables = (counts.obs, cells)
+    keys = [_key(table, _KEYS) for table in tables]
+    if all(_UNIQUE in table for table in tables):
+        names = [table[_UNIQUE].astype(str) for table in tables]
+        if any(name.nunique() > key.nunique() for name, key in zip(names, keys, strict=True)):
+            keys = names
+    key, cells[_KEY_COLUMN] = keys
     counts = _without_repeats(counts, key, path)
     # Newer exports repeat "cell" as "cell_id", which differs from "cell_ID" in case alone: SpatialData and file
     # systems that ignore case would refuse the pair.
     table = cells.drop(columns=["cell_id"], errors="ignore")
     counts.obs = counts.obs[[]]
     # A row of cell 0 has what lies outside of all cells; segmentation may have dropped others.
-    return place(counts, positions._replace(table=table, identifier=_KEY_COLUMN), partly=True)
+    return place(counts, replace(positions, table=table, identifier=_KEY_COLUMN), partly=True)
 
 
 def _key(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
     """Numbers of the cell and of its field of view in one name: cells are numbered within their field."""
-    return table[columns[0]].astype(str).str.cat([table[name].astype(str) for name in columns[1:]], sep="_")
+    import pandas as pd
+
+    numbers = ([by_value(text) for text in as_text(table[name])] for name in columns)
+    return pd.Series(["_".join(parts) for parts in zip(*numbers, strict=True)], index=table.index, dtype=object)
 
 
 def _without_repeats(counts: AnnData, key: pd.Series, path: Path) -> AnnData:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from spacex._check import InputError
 from spacex.io._counts import read_count_table, unique_genes
-from spacex.io._folder import Folder, one_of
-from spacex.io._positions import place, read_positions
+from spacex.io._folder import Folder
+from spacex.io._joining import place
+from spacex.io._positions import read_positions
 from spacex.io._request import Request
 
 if TYPE_CHECKING:
@@ -21,40 +22,35 @@ if TYPE_CHECKING:
 
 LAYOUT = "a MERSCOPE folder"
 FILES: tuple[str, ...] = ("*cell_by_gene*.csv", "*cell_metadata*.csv")
-_COUNTS, _CELLS = "cell_by_gene.csv", "cell_metadata.csv"
+_COUNTS, _CELLS = "cell_by_gene{}.csv", "cell_metadata{}.csv"
 _XY = ["center_x", "center_y"]
 _CONTROLS = re.compile("blank", re.IGNORECASE)
 
 
 def sniff(request: Request) -> bool:
     """Whether a folder holds one of the two tables."""
-    return request.is_folder and bool(request.folder.glob(*_patterns(_COUNTS), *_patterns(_CELLS)))
-
-
-def _patterns(name: str) -> tuple[str, ...]:
-    """Names of a table, compressed or not, also with the name of a region before its ending."""
-    stem, ending = name.split(".")
-    return (f"{name}*", f"{stem}_*.{ending}*")
+    return request.is_folder and bool(request.folder.parts(_COUNTS, _CELLS))
 
 
 def read(request: Request) -> AnnData:
     """Read genes (no blank barcodes) and the cells that both tables have."""
     request.refuse_bin()
-    counts_path, cells_path = (table_of(request.folder, name, "MERSCOPE") for name in (_COUNTS, _CELLS))
-    counts = read_count_table(counts_path)
-    counts = without_controls(counts, _CONTROLS)
+    counts_path, cells_path = pair_of_tables(request.folder, _COUNTS, _CELLS)
+    counts = without_controls(read_count_table(counts_path), _CONTROLS)
     positions = read_positions(cells_path, xy=_XY)
     # Counts may have cells that segmentation dropped.
     adata = place(counts, positions, partly=True)
     return unique_genes(with_fields_of_view(adata), counts_path)
 
 
-def table_of(folder: Folder, name: str, vendor: str) -> Path:
-    """The table of a vendor, or `InputError` where there is none or several."""
-    held = folder.glob(*_patterns(name))
-    if not held:
-        raise InputError(f"path='{folder.path}' lacks {name} (or .gz); copy the whole {vendor} folder")
-    return one_of(held[:1] if len({path.name.split(".")[0] for path in held}) == 1 else held, name, folder, [name])
+def pair_of_tables(folder: Folder, counts: str, cells: str) -> tuple[Path, Path]:
+    """The table of counts of one sample, or region, and the table of its cells."""
+    copy_all = "copy the vendor's whole folder"
+    part = folder.one(counts, lacks=copy_all)
+    own = folder.beside(part, cells)
+    if not own:
+        raise InputError(f"path='{folder.path}' lacks {cells.replace('{}', '')} for {part.path.name}; {copy_all}")
+    return part.path, own[0]
 
 
 def without_controls(counts: AnnData, controls: re.Pattern[str]) -> AnnData:

@@ -7,7 +7,8 @@ chip, the distance of two DNBs (500 nm).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from spacex._check import InputError, check_int
 from spacex.io._bins import CellBins, SquareBins
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._delimited import Header, is_text_table, read_delimited, read_header
-from spacex.io._files import COPY_AGAIN, listed, reading, require_hdf5
+from spacex.io._files import COPY_AGAIN, PACKED, listed, reading, require_hdf5, unpacked
 from spacex.io._request import Request
 
 if TYPE_CHECKING:
@@ -30,11 +31,19 @@ FILES: tuple[str, ...] = ("*.gem", "*.gem.gz", "*.gef")
 DEFAULT_BIN = 50  # 25 µm
 MAX_BIN = 1_000_000  # larger than any chip
 BLOCK = 5_000_000  # molecules
-_FORMS = (".gem", ".gem.gz", ".gef")
-_CELL_FORMS = (".cellbin.gef", ".cellbin.gem", ".cellbin.gem.gz")
-_COUNTS = ("MIDCount", "MIDCounts", "UMICount", "count")
-_GENES = ("geneName", "geneID", "gene")
-_CELLS = ("CellID", "cell_id", "cellID", "cell", "label")
+CELLS = "cells"
+_GEM, _GEF, _CELL_BINS = (re.compile(rf"{form}{PACKED}$", re.IGNORECASE) for form in (
+    r"\.gem", r"\.gef", r"\.cellbin\.ge[fm]"))  # fmt: skip
+_ROLES = {
+    "gene": ("genename", "geneid", "gene"),
+    "x": ("x",),
+    "y": ("y",),
+    "count": ("midcount", "midcounts", "umicount", "umicounts", "count"),
+    "cell": ("cellid", "cell_id", "cell", "label"),
+}
+"""Names of the columns of a GEM, in lower case; those since SAW 8 first."""
+
+_USUAL = {"gene": "geneID", "x": "x", "y": "y", "count": "MIDCount", "cell": "CellID"}
 
 
 def sniff(request: Request) -> bool:
@@ -43,20 +52,20 @@ def sniff(request: Request) -> bool:
 
 
 def _is_chip(path: Path) -> bool:
-    if path.name.casefold().endswith(_FORMS):
+    if _GEM.search(path.name) or _GEF.search(path.name):
         return True
     if not is_text_table(path):
         return False
     with suppress(InputError):
-        return {"geneid", "x", "y", "midcount"} <= {_folded(name) for name in read_header(path).names}
+        return {"gene", "x", "y", "count"} <= set(_roles(read_header(path)))
     return False
 
 
-def _folded(name: str) -> str:
-    """A column of a GEM by the name that it has in the format's description."""
-    if name in _COUNTS:
-        return "midcount"
-    return "geneid" if name in _GENES else name
+def _roles(header: Header) -> dict[str, int]:
+    """Numbers of the columns of a GEM by their role, as far as they are there."""
+    names = [name.casefold() for name in header.names]
+    numbers = {role: [names.index(name) for name in usual if name in names] for role, usual in _ROLES.items()}
+    return {role: number[0] for role, number in numbers.items() if number}
 
 
 def _chips(request: Request) -> list[Path]:
@@ -71,42 +80,45 @@ def read(request: Request) -> AnnData:
         if len(chips) > 1:
             raise InputError(f"path='{path}' holds several Stereo-seq files, {listed(c.name for c in chips)}; pass one")
         path = chips[0]
-    name, bin = path.name.casefold(), request.bin
-    is_gef = name.endswith(".gef")
-    is_cells = name.endswith(_CELL_FORMS)
-    if is_cells and bin is not None:
-        raise InputError(f"bin={bin!r} does not apply to '{path}', which has cells; leave it out")
-    size = check_int(_as_number(bin), name="bin", low=1, high=MAX_BIN)
-    if not is_gef:
-        return unique_genes(_read_gem(path, size, cells=is_cells), path)
-    require_hdf5(path)
-    with reading(path, "GEF file"):
-        return unique_genes(_read_cells(path) if is_cells else _read_squares(path, size), path)
+    if not _GEF.search(path.name):
+        return unique_genes(_read_gem(path, request.bin), path)
+    is_cells = _CELL_BINS.search(path.name) is not None
+    is_cells = _CELL_BINS.search(path.name) is not None
+    if request.bin is not None and is_cells != (request.bin == CELLS):
+        held = "cells" if is_cells else "no cells"
+        raise InputError(f"bin={request.bin!r} does not apply to '{path}', which has {held}; leave it out")
+    size = DEFAULT_BIN if is_cells else _size(request.bin)
+    with unpacked(path) as plain:
+        require_hdf5(path, plain)
+        with reading(path, "GEF file"):
+            return unique_genes(_read_cells(plain) if is_cells else _read_squares(plain, size), path)
 
 
-def _as_number(bin: str | int | None) -> Any:
-    """Return `bin` as a number where it is one, also as the text "bin50" or "50" of a command line."""
+def _size(bin: str | int | None) -> int:
+    """Side of the squares in DNBs, also from the text "bin50" or "50" of a command line."""
+    number: Any = DEFAULT_BIN if bin is None else bin
     if isinstance(bin, str) and bin.removeprefix("bin").isdecimal():
-        return int(bin.removeprefix("bin"))
-    return DEFAULT_BIN if bin is None else bin
+        number = int(bin.removeprefix("bin"))
+    return check_int(number, name="bin", low=1, high=MAX_BIN)
 
 
-def _read_gem(path: Path, size: int, *, cells: bool) -> AnnData:
-    """Read molecules; comments come before the header, and names of columns vary."""
+def _read_gem(path: Path, bin: str | int | None) -> AnnData:
+    """Read molecules; comments come before the header, and names of columns vary.
+
+    They are summed in cells where these have a column, and squares are not asked for.
+    """
     header = read_header(path)
-    gene, count, cell = (
-        next((name for name in names if name in header.names), None) for names in (_GENES, _COUNTS, _CELLS)
-    )
-    missing = [name for name in ("x", "y") if name not in header.names]
-    missing += [] if gene else ["geneID"]
-    missing += [] if count else ["MIDCount"]
-    missing += ["CellID"] if cells and not cell else []
+    roles = _roles(header)
+    named_cells = bin is None and _CELL_BINS.search(path.name) is not None
+    in_cells = bin == CELLS or named_cells or (bin is None and "cell" in roles)
+    needed = [role for role in _ROLES if role != "cell" or in_cells]
+    missing = [_USUAL[role] for role in needed if role not in roles]
     if missing:
         raise InputError(f"path='{path}' lacks the column(s) {listed(missing)} of a GEM file; {COPY_AGAIN}")
-    bins: SquareBins | CellBins = CellBins() if cells else SquareBins(size)
+    bins: SquareBins | CellBins = CellBins() if in_cells else SquareBins(_size(bin))
     codes = dict[str, int]()
     with reading(path, "GEM file"):
-        for block in _blocks(path, header, str(gene), str(count), cell if cells else None):
+        for block in _blocks(path, header, {role: roles[role] for role in needed}):
             if (block["count"] < 0).any():
                 raise InputError(f"path='{path}' holds negative counts; {COPY_AGAIN}")
             gene_code = _coded(block["gene"], codes)
@@ -117,23 +129,24 @@ def _read_gem(path: Path, size: int, *, cells: bool) -> AnnData:
                 bins.add(gene_code, x, y, counts)
         if not codes:
             raise InputError(f"path='{path}' has a header and no molecules; {COPY_AGAIN}")
-        return bins.result(list(codes))
+        adata = bins.result(list(codes))
+    if not adata.n_obs:
+        raise InputError(f"path='{path}' has no molecule in a cell; pass the side of squares: bin={DEFAULT_BIN}")
+    return adata
 
 
-def _blocks(path: Path, header: Header, gene: str, count: str, cell: str | None) -> Iterator[pd.DataFrame]:
+def _blocks(path: Path, header: Header, roles: Mapping[str, int]) -> Iterator[pd.DataFrame]:
     """Molecules block by block, columns by their role."""
-    roles = {"gene": gene, "x": "x", "y": "y", "count": count} | ({"cell": cell} if cell else {})
-    number = {role: header.names.index(str(name)) for role, name in roles.items()}
     blocks = read_delimited(
         path,
         header,
-        usecols=sorted(number.values()),
-        dtype={column: str if role == "gene" else np.int64 for role, column in number.items()},
+        usecols=sorted(roles.values()),
+        dtype={column: str if role == "gene" else np.int64 for role, column in roles.items()},
         keep_default_na=False,
         chunksize=BLOCK,
     )
     for block in blocks:
-        yield block.rename(columns={column: role for role, column in number.items()})
+        yield block.rename(columns={column: role for role, column in roles.items()})
 
 
 def _coded(genes: pd.Series, codes: dict[str, int]) -> np.ndarray:

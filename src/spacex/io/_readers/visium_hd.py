@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spacex._check import InputError
-from spacex.io._files import COPY_AGAIN, listed, reading
-from spacex.io._folder import Folder, one_of
-from spacex.io._identifiers import match
-from spacex.io._matrix_market import read_matrix_market
-from spacex.io._readers.visium import MATRIX, matrices, read_images, read_space_ranger
+from spacex.io._files import COPY_AGAIN, listed, open_binary, reading
+from spacex.io._folder import Folder
+from spacex.io._readers.visium import INSIDE, MATRIX, holds_matrix, read_10x, read_images, read_space_ranger
 from spacex.io._request import Request
-from spacex.io._ten_x import read_10x_h5
+from spacex.io._spellings import Names, match
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,7 +29,7 @@ FILES: tuple[str, ...] = (
 DEFAULT_BIN = "008um"
 CELLS = "cells"
 _CELL_MATRICES = tuple(f"{kind}_feature_cell_matrix{form}" for form in (".h5", "") for kind in ("filtered", "raw"))
-_CELL_SHAPES = "cell_segmentations.geojson"
+_OUTLINES = ("cell_segmentations.geojson", "*cell_segmentations*.geojson")
 
 
 def sniff(request: Request) -> bool:
@@ -48,15 +46,15 @@ def _bins(path: Path) -> Path | None:
 
 def _cells(path: Path) -> Path | None:
     """The folder of segmented cells."""
-    places = (path, path / "segmented_outputs")
-    return next((place for place in places if place.is_dir() and Folder(place).glob(*_CELL_MATRICES)), None)
+    folders = (path, path / "segmented_outputs")
+    return next((folder for folder in folders if folder.is_dir() and Folder(folder).parts(*_CELL_MATRICES)), None)
 
 
 def read(request: Request) -> AnnData:
     """Read bins of one size; cells where they are asked for, ``bin="cells"``, or nothing else is there."""
     bins, cells = _bins(request.path), _cells(request.path)
     if cells is not None and (request.bin == CELLS or (bins is None and request.bin is None)):
-        return _read_cells(Folder(cells))
+        return _read_cells(request.at(cells).folder)
     size = _size(request.bin)
     squares = sorted(entry.name for entry in bins.glob("square_*") if entry.is_dir()) if bins is not None else []
     if bins is None or f"square_{size}" not in squares:
@@ -65,7 +63,7 @@ def read(request: Request) -> AnnData:
             f"bin={size!r} is not in '{bins or request.path}'; pass one of {listed(map(repr, sizes)) or 'none found'}"
         )
     folder = Folder(bins / f"square_{size}")
-    if not matrices(folder):
+    if not holds_matrix(folder):
         raise InputError(f"path='{folder.path}' lacks {MATRIX}; copy the whole binned_outputs/ folder")
     return read_space_ranger(folder)
 
@@ -80,25 +78,24 @@ def _size(bin: str | int | None) -> str:
 
 def _read_cells(folder: Folder) -> AnnData:
     """Read segmented cells: counts, and the centroids of their outlines in pixels of the full-resolution image."""
-    held = folder.glob(*_CELL_MATRICES)
-    matrix = one_of(held[:1], "count matrices", folder, _CELL_MATRICES)
-    shapes = folder.glob(_CELL_SHAPES)
-    if not shapes:
-        raise InputError(f"path='{folder.path}' lacks {_CELL_SHAPES}; copy the whole segmented_outputs/ folder")
-    adata = read_matrix_market(matrix) if matrix.is_dir() else read_10x_h5(matrix)
-    with reading(shapes[0], "GeoJSON file"):
-        names, xy, area = _outlines(json.loads(shapes[0].read_bytes()))
-    row = match(adata.obs_names.tolist(), names).row
+    matrix = folder.one(*_CELL_MATRICES)
+    outlines = folder.beside(matrix, *_OUTLINES)
+    if not outlines:
+        raise InputError(f"path='{folder.path}' lacks {_OUTLINES[0]}; copy the whole segmented_outputs/ folder")
+    adata = read_10x(matrix.path)
+    with reading(outlines[0], "GeoJSON file"), open_binary(outlines[0]) as file:
+        names, xy, area = _outlines(json.load(file))
+    row = match(Names(adata.obs_names), Names(names)).row
     if (row < 0).any():
         lost = adata.obs_names[row < 0]
         raise InputError(
-            f"path='{shapes[0]}' has no outline for {len(lost)} of the {adata.n_obs} cells (such as {lost[0]!r}); "
+            f"path='{outlines[0]}' has no outline for {len(lost)} of the {adata.n_obs} cells (such as {lost[0]!r}); "
             "copy matrix and outlines of one run"
         )
     adata.obsm["spatial"], adata.obs["cell_area"] = xy[row], area[row]
     parent = folder.path.resolve().parent
     name = parent.parent.name if parent.name == "outs" else parent.name
-    adata.uns["spatial"] = {name: read_images(folder)}
+    adata.uns["spatial"] = {name: read_images(lambda file: folder.beside(matrix, file, inside=INSIDE))}
     return adata
 
 
@@ -110,8 +107,8 @@ def _outlines(collection: Any) -> tuple[list[str], np.ndarray, np.ndarray]:
     names, centroids, areas = [], np.empty((len(features), 2)), np.empty(len(features))
     for i, feature in enumerate(features):
         properties, geometry = feature["properties"], feature["geometry"]
-        cell = next(properties[key] for key in ("cell_id", "cellid", "id") if key in properties)
-        names.append(f"cellid_{cell:09d}-1" if isinstance(cell, int) else str(cell))
+        cell = str(next(properties[key] for key in ("cell_id", "cellid", "id") if key in properties))
+        names.append(f"cellid_{int(cell):09d}-1" if cell.isdecimal() else cell)
         parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
         centroids[i], areas[i] = _centroid([np.asarray(part[0], dtype=float)[:, :2] for part in parts])
     return names, centroids, areas

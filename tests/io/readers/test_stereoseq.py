@@ -1,6 +1,5 @@
 """Stereo-seq: molecules as text and as HDF5 give the same squares; cells of a segmentation."""
 
-import gzip
 import shutil
 
 import h5py
@@ -8,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.io.layouts import message_of, pack, packed
 
 import spacex as sx
-from spacex import InputError
 from spacex.io import _bins
 from spacex.io._readers import stereoseq as _stereoseq
 
@@ -18,6 +17,9 @@ NOTES = "#FileFormat=GEMv0.1\n#SortedBy=None\n#BinSize=1\n#Stereo-seqChip=SS2000
 MOLECULES = [("Mbp", 10, 20, 2), ("Mbp", 59, 20, 1), ("NA", 10, 149, 3), ("Mbp", 11, 21, 4), ("NA", 60, 20, 5)]
 # squares of side 50 by corner: Mbp, NA
 SQUARES = {"0_0": (6, 0), "50_0": (1, 5), "0_100": (0, 3)}
+CELL_OF = {(10, 20): 7, (59, 20): 0, (10, 149): 7, (11, 21): 3, (60, 20): 3}
+IN_CELLS = {"3": (4, 5), "7": (2, 3)}  # the molecule in cell 0 is in none
+CENTERS = [[(11 * 4 + 60 * 5) / 9, (21 * 4 + 20 * 5) / 9], [10, (20 * 2 + 149 * 3) / 5]]
 CELLS = [("id", "u4"), ("x", "i4"), ("y", "i4"), ("offset", "u4"), ("geneCount", "u2"), ("expCount", "u2")]
 CELLS += [("dnbCount", "u2"), ("area", "u2"), ("cellTypeID", "u2"), ("clusterID", "u2")]
 
@@ -33,10 +35,9 @@ def write_gem(path, *, header="geneID\tx\ty\tMIDCount\tExonCount", notes=NOTES, 
             "geneName": gene,
             "gene": gene,
         }
+        values |= {name: CELL_OF.get((x, y), 0) for name in ("CellID", "label")}
         lines.append("\t".join(str(values.get(name, 0 if name == "ExonCount" else count)) for name in columns))
-    text = notes + "\n".join(lines) + "\n"
-    with gzip.open(path, "wt") if path.suffix == ".gz" else open(path, "w") as file:
-        file.write(text)
+    path.write_bytes(packed((notes + "\n".join(lines) + "\n").encode(), path.name))
     return path
 
 
@@ -75,13 +76,6 @@ def squares_of(adata):
     return {name: (frame.loc[name].get("Mbp", 0), frame.loc[name].get("NA", 0)) for name in adata.obs_names}
 
 
-def message_of(path, **kwargs):
-    with pytest.raises(InputError) as caught:
-        sx.read(path, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 HEADERS = [
     "geneID\tx\ty\tMIDCount\tExonCount",
     "geneID\tx\ty\tMIDCounts",
@@ -100,6 +94,42 @@ def test_gem(tmp_path, form, header, notes):
     assert squares_of(adata) == SQUARES
     corners = [tuple(map(int, name.split("_"))) for name in adata.obs_names]
     np.testing.assert_array_equal(adata.obsm["spatial"], np.array(corners) + 25)
+
+
+@pytest.mark.parametrize("name", ["GEM_bin1.tsv.gz", "molecules.txt", "E9.5.csv.bz2", "a.gem.xz", "b.gem.zip"])
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("notes", [NOTES, ""], ids=["notes", "bare"])
+def test_a_gem_is_known_by_its_header(tmp_path, name, header, notes):
+    path = write_gem(tmp_path / name, header=header, notes=notes)
+    assert squares_of(sx.read(path)) == SQUARES
+    assert squares_of(sx.read(tmp_path)) == SQUARES
+    assert sx.read(path, bin=1).n_obs == 5
+
+
+@pytest.mark.parametrize("name", ["S1.cellbin.gem", "S1.cellbin.gem.gz", "S1.gem", "E9.5_cell_bin.tsv.gz", "cells.txt"])
+@pytest.mark.parametrize("column", ["CellID", "label"])
+def test_a_gem_of_cells(tmp_path, name, column):
+    path = write_gem(tmp_path / name, header=f"geneID\tx\ty\tMIDCount\tExonCount\t{column}")
+    for bin in (None, "cells"):
+        adata = sx.read(path, bin=bin)
+        assert squares_of(adata) == IN_CELLS
+        np.testing.assert_allclose(adata.obsm["spatial"], CENTERS)
+    assert squares_of(sx.read(path, bin=50)) == SQUARES
+
+
+def test_a_gem_whose_molecules_are_in_no_cell(tmp_path):
+    header = "geneID\tx\ty\tMIDCount\tCellID"
+    path = write_gem(tmp_path / "a.gem", header=header, molecules=[("Mbp", 59, 20, 1)])
+    assert "bin=50" in message_of(path)
+    assert squares_of(sx.read(path, bin=50)) == {"50_0": (1, 0)}
+    assert "lacks the column(s) CellID" in message_of(write_gem(tmp_path / "b.gem"), bin="cells")
+    assert "lacks the column(s) CellID" in message_of(write_gem(tmp_path / "b.cellbin.gem"))
+
+
+@pytest.mark.parametrize("ending", [".gz", ".xz"])
+def test_a_packed_gef(tmp_path, ending):
+    assert squares_of(sx.read(pack(write_gef(tmp_path / "a.gef"), ending))) == SQUARES
+    assert sx.read(pack(write_cellbin(tmp_path / "a.cellbin.gef"), ending)).n_obs == 3
 
 
 @pytest.mark.parametrize("name", ["gene", "geneID", "geneName"])
@@ -176,6 +206,7 @@ def test_a_bin_that_is_none(tmp_path, bin):
 
 def test_cells_have_no_bin(tmp_path):
     assert "bin=50 does not apply" in message_of(write_cellbin(tmp_path / "a.cellbin.gef"), bin=50)
+    assert "bin='cells' does not apply" in message_of(write_gef(tmp_path / "a.gef"), bin="cells")
 
 
 def test_a_gem_that_is_not_one(tmp_path):
