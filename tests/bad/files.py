@@ -250,7 +250,7 @@ FILES: list[K] = [
     # vendors
     K("outs without positions", lambda folder: h5("filtered_feature_bc_matrix.h5", lambda f: None)(folder).parent,
       r"filtered_feature_bc_matrix.h5|has none of"),
-    K("Visium HD without bins", folder_of(("binned_outputs/a.txt", "")), r"bin='008um' is not in"),
+    K("Visium HD without bins", folder_of(("binned_outputs/a.txt", "")), r"bin(='| )008um'? is not in"),
     K("Xenium without cells", folder_of(("cell_feature_matrix.h5", b"")), r"has none of"),
     K("MERSCOPE without cells", folder_of(("cell_by_gene.csv", "cell,A\n1,2\n")), r"lacks cell_metadata.csv"),
     K("CosMx without counts", folder_of(("a_metadata_file.csv", "fov,cell_ID\n1,1\n")), r"lacks exprMat_file.csv"),

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import logging
 import os
 import sys
 
@@ -260,7 +259,7 @@ def test_a_matrix_that_is_not_one(tmp_path):
     folder = write_space_ranger(tmp_path / "outs")
     with h5py.File(folder / "filtered_feature_bc_matrix.h5", "w") as file:
         file.create_group("matrix")
-    assert "not a readable 10x matrix" in message_of(folder)
+    assert "must hold one 10x matrix" in message_of(folder)
 
 
 def test_unknown_folder_lists_what_was_found(tmp_path):

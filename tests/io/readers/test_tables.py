@@ -429,9 +429,7 @@ def test_a_sample_in_a_folder_of_its_own(tmp_path):
 @pytest.mark.parametrize("prefix", ["", "GSM1_"])
 @pytest.mark.parametrize("turned", [True, False], ids=["genes x spots", "spots x genes"])
 def test_matrix_market(tmp_path, ending, features, prefix, turned):
-    write_mtx(
-        tmp_path, prefix=prefix, names=("matrix.mtx", features, "barcodes.tsv"), ending=ending, turned=turned
-    )
+    write_mtx(tmp_path, prefix=prefix, names=("matrix.mtx", features, "barcodes.tsv"), ending=ending, turned=turned)
     write_table(POSITIONS, tmp_path / f"{prefix}spots.csv")
     adata = sx.read(tmp_path)
     assert_section(adata, xy=XY)

@@ -25,9 +25,7 @@ from tests.io.layouts import (
 import spacex as sx
 
 POSITIONS = ["tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet"]
-MATRICES = [
-    f"{kind}_feature_bc_matrix{form}" for kind in ("filtered", "raw") for form in (".h5", "")
-]
+MATRICES = [f"{kind}_feature_bc_matrix{form}" for kind in ("filtered", "raw") for form in (".h5", "")]
 CONTROLS = COUNTS.set_axis(["Mbp", "Plp1", "Mbp", "NegControlProbe_1"], axis=1)
 TYPES = ["Gene Expression"] * 3 + ["Negative Control Probe"]
 
