@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spacex._check import InputError
 from spacex.io._delimited import Header, is_number, read_delimited, read_header, unique_names
 from spacex.io._files import COPY_AGAIN, reading
-from spacex.io._identifiers import STRONG, is_identifier_name, name_class
+from spacex.io._identifiers import STRONG, is_identifier_name, is_row_number_name, name_class
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -56,17 +56,18 @@ def _label_columns(header: Header, known: Sequence[str]) -> list[int]:
     """The columns that name the rows, or tell something about them.
 
     These are the first one and its neighbors that hold text or have the name of an identifier, and all others with
-    a usual name of identifiers or a name that is `known`. A first column of numbers and of no such name is a gene,
-    where another column names the rows.
+    a usual name of identifiers, no name, one that is `known`, or both text and a name that may be that of identifiers.
+    A first column of numbers and of no such name is a gene, where another column names the rows.
     """
     names = header.names
     fields = [[row[i] for row in header.rows if i < len(row)] for i in range(len(names))]
     is_text = [bool(column) and not any(map(is_number, column)) for column in fields]
-    is_named = [name_class(name) == STRONG or (name != "" and name in known) for name in names]
+    is_named = [name_class(name) == STRONG or is_row_number_name(name) or name in known for name in names]
     n_left = 0
     while n_left < len(names) - 1 and (is_text[n_left] or is_named[n_left] or is_identifier_name(names[n_left])):
         n_left += 1
-    labels = [i for i in range(len(names)) if i < n_left or is_named[i]]
+    is_label = [is_named[i] or (is_text[i] and is_identifier_name(names[i])) for i in range(len(names))]
+    labels = [i for i in range(len(names)) if i < n_left or is_label[i]]
     return labels or [0]
 
 

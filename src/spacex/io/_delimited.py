@@ -95,10 +95,11 @@ def _first_lines(file: IO[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_header(line: str, lines: list[str]) -> bool:
-    """Whether a comment names the columns of the lines below it, the first of which is a row of numbers."""
+    """Whether a comment names the columns of the lines below it: as many as they have, the first one of numbers."""
     delimiter = _delimiter(lines)
-    row = split(lines[0], delimiter)
-    return len(row) > 1 and len(split(line, delimiter)) == len(row) and all(map(is_number, row[1:]))
+    first, *others = (split(text, delimiter) for text in (line.strip(" "), *lines))
+    is_row = len(others[0]) > 1 and all(map(is_number, others[0][1:]))
+    return is_row and {len(row) for row in others} == {len(first)}
 
 
 def _delimiter(lines: list[str]) -> str:

@@ -96,8 +96,8 @@ def identifier_column(
 
 def _look_up(name: str, values: Names, identifiers: Names) -> Found | None:
     """A column with the rows of the names in it; None where it has too few of them for the name of the column."""
-    is_number = is_row_number_name(name)  # the 7 of a row is not the 7 of "cell_7"
-    found = Found(name, identifiers.rows_in(values) if is_number else match(identifiers, values))
+    # The number of a row, or a rank, is not that of "cell_7".
+    found = Found(name, match(identifiers, values, affixes=name_class(name) != OTHER or not values.is_numeric))
     return found if found.match.share >= (MIN_SHARE if name_class(name) == OTHER else np.finfo(float).tiny) else None
 
 
@@ -112,7 +112,9 @@ def _chosen(found: list[Found], source: object) -> Found | None:
     named = [one for one in alike if not is_row_number_name(one.column)]
     chosen = (named or alike)[0]
     better = [one for one in likely if one.match.share > share and not is_row_number_name(one.column)]
-    rivals = [one.column for one in (*alike, *better) if one.disagrees(chosen)]
+    # A column such as n_counts may hold the same numbers by chance: no other one may say otherwise.
+    others = likely if name_class(chosen.column) == OTHER else better
+    rivals = list(dict.fromkeys(one.column for one in (*alike, *others) if one.disagrees(chosen)))
     if rivals:
         raise InputError(
             f"path='{source}' has several columns that could name its rows, {listed([chosen.column, *rivals])}, and "

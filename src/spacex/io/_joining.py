@@ -52,7 +52,17 @@ def _spot_label(
     labels: dict[str, Names], positions: Positions, source: object, *, certain: bool
 ) -> tuple[Found | None, str]:
     """The column of `positions` that names the rows, and the label whose values it has."""
-    found = {label: positions.find(names, certain=certain) for label, names in labels.items()}
+    found = {
+        label: positions.find(names, certain=certain)
+        for label, names in labels.items()
+        if len(labels) == 1 or not (certain and is_row_number_name(label))
+    }
+    if len(labels) > 1:  # beside a column of labels, numbers of rows name spots only where they are listed as such
+        found = {
+            label: one
+            for label, one in found.items()
+            if one and not (is_row_number_name(label) and (one.level >= OTHER or not one.match.is_literal))
+        }
     ranked = {label: (one.level + name_class(label), -one.match.share) for label, one in found.items() if one}
     if not ranked:
         return None, next(iter(labels))

@@ -53,10 +53,9 @@ _PAIRS = (
     ("spatial1", "spatial2"),
     ("spatial_1", "spatial_2"),
     ("x", "y"),
-    ("array_col", "array_row"),
-    ("col", "row"),
 )
-_NAMES_OF_PAIRS = frozenset(name for pair in _PAIRS for name in pair)
+_ARRAY_PAIRS = (("array_col", "array_row"), ("col", "row"))
+_NAMES_OF_PAIRS = frozenset(name for pair in (*_PAIRS, *_ARRAY_PAIRS) for name in pair)
 _GRID_PAIRS = (("x", "y"), ("new_x", "new_y"))
 """Columns of which spots of ST arrays have their names, such as 10x12."""
 
@@ -140,12 +139,15 @@ def known_pair(columns: Sequence[str]) -> list[str] | None:
     """Return the columns that are x and y, or None where no pair is known.
 
     A pair in use; else the only two columns whose names differ by the letters x and y alone, such as ``bead_x`` and
-    ``bead_y``.
+    ``bead_y``; else rows and columns of an array.
     """
     column_of: dict[str, str] = {}
     for column in sorted(map(str, columns), key=lambda name: name != name.casefold()):  # "x" before the "X" of R
         column_of.setdefault(column.strip().casefold(), column)
-    known = ([column_of[x], column_of[y]] for x, y in _PAIRS if x in column_of and y in column_of)
+    usual, array = (
+        [[column_of[x], column_of[y]] for x, y in pairs if x in column_of and y in column_of]
+        for pairs in (_PAIRS, _ARRAY_PAIRS)
+    )
     unlike = [
         [column_of[name], column_of[other]]
         for name in column_of
@@ -153,7 +155,7 @@ def known_pair(columns: Sequence[str]) -> list[str] | None:
         for letter in _LETTER_X.finditer(name)
         if (other := f"{name[: letter.start()]}y{name[letter.end() :]}") in column_of
     ]
-    return next(known, unlike[0] if len(unlike) == 1 else None)
+    return next(iter([*usual, *(unlike if len(unlike) == 1 else []), *array]), None)
 
 
 def is_positions(path: Path) -> bool:
@@ -221,10 +223,8 @@ def _is_measured(name: str, fields: Sequence[str]) -> bool:
 
 
 def _without_repeats(table: pd.DataFrame) -> pd.DataFrame:
-    """Leave out rows that repeat another one; numbers of rows, beside a column of identifiers, tell none apart."""
-    columns = list(table.columns)
-    if any(name_class(name) != OTHER for name in columns):
-        columns = [name for name in columns if not is_row_number_name(name)]
+    """Leave out rows that repeat another one, but for the numbers of rows."""
+    columns = [name for name in table if not (is_row_number_name(name) and Names(table[name].head()).is_numeric)]
     if any(table[name].is_unique for name in columns):
         return table
     return table[~table.duplicated(columns)]

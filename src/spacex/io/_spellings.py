@@ -75,6 +75,11 @@ class Names:
         measured = (text for text in self.text[:N_SAMPLED] if _NUMBER.fullmatch(text) and by_value(text) == text)
         return self.is_unique and all(text.lstrip("+-").isdecimal() for text in measured)
 
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the first names are numbers."""
+        return all(_NUMBER.fullmatch(text) for text in self.text[:N_SAMPLED])
+
     @cached_property
     def by_value(self) -> Names:
         """Numbers by their value."""
@@ -133,18 +138,19 @@ def _text(value: Any) -> str:
     return "" if value is None or value is pd.NA or value != value else str(value).strip()
 
 
-def match(wanted: Names, known: Names) -> Match:
+def match(wanted: Names, known: Names, *, affixes: bool = True) -> Match:
     """Look up names in a column, in the spelling under which most are found.
 
     Spellings are tried in this order: as they are; numbers by their value (``7``, ``7.0``, ``007``); as R spells
-    names (``X10x12``, ``AAAC.1``); without a prefix or suffix that all names of one of the two sides share, such as
-    the name of a sample or ``-1``. A spelling counts only where it keeps all names of both sides apart, so that two
-    names never become one.
+    names (``X10x12``, ``AAAC.1``); where `affixes` may be left out, without a prefix or suffix that all names of one
+    of the two sides share, such as the name of a sample or ``-1``. A spelling counts only where it keeps all names of
+    both sides apart, so that two names never become one.
     """
     best = wanted.rows_in(known)
     if (best.row >= 0).all() or not known.may_be_respelled or not wanted.is_unique:
         return best
-    for found in itertools.chain(_respelled(wanted, known), _without_affixes(wanted, known)):
+    without_affixes = _without_affixes(wanted, known) if affixes else ()
+    for found in itertools.chain(_respelled(wanted, known), without_affixes):
         if (found.row >= 0).sum() > (best.row >= 0).sum():
             best = found
         if (best.row >= 0).all():
