@@ -37,6 +37,8 @@ from ._notes import KEY, embedded_layer, note, noted, notes
 from ._on_disk import lazily
 from ._overlay import check_overlaid
 from ._positions import (
+    ARRAY_PAIRS,
+    COORDINATE_PAIRS,
     choose_positions,
     find_spatial_key,
     has_positions,
@@ -76,7 +78,9 @@ from ._results import (
 from ._sections import SECTIONS, read_section_embeddings, write_section_embeddings
 
 __all__ = [
+    "ARRAY_PAIRS",
     "COMPONENTS",
+    "COORDINATE_PAIRS",
     "DOMAIN",
     "DOMAIN_PROB",
     "EMBEDDING",

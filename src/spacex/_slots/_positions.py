@@ -26,13 +26,15 @@ KEYS = frozenset(
 )  # fmt: skip
 """Usual keys of coordinates in ``obsm``, in lower case, without ``X_`` and without what is neither letter nor digit."""
 
-PAIRS = (
+COORDINATE_PAIRS = (
     ("pxl_col_in_fullres", "pxl_row_in_fullres"), ("imagecol", "imagerow"), ("x_centroid", "y_centroid"),
-    ("center_x", "center_y"), ("centerx_global_px", "centery_global_px"), ("sdimx", "sdimy"), ("pixel_x", "pixel_y"),
-    ("xcoord", "ycoord"), ("x_coord", "y_coord"), ("coord_x", "coord_y"), ("x_um", "y_um"),
-    ("x_location", "y_location"), ("centroid_x", "centroid_y"), ("spatial_x", "spatial_y"), ("spatial1", "spatial2"),
-    ("spatial_1", "spatial_2"),
-    ("x_slide_mm", "y_slide_mm"), ("x", "y"),
+    ("center_x", "center_y"), ("centerx_global_px", "centery_global_px"), ("x_global_px", "y_global_px"),
+    ("x_slide_mm", "y_slide_mm"), ("sdimx", "sdimy"), ("pixel_x", "pixel_y"), ("xcoord", "ycoord"),
+    ("x_coord", "y_coord"), ("coord_x", "coord_y"), ("x_coordinate", "y_coordinate"),
+    ("x_position", "y_position"), ("x_location", "y_location"), ("pos_x", "pos_y"), ("centroid_x", "centroid_y"),
+    ("centroid_col", "centroid_row"), ("x_um", "y_um"), ("x_mm", "y_mm"), ("x_px", "y_px"),
+    ("global_x", "global_y"), ("spatial_x", "spatial_y"), ("spatial1", "spatial2"), ("spatial_1", "spatial_2"),
+    ("x", "y"),
 )  # fmt: skip
 """Usual columns of x and y in ``obs``, in lower case."""
 
@@ -76,7 +78,8 @@ def usual_spatial_keys(adata: AnnData) -> list[str]:
     folded = {str(column).casefold(): str(column) for column in adata.obs.columns[::-1]}
     ranked = [[str(key) for key in adata.obsm if _plain(key) in KEYS and key != SPATIAL]]
     ranked += [
-        [f"{folded[x]},{folded[y]}" for x, y in pairs if x in folded and y in folded] for pairs in (PAIRS, ARRAY_PAIRS)
+        [f"{folded[x]},{folded[y]}" for x, y in pairs if x in folded and y in folded]
+        for pairs in (COORDINATE_PAIRS, ARRAY_PAIRS)
     ]
     usable = ([key for key in keys if _is_usable(adata, key)] for keys in ranked)
     return next(filter(None, usable), [])

@@ -112,7 +112,7 @@ def _chosen(found: list[Found], source: object) -> Found | None:
     named = [one for one in alike if not is_row_number_name(one.column)]
     chosen = (named or alike)[0]
     better = [one for one in likely if one.match.share > share and not is_row_number_name(one.column)]
-    # A column such as n_counts may hold the same numbers by chance: no other one may say otherwise.
+    # A column such as n_counts may hold the same numbers by chance: no other column may disagree with it.
     others = likely if name_class(chosen.column) == OTHER else better
     rivals = list(dict.fromkeys(one.column for one in (*alike, *others) if one.disagrees(chosen)))
     if rivals:

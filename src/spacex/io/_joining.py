@@ -12,7 +12,7 @@ from spacex._check import InputError, check_finite
 from spacex.io._counts import transposed
 from spacex.io._delimited import typed
 from spacex.io._files import COPY_AGAIN, listed
-from spacex.io._identifiers import OTHER, Found, is_identifier_name, is_row_number_name, name_class
+from spacex.io._identifiers import OTHER, STRONG, Found, is_identifier_name, is_row_number_name, name_class
 from spacex.io._positions import Positions
 from spacex.io._spellings import MIN_SHARE, Names
 
@@ -57,12 +57,12 @@ def _spot_label(
         for label, names in labels.items()
         if len(labels) == 1 or not (certain and is_row_number_name(label))
     }
-    if len(labels) > 1:  # beside a column of labels, numbers of rows name spots only where they are listed as such
-        found = {
-            label: one
-            for label, one in found.items()
-            if one and not (is_row_number_name(label) and (one.level >= OTHER or not one.match.is_literal))
-        }
+    numbers = [label for label in labels if is_row_number_name(label) and labels[label].is_numeric]
+    if len(labels) > len(numbers) > 0:  # numbers of rows name spots only where no label does, and they are listed
+        is_labeled = any(found.get(label) for label in labels if label not in numbers)
+        for label in numbers:
+            one = found.get(label)
+            found[label] = None if is_labeled or (one and one.level > STRONG) else one
     ranked = {label: (one.level + name_class(label), -one.match.share) for label, one in found.items() if one}
     if not ranked:
         return None, next(iter(labels))

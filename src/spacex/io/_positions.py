@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spacex import _slots
 from spacex._check import InputError, check_extra
 from spacex.io._delimited import Header, is_number, read_header, read_text_table, require_columns
 from spacex.io._files import listed, reading
@@ -25,37 +26,7 @@ from spacex.io._spellings import Names, by_value
 if TYPE_CHECKING:
     import pandas as pd
 
-# Pairs of x and y that are in use, the best first: a table may have pixels, micrometers and array indices side by side.
-_PAIRS = (
-    ("pxl_col_in_fullres", "pxl_row_in_fullres"),
-    ("imagecol", "imagerow"),
-    ("x_centroid", "y_centroid"),
-    ("center_x", "center_y"),
-    ("centerx_global_px", "centery_global_px"),
-    ("x_global_px", "y_global_px"),
-    ("x_slide_mm", "y_slide_mm"),
-    ("sdimx", "sdimy"),
-    ("pixel_x", "pixel_y"),
-    ("xcoord", "ycoord"),
-    ("x_coord", "y_coord"),
-    ("coord_x", "coord_y"),
-    ("x_coordinate", "y_coordinate"),
-    ("x_position", "y_position"),
-    ("x_location", "y_location"),
-    ("pos_x", "pos_y"),
-    ("centroid_x", "centroid_y"),
-    ("centroid_col", "centroid_row"),
-    ("x_um", "y_um"),
-    ("x_mm", "y_mm"),
-    ("x_px", "y_px"),
-    ("global_x", "global_y"),
-    ("spatial_x", "spatial_y"),
-    ("spatial1", "spatial2"),
-    ("spatial_1", "spatial_2"),
-    ("x", "y"),
-)
-_ARRAY_PAIRS = (("array_col", "array_row"), ("col", "row"))
-_NAMES_OF_PAIRS = frozenset(name for pair in (*_PAIRS, *_ARRAY_PAIRS) for name in pair)
+_NAMES_OF_PAIRS = frozenset(name for pair in (*_slots.COORDINATE_PAIRS, *_slots.ARRAY_PAIRS) for name in pair)
 _GRID_PAIRS = (("x", "y"), ("new_x", "new_y"))
 """Columns of which spots of ST arrays have their names, such as 10x12."""
 
@@ -146,7 +117,7 @@ def known_pair(columns: Sequence[str]) -> list[str] | None:
         column_of.setdefault(column.strip().casefold(), column)
     usual, array = (
         [[column_of[x], column_of[y]] for x, y in pairs if x in column_of and y in column_of]
-        for pairs in (_PAIRS, _ARRAY_PAIRS)
+        for pairs in (_slots.COORDINATE_PAIRS, _slots.ARRAY_PAIRS)
     )
     unlike = [
         [column_of[name], column_of[other]]

@@ -1,0 +1,155 @@
+"""AnnData in HDF5 and zarr: what anndata reads is read, with the same values, and its result can be written again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from anndata import AnnData
+from scipy import sparse
+
+import spacex as sx
+from spacex.cli import main
+
+
+def section() -> AnnData:
+    return sx.datasets.simulate_section(n_genes=40, n_spots=120, n_modules=2, n_domains=2, depth=1.0, seed=0)
+
+
+def after_scanpy(adata: AnnData) -> AnnData:
+    """``uns["log1p"]["base"]``, and others, are None."""
+    adata.layers["counts"] = adata.X.copy()
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    sc.pp.pca(adata, n_comps=3)
+    adata.obs["group"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 2, "a", "b"))
+    sc.tl.rank_genes_groups(adata, "group")
+    return adata
+
+
+def odd_uns(adata: AnnData) -> AnnData:
+    """Null values, empty groups and arrays, and libraries beside what CELLxGENE Discover writes."""
+    library = {"images": {}, "scalefactors": {}}
+    adata.uns |= {"none": None, "empty": {}, "inner": {"empty": {}, "none": None}, "array": np.array([])}
+    adata.uns["spatial"] = {"is_single": True, "library": library, "bare": {}}
+    return adata
+
+
+def nullable(adata: AnnData) -> AnnData:
+    n = adata.n_obs // 2
+    adata.obs["flag"] = pd.array([True, None] * n, dtype="boolean")
+    adata.obs["number"] = pd.array([7, None] * n, dtype="Int64")
+    adata.obs["category"] = pd.Categorical(["x", None] * n)
+    adata.obs["text"] = pd.array(["t", None] * n, dtype="string")
+    adata.var["number"] = pd.array([1, None] * (adata.n_vars // 2), dtype="Int64")
+    return adata
+
+
+def frames(adata: AnnData) -> AnnData:
+    adata.obsm["frame"] = pd.DataFrame({"a": np.arange(adata.n_obs)}, index=adata.obs_names)
+    adata.obsm["sparse"] = sparse.csr_matrix(np.eye(adata.n_obs, 3))
+    return adata
+
+
+def by_columns(adata: AnnData) -> AnnData:
+    adata.X = sparse.csc_matrix(adata.X)
+    return adata
+
+
+def dense(adata: AnnData) -> AnnData:
+    adata.X = adata.X.toarray().astype(np.float64)
+    return adata
+
+
+def integers(adata: AnnData) -> AnnData:
+    adata.X = adata.X.toarray().astype(np.int32)
+    return adata
+
+
+FORMS: list[Callable[[AnnData], AnnData]] = [
+    after_scanpy, odd_uns, nullable, frames, by_columns, dense, integers,
+]  # fmt: skip
+
+
+def write(adata: AnnData, path: Path) -> Path:
+    version = 3 if path.name.endswith("3.zarr") else 2
+    with ad.settings.override(allow_write_nullable_strings=True, zarr_write_format=version):
+        (adata.write_zarr if path.suffix == ".zarr" else adata.write_h5ad)(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.h5ad", "v2.zarr", "v3.zarr"])
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+def test_what_anndata_reads_is_read(tmp_path: Path, form: Callable[[AnnData], AnnData], name: str) -> None:
+    path = write(form(section()), tmp_path / name)
+    expected = ad.read_zarr(path) if path.suffix == ".zarr" else ad.read_h5ad(path)
+    found = sx.read(path)
+    assert found.shape == expected.shape
+    np.testing.assert_array_equal(*(sparse.csr_matrix(one.X).toarray() for one in (found, expected)))
+    pd.testing.assert_frame_equal(found.obs, expected.obs)
+    pd.testing.assert_frame_equal(found.var, expected.var)
+    assert set(found.uns) == set(expected.uns)
+    assert set(found.obsm) == set(expected.obsm)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [(after_scanpy, "a.h5ad"), (nullable, "a.h5ad"), (odd_uns, "v3.zarr")],
+    ids=lambda one: one if isinstance(one, str) else one.__name__,
+)
+def test_the_result_of_a_run_is_read_by_other_commands(
+    tmp_path: Path,
+    form: Callable[[AnnData], AnnData],
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spacex.pl._layout._umap", lambda direction: direction[:, :2])  # which takes long to compile
+    path, out = write(form(section()), tmp_path / name), tmp_path / "out"
+    assert main(["run", str(path), "-o", str(out), "--n-modules", "2"]) == 0
+    capsys.readouterr()
+    assert main(["query", str(out / "result.h5ad"), "gene0001", "-n", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert main(["report", str(out / "result.h5ad"), "-o", str(tmp_path / "again.html")]) == 0
+    result = sx.read(out / "result.h5ad")
+    assert result.shape == (120, 40)
+    assert result.varm["X_spacex"].shape[0] == 40
+
+
+def test_old_encodings(tmp_path: Path) -> None:
+    """Tables as compound arrays, and categories in ``uns``, as anndata wrote them before 0.7."""
+    counts = np.arange(60, dtype=np.float32).reshape(20, 3)
+    with h5py.File(tmp_path / "old.h5ad", "w") as file:
+        file["X"] = counts
+        obs = np.zeros(20, dtype=[("index", "S4"), ("layer", "i1")])
+        obs["index"], obs["layer"] = [f"s{i}".encode() for i in range(20)], np.arange(20) % 2
+        var = np.zeros(3, dtype=[("index", "S4")])
+        var["index"] = [b"A", b"B", b"C"]
+        file["obs"], file["var"] = obs, var
+        file["uns/layer_categories"] = np.array([b"inner", b"outer"])
+        obsm = np.zeros(20, dtype=[("spatial", "f8", (2,))])
+        obsm["spatial"] = np.arange(40.0).reshape(20, 2)
+        file["obsm"] = obsm
+    expected, found = ad.read_h5ad(tmp_path / "old.h5ad"), sx.read(tmp_path / "old.h5ad")
+    np.testing.assert_array_equal(found.X, counts)
+    assert found.var_names.tolist() == ["A", "B", "C"]
+    pd.testing.assert_frame_equal(found.obs, expected.obs)
+    np.testing.assert_array_equal(found.obsm["spatial"], np.arange(40.0).reshape(20, 2))
+
+
+@pytest.mark.parametrize("name", ["a.h5ad", "v2.zarr", "v3.zarr"])
+@pytest.mark.parametrize(
+    "values", [[0, 1], [False, True], ["0", "1"], [0.0, 1.0]], ids=["int", "bool", "text", "float"]
+)
+def test_spots_off_the_tissue_of_a_file_are_left_out(tmp_path: Path, name: str, values: list[object]) -> None:
+    adata = section()
+    adata.obs["in_tissue"] = [values[i % 3 > 0] for i in range(adata.n_obs)]
+    found = sx.read(write(adata, tmp_path / name))
+    assert found.n_obs == 80
+    assert found.obs_names.tolist() == [name for i, name in enumerate(adata.obs_names) if i % 3]
