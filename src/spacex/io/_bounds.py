@@ -70,7 +70,7 @@ def check_market(path: Path, file: Path, sides: tuple[int, int]) -> None:
     if (rows, columns) not in (sides, sides[::-1]):
         raise InputError(
             f"path='{path}' is {rows} x {columns}, but there are {sides[0]} features and {sides[1]} barcodes; copy all "
-            "three files of one run"
+            "three files of one run, and leave out headers"
         )
     if field == "complex":
         raise InputError(f"path='{path}' holds complex numbers, which are no counts; export the raw counts")

@@ -110,6 +110,8 @@ def place(counts: AnnData, positions: Positions, *, partly: bool = False) -> Ann
     adata.obs = adata.obs[[name for name in adata.obs if name != label and not is_row_number_name(name)]]
     adata.obs_names = labels[label].text.tolist()
     check_unique_rows(adata)
+    if found is not None and not found.match.is_distinct:
+        raise InputError(_repeated(positions, found))
     row = found.match.row if found is not None else np.full(adata.n_obs, -1)
     absent = row < 0
     if absent.all() or (absent.any() and not partly):
@@ -118,8 +120,6 @@ def place(counts: AnnData, positions: Positions, *, partly: bool = False) -> Ann
             f"counts (such as {adata.obs_names[absent][0]!r}); copy counts and coordinates of one run"
         )
     assert found is not None
-    if not found.match.is_distinct:
-        raise InputError(_repeated(positions, found))
     if found.match.spelling:
         logger.info("%s: spots found by %r, %s", positions.source.name, found.column, found.match.spelling)
     if absent.any():

@@ -127,26 +127,14 @@ def _nearest(paths: list[Path], matrix: Path) -> Path | None:
 
 
 def _sides(files: dict[str, Path], shape: tuple[int, int]) -> list[pd.DataFrame]:
-    """The tables of features and of barcodes, with or without their first lines as header: as they fit the matrix."""
+    """The tables of features and of barcodes; a first line that looks like a header is one where the matrix says so."""
     forms = []
     for file in files.values():
         table = _table_of_names(file)
         headed = table.iloc[1:].set_axis(unique_names(table.iloc[0].tolist()), axis=1).reset_index(drop=True)
-        forms.append([headed, table] if _is_header(table) else [table, headed])
-    fitting = [
-        (unlikely, [forms[side][form] for side, form in enumerate(unlikely)])
-        for unlikely in itertools.product((0, 1), repeat=2)
-        if sorted(len(forms[side][form]) for side, form in enumerate(unlikely)) == sorted(shape)
-    ]
-    if not fitting:
-        return [form[0] for form in forms]
-    fewest = [tables for unlikely, tables in fitting if sum(unlikely) == sum(fitting[0][0])]
-    if len(fewest) > 1:
-        raise InputError(
-            f"path='{files[_FEATURES]}' and '{files[_BARCODES]}' have a line more than the matrix, and either may be a "
-            "header; remove it"
-        )
-    return fewest[0]
+        forms.append([headed, table] if _is_header(table) else [table])
+    pairs = [list(pair) for pair in itertools.product(*forms)]
+    return next((pair for pair in pairs if sorted(map(len, pair)) == sorted(shape)), pairs[-1])
 
 
 def _table_of_names(path: Path) -> pd.DataFrame:
