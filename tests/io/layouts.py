@@ -53,6 +53,8 @@ PIXELS = np.array([[100, 10], [200, 20], [300, 30]])  # x is the column of the i
 def assert_section(adata: AnnData, counts: pd.DataFrame = COUNTS, xy: Any = None) -> None:
     """The section has these counts, with these names, and these coordinates."""
     assert sparse.issparse(adata.X)
+    assert adata.obs_names.name is None
+    assert adata.var_names.name is None
     assert adata.X.format == "csr"
     assert adata.X.dtype == np.float32
     assert (adata.X.data != 0).all()

@@ -121,6 +121,12 @@ def transposed(counts: AnnData) -> AnnData:
     return turned
 
 
+def without_index_names(adata: AnnData) -> AnnData:
+    """Leave out the names of the columns that the names of spots and genes came from: HDF5 has no empty ones."""
+    adata.obs_names.name = adata.var_names.name = None
+    return adata
+
+
 def unique_genes(adata: AnnData, path: Path) -> AnnData:
     """Make repeated names of genes unique by a suffix, and say so."""
     n_repeated = int(adata.var_names.duplicated().sum())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spacex._check import InputError, check_finite
-from spacex.io._counts import transposed
+from spacex.io._counts import transposed, without_index_names
 from spacex.io._delimited import typed
 from spacex.io._files import COPY_AGAIN, listed
 from spacex.io._identifiers import OTHER, STRONG, Found, is_identifier_name, is_row_number_name, name_class
@@ -127,7 +127,7 @@ def place(counts: AnnData, positions: Positions, *, partly: bool = False) -> Ann
                     int(absent.sum()), len(absent))  # fmt: skip
         adata = adata[~absent].copy()
     _write_positions(adata, positions, row[~absent], found.column)
-    return adata
+    return without_index_names(adata)
 
 
 def check_unique_rows(adata: AnnData) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from spacex._check import InputError
 from spacex.io._anndata import read_h5ad_file
-from spacex.io._counts import read_count_table, transposed, unique_genes
+from spacex.io._counts import read_count_table, transposed, unique_genes, without_index_names
 from spacex.io._delimited import is_text_table, read_header
 from spacex.io._files import listed
 from spacex.io._folder import Folder, Part, is_of_sample, sample_names, several_samples
@@ -107,7 +107,7 @@ def _read_places(path: Path) -> AnnData:
     check_unique_rows(adata)
     adata.obsm["spatial"] = np.array([place.groups() for place in places if place], dtype=float)
     adata.obs = adata.obs[[]]
-    return unique_genes(adata, path)
+    return unique_genes(without_index_names(adata), path)
 
 
 def _names_places(path: Path) -> bool:
