@@ -83,6 +83,8 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
         "comments": draw(st.sampled_from(["", "# made by R\n", "#DGE\tVERSION:1.1\n\n"])),
         "first": draw(st.booleans()),
         "named_rows": draw(st.booleans()),
+        "labels": draw(st.sampled_from(["rows", "rows", "beside numbers", "beside shuffled numbers", "last"])),
+        "other_sample": draw(st.integers(0, 5)) == 0,
     }
 
 
@@ -104,6 +106,16 @@ def coordinate_table(given: dict[str, Any], names: list[str], rng: np.random.Gen
     return table
 
 
+def with_labels(counts: pd.DataFrame, given: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
+    """Counts whose names of spots stand where R and pandas may put them: before the genes, or after them."""
+    if given["turned"] or given["labels"] == "rows":
+        return counts
+    table = counts.rename_axis("barcode" if given["named_rows"] else "").reset_index()
+    if given["labels"] == "last":
+        return table[[*table.columns[1:], table.columns[0]]]
+    return table.set_axis(rng.permutation(len(table)) if "shuffled" in given["labels"] else range(len(table)))
+
+
 def write(folder: Path, name: str, table: pd.DataFrame, given: dict[str, Any], *, index: bool = False) -> None:
     text = given["comments"] + table.to_csv(sep=given["delimiter"], index=index)
     packed = given["packed"]
@@ -123,9 +135,12 @@ def test_a_join_is_right_or_refused(given: dict[str, Any]) -> None:
     spots = rng.permutation(given["n"])  # the first n have counts, in any order
     counts = pd.DataFrame({"Mbp": spots + 1, "Plp1": 7, "Gad1": spots % 3}, index=[names[i] for i in spots])
     counts.index.name = "barcode" if given["named_rows"] else None
+    if given["other_sample"]:
+        counts.index, table[given["name"]] = "A_" + counts.index, "B_" + table[given["name"]]
+    counts = with_labels(counts.T if given["turned"] else counts, given, rng)
     with tempfile.TemporaryDirectory() as folder_name:
         folder = Path(folder_name)
-        write(folder, "counts", counts.T if given["turned"] else counts, given, index=True)
+        write(folder, "counts", counts, given, index=given["labels"] != "last" or given["turned"])
         write(folder, "coordinates", table, given)
         adata, refusal = None, ""
         try:
@@ -134,8 +149,12 @@ def test_a_join_is_right_or_refused(given: dict[str, Any]) -> None:
             refusal = str(error)
     if adata is None:
         assert "\n" not in refusal
-        assert given["name"] not in USUAL or given["spelling"] != "same", refusal
+        assert "not a readable" not in refusal
+        is_clear = given["labels"] == "rows" or given["named_rows"] or given["turned"]
+        is_same = given["spelling"] == "same" and not given["other_sample"]
+        assert given["name"] not in USUAL or not (is_same and is_clear), refusal
         return
+    assert not given["other_sample"]
     spot = adata[:, "Mbp"].X.toarray().ravel() - 1
     assert adata.shape == (given["n"], 3)
     np.testing.assert_array_equal(adata.obsm["spatial"], np.column_stack([spot * 10.0, spot * 0.5]))

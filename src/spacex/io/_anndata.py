@@ -40,7 +40,7 @@ def _read_h5ad(path: Path, plain: Path, *, lazy: bool) -> AnnData:
             if missing:
                 raise InputError(f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {READABLE}")
             if lazy:
-                return _matrices_on_disk(file)
+                return _matrices_on_disk(file, path)
             _check_size(path, file)
         return sound(anndata.read_h5ad(plain), path)
 
@@ -64,7 +64,7 @@ def _check_size(path: Path, root: Any) -> None:
     )  # fmt: skip
 
 
-def _matrices_on_disk(root: Any) -> AnnData:
+def _matrices_on_disk(root: Any, path: Path) -> AnnData:
     """An AnnData in an open HDF5 file or zarr group, with its matrices left there as Dask arrays."""
     from anndata.experimental import read_dispatched
 
@@ -76,6 +76,8 @@ def _matrices_on_disk(root: Any) -> AnnData:
         stays = where in (["X"], ["raw", "X"]) or (where[0] == "layers" and len(where) == 2)
         return lazily(element) if matrix and stays else function(element)
 
+    if "encoding-type" not in root.attrs:
+        raise InputError(f"path='{path}' is of anndata before 0.8, and lazy=True reads later files; pass lazy=False")
     return read_dispatched(root, read)
 
 
@@ -99,7 +101,7 @@ def read_zarr_store(path: Path, bin: str, *, lazy: bool = False) -> AnnData:
         if (path / "obs").is_dir() and (path / "var").is_dir():
             root = zarr.open_group(path, mode="r")
             if lazy:
-                return _matrices_on_disk(root)
+                return _matrices_on_disk(root, path)
             _check_size(path, root)
             return sound(anndata.read_zarr(path), path)
         if lazy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
@@ -161,15 +161,18 @@ def read_delimited(path: Path, header: Header, **options: Any) -> Any:
         "encoding": "utf-8-sig",
         "on_bad_lines": "error",
     }
-    file = open_binary(path)
-    try:
-        table = pd.read_csv(file, **{**defaults, **options})
-    except BaseException:
-        file.close()
-        raise
-    if "chunksize" not in options:
-        file.close()
-    return table
+    options = {**defaults, **options}
+    if "chunksize" in options:
+        return _in_chunks(path, options)
+    with open_binary(path) as file:
+        return pd.read_csv(file, **options)
+
+
+def _in_chunks(path: Path, options: dict[str, Any]) -> Iterator[Any]:
+    import pandas as pd
+
+    with open_binary(path) as file:
+        yield from pd.read_csv(file, **options)
 
 
 def read_text_table(path: Path, header: Header, what: str, numbers: Sequence[int] = ()) -> pd.DataFrame:

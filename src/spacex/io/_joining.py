@@ -161,4 +161,5 @@ def _write_positions(adata: AnnData, positions: Positions, row: np.ndarray, iden
     adata.obsm["spatial"] = xy
     for column in table.columns.drop(positions.xy):
         if column != identifier and not is_row_number_name(column):
-            adata.obs[str(column)] = typed(table[column], positions.decimal).to_numpy()
+            # HDF5 and zarr would take the slash of "px/um" for the end of the name of a group.
+            adata.obs[str(column).replace("/", "_")] = typed(table[column], positions.decimal).to_numpy()

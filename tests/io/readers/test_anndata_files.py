@@ -141,6 +141,8 @@ def test_old_encodings(tmp_path: Path) -> None:
     assert found.var_names.tolist() == ["A", "B", "C"]
     pd.testing.assert_frame_equal(found.obs, expected.obs)
     np.testing.assert_array_equal(found.obsm["spatial"], np.arange(40.0).reshape(20, 2))
+    with pytest.raises(sx.InputError, match=r"old.h5ad.*pass lazy=False"):
+        sx.read(tmp_path / "old.h5ad", lazy=True)
 
 
 @pytest.mark.parametrize("name", ["a.h5ad", "v2.zarr", "v3.zarr"])

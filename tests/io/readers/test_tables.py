@@ -227,6 +227,14 @@ def test_coordinates_for_an_anndata(tmp_path, named, ending):
     assert_section(sx.read(path, coordinates=tmp_path / "spots.csv"), xy=XY)
 
 
+def test_names_of_columns_that_files_could_not_hold(tmp_path):
+    positions = POSITIONS.assign(**{"area (px/um)": 1.5, "_index": 7})
+    adata = sx.read(write_pair(tmp_path, positions=positions))
+    assert list(adata.obs) == ["layer", "area (px_um)"]
+    adata.write_h5ad(tmp_path / "again.h5ad")
+    assert list(sx.read(tmp_path / "again.h5ad").obs) == ["layer", "area (px_um)"]
+
+
 # Identifiers
 
 
@@ -315,6 +323,34 @@ def test_two_columns_that_could_name_the_spots(tmp_path):
     message = message_of(write_pair(tmp_path, counts=COUNTS.set_axis([1, 2, 3]), positions=positions))
     for told in ("one", "two", "barcode"):
         assert told in message
+
+
+def test_numbers_of_rows_do_not_stand_in_for_the_labels_beside_them(tmp_path):
+    """The numbers of the rows of R stand in the coordinates too, as cells, ranks, or numbers of rows."""
+    for n, (spots, column) in enumerate([("B_cell_{}", "cell_id"), ("b{}", "rank"), ("b{}", "")]):
+        table = COUNTS.set_axis(["1", "2", "3"]).assign(barcode=[f"A_cell_{i}" for i in range(3)])
+        positions = pd.DataFrame({"name": [spots.format(i) for i in range(4)], "x": 1.5, "y": [0, 1, 2, 3]})
+        if column == "cell_id":
+            positions = positions.rename(columns={"name": column})
+        else:
+            positions[column] = [3, 0, 1, 2]
+        write_table(table, tmp_path / str(n) / "counts.csv", index=True, index_label="")
+        write_table(positions, tmp_path / str(n) / "spots.csv")
+        assert "neither side names a spot" in message_of(tmp_path / str(n))
+
+
+@pytest.mark.parametrize("label", ["", "cell_id", "my_spot"])
+def test_labels_after_the_genes(tmp_path, label):
+    """A column without a name is no gene."""
+    table = COUNTS.assign(**{label: SPOTS})
+    write_table(table, tmp_path / "counts.csv")
+    write_table(POSITIONS, tmp_path / "spots.csv")
+    assert_section(sx.read(tmp_path), xy=XY)
+
+
+def test_rows_and_columns_of_an_array_are_the_last_choice_of_coordinates(tmp_path):
+    positions = POSITIONS.rename(columns={"x": "bead_x", "y": "bead_y"}).assign(row=[1, 2, 3, 4], col=0)
+    assert_section(sx.read(write_pair(tmp_path, positions=positions)), xy=XY)
 
 
 # Spots named by their places (ST arrays)
