@@ -129,14 +129,17 @@ def test_two_processes_embed_what_one_embeds(settings):
 
 # AdamW divides a gradient by its own size, so that where a gradient is nearly zero a step is made of rounding. At the
 # sizes of the default encoder one process with one thread or with two differs as much, and the number of modules and
-# the labels, which are discrete, follow. What is continuous is held: the embeddings.
+# the labels, which are discrete, follow; the test compares the embeddings.
 @pytest.mark.slow
 def test_two_processes_train_the_default_encoder_to_the_embedding_of_one():
     one, two = section(), section()
     sx.tl.embed(one, config=sx.Config(**TRAINED), device="cpu", progress=False)
-    sx.tl.embed(two, config=sx.Config(devices=2, **TRAINED), device="cpu", progress=False)
+    config = sx.Config(devices=2, **TRAINED)
+    model = sx.tl.embed(two, config=config, device="cpu", progress=False)
+    assert not multiprocessing.active_children()
+    assert model.config == config
     norm = np.linalg.norm(one.varm["X_spacex"], axis=1).max()
-    np.testing.assert_allclose(two.varm["X_spacex"] / norm, one.varm["X_spacex"] / norm, rtol=0, atol=5e-3)
+    np.testing.assert_allclose(two.varm["X_spacex"] / norm, one.varm["X_spacex"] / norm, rtol=0, atol=5e-4)
 
 
 @pytest.mark.slow
