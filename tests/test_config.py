@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacex import Config
-from spacex._check import InputError, check_choice, check_extra, check_finite, check_int
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_choice, check_extra, check_finite, check_int
 
 NAN, INF = float("nan"), float("inf")
 

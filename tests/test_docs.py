@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import spacex as sx
-from spacex import _slots
+from spacex import _adata
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -111,7 +111,7 @@ def test_the_gallery_draws_every_plot():
 
 def test_every_slot_is_in_the_table():
     text = (DOCS / "slots.md").read_text()
-    constants = {name: getattr(_slots, name) for name in _slots.__all__ if name.isupper()}
+    constants = {name: getattr(_adata, name) for name in _adata.__all__ if name.isupper()}
     names = {value for name, value in constants.items() if isinstance(value, str) and name not in ("UNASSIGNED", "SVG")}
     assert len(names) > 10
     assert [name for name in sorted(names) if f'"{name}"' not in text] == []

@@ -1,4 +1,4 @@
-"""The house has floors, and imports point down only; ``import spacex`` stays light."""
+"""Imports point down the layers and form no cycle; ``import spacex`` stays light."""
 
 import ast
 import subprocess
@@ -13,43 +13,42 @@ SOURCE = Path(spacex.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 HEAVY = ("anndata", "igraph", "matplotlib", "pandas", "scanpy", "scipy", "sklearn", "torch")
 
-# The room (first name below spacex) of a module decides its floor. A new room is entered here on purpose.
-FLOORS = {
-    "_check": 0,
-    "_config": 0,
-    "_memory": 0,
-    "_stored": 0,
-    "_whole": 0,
-    "gene_names": 0,
-    "_tissue": 1,
-    "canvas": 1,
-    "conditions": 1,
-    "crew": 1,
-    "coverage": 1,
-    "designated": 1,
-    "grid": 1,
-    "linear_start": 1,
-    "overlap": 1,
-    "pairs": 1,
-    "partition": 1,
-    "pixels": 1,
-    "raster": 1,
-    "similarity": 1,
-    "spectral": 1,
-    "variability": 1,
-    "_slots": 2,
-    "model": 2,
-    "datasets": 3,
-    "genes": 3,
-    "io": 3,
-    "pl": 3,
-    "pp": 3,
-    "tl": 3,
-    "cli": 4,
-    "report": 4,
+# The layer of each package (first name below spacex). Imports point to the same layer or a lower one.
+LAYERS = {
+    "_infra": 0,
+    "_config": 1,
+    "distributed": 1,
+    "gene_names": 1,
+    "stats": 1,
+    "imaging": 2,
+    "differential": 3,
+    "domains": 3,
+    "embedding": 3,
+    "imputation": 3,
+    "pairs": 3,
+    "patterns": 3,
+    "svg": 3,
+    "_adata": 4,
+    "datasets": 5,
+    "get": 5,
+    "io": 5,
+    "pl": 5,
+    "pp": 5,
+    "tl": 5,
+    "cli": 6,
+    "report": 6,
 }
-# On the third floor a room minds its own business, but for these.
-NEIGHBOURS = {("tl", "pp"), ("pl", "pp"), ("datasets", "io")}
+# Packages of one layer do not import each other, except for these.
+ALLOWED_WITHIN_LAYER = {
+    ("distributed", "_config"),
+    ("get", "pp"),
+    ("tl", "pp"),
+    ("tl", "get"),
+    ("pl", "pp"),
+    ("pl", "get"),
+    ("datasets", "io"),
+}
+WITH_TORCH = {"distributed", "embedding", "imputation"}
 
 
 def module_of(file: Path) -> str:
@@ -57,7 +56,7 @@ def module_of(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     """Return the first name below ``spacex``, or "" for the package itself."""
     return [*module.split("."), ""][1]
 
@@ -87,39 +86,79 @@ def names_of(files: list[Path]) -> list[str]:
     return [str(file.relative_to(SOURCE)) for file in files]
 
 
-HOUSE = [file for file in FILES if file != SOURCE / "__init__.py"]  # the front door opens on every floor
+LAYERED = [file for file in FILES if file != SOURCE / "__init__.py"]  # the public API is above all layers
 
 
-@pytest.mark.parametrize("file", HOUSE, ids=names_of(HOUSE))
+@pytest.mark.parametrize("file", LAYERED, ids=names_of(LAYERED))
 def test_imports_point_down(file):
-    room = room_of(module_of(file))
-    assert room in FLOORS, f"{room} is new: give it a floor in FLOORS"
-    if room == "cli":
+    package = package_of(module_of(file))
+    assert package in LAYERS, f"{package} is new: give it a layer in LAYERS"
+    if package == "cli":
         return  # test_the_command_line_uses_the_public_interface
     for name in inside(file):
-        other = room_of(name)
-        if other in ("", "__version__", room):
+        other = package_of(name)
+        if other in ("", "__version__", package):
             continue
-        assert other in FLOORS, f"{file.name} imports {name}: import it from the module that defines it"
-        assert FLOORS[other] <= FLOORS[room], f"{file.name} imports {name}, which lives above it"
-        if FLOORS[room] == FLOORS[other] == 3:
-            assert (room, other) in NEIGHBOURS, f"{room} must not import {other}"
-        if FLOORS[room] < 3:
-            assert other != "_slots", f"{file.name} works on arrays: it must not know the slots of AnnData"
+        assert other in LAYERS, f"{file.name} imports {name}: import it from the module that defines it"
+        assert LAYERS[other] <= LAYERS[package], f"{file.name} imports {name}, which is in a higher layer"
+        if LAYERS[package] == LAYERS[other] and LAYERS[package] < 6:
+            assert (package, other) in ALLOWED_WITHIN_LAYER, f"{package} must not import {other}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=names_of(FILES))
-def test_materials_stay_in_their_rooms(file):
-    room, used = room_of(module_of(file)), {name.split(".")[0] for name in imports(file)}
-    if room != "model":
-        assert "torch" not in used, "torch lives in model/ and nowhere else"
-    if FLOORS.get(room, 0) <= 2 and room != "_slots" and file in HOUSE:
-        assert not used & {"anndata", "scanpy"}, "the science works on arrays"
+def test_heavy_dependencies_stay_in_their_packages(file):
+    package, used = package_of(module_of(file)), {name.split(".")[0] for name in imports(file)}
+    if package not in WITH_TORCH:
+        assert "torch" not in used, f"torch is imported in {sorted(WITH_TORCH)} only"
+    if package in LAYERS and LAYERS[package] < LAYERS["_adata"]:
+        assert not used & {"anndata", "scanpy"}, "packages below _adata work on arrays"
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Return the modules of spacex that each module imports, also in functions and under TYPE_CHECKING."""
+    modules = {module_of(file) for file in FILES}
+
+    def defined_in(name: str) -> str:
+        while name not in modules:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {
+        module_of(file): {defined_in(name) for name in inside(file)} - {"spacex", module_of(file)} for file in LAYERED
+    }
+
+
+def cycle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules of one import cycle, or an empty list."""
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        for imported in sorted(graph.get(module, ())):
+            cycle = visit(imported, [*path, module])
+            if cycle:
+                return cycle
+        done.add(module)
+        return []
+
+    return next((cycle for module in graph if (cycle := visit(module, []))), [])
+
+
+def test_the_search_for_cycles_finds_them():
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert cycle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_import_cycle():
+    assert not cycle_in(import_graph()), "modules that import each other"
 
 
 @pytest.mark.parametrize("file", FILES, ids=names_of(FILES))
 def test_only_the_command_line_prints(file):
-    if room_of(module_of(file)) == "cli":
+    if package_of(module_of(file)) == "cli":
         return
     calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
     lines = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
@@ -155,15 +194,15 @@ def test_the_search_for_slot_writes_finds_them():
 @pytest.mark.parametrize("file", sorted(SOURCE.glob("tl/*.py")), ids=lambda file: file.name)
 def test_tools_write_through_the_slots(file):
     lines = slot_writes(ast.parse(file.read_text()))
-    assert not lines, f"line(s) {lines} write an AnnData slot: spacex._slots does that"
+    assert not lines, f"line(s) {lines} write an AnnData slot: spacex._adata does that"
 
 
 def test_the_command_line_uses_the_public_interface():
-    ground = {f"spacex.{room}" for room, floor in FLOORS.items() if floor == 0}
-    allowed = {"spacex", "spacex.crew", *ground} | {f"spacex.{name}" for name in spacex.__all__}
-    for file in [file for file in FILES if room_of(module_of(file)) == "cli"]:
+    allowed = {"spacex", "spacex.distributed.process_group", "spacex.gene_names", "spacex._config"}
+    allowed |= {f"spacex.{name}" for name in spacex.__all__}
+    for file in [file for file in FILES if package_of(module_of(file)) == "cli"]:
         for name in inside(file):
-            assert name in allowed or room_of(name) in ("cli", "report"), f"{file.name} imports {name}"
+            assert name in allowed or package_of(name) in ("_infra", "cli", "report"), f"{file.name} imports {name}"
 
 
 def modules_loaded_by(statement: str) -> set[str]:
@@ -192,5 +231,5 @@ def test_everything_named_is_there():
 
 
 def test_a_wrong_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no_such_room"):
-        spacex.no_such_room  # noqa: B018
+    with pytest.raises(AttributeError, match="no_such_name"):
+        spacex.no_such_name  # noqa: B018

@@ -11,7 +11,7 @@ import torch
 from anndata import AnnData
 
 import spacex as sx
-from spacex.model import mixture as mx
+from spacex.embedding import mixture as mx
 
 
 def million(adata: AnnData, rng: np.random.Generator) -> None:

@@ -10,10 +10,10 @@ from anndata import AnnData
 from scipy.sparse.linalg import svds
 
 from spacex._config import Config
-from spacex.canvas import Canvas
+from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.layout import Canvas
+from spacex.imaging.smoothing import Smoother
 from spacex.pp import gene_images
-from spacex.raster import GeneImages
-from spacex.spectral import Smoother
 
 from .neighbours import unit
 from .outcome import Outcome

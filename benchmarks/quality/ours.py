@@ -6,7 +6,7 @@ import numpy as np
 from anndata import AnnData
 
 import spacex as sx
-from spacex import _slots
+from spacex import _adata
 from spacex._config import Config
 
 from .outcome import Outcome
@@ -27,7 +27,7 @@ ABLATIONS: dict[str, Config] = {
 def spacex(adata: AnnData, seed: int, *, config: Config | None = None) -> Outcome:
     """`sx.tl.embed` with its defaults; other counts go through the fitted model's `transform`."""
     model = sx.tl.embed(adata, config=config, seed=seed, progress=False)
-    z = _slots.read_embedding(adata)
+    z = _adata.read_embedding(adata)
     kept = np.flatnonzero(np.isfinite(z).all(axis=1))
 
     def project(other: AnnData) -> np.ndarray:
@@ -39,4 +39,4 @@ def spacex(adata: AnnData, seed: int, *, config: Config | None = None) -> Outcom
             found[genes] = model.transform(images.images(genes))
         return found
 
-    return Outcome(z, _slots.read_modules(adata).astype(str).to_numpy(), project)
+    return Outcome(z, _adata.read_modules(adata).astype(str).to_numpy(), project)

@@ -21,8 +21,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 import spacex as sx
-from spacex import _slots
-from spacex.spectral import Smoother
+from spacex import _adata
+from spacex.imaging.smoothing import Smoother
 
 from .svg.drawn import negative_binomial
 
@@ -83,8 +83,8 @@ def measured(technology: str, effect: float, counts: float, seed: int) -> dict[s
 def plain_ranks(adata: ad.AnnData, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rank of each pattern's gene by the correlation of maps with the pattern: as they are, and smoothed."""
     images = sx.pp.gene_images(adata)
-    pixel = _slots.read_pixel_of_spot(adata, images)
-    wanted = np.stack([_slots.mean_by_pixel(row, pixel, images.n_pixels) for row in weights])
+    pixel = _adata.read_pixel_of_spot(adata, images)
+    wanted = np.stack([_adata.mean_by_pixel(row, pixel, images.n_pixels) for row in weights])
     maps, ranks = images.residuals(), []
     for smoothed in (maps, Smoother(images.canvas, 1.0).apply(maps)):
         correlation = np.corrcoef(np.vstack([wanted, smoothed]))[:N_PATTERNS, N_PATTERNS:]

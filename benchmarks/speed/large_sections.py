@@ -17,7 +17,7 @@ import pandas as pd
 import scipy.sparse as sp
 import zarr
 
-from spacex._tissue import SITES, Technology, draw_library, draw_patterns, draw_tissue, number_names
+from spacex.datasets._tissue import SITES, Technology, draw_library, draw_patterns, draw_tissue, number_names
 
 N_MODULES, N_DOMAINS, EFFECT, SPATIAL = 24, 7, 1.45, 0.5
 LOG_EXPRESSION_SD = 1.3

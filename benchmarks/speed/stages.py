@@ -12,7 +12,7 @@ import anndata as ad
 import numpy as np
 
 import spacex as sx
-from spacex import _slots
+from spacex import _adata
 from spacex._config import Config
 
 from .goals import GENES, SPOTS
@@ -33,7 +33,7 @@ def yardstick(adata: ad.AnnData) -> None:
     import scanpy as sc
     from sklearn.cluster import KMeans
 
-    cells = ad.AnnData(_slots.read_matrix(adata, None)[0].astype(np.float32))
+    cells = ad.AnnData(_adata.read_matrix(adata, None)[0].astype(np.float32))
     sc.pp.normalize_total(cells)
     sc.pp.log1p(cells)
     genes = cells.T.copy()

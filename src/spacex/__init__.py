@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spacex import datasets, io, pl, pp, tl
-    from spacex._check import InputError, WorkerError
+    from spacex import datasets, get, io, pl, pp, tl
     from spacex._config import Config
-    from spacex.genes import genes_as_obs
+    from spacex._infra.errors import InputError, WorkerError
+    from spacex.embedding.estimator import SpaCEX
+    from spacex.get import genes_as_obs
     from spacex.io import read
-    from spacex.model.estimator import SpaCEX
 
 __version__ = "0.1.0"
 
@@ -26,6 +26,7 @@ __all__ = [
     "__version__",
     "datasets",
     "genes_as_obs",
+    "get",
     "io",
     "pl",
     "pp",
@@ -33,22 +34,22 @@ __all__ = [
     "tl",
 ]
 
-_ROOMS = frozenset({"datasets", "io", "pl", "pp", "tl"})
-_HOMES = {
+_SUBPACKAGES = frozenset({"datasets", "get", "io", "pl", "pp", "tl"})
+_LAZY_ATTRIBUTES = {
     "Config": "spacex._config",
-    "InputError": "spacex._check",
-    "SpaCEX": "spacex.model.estimator",
-    "WorkerError": "spacex._check",
-    "genes_as_obs": "spacex.genes",
+    "InputError": "spacex._infra.errors",
+    "SpaCEX": "spacex.embedding.estimator",
+    "WorkerError": "spacex._infra.errors",
+    "genes_as_obs": "spacex.get",
     "read": "spacex.io",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _SUBPACKAGES:
         return import_module(f"spacex.{name}")
-    if name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
+    if name in _LAZY_ATTRIBUTES:
+        value = getattr(import_module(_LAZY_ATTRIBUTES[name]), name)
         globals()[name] = value  # the next look-up does not come here
         return value
     raise AttributeError(f"module 'spacex' has no attribute {name!r}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from ._check import InputError, check_choice, check_int, check_number, shown
+from spacex._infra.errors import InputError, shown
+from spacex._infra.validation import check_choice, check_int, check_number
 
 MAX_SIDE = 2048
 """Pixels a side beyond which no grid is made: maps of that size no longer fit in memory."""

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ._check import InputError, check_key
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_key
 
 SYMBOL_COLUMNS = (
     "gene_symbol", "gene_symbols", "symbol", "feature_name", "gene_name", "gene_names", "features", "gene_short_name",

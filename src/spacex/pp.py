@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from anndata import AnnData
 
-from . import _slots
-from ._check import InputError, check_instance, check_int
-from ._config import Config
-from .grid import GridSize, place_spots
-from .raster import GeneImages
+from spacex import _adata
+from spacex._config import Config
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_instance, check_int
+from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.grid import GridSize, place_spots
 
 __all__ = ["gene_images", "rasterize"]
 
@@ -67,15 +68,15 @@ def rasterize(
     >>> adata.obsm["spacex_pixel"].shape
     (300, 2)
     """
-    _slots.check_adata(adata, writes=True)
+    _adata.check_adata(adata, writes=True)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     size = _check_size(grid)
-    spatial_key, xy = _slots.choose_positions(adata, spatial_key)
-    _slots.check_spots(adata)
-    section, names = _slots.read_sections(adata, library_key)
-    array = _slots.read_array(adata)
-    _slots.check_overlaid(adata, xy, section, array, library_key=library_key)
+    spatial_key, xy = _adata.choose_positions(adata, spatial_key)
+    _adata.check_spots(adata)
+    section, names = _adata.read_sections(adata, library_key)
+    array = _adata.read_array(adata)
+    _adata.check_overlaid(adata, xy, section, array, library_key=library_key)
     pixel, grids = np.full(xy.shape, -1, dtype=np.int64), []
     for s in range(len(names)):
         here = section == s
@@ -87,8 +88,8 @@ def rasterize(
             spots_per_pixel=config.spots_per_pixel,
         )
         grids.append(found)
-    _slots.report_off_tissue(section >= 0)
-    _slots.write_grid(adata, grids, pixel, names, spatial_key=spatial_key, library_key=library_key, size=size)
+    _adata.report_off_tissue(section >= 0)
+    _adata.write_grid(adata, grids, pixel, names, spatial_key=spatial_key, library_key=library_key, size=size)
 
 
 def require_grid(adata: AnnData, *, config: Config, library_key: str | None = None) -> None:
@@ -96,16 +97,16 @@ def require_grid(adata: AnnData, *, config: Config, library_key: str | None = No
 
     A grid from an earlier call serves again; that of objects that were joined since may lie under several sections.
     """
-    made = _slots.gridded_by(adata)
-    if not _slots.has_grid(adata) or library_key not in (None, made["library_key"]):
+    made = _adata.gridded_by(adata)
+    if not _adata.has_grid(adata) or library_key not in (None, made["library_key"]):
         named = {} if library_key is None else {"library_key": library_key}
         rasterize(adata, config=config, **{**made, **named})
         return
     key = made["spatial_key"]
-    if _slots.has_positions(adata, key):
-        section, _ = _slots.read_sections(adata, made["library_key"])
-        xy, array = _slots.read_positions(adata, key), _slots.read_array(adata)
-        _slots.check_overlaid(adata, xy, section, array, library_key=made["library_key"], quiet=True)
+    if _adata.has_positions(adata, key):
+        section, _ = _adata.read_sections(adata, made["library_key"])
+        xy, array = _adata.read_positions(adata, key), _adata.read_array(adata)
+        _adata.check_overlaid(adata, xy, section, array, library_key=made["library_key"], quiet=True)
 
 
 def _check_size(grid: GridSize) -> GridSize:
@@ -151,11 +152,11 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     >>> images.images(slice(0, 5)).shape == (5, *images.shape)
     True
     """
-    _slots.check_adata(adata)
+    _adata.check_adata(adata)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
-    _slots.check_names(adata)
-    layer = _slots.choose_matrix(adata, layer)
-    with _slots.restored_on_error(adata):
+    _adata.check_names(adata)
+    layer = _adata.choose_matrix(adata, layer)
+    with _adata.restored_on_error(adata):
         require_grid(adata, config=config)
-        return _slots.read_images(adata, layer=layer, config=config)
+        return _adata.read_images(adata, layer=layer, config=config)

@@ -37,8 +37,8 @@ from scipy.stats import spearmanr
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 import spacex as sx
-from spacex.coverage import shared
 from spacex.gene_names import GeneNames
+from spacex.imputation import shared
 
 from ..costs import alone
 from ..domains.peers import leiden

@@ -8,8 +8,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from spacex.coverage import shared
 from spacex.gene_names import GeneNames
+from spacex.imputation import shared
 
 from .measure import quality
 from .methods import METHODS

@@ -14,8 +14,8 @@ import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
 import spacex as sx
-from spacex.coverage import shared
 from spacex.gene_names import GeneNames
+from spacex.imputation import shared
 
 from .peers import PEERS, values
 

@@ -8,7 +8,7 @@ import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
-from spacex.raster import log_normalise
+from spacex.imaging.gene_images import log_normalise
 
 from ..peers.host import borrow, quiet
 

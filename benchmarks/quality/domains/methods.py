@@ -13,10 +13,10 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 import spacex as sx
-from spacex import _slots
-from spacex.partition import consensus, features
-from spacex.raster import GeneImages
-from spacex.spectral import Smoother
+from spacex import _adata
+from spacex.domains import consensus, features
+from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.smoothing import Smoother
 
 from .peers import PEERS
 
@@ -62,7 +62,7 @@ def floor(adata: ad.AnnData, k: int, seed: int, *, n_genes: int = 1000, n_compon
     place = images.canvas.grids[0].positions(images.canvas.pixel)
     near = cKDTree(place).query(place, k=min(19, len(place)))[1]
     voted = np.eye(k)[label][near].sum(axis=1).argmax(axis=1)
-    pixel = _slots.read_pixel_of_spot(adata, images)
+    pixel = _adata.read_pixel_of_spot(adata, images)
     return np.where(pixel >= 0, voted[pixel], -1)
 
 
@@ -71,7 +71,7 @@ def fed_with(adata: ad.AnnData, genes: np.ndarray, k: int, seed: int) -> np.ndar
     copy = adata.copy()
     stand_in = np.full((copy.n_vars, 2), np.nan, dtype=np.float32)
     stand_in[genes] = 1e6
-    copy.varm[_slots.EMBEDDING] = stand_in
+    copy.varm[_adata.EMBEDDING] = stand_in
     return spacex_domains(copy, k, seed)
 
 

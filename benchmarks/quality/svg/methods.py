@@ -15,9 +15,9 @@ import scipy.sparse as sp
 from scipy.special import gammaincc
 
 import spacex as sx
-from spacex.raster import GeneImages
-from spacex.spectral import Smoother
-from spacex.variability.tails import combine
+from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.smoothing import Smoother
+from spacex.svg.tails import combine
 
 from ..peers.host import borrow, quiet, section_of
 from . import sparkx

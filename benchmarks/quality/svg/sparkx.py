@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.stats import chi2
 
-from spacex.variability.tails import combine
+from spacex.svg.tails import combine
 
 QUANTILES = (0.2, 0.4, 0.6, 0.8, 1.0)
 

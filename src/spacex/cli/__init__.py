@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 import spacex as sx
-from spacex._check import InputError, WorkerError, shortened
-from spacex._whole import FULL_DISK
+from spacex._infra.atomic_write import FULL_DISK
+from spacex._infra.errors import InputError, WorkerError, shortened
 from spacex.cli._interrupt import INTERRUPTED, WORDS, stoppable
 from spacex.cli._log import quiet
 from spacex.cli._spelling import in_options, options_of
@@ -58,7 +58,7 @@ def demo(
     device: Device = "auto",
 ) -> None:
     """Simulate a section, run the whole job on it and print what was recovered."""
-    from spacex.cli._job import run_demo
+    from spacex.cli._run import run_demo
 
     run_demo(out, seed=seed, device=device)
 
@@ -124,8 +124,8 @@ def run(
     with --gene-sets also enrichment.csv. Of several sections, each has such a folder below DIR, and sections.csv lists
     them; with --resume the complete ones are not run again.
     """
-    from spacex.cli._job import Options, run_file
-    from spacex.cli._many import run_many, sections_in
+    from spacex.cli._batch import run_many, sections_in
+    from spacex.cli._run import Options, run_file
 
     options = Options(
         coordinates=coordinates,

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from anndata import AnnData
 
 import spacex as sx
-from spacex._check import InputError
-from spacex._stored import digest, read_json
-from spacex._whole import drafted, owner, sweep, written
+from spacex._infra.atomic_write import drafted, owner, sweep, written
+from spacex._infra.errors import InputError
+from spacex._infra.serialization import digest, read_json
 from spacex.cli._outputs import CHECKPOINT
 
 PARTIAL = f"{CHECKPOINT}-partial-"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from spacex._whole import discard
+from spacex._infra.atomic_write import discard
 
 PATIENCE = 1.0
 """Seconds that a command has to unwind by itself; then what it left half-written is removed for it."""

@@ -15,10 +15,10 @@ from typing import Any
 from anndata import AnnData
 from pandas import DataFrame
 
-from spacex._check import InputError
-from spacex._stored import read_json
-from spacex._whole import drafted, owner, sweep, synced, written
-from spacex.cli._clock import Clock
+from spacex._infra.atomic_write import drafted, owner, sweep, synced, written
+from spacex._infra.errors import InputError
+from spacex._infra.serialization import read_json
+from spacex.cli._stage_timer import Clock
 from spacex.report import gene_table, module_table, write_report
 
 CHECKPOINT = ".spacex-checkpoint"

@@ -15,9 +15,10 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
-from spacex._check import InputError, check_choice, check_int, check_number, check_seed
-from spacex._memory import check_memory
-from spacex._tissue import (
+from spacex._infra.errors import InputError
+from spacex._infra.memory import check_memory
+from spacex._infra.validation import check_choice, check_int, check_number, check_seed
+from spacex.datasets._tissue import (
     KINDS,
     SITES,
     Array,

@@ -10,8 +10,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spacex import _slots
-from spacex._check import InputError, check_extra, check_flag, check_key, check_path, shortened
+from spacex import _adata
+from spacex._infra.errors import InputError, shortened
+from spacex._infra.validation import check_extra, check_flag, check_key, check_path
 from spacex.io._anndata import is_zarr_store, read_h5ad_file, read_zarr_store
 from spacex.io._files import reading
 from spacex.io._readers.h5ad import is_h5ad
@@ -126,8 +127,8 @@ def read(
 
 def _in_tissue(adata: AnnData) -> AnnData:
     """Leave out the spots off the tissue, and say so in one line."""
-    _slots.report_off_tissue(_slots.read_in_tissue(adata))
-    kept = _slots.on_tissue(adata)
+    _adata.report_off_tissue(_adata.read_in_tissue(adata))
+    kept = _adata.on_tissue(adata)
     return kept if kept is adata else kept.copy()
 
 

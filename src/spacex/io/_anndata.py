@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spacex._check import InputError, check_extra
-from spacex._memory import check_memory
+from spacex._infra.errors import InputError
+from spacex._infra.memory import check_memory
+from spacex._infra.validation import check_extra
 from spacex.io._bounds import sound
 from spacex.io._files import READABLE, listed, reading, require_hdf5, unpacked
 from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
@@ -68,7 +69,7 @@ def _matrices_on_disk(root: Any, path: Path) -> AnnData:
     """An AnnData in an open HDF5 file or zarr group, with its matrices left there as Dask arrays."""
     from anndata.experimental import read_dispatched
 
-    from spacex._slots import lazily
+    from spacex._adata import lazily
 
     def read(function: Callable[..., Any], name: str, element: Any, iospec: Any) -> Any:
         matrix = iospec.encoding_type in ("array", "csr_matrix", "csc_matrix")

@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._counts import assemble
 
 Sums = tuple[np.ndarray, np.ndarray]  # (n,) key of gene and square, sorted; (n,) sum

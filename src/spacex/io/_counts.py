@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._delimited import Header, is_number, read_delimited, read_header, unique_names
 from spacex.io._files import COPY_AGAIN, reading
 from spacex.io._identifiers import STRONG, is_identifier_name, is_row_number_name, name_class

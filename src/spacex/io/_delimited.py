@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._files import COPY_AGAIN, listed, open_binary, reading
 from spacex.io._spellings import as_text
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from spacex._check import InputError, shortened
+from spacex._infra.errors import InputError, shortened
 
 READABLE = "a file or folder of a layout that sx.read describes"
 COPY_AGAIN = "copy or download it again"

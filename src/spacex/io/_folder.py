@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._files import COPY_AGAIN, PACKED, listed
 
 SEPARATORS = "._ -"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._files import listed
 from spacex.io._spellings import MIN_SHARE, Match, Names, match
 

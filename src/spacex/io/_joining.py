@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spacex._check import InputError, check_finite
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_finite
 from spacex.io._counts import transposed, without_index_names
 from spacex.io._delimited import typed
 from spacex.io._files import COPY_AGAIN, listed

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._bounds import check_market
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._delimited import TEXT_NAME, is_number, is_text_table, open_text, read_header, unique_names

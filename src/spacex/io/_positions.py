@@ -9,24 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spacex import _slots
-from spacex._check import InputError, check_extra
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_extra
 from spacex.io._delimited import Header, is_number, read_header, read_text_table, require_columns
 from spacex.io._files import listed, reading
-from spacex.io._identifiers import (
-    OTHER,
-    Found,
-    identifier_column,
-    is_identifier_name,
-    is_row_number_name,
-    name_class,
-)
+from spacex.io._identifiers import OTHER, Found, identifier_column, is_identifier_name, is_row_number_name, name_class
 from spacex.io._spellings import Names, by_value
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NAMES_OF_PAIRS = frozenset(name for pair in (*_slots.COORDINATE_PAIRS, *_slots.ARRAY_PAIRS) for name in pair)
+_NAMES_OF_PAIRS = frozenset(name for pair in (*_adata.COORDINATE_PAIRS, *_adata.ARRAY_PAIRS) for name in pair)
 _GRID_PAIRS = (("x", "y"), ("new_x", "new_y"))
 """Columns of which spots of ST arrays have their names, such as 10x12."""
 
@@ -117,7 +111,7 @@ def known_pair(columns: Sequence[str]) -> list[str] | None:
         column_of.setdefault(column.strip().casefold(), column)
     usual, array = (
         [[column_of[x], column_of[y]] for x, y in pairs if x in column_of and y in column_of]
-        for pairs in (_slots.COORDINATE_PAIRS, _slots.ARRAY_PAIRS)
+        for pairs in (_adata.COORDINATE_PAIRS, _adata.ARRAY_PAIRS)
     )
     unlike = [
         [column_of[name], column_of[other]]

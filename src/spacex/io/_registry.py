@@ -7,20 +7,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._files import listed
-from spacex.io._readers import (
-    cosmx,
-    curio,
-    h5ad,
-    merscope,
-    stereoseq,
-    tables,
-    visium,
-    visium_hd,
-    xenium,
-    zarr_store,
-)
+from spacex.io._readers import cosmx, curio, h5ad, merscope, stereoseq, tables, visium, visium_hd, xenium, zarr_store
 from spacex.io._request import Request
 
 if TYPE_CHECKING:

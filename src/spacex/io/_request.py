@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._folder import Folder
 
 

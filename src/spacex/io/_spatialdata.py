@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spacex import _slots
-from spacex._check import InputError, check_extra, check_finite, check_key
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_extra, check_finite, check_key
 from spacex.io._files import listed
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def to_spatialdata(adata: AnnData) -> SpatialData:
     ((100, 40), 100)
     """
     check_extra("spatialdata", extra="io", purpose="to_spatialdata")
-    _slots.check_adata(adata)
-    xy = _slots.read_positions(adata, "spatial")
+    _adata.check_adata(adata)
+    xy = _adata.read_positions(adata, "spatial")
     check_finite(xy, name="obsm['spatial']", mend="drop the spots without coordinates")
     if adata.obs_names.has_duplicates:
         raise InputError("obs_names repeat, and shapes need names of their own: call adata.obs_names_make_unique()")
@@ -84,7 +85,7 @@ def _radius(adata: AnnData, xy: np.ndarray) -> float:
     """Radius of the spots as the vendor tells it, or so that near spots touch."""
     from scipy.spatial import cKDTree
 
-    factors = [entry.get("scalefactors") or {} for entry in _slots.read_libraries(adata).values()]
+    factors = [entry.get("scalefactors") or {} for entry in _adata.read_libraries(adata).values()]
     if len(factors) == 1 and "spot_diameter_fullres" in factors[0]:
         return float(factors[0]["spot_diameter_fullres"]) / 2
     points = np.unique(xy, axis=0)
@@ -96,7 +97,7 @@ def _take_images(table: AnnData) -> dict[str, Any]:
     from spatialdata.models import Image2DModel
     from spatialdata.transformations import Scale
 
-    libraries = _slots.read_libraries(table)
+    libraries = _adata.read_libraries(table)
     images: dict[str, Any] = {}
     went: dict[str, dict[str, str]] = {}
     for library, entry in libraries.items():

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spacex._check import InputError, check_indices
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_indices
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._files import COPY_AGAIN, PACKED, listed, reading, require_hdf5, unpacked
 

@@ -1,9 +1,9 @@
 """Pairs of genes: how alike two are, how often unrelated genes are as alike, and what known pairs have in common."""
 
-from .classifier import CrossFit, Fitted, degree_matched
-from .colocation import Colocation
-from .likeness import Directions, Likeness, neighbour_pairs
-from .mirror import MirrorNull
+from spacex.pairs.classifier import CrossFit, Fitted, degree_matched
+from spacex.pairs.colocation import Colocation
+from spacex.pairs.null import MirrorNull
+from spacex.pairs.similarity import Directions, Likeness, neighbour_pairs
 
 __all__ = [
     "Colocation",

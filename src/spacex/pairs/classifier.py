@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from .._check import InputError
+from spacex._infra.errors import InputError
 
 N_FOLDS = 4
 FEWEST_PAIRS = 40

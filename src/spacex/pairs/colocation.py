@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from ..canvas import section_means
-from ..raster import GeneImages
-from ..similarity import unit_rows
-from ..spectral import Hollow
+from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.layout import section_means
+from spacex.imaging.smoothing import Hollow
+from spacex.stats import unit_rows
 
 BLOCK = 1024
 WIDTH = 1.0

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from .._check import InputError, shown
-from .._slots import UNASSIGNED
+from spacex._adata import UNASSIGNED
+from spacex._infra.errors import InputError, shown
 
 # Okabe & Ito (2008) without black, then colours farthest from those before them in Oklab, for normal vision and for
 # both colour blindnesses as simulated by Machado et al. (2009).

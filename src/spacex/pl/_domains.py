@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.patches import Patch
 
-from .. import _slots
-from .._check import InputError, check_flag, check_key, check_number
-from ._colors import SEQUENTIAL, Palette, categories_of, category_colors, matched_colors
-from ._gene_images import color_bar, map_size
-from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
-from ._tissue import tissue_of
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_flag, check_key, check_number
+from spacex.pl._colors import SEQUENTIAL, Palette, categories_of, category_colors, matched_colors
+from spacex.pl._gene_images import color_bar, map_size
+from spacex.pl._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex.pl._tissue import tissue_of
 
 OVER_IMAGE = 0.6
 """Opacity of spots over a photograph."""
@@ -82,18 +83,18 @@ def domains(
     >>> [ax.get_title() for ax in sx.pl.domains(adata, reference="domain")]
     ['SpaCEX domains', 'domain']
     """
-    _slots.check_adata(adata)
-    adata = _slots.on_tissue(adata)
+    _adata.check_adata(adata)
+    adata = _adata.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
-    if _slots.DOMAIN not in adata.obs:
+    if _adata.DOMAIN not in adata.obs:
         raise InputError('the spots have no domains yet: obs["spacex_domain"] is missing; call sx.tl.domains(adata)')
     check_key(reference, name="reference")
     probability = check_flag(probability, name="probability")
     if reference is not None and reference not in adata.obs:
         raise InputError(f"reference={reference!r} is not a column of adata.obs; pass one with labels of the spots")
-    if probability and _slots.DOMAIN_PROB not in adata.obs:
-        raise InputError(f'obs["{_slots.DOMAIN_PROB}"] is missing; call sx.tl.domains(adata)')
-    columns = [_slots.DOMAIN] + ([reference] if reference is not None else [])
+    if probability and _adata.DOMAIN_PROB not in adata.obs:
+        raise InputError(f'obs["{_adata.DOMAIN_PROB}"] is missing; call sx.tl.domains(adata)')
+    columns = [_adata.DOMAIN] + ([reference] if reference is not None else [])
     if alpha is not None:
         alpha = check_number(alpha, name="alpha", at_least=0.0, at_most=1.0)
     tissue = tissue_of(adata, library_key=library_key, image=image)
@@ -107,14 +108,14 @@ def domains(
     for one, column in zip(drawn, columns, strict=False):
         labels = labels_of[column]
         colors = category_colors(list(labels.categories), palette)
-        if reference is not None and column == _slots.DOMAIN and not isinstance(palette, Mapping):
+        if reference is not None and column == _adata.DOMAIN and not isinstance(palette, Mapping):
             beside = labels_of[reference]
             colors = matched_colors(labels, beside, category_colors(list(beside.categories), palette))
         tissue.draw_categories(one, np.asarray(labels.codes), list(colors.values()), alpha=alpha)
         _legend(one, labels, colors)
-        title(one, "SpaCEX domains" if column == _slots.DOMAIN else column, fontsize=10)
+        title(one, "SpaCEX domains" if column == _adata.DOMAIN else column, fontsize=10)
     if probability:
-        sure = adata.obs[_slots.DOMAIN_PROB].to_numpy(dtype=float)
+        sure = adata.obs[_adata.DOMAIN_PROB].to_numpy(dtype=float)
         color_bar(drawn[-1], tissue.draw(drawn[-1], sure, cmap=cmap, norm=Normalize(0, 1)), "probability")
         title(drawn[-1], "probability of the domain", fontsize=10)
     return finish(ax, drawn, show=show, save=save)

@@ -11,13 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.patheffects import withStroke
 
-from .. import _slots
-from .._check import InputError, check_names, check_number
-from ._colors import GREY, SEQUENTIAL, Palette, categories_of, category_colors
-from ._gene_images import color_bar
-from ._layout import gene_layout
-from ._maps import mean_expression, robust_norm
-from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_names, check_number
+from spacex.pl._colors import GREY, SEQUENTIAL, Palette, categories_of, category_colors
+from spacex.pl._gene_images import color_bar
+from spacex.pl._layout import gene_layout
+from spacex.pl._maps import mean_expression, robust_norm
+from spacex.pl._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
 
 HALO = [withStroke(linewidth=2.0, foreground="white")]
 
@@ -78,7 +79,7 @@ def embedding(
     >>> sx.pl.embedding(adata, color="expression").get_title()
     'log10 mean expression'
     """
-    _slots.check_adata(adata)
+    _adata.check_adata(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns)
     names = check_names(color, name="color")
     if not names:
@@ -86,7 +87,7 @@ def embedding(
     if size is not None:
         size = check_number(size, name="size", above=0.0)
     values = [_values(adata, name) for name in names]
-    known = _slots.read_gene_names(adata)
+    known = _adata.read_gene_names(adata)
     marked = [known.index(gene) for gene in check_names(genes, name="genes")]
     place = gene_layout(adata)
     boxes, figure_size = rows_of_boxes(
@@ -109,15 +110,15 @@ def _values(adata: AnnData, color: str) -> tuple[str, pd.Series]:
     """Title and values (G,) of a colour: floats, or else categories."""
     index = adata.var_names
     if color == "module":
-        return "module", _slots.read_modules(adata)
+        return "module", _adata.read_modules(adata)
     if color == "expression":
         with np.errstate(divide="ignore"):
             mean = np.log10(mean_expression(adata))
         return "log10 mean expression", pd.Series(np.where(np.isfinite(mean), mean, np.nan), index)
     if color == "strength":
-        strength = np.linalg.norm(_slots.read_embedding(adata).astype(np.float64), axis=1)
+        strength = np.linalg.norm(_adata.read_embedding(adata).astype(np.float64), axis=1)
         return "strength of the spatial signal", pd.Series(strength, index)
-    column = f"{_slots.SVG}_score" if color == "svg" else color
+    column = f"{_adata.SVG}_score" if color == "svg" else color
     if column not in adata.var:
         mend = (
             "call sx.tl.svg(adata)" if color == "svg" else "pass 'module', 'svg', 'expression', 'strength' or a column"
@@ -153,13 +154,13 @@ def _draw_categories(ax: Axes, place: np.ndarray, labels: pd.Categorical, area: 
     """Colour points by categories, each named where its genes are; unassigned ones lie below the others."""
     colors = category_colors(list(labels.categories), palette)
     table = np.array([*colors.values(), GREY])
-    rest = np.isin(np.asarray(labels), [_slots.UNASSIGNED]) | (labels.codes < 0)
+    rest = np.isin(np.asarray(labels), [_adata.UNASSIGNED]) | (labels.codes < 0)
     x, y = place.T
     ax.scatter(x[rest], y[rest], s=area * 0.7, c=GREY, alpha=0.5, lw=0, rasterized=True)
     ax.scatter(x[~rest], y[~rest], s=area, c=table[labels.codes[~rest]], lw=0, rasterized=True)
     for code, name in enumerate(labels.categories):
         member = place[(labels.codes == code) & np.isfinite(place[:, 0])]
-        if name == _slots.UNASSIGNED or not len(member):
+        if name == _adata.UNASSIGNED or not len(member):
             continue
         centre = np.median(member, axis=0)
         left, up = map(float, member[np.argmin(np.linalg.norm(member - centre, axis=1))])

@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 
-from .. import _slots
-from .._check import InputError, check_names, check_number
-from ._colors import SEQUENTIAL
-from ._maps import Value, gene_values, robust_norm
-from ._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
-from ._tissue import LETTER, Tissue, tissue_of
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_names, check_number
+from spacex.pl._colors import SEQUENTIAL
+from spacex.pl._maps import Value, gene_values, robust_norm
+from spacex.pl._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex.pl._tissue import LETTER, Tissue, tissue_of
 
 MOST_LARGE = 4
 """Maps in a figure up to which they are drawn in detail."""
@@ -93,8 +94,8 @@ def gene_images(
     >>> [ax.get_title() for ax in axes]
     ['gene0001', 'gene0002']
     """
-    _slots.check_adata(adata)
-    adata = _slots.on_tissue(adata)
+    _adata.check_adata(adata)
+    adata = _adata.on_tissue(adata)
     names = check_names(genes, name="genes")
     large = len(names) <= MOST_LARGE
     image = large if image is None else image
@@ -102,7 +103,7 @@ def gene_images(
     vmin, vmax = _limits(vmin, vmax)
     if not names:
         raise InputError("genes is empty; pass one gene or several")
-    known = _slots.read_gene_names(adata)
+    known = _adata.read_gene_names(adata)
     index = [known.index(name) for name in names]
     values, label = gene_values(adata, index, value=value, smooth=smooth, layer=layer)
     side = 4.0 if len(names) == 1 else 2.2

@@ -10,14 +10,15 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from .. import _slots
-from .._check import InputError, check_int, check_names
-from ..coverage import match_genes
-from ._colors import SEQUENTIAL
-from ._gene_images import draw_gene, map_size
-from ._maps import gene_values
-from ._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, rows_of_boxes, title
-from ._tissue import tissue_of
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int, check_names
+from spacex.imputation import match_genes
+from spacex.pl._colors import SEQUENTIAL
+from spacex.pl._gene_images import draw_gene, map_size
+from spacex.pl._maps import gene_values
+from spacex.pl._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex.pl._tissue import tissue_of
 
 SIDE = 2.4
 WORDS = {"reference": "in the reference", "imputed": "imputed", "measured": "measured"}
@@ -79,26 +80,26 @@ def imputed(
     >>> [ax.get_title() for ax in sx.pl.imputed(found, "gene0101", target=adata)][1]
     'gene0101, measured'
     """
-    _slots.check_adata(adata)
-    adata = _slots.on_tissue(adata)
+    _adata.check_adata(adata)
+    adata = _adata.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     for name, other in (("target", target), ("reference", reference)):
         if other is not None:
-            _slots.check_adata(other, name=name)
-    target, reference = (other if other is None else _slots.on_tissue(other) for other in (target, reference))
+            _adata.check_adata(other, name=name)
+    target, reference = (other if other is None else _adata.on_tissue(other) for other in (target, reference))
     if "reliability" not in adata.var:
         raise InputError('var["reliability"] is missing; pass the result of sx.tl.impute(target, reference)')
     if genes is None:
         n_genes = check_int(n_genes, name="n_genes", low=1, high=MOST_MAPS)
         genes = list(adata.var["reliability"].sort_values(ascending=False, kind="stable").index[:n_genes])
-    names, known = check_names(genes, name="genes"), _slots.read_gene_names(adata)
+    names, known = check_names(genes, name="genes"), _adata.read_gene_names(adata)
     lost = [name for name in names if not known.matches(name)]
     if lost or not names:
         what = f"genes: {lost[0]!r} was not imputed{known.hint(lost[0])}" if lost else "genes is empty"
         raise InputError(f"{what}; pass names of adata.var_names")
     index = [known.index(name) for name in names]
     sources = [("imputed", adata, tissue_of(adata, library_key=library_key, resolution=500, image=image))]
-    if reference is not None and _slots.has_positions(reference):
+    if reference is not None and _adata.has_positions(reference):
         sources.insert(0, ("reference", reference, tissue_of(reference, resolution=500, image=image)))
     if target is not None:
         sources.append(("measured", target, tissue_of(target, library_key=library_key, resolution=500, image=image)))
@@ -127,7 +128,7 @@ def _numbers_in(source: AnnData, imputed: AnnData) -> dict[int, int]:
     """The number that each imputed gene has in a data set, where that has the gene."""
     if source is imputed:
         return {gene: gene for gene in range(source.n_vars)}
-    pairs = match_genes(_slots.read_gene_names(imputed), _slots.read_gene_names(source))
+    pairs = match_genes(_adata.read_gene_names(imputed), _adata.read_gene_names(source))
     return dict(np.column_stack(pairs).tolist())
 
 

@@ -11,11 +11,12 @@ from matplotlib.colors import Colormap, Normalize, rgb_to_hsv, to_rgb
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from .. import _slots
-from .._check import InputError, check_int, check_names
-from ..similarity import unit_rows
-from ._colors import category_colors
-from ._panels import Path, Target, check_drawing, finish, panels
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int, check_names
+from spacex.pl._colors import category_colors
+from spacex.pl._panels import Path, Target, check_drawing, finish, panels
+from spacex.stats import unit_rows
 
 DIVERGING = "RdBu_r"
 MOST_GENES = 150
@@ -70,16 +71,16 @@ def interactions(
     >>> len(axes)
     3
     """
-    _slots.check_adata(adata)
+    _adata.check_adata(adata)
     check_drawing(ax, show, save, cmap=cmap)
     check_int(n_genes, name="n_genes", low=3, high=MOST_GENES)
-    z = _slots.read_embedding(adata)
+    z = _adata.read_embedding(adata)
     index = _most_connected(adata, n_genes) if genes is None else _asked_for(adata, genes)
     direction = unit_rows(z[index].astype(np.float64))
     cosine = np.clip(direction @ direction.T, -1.0, 1.0)
     tree = linkage(squareform(1.0 - cosine, checks=False), "average", optimal_ordering=True)
     side = CELL * max(len(index), 8)
-    labels = _slots.read_gene_names(adata).labels[index]
+    labels = _adata.read_gene_names(adata).labels[index]
     names_width = 0.085 * max(map(len, labels)) + 0.15
     size = (names_width + 0.3 + side + 1.0, side + 1.45 + names_width)
     left, bottom = names_width + 0.15, names_width
@@ -98,15 +99,15 @@ def _asked_for(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
     names = list(dict.fromkeys(check_names(genes, name="genes")))
     if not 3 <= len(names) <= MOST_GENES:
         raise InputError(f"genes holds {len(names)} gene(s); pass from 3 to {MOST_GENES}")
-    return _slots.embedded_genes(adata, names, name="genes")
+    return _adata.embedded_genes(adata, names, name="genes")
 
 
 def _most_connected(adata: AnnData, n_genes: int) -> np.ndarray:
     """Numbers of `n_genes` genes: the best connected one of every module, the second best, and so on."""
-    degree = np.asarray(_slots.read_interactions(adata).sum(axis=1)).ravel()
-    module = _slots.read_modules(adata).astype(str).to_numpy()
+    degree = np.asarray(_adata.read_interactions(adata).sum(axis=1)).ravel()
+    module = _adata.read_modules(adata).astype(str).to_numpy()
     order = np.argsort(-degree, kind="stable")
-    order = order[(degree[order] > 0) & (module[order] != _slots.UNASSIGNED)]
+    order = order[(degree[order] > 0) & (module[order] != _adata.UNASSIGNED)]
     rank = np.zeros(len(order), dtype=int)
     seen: dict[str, int] = {}
     for i, gene in enumerate(order):
@@ -128,14 +129,14 @@ def _draw_tree(ax: Axes, tree: np.ndarray) -> np.ndarray:
 
 def _draw_modules(ax: Axes, adata: AnnData, index: np.ndarray) -> None:
     """A strip of the colours of modules, with their names where there is room."""
-    column = _slots.read_modules(adata)
+    column = _adata.read_modules(adata)
     color = category_colors([str(name) for name in column.cat.categories])
     names = column.astype(str).to_numpy()[index]
     for i, name in enumerate(names):
         ax.add_patch(_cell(i, color[name]))
     starts = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
     for start, end in zip(starts, np.append(starts[1:], len(names)), strict=True):
-        if names[start] != _slots.UNASSIGNED and end - start >= 2:
+        if names[start] != _adata.UNASSIGNED and end - start >= 2:
             ink = "white" if rgb_to_hsv(to_rgb(color[names[start]]))[2] < 0.75 else "0.1"
             ax.text((start + end - 1) / 2, 0.5, names[start], ha="center", va="center", fontsize=6, color=ink)
     ax.set_xlim(-0.5, len(index) - 0.5)

@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 from anndata import AnnData
 
-from .. import _slots
-from .._check import InputError
+from spacex import _adata
+from spacex._infra.errors import InputError
 
 LAYOUT = "X_spacex_umap"
 N_NEIGHBORS = 15
@@ -23,7 +23,7 @@ def gene_layout(adata: AnnData) -> np.ndarray:
         if stored.ndim != 2 or stored.shape[1] < 2:
             raise InputError(f"varm[{LAYOUT!r}] has shape {stored.shape}; a layout has two columns: (n_vars, 2)")
         return stored[:, :2]
-    z = _slots.read_embedding(adata)
+    z = _adata.read_embedding(adata)
     embedded = np.isfinite(z).all(axis=1)
     place = np.full((len(z), 2), np.nan)
     direction = z[embedded] / np.maximum(np.linalg.norm(z[embedded], axis=1, keepdims=True), 1e-12)

@@ -11,11 +11,12 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.colors import Normalize
 
-from .. import _slots
-from .._check import InputError, check_choice, check_key, check_number
-from .._config import Config
-from ..raster import GeneImages
-from ..spectral import Smoother
+from spacex import _adata
+from spacex._config import Config
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_choice, check_key, check_number
+from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.smoothing import Smoother
 
 Value = Literal["lognorm", "counts", "residual"]
 
@@ -36,14 +37,14 @@ def gene_values(
     check_choice(value, name="value", allowed=("lognorm", "counts", "residual"))
     smooth = check_number(smooth, name="smooth", at_least=0.0)
     check_key(layer, name="layer")
-    layer = _slots.embedded_layer(adata) if layer is None else layer
+    layer = _adata.embedded_layer(adata) if layer is None else layer
     if value == "residual":
         images = _images(adata, layer)
         maps, label = images.residuals(np.asarray(genes)), "Pearson residual" if images.is_count else "z-score"
         if smooth:
             maps, label = Smoother(images.canvas, smooth).apply(maps), f"{label}, smoothed σ = {smooth:g}"
         return at_spots(adata, images, maps), label
-    columns, library, is_count = _slots.read_columns(adata, layer, genes)
+    columns, library, is_count = _adata.read_columns(adata, layer, genes)
     values = columns.astype(np.float64)
     label = "counts" if is_count else "intensity"
     if value == "lognorm" and is_count:
@@ -58,18 +59,18 @@ def gene_values(
 
 
 def _images(adata: AnnData, layer: str | None) -> GeneImages:
-    return _slots.read_images(adata, layer=layer, config=Config())
+    return _adata.read_images(adata, layer=layer, config=Config())
 
 
 def at_spots(adata: AnnData, images: GeneImages, maps: np.ndarray) -> np.ndarray:
     """Values (B, S) of the spots from maps (B, P) of the pixels; NaN for spots whose pixel is empty."""
-    pixel = _slots.read_pixel_of_spot(adata, images)
+    pixel = _adata.read_pixel_of_spot(adata, images)
     return np.where(pixel >= 0, maps[:, np.maximum(pixel, 0)], np.nan)
 
 
 def _pixel_means(adata: AnnData, images: GeneImages, values: np.ndarray) -> np.ndarray:
     """Means (B, P) over the spots of each pixel of values (B, S)."""
-    pixel = _slots.read_pixel_of_spot(adata, images)
+    pixel = _adata.read_pixel_of_spot(adata, images)
     kept = pixel >= 0
     sums = np.stack([np.bincount(pixel[kept], row[kept], images.n_pixels) for row in np.nan_to_num(values)])
     return sums / np.maximum(np.bincount(pixel[kept], minlength=images.n_pixels), 1)
@@ -77,7 +78,7 @@ def _pixel_means(adata: AnnData, images: GeneImages, values: np.ndarray) -> np.n
 
 def mean_expression(adata: AnnData) -> np.ndarray:
     """Mean count (G,), or intensity, of every gene over the spots."""
-    return _slots.read_totals(adata, _slots.embedded_layer(adata)) / adata.n_obs
+    return _adata.read_totals(adata, _adata.embedded_layer(adata)) / adata.n_obs
 
 
 def robust_norm(
@@ -128,17 +129,17 @@ MAP_LABEL = "z-score of smoothed residuals"
 
 def module_sizes(adata: AnnData) -> pd.Series:
     """Number of genes in each module, the largest first; genes without a module are not counted."""
-    column = _slots.read_modules(adata).astype(str)
-    embedded = np.isfinite(_slots.read_embedding(adata)[:, 0])
-    sizes = column[embedded & (column != _slots.UNASSIGNED).to_numpy()].value_counts()
+    column = _adata.read_modules(adata).astype(str)
+    embedded = np.isfinite(_adata.read_embedding(adata)[:, 0])
+    sizes = column[embedded & (column != _adata.UNASSIGNED).to_numpy()].value_counts()
     return sizes.loc[sorted(sizes.index, key=lambda name: (-sizes[name], len(name), name))]
 
 
 def ranked_members(adata: AnnData, module: str) -> np.ndarray:
     """Numbers of a module's genes by probability times strength of signal, the largest first."""
-    member = np.flatnonzero(_slots.read_modules(adata).astype(str).to_numpy() == module)
-    strength = np.linalg.norm(_slots.read_embedding(adata)[member].astype(np.float64), axis=1)
-    weight = strength * _slots.read_module_probability(adata)[member]
+    member = np.flatnonzero(_adata.read_modules(adata).astype(str).to_numpy() == module)
+    strength = np.linalg.norm(_adata.read_embedding(adata)[member].astype(np.float64), axis=1)
+    weight = strength * _adata.read_module_probability(adata)[member]
     return member[np.argsort(-np.nan_to_num(weight, nan=-1.0), kind="stable")]
 
 
@@ -149,9 +150,9 @@ def module_maps(adata: AnnData, modules: Sequence[str], *, n_genes: int, sigma: 
     if unknown:
         listed = ", ".join(sorted(known, key=lambda name: (len(name), name)))
         raise InputError(f"there is no module {', '.join(unknown)}; known are {listed}")
-    images = _images(adata, _slots.embedded_layer(adata))
+    images = _images(adata, _adata.embedded_layer(adata))
     smoother = Smoother(images.canvas, sigma)
-    labels = _slots.read_gene_names(adata).labels
+    labels = _adata.read_gene_names(adata).labels
     made = []
     for name in map(str, modules):
         members = ranked_members(adata, name)

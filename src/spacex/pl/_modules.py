@@ -10,13 +10,14 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 
-from .. import _slots
-from .._check import InputError, check_int, check_names
-from ._colors import SEQUENTIAL
-from ._gene_images import color_bar, map_size
-from ._maps import MAP_LABEL, MEAN_LABEL, N_MEAN, ModuleMaps, module_maps, module_sizes, robust_norm
-from ._panels import Box, Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
-from ._tissue import Tissue, tissue_of
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int, check_names
+from spacex.pl._colors import SEQUENTIAL
+from spacex.pl._gene_images import color_bar, map_size
+from spacex.pl._maps import MAP_LABEL, MEAN_LABEL, N_MEAN, ModuleMaps, module_maps, module_sizes, robust_norm
+from spacex.pl._panels import Box, Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
+from spacex.pl._tissue import Tissue, tissue_of
 
 LONGEST_TERM = 70
 TERM_SIZE = 7
@@ -86,8 +87,8 @@ def modules(
     >>> len(axes)
     4
     """
-    _slots.check_adata(adata)
-    adata = _slots.on_tissue(adata)
+    _adata.check_adata(adata)
+    adata = _adata.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     check_int(n_modules, name="n_modules", low=1)
     check_int(n_genes, name="n_genes", low=0, high=N_MEAN)

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import Colormap
 
-from .._check import InputError, check_flag, check_int, check_key, check_number, check_target, shown
-from .._whole import whole_path
+from spacex._infra.atomic_write import whole_path
+from spacex._infra.errors import InputError, shown
+from spacex._infra.validation import check_flag, check_int, check_key, check_number, check_target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,13 +8,14 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from .. import _slots
-from .._check import InputError, check_int
-from ._colors import SEQUENTIAL
-from ._gene_images import draw_gene, map_size
-from ._maps import Value, gene_values
-from ._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, rows_of_boxes, title
-from ._tissue import tissue_of
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int
+from spacex.pl._colors import SEQUENTIAL
+from spacex.pl._gene_images import draw_gene, map_size
+from spacex.pl._maps import Value, gene_values
+from spacex.pl._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex.pl._tissue import tissue_of
 
 
 def pattern(
@@ -73,15 +74,15 @@ def pattern(
     >>> len(sx.pl.pattern(adata, found, n_genes=3))
     4
     """
-    _slots.check_adata(adata)
-    adata = _slots.on_tissue(adata)
+    _adata.check_adata(adata)
+    adata = _adata.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
     if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):
         raise InputError("found is not a table with gene, similarity and qvalue; pass what sx.tl.pattern returned")
-    weights = _slots.read_pattern(adata)
+    weights = _adata.read_pattern(adata)
     top = found.head(n_genes)
-    known = _slots.read_gene_names(adata)
+    known = _adata.read_gene_names(adata)
     genes = [known.index(gene) for gene in top["gene"]]
     empty = np.empty((0, adata.n_obs))
     values, label = gene_values(adata, genes, value=value, smooth=smooth) if genes else (empty, "")

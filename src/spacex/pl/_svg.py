@@ -7,13 +7,13 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from .. import _slots
-from .._check import check_int, check_number
-from ._colors import GREY, SEQUENTIAL
-from ._gene_images import draw_gene, map_size
-from ._maps import Value, gene_values, mean_expression
-from ._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
-from ._tissue import tissue_of
+from spacex import _adata
+from spacex._infra.validation import check_int, check_number
+from spacex.pl._colors import GREY, SEQUENTIAL
+from spacex.pl._gene_images import draw_gene, map_size
+from spacex.pl._maps import Value, gene_values, mean_expression
+from spacex.pl._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
+from spacex.pl._tissue import tissue_of
 
 
 def svg(
@@ -71,8 +71,8 @@ def svg(
     >>> len(sx.pl.svg(adata, n_genes=2))
     4
     """
-    _slots.check_adata(adata)
-    adata = _slots.on_tissue(adata)
+    _adata.check_adata(adata)
+    adata = _adata.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
     alpha = check_number(alpha, name="alpha", above=0.0, at_most=1.0)
@@ -90,7 +90,7 @@ def svg(
     drawn = panels(ax, [*charts, *maps], (total, below + 3.2))
     draw_qq(drawn[0], adata)
     draw_scores(drawn[1], adata, alpha=alpha)
-    for one, name, row in zip(drawn[2:], _slots.read_gene_names(adata).labels[top], values, strict=True):
+    for one, name, row in zip(drawn[2:], _adata.read_gene_names(adata).labels[top], values, strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth)
         title(one, name, fontstyle="italic")
     return finish(ax, drawn, show=show, save=save)
@@ -98,14 +98,14 @@ def svg(
 
 def ranked_genes(adata: AnnData) -> np.ndarray:
     """Numbers of the tested genes, those of the highest score first."""
-    score = _slots.read_svg(adata, "score")
+    score = _adata.read_svg(adata, "score")
     order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
     return order[np.isfinite(score[order])]
 
 
 def draw_qq(ax: Axes, adata: AnnData) -> None:
     """Observed p-values against those of a section without any pattern, from (i - ½) / n of the i-th smallest."""
-    score = _slots.read_svg(adata, "score")  # goes on where p-values underflow
+    score = _adata.read_svg(adata, "score")  # goes on where p-values underflow
     score = np.sort(score[np.isfinite(score)])[::-1]
     expected = -np.log10((np.arange(len(score)) + 0.5) / max(len(score), 1))
     ax.plot([0, expected.max(initial=1.0)], [0, expected.max(initial=1.0)], color="0.5", lw=1, ls="--")
@@ -121,7 +121,7 @@ def draw_qq(ax: Axes, adata: AnnData) -> None:
 
 def draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
     """Score of every tested gene against its mean expression, so that it shows if one follows the other."""
-    score, qvalue, mean = _slots.read_svg(adata, "score"), _slots.read_svg(adata, "qvalue"), mean_expression(adata)
+    score, qvalue, mean = _adata.read_svg(adata, "score"), _adata.read_svg(adata, "qvalue"), mean_expression(adata)
     tested = np.isfinite(score) & (mean > 0)
     variable = tested & (qvalue < alpha)
     for here, color, name in (

@@ -17,10 +17,10 @@ from matplotlib.colors import Colormap, Normalize, to_rgba
 from matplotlib.image import AxesImage
 from scipy.spatial import cKDTree
 
-from .. import _slots
-from .._check import InputError
-from ._arrangement import arrange
-from ._units import common_units
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex.pl._arrangement import arrange
+from spacex.pl._units import common_units
 
 OFF = (0.5, 0.5, 0.5, 0.18)
 """Colour of spots without a value."""
@@ -137,14 +137,14 @@ def tissue_of(
     It has about as many points as a square of side `resolution`, so that a long strip is not coarser than a square.
     `image`: over the photographs of the tissue in ``uns["spatial"]``, where there are any.
     """
-    grid = _slots.gridded_by(adata)
-    xy = _slots.read_positions(adata, spatial_key or grid.get("spatial_key") or "spatial")
+    grid = _adata.gridded_by(adata)
+    xy = _adata.read_positions(adata, spatial_key or grid.get("spatial_key") or "spatial")
     if not len(xy):
         raise InputError("adata has no spots, and a map needs some; pass a section that has not lost them all")
     if np.ptp(xy, axis=0).max() <= 0:
         raise InputError("all spots lie in one place; a map needs positions that differ: check obsm['spatial']")
-    section, names = _slots.read_sections(adata, grid.get("library_key") if library_key is None else library_key)
-    unit, reach = common_units(xy, section, len(names), array=_slots.read_array(adata))
+    section, names = _adata.read_sections(adata, grid.get("library_key") if library_key is None else library_key)
+    unit, reach = common_units(xy, section, len(names), array=_adata.read_array(adata))
     low, high = (np.stack([f(xy[section == s], axis=0) for s in range(len(names))]) for f in (np.min, np.max))
     arrangement = arrange((high - low) * unit + 2 * reach[:, None], min_gap=0.5 * float(reach.max()))
     shift = arrangement.corner + reach[:, None] - low * unit
@@ -177,7 +177,7 @@ def _photograph(
     """Images of the sections at points x (W,) and y (H,), of which each shows one (H, W); white where there is none."""
     picture, found = np.ones((*shown.shape, 3)), False
     for s, library in enumerate(libraries):
-        read = _slots.read_tissue_image(adata, library)
+        read = _adata.read_tissue_image(adata, library)
         if read is not None:
             found = True
             image, scale = read

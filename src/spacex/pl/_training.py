@@ -9,9 +9,9 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from .. import _slots
-from .._check import InputError
-from ._panels import Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex.pl._panels import Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
 
 # What the held-out counts say: drawn as gain over the first record, in per cent, on one axis.
 HELD_OUT = ("correlation", "retrieval")
@@ -57,9 +57,9 @@ def training(
     >>> [ax.get_title() for ax in sx.pl.training(adata)][0]
     'Masked autoencoder'
     """
-    _slots.check_adata(adata)
+    _adata.check_adata(adata)
     check_drawing(ax, show, save)
-    history, stages = _slots.noted(adata, "history"), stages_of(adata)
+    history, stages = _adata.noted(adata, "history"), stages_of(adata)
     if not stages:
         raise InputError('no history of a fit is kept: uns["spacex"]["history"] is missing; call sx.tl.embed(adata)')
     boxes, size = rows_of_boxes(
@@ -73,7 +73,7 @@ def training(
 
 def stages_of(adata: AnnData) -> list[str]:
     """Stages of which a history is kept, in their order."""
-    history = _slots.noted(adata, "history")
+    history = _adata.noted(adata, "history")
     return [stage for stage in STAGES if stage in history and len(_along(history[stage], stage))]
 
 

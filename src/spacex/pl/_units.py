@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._check import InputError
-from ..grid import HEX_ASPECT
+from spacex._infra.errors import InputError
+from spacex.imaging.grid import HEX_ASPECT
 
 REGULAR = 0.25
 """Spread of the distances to the nearest spot, in their median, below which spots lie on a lattice."""

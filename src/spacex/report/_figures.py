@@ -17,11 +17,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .. import pl
-from ..pl._colors import SEQUENTIAL
-from ..pl._panels import Box
-from ..pl._svg import draw_qq, draw_scores
-from ..pl._tissue import Tissue
+from spacex import pl
+from spacex.pl._colors import SEQUENTIAL
+from spacex.pl._panels import Box
+from spacex.pl._svg import draw_qq, draw_scores
+from spacex.pl._tissue import Tissue
 
 LEVELS = 64
 """Colours in a map: more cannot be told apart at this size, and cost bytes."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import _slots
+from spacex import _adata
 
 ALPHA = 0.05
 KINDS = {"hex": "hexagonal array", "square": "square array", "bins": "free positions, binned"}
@@ -16,13 +16,13 @@ KINDS = {"hex": "hexagonal array", "square": "square array", "bins": "free posit
 
 def key_figures(adata: AnnData, genes: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Name, value and a remark of each figure at the top."""
-    grid = _slots.noted(adata, "grid")
+    grid = _adata.noted(adata, "grid")
     kind = str(np.atleast_1d(grid["kind"])[0])
     sections = len(np.atleast_1d(grid["section"]))
     shape = f"{np.atleast_1d(grid['height'])[0]} × {np.atleast_1d(grid['width'])[0]} pixels"
     embedded = int(genes["strength"].notna().sum())
-    assigned = int(((genes["module"] != _slots.UNASSIGNED) & genes["strength"].notna()).sum())
-    n_modules = genes.loc[genes["module"] != _slots.UNASSIGNED, "module"].nunique()
+    assigned = int(((genes["module"] != _adata.UNASSIGNED) & genes["strength"].notna()).sum())
+    n_modules = genes.loc[genes["module"] != _adata.UNASSIGNED, "module"].nunique()
     figures = [
         (
             "spots",
@@ -44,20 +44,20 @@ def key_figures(adata: AnnData, genes: pd.DataFrame) -> list[tuple[str, str, str
         tested = int(genes["svg_pvalue"].notna().sum())
         found = int((genes["svg_qvalue"] < ALPHA).sum())
         figures.append(("spatially variable genes", f"{found:,}", f"q < {ALPHA:g}, of {tested:,} tested"))
-    if _slots.DOMAIN in adata.obs:
-        figures.append(("domains", f"{adata.obs[_slots.DOMAIN].nunique()}", "of the tissue"))
+    if _adata.DOMAIN in adata.obs:
+        figures.append(("domains", f"{adata.obs[_adata.DOMAIN].nunique()}", "of the tissue"))
     return figures
 
 
 def warnings_of(adata: AnnData) -> list[str]:
     """What a reader must know before believing the page."""
     notes = []
-    if not bool(_slots.noted(adata, "embed").get("is_count", True)):
+    if not bool(_adata.noted(adata, "embed").get("is_count", True)):
         notes.append(
             "The input does not hold counts. It was treated as intensities: z-scores take the place of Pearson "
             "residuals, and p-values rest on weaker ground."
         )
-    history = _slots.noted(adata, "history").get("pretrain", {})
+    history = _adata.noted(adata, "history").get("pretrain", {})
     correlation, retrieval = (np.atleast_1d(history.get(name, ())) for name in ("correlation", "retrieval"))
     gain = correlation / correlation[:1] + retrieval / retrieval[:1] - 2 if len(correlation) else np.zeros(0)
     if len(gain) > 1 and gain[1:].max() <= 0:
@@ -74,9 +74,9 @@ def seconds_of(run: dict[str, Any]) -> list[tuple[str, float, float]]:
 
 def parameters_of(adata: AnnData) -> list[tuple[str, str]]:
     """Every setting that was used, the choices of the call before the numbers of the method."""
-    found = _slots.noted(adata, "embed")  # such as the number of modules, where "auto" was asked for
+    found = _adata.noted(adata, "embed")  # such as the number of modules, where "auto" was asked for
     # Sorted, as HDF5 gives them back: a report that is written later is the same.
-    merged = dict(sorted(found.items())) | dict(sorted({**_slots.noted(adata, "parameters"), **found}.items()))
+    merged = dict(sorted(found.items())) | dict(sorted({**_adata.noted(adata, "parameters"), **found}.items()))
     return [(name, _plain(value)) for name, value in merged.items() if _plain(value)]
 
 

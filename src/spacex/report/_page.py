@@ -18,19 +18,20 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from matplotlib.colors import to_hex
 
-from .. import _slots
-from .._check import InputError, check_key, check_target
-from .._whole import whole_file
-from ..pl._colors import SEQUENTIAL
-from ..pl._layout import gene_layout
-from ..pl._maps import N_MEAN, ModuleMaps, module_maps, robust_norm
-from ..pl._tissue import Tissue, tissue_of
-from ..pl._training import stages_of
-from ._figures import map_uri, svg_chart, training_chart
-from ._overview import ALPHA, key_figures, parameters_of, seconds_of, warnings_of
-from ._payload import payload
-from ._plots import gene_plot, library_script, tissue_plot
-from ._tables import check_enrichment, gene_table, module_table, terms_of
+from spacex import _adata
+from spacex._infra.atomic_write import whole_file
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_key, check_target
+from spacex.pl._colors import SEQUENTIAL
+from spacex.pl._layout import gene_layout
+from spacex.pl._maps import N_MEAN, ModuleMaps, module_maps, robust_norm
+from spacex.pl._tissue import Tissue, tissue_of
+from spacex.pl._training import stages_of
+from spacex.report._figures import map_uri, svg_chart, training_chart
+from spacex.report._overview import ALPHA, key_figures, parameters_of, seconds_of, warnings_of
+from spacex.report._payload import payload
+from spacex.report._plots import gene_plot, library_script, tissue_plot
+from spacex.report._tables import check_enrichment, gene_table, module_table, terms_of
 
 N_GENES = 8
 TILE = 190
@@ -78,7 +79,7 @@ def write_report(
     ...     pathlib.Path(folder, "report.html").read_text()[:15]
     '<!doctype html>'
     """
-    _slots.check_adata(adata)
+    _adata.check_adata(adata)
     target = check_target(path, name="path", example="report.html")
     if target.is_file() and target.stat().st_size and not _is_page(target):
         raise InputError(f"path='{path}' is there already and no page; pass another name, such as 'report.html'")
@@ -106,13 +107,13 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     True
     """
     check_key(title, name="title")
-    adata = _slots.on_tissue(adata)
-    _slots.read_embedding(adata)
-    _slots.check_unique(adata)
+    adata = _adata.on_tissue(adata)
+    _adata.read_embedding(adata)
+    _adata.check_unique(adata)
     check_enrichment(enrichment)
-    run = _slots.noted(adata, "run")
+    run = _adata.noted(adata, "run")
     if enrichment is None:
-        noted = _slots.notes(adata).get("enrichment")
+        noted = _adata.notes(adata).get("enrichment")
         enrichment = noted if isinstance(noted, pd.DataFrame) else None
     genes, modules = gene_table(adata), module_table(adata, enrichment)
     cards = module_maps(adata, list(modules["module"]), n_genes=N_GENES)
@@ -129,13 +130,13 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "n_mean": N_MEAN,
         "enriched": enrichment is not None,
         "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
-        "domains": _slots.DOMAIN in adata.obs,
-        "partners": _slots.INTERACTIONS in adata.varp,
+        "domains": _adata.DOMAIN in adata.obs,
+        "partners": _adata.INTERACTIONS in adata.varp,
         "training": training_chart(adata, len(stages_of(adata))) if stages_of(adata) else None,
         "seconds": seconds_of(run),
         "peak": run.get("peak_memory_mb"),
         "parameters": parameters_of(adata),
-        "versions": _slots.noted(adata, "versions"),
+        "versions": _adata.noted(adata, "versions"),
         "alpha": ALPHA,
         **_interactive(adata, genes, cards),
         **_resources(),
@@ -148,7 +149,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
 def _interactive(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> dict[str, Any]:
     """What the page's script works on."""
     made = payload(adata, genes, cards)
-    labeled = genes.assign(gene=_slots.read_gene_names(adata).labels)
+    labeled = genes.assign(gene=_adata.read_gene_names(adata).labels)
     palette = [to_hex(color) for color in mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256))]
     return {
         "payload": htmlsafe_json_dumps({**made.notes, "palette": palette}),

@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import _slots
-from ..designated import BATCH, spanned_basis
-from ..pl._colors import category_colors
-from ..pl._maps import ModuleMaps, robust_norm
-from ..raster import GeneImages
-from ..similarity import unit_rows
-from ..tl._images import embedded_images
-from ._blocks import Blocks, bytes_of, smallest_int
-from ._places import Places, neighbours, places_of, shown_annotations
+from spacex import _adata
+from spacex.imaging.gene_images import GeneImages
+from spacex.patterns import BATCH, spanned_basis
+from spacex.pl._colors import category_colors
+from spacex.pl._maps import ModuleMaps, robust_norm
+from spacex.report._display_units import Places, neighbours, places_of, shown_annotations
+from spacex.report._packed_arrays import Blocks, bytes_of, smallest_int
+from spacex.stats import unit_rows
+from spacex.tl._images import embedded_images
 
 MOST_CHARACTERS = 18_000_000
 """For counts; the weakest genes have no map where they do not fit."""
@@ -45,11 +45,11 @@ def payload(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> Pay
     images = embedded_images(adata)
     places = places_of(adata, images)
     blocks = Blocks()
-    known = _slots.read_gene_names(adata)
+    known = _adata.read_gene_names(adata)
     notes: dict[str, Any] = {
         "genes": known.names.tolist(), "symbols": known.symbols.tolist() if known.has_symbols else None,
         "labels": {int(gene): known.labels[gene] for gene in np.flatnonzero(known.labels != known.symbols)},
-        "module": genes["module"].tolist(), "unassigned": _slots.UNASSIGNED,
+        "module": genes["module"].tolist(), "unassigned": _adata.UNASSIGNED,
         "places": places.names.tolist(), "isCount": images.is_count, "theta": images.theta, "chunk": CHUNK,
     }  # fmt: skip
     for name in genes.columns.drop(["gene", "symbol", "module"], errors="ignore"):
@@ -111,23 +111,23 @@ def _add_modules(blocks: Blocks, adata: AnnData, places: Places, cards: list[Mod
         mean = np.bincount(places.owner[kept], card.mean[kept], minlength=len(places)) / n_spots
         row[:] = bytes_of(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
     blocks.add("modules", maps)
-    colors = category_colors(list(_slots.read_modules(adata).cat.categories))
+    colors = category_colors(list(_adata.read_modules(adata).cat.categories))
     return [{"name": card.name, "color": colors[card.name], "size": len(card.genes)} for card in cards]
 
 
 def _add_embedding(blocks: Blocks, adata: AnnData, images: GeneImages) -> None:
-    """Directions of the embedded genes, and what a pattern is compared with them by (see `spacex.designated`).
+    """Directions of the embedded genes, and what a pattern is compared with them by (see `spacex.patterns`).
 
     Components (P, D) are kept as an orthonormal basis (P, r) and its turn (r, D); ``length`` is that of every gene's
     residual map on the components.
     """
-    z = _slots.read_embedding(adata).astype(np.float64)
+    z = _adata.read_embedding(adata).astype(np.float64)
     embedded = np.flatnonzero(np.isfinite(z).all(axis=1))
     blocks.add("embedded", embedded.astype(np.int32))
     blocks.add("direction", np.rint(unit_rows(z[embedded]) * 32767).astype(np.int16))
-    if _slots.COMPONENTS not in adata.obsm:
+    if _adata.COMPONENTS not in adata.obsm:
         return  # a result of another program; the page then offers no patterns
-    components = _slots.read_components(adata, _slots.read_pixel_of_spot(adata, images), images.n_pixels)
+    components = _adata.read_components(adata, _adata.read_pixel_of_spot(adata, images), images.n_pixels)
     basis = spanned_basis(components)
     length = np.empty(len(embedded))
     for genes, maps in images.take(embedded).batches(BATCH):
@@ -141,9 +141,9 @@ def _add_embedding(blocks: Blocks, adata: AnnData, images: GeneImages) -> None:
 
 def _add_interactions(blocks: Blocks, adata: AnnData) -> None:
     """The partners of every gene with the largest probabilities, -1 where there are fewer, and these as bytes."""
-    if _slots.INTERACTIONS not in adata.varp:
+    if _adata.INTERACTIONS not in adata.varp:
         return
-    pairs = _slots.read_interactions(adata).tocsr()
+    pairs = _adata.read_interactions(adata).tocsr()
     partner = np.full((adata.n_vars, PARTNERS), -1, dtype=np.int32)
     probability = np.zeros(partner.shape, dtype=np.uint8)
     for gene in np.flatnonzero(np.diff(pairs.indptr)):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._places import Places
+from spacex.report._display_units import Places
 
 LABEL: dict[str, Any] = {
     "background_fill_color": "white",

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import _slots
-from .._check import InputError
-from ..pl._maps import module_sizes, ranked_members
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex.pl._maps import module_sizes, ranked_members
 
 N_TOP = 10
 N_TERMS = 3
@@ -40,22 +40,22 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     >>> list(gene_table(adata).columns)[:4]
     ['gene', 'module', 'probability', 'strength']
     """
-    adata = _slots.on_tissue(adata)
-    layer, genes = _slots.embedded_layer(adata), _slots.read_gene_names(adata)
+    adata = _adata.on_tissue(adata)
+    layer, genes = _adata.embedded_layer(adata), _adata.read_gene_names(adata)
     table = pd.DataFrame(
         {
             "gene": genes.names,
             **({"symbol": genes.symbols} if genes.has_symbols else {}),
-            "module": _slots.read_modules(adata).astype(str).to_numpy(),
-            "probability": _slots.read_module_probability(adata),
-            "strength": np.linalg.norm(_slots.read_embedding(adata).astype(np.float64), axis=1),
+            "module": _adata.read_modules(adata).astype(str).to_numpy(),
+            "probability": _adata.read_module_probability(adata),
+            "strength": np.linalg.norm(_adata.read_embedding(adata).astype(np.float64), axis=1),
         }
     )
-    if f"{_slots.SVG}_score" in adata.var:
+    if f"{_adata.SVG}_score" in adata.var:
         for name in ("score", "pvalue", "qvalue"):
-            table[f"svg_{name}"] = _slots.read_svg(adata, name)
-    table["mean_count"] = _slots.read_totals(adata, layer) / adata.n_obs
-    table["detected"] = _slots.read_detected(adata, layer) / adata.n_obs
+            table[f"svg_{name}"] = _adata.read_svg(adata, name)
+    table["mean_count"] = _adata.read_totals(adata, layer) / adata.n_obs
+    table["detected"] = _adata.read_detected(adata, layer) / adata.n_obs
     return table
 
 
@@ -88,7 +88,7 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     """
     sizes = module_sizes(adata)
     members = [ranked_members(adata, str(name)) for name in sizes.index]
-    probability, genes = _slots.read_module_probability(adata), _slots.read_gene_names(adata)
+    probability, genes = _adata.read_module_probability(adata), _adata.read_gene_names(adata)
     top = [numbers[:N_TOP] for numbers in members]
     table = pd.DataFrame(
         {

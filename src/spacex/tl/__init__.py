@@ -1,16 +1,16 @@
 """Tools: the method, and the questions it answers."""
 
-from ._compare import compare
-from ._domains import domains
-from ._embed import embed
-from ._enrich import enrich, read_gene_sets
-from ._impute import impute
-from ._interactions import interactions, score_pairs
-from ._markers import markers
-from ._modules import modules
-from ._pattern import pattern
-from ._similar import similar_genes
-from ._svg import svg
+from spacex.tl._compare import compare
+from spacex.tl._domains import domains
+from spacex.tl._embed import embed
+from spacex.tl._enrich import enrich, read_gene_sets
+from spacex.tl._impute import impute
+from spacex.tl._interactions import interactions, score_pairs
+from spacex.tl._markers import markers
+from spacex.tl._modules import modules
+from spacex.tl._pattern import pattern
+from spacex.tl._similar import similar_genes
+from spacex.tl._svg import svg
 
 __all__ = [
     "compare",

@@ -9,18 +9,12 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from .. import _slots
-from .._check import InputError, check_int, check_key, check_seed
-from ..conditions import (
-    context_change,
-    distances,
-    label_splits,
-    module_context,
-    pair_change,
-    pooled_pvalue,
-)
-from ..pairs import neighbour_pairs
-from ..similarity import unit_rows
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int, check_key, check_seed
+from spacex.differential import context_change, distances, label_splits, module_context, pair_change, pooled_pvalue
+from spacex.pairs import neighbour_pairs
+from spacex.stats import unit_rows
 
 logger = logging.getLogger("spacex")
 
@@ -88,19 +82,19 @@ def compare(
     >>> bool((found["qvalue"] < 0.05).any())
     False
     """
-    _slots.check_adata(adata)
-    adata = _slots.on_tissue(adata)
+    _adata.check_adata(adata)
+    adata = _adata.on_tissue(adata)
     check_key(condition_key, name="condition_key")
     if library_key is None:
         raise InputError("library_key=None is not allowed; pass the column of adata.obs that names the sections")
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
     section, second, conditions = _read_design(adata, condition_key, library_key)
-    z = _slots.read_section_embeddings(adata, library_key)
+    z = _adata.read_section_embeddings(adata, library_key)
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))
     z = z[genes].astype(np.float64)
     module, module_names = _modules_of(adata, genes)
-    matrix, is_count = _slots.read_matrix(adata, _slots.choose_matrix(adata, None))
+    matrix, is_count = _adata.read_matrix(adata, _adata.choose_matrix(adata, None))
     member = np.eye(len(second))[section]
     total = (matrix.T @ member)[genes]
     present = total >= FEWEST_COUNTS if is_count else total > 0
@@ -123,7 +117,7 @@ def compare(
 
 def _read_design(adata: AnnData, condition_key: str, library_key: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Section (n_obs,) of every spot, which sections (S,) are of the second condition, and the names of both."""
-    section, names = _slots.read_sections(adata, library_key)
+    section, names = _adata.read_sections(adata, library_key)
     if condition_key not in adata.obs:
         raise InputError(f"condition_key={condition_key!r} is not a column of adata.obs; pass one")
     if adata.obs[condition_key].isna().any():
@@ -149,8 +143,8 @@ def _read_design(adata: AnnData, condition_key: str, library_key: str) -> tuple[
 
 def _modules_of(adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Module (n,) of each gene by number, -1 for none, and the names (K,) of the modules."""
-    column = _slots.read_modules(adata).iloc[genes]
-    names = np.array([name for name in column.cat.categories if name != _slots.UNASSIGNED], dtype=object)
+    column = _adata.read_modules(adata).iloc[genes]
+    names = np.array([name for name in column.cat.categories if name != _adata.UNASSIGNED], dtype=object)
     if not column.isin(names).any():
         raise InputError("no gene has a module, which contexts are told by; call sx.tl.modules(adata, n_modules=...)")
     return pd.Index(names).get_indexer(column.astype(str)), names
@@ -222,4 +216,4 @@ def _named(table: pd.DataFrame, adata: AnnData) -> pd.DataFrame:
     gene, partner = (table[column].to_numpy(dtype=np.int64) for column in ("gene", "partner"))
     names = adata.var_names.to_numpy(dtype=object)
     named = table.assign(gene=names[gene], partner=np.where(partner >= 0, names[partner], ""))
-    return _slots.read_gene_names(adata).with_symbols(named, symbol=gene, partner_symbol=partner)
+    return _adata.read_gene_names(adata).with_symbols(named, symbol=gene, partner_symbol=partner)

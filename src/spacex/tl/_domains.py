@@ -8,11 +8,11 @@ import numpy as np
 from anndata import AnnData
 from scipy.spatial import cKDTree
 
-from .. import _slots
-from .._check import check_int, check_seed
-from .._config import Config
-from ..partition import agree, by_size, components, field, independent, neighbours, strongest
-from ..raster import GeneImages
+from spacex import _adata
+from spacex._config import Config
+from spacex._infra.validation import check_int, check_seed
+from spacex.domains import agree, by_size, components, field, independent, neighbours, strongest
+from spacex.imaging.gene_images import GeneImages
 
 logger = logging.getLogger("spacex")
 
@@ -81,11 +81,11 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     >>> list(adata.obs["spacex_domain"].cat.categories)
     ['0', '1', '2']
     """
-    _slots.check_adata(adata, writes=True)
-    norm = np.linalg.norm(_slots.read_embedding(adata), axis=1)
+    _adata.check_adata(adata, writes=True)
+    norm = np.linalg.norm(_adata.read_embedding(adata), axis=1)
     seed = check_seed(seed)
-    config = Config.from_dict(_slots.noted(adata, "parameters"))
-    images = _slots.read_images(adata, layer=_slots.choose_matrix(adata, None), config=config)
+    config = Config.from_dict(_adata.noted(adata, "parameters"))
+    images = _adata.read_images(adata, layer=_adata.choose_matrix(adata, None), config=config)
     most = max(2, images.n_pixels // FEWEST_PIXELS)
     if n_domains is not None:
         check_int(n_domains, name="n_domains", low=2, high=most)
@@ -99,13 +99,13 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     label = field(border, found.label, neighbours(images.canvas), independent(images.n_pixels, BORDER_SIGMA))
     sure = found.confidence[np.arange(len(label)), label]
     pixel = _pixel_of_spot(adata, images)
-    _slots.write_domains(
+    _adata.write_domains(
         adata,
         _at_spots(by_size(label), pixel, -1),
         _at_spots(sure, pixel, np.nan),
         _at_spots(scores, pixel, np.nan),
     )
-    _slots.note(
+    _adata.note(
         adata,
         domains={
             "n_domains": k,
@@ -140,8 +140,8 @@ def _at_spots(values: np.ndarray, pixel: np.ndarray, missing: float) -> np.ndarr
 
 def _pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
     """Pixel (S,) with counts that each spot belongs to, or the nearest one within `REACH`; -1 where there is none."""
-    pixel = _slots.read_pixel_of_spot(adata, images)
-    grids, place, section = _slots.read_grid(adata)
+    pixel = _adata.read_pixel_of_spot(adata, images)
+    grids, place, section = _adata.read_grid(adata)
     canvas, empty, found = images.canvas, (pixel < 0) & (section >= 0), pixel.copy()
     for s, grid in enumerate(grids):
         lost, here = np.flatnonzero(empty & (section == s)), np.flatnonzero(canvas.section == s)

@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 from anndata import AnnData
 
-from .. import _slots, pp
-from .._check import InputError, check_flag, check_instance, check_key, check_n_modules, check_seed
-from .._config import Config
-from ..model.estimator import SpaCEX
-from ..model.modules import assign, null_probability, posterior
-from ..model.session import resolve_device
-from ..raster import GeneImages
+from spacex import _adata, pp
+from spacex._config import Config
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_flag, check_instance, check_key, check_n_modules, check_seed
+from spacex.embedding.context import resolve_device
+from spacex.embedding.estimator import SpaCEX
+from spacex.embedding.modules import assign, null_probability, posterior
+from spacex.imaging.gene_images import GeneImages
 
 
 def embed(
@@ -83,30 +84,30 @@ def embed(
     >>> adata.varm["X_spacex"].shape[0], adata.var["spacex_module"].nunique() <= 4
     (80, True)
     """
-    _slots.check_adata(adata, writes=True)
+    _adata.check_adata(adata, writes=True)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
-    _slots.check_names(adata)
+    _adata.check_names(adata)
     n_modules = check_n_modules(n_modules, high=adata.n_vars)
     seed, progress = check_seed(seed), check_flag(progress, name="progress")
     check_key(library_key, name="library_key")
     resolve_device(device)
-    chosen = _slots.choose_matrix(adata, layer, fresh=True)
+    chosen = _adata.choose_matrix(adata, layer, fresh=True)
     noted = "" if (layer, chosen) == (None, "X") else chosen
-    with _slots.restored_on_error(adata):
+    with _adata.restored_on_error(adata):
         pp.require_grid(adata, config=config, library_key=library_key)
         images, embedded = _images_to_embed(adata, chosen, config, n_modules)
         model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress)
         z = model.fit_transform(images)
         null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
         found = assign(posterior(model.mixture_, z, null), config.unassigned)
-        _slots.write_embedding(adata, embedded, z)
-        _slots.write_components(adata, model.components(), _slots.read_pixel_of_spot(adata, images))
+        _adata.write_embedding(adata, embedded, z)
+        _adata.write_components(adata, model.components(), _adata.read_pixel_of_spot(adata, images))
         several = len(images.canvas.grids) > 1
-        _slots.write_section_embeddings(adata, embedded, model.transform_sections(images) if several else None)
-        _slots.write_modules(adata, embedded, found.module, found.probability)
+        _adata.write_section_embeddings(adata, embedded, model.transform_sections(images) if several else None)
+        _adata.write_modules(adata, embedded, found.module, found.probability)
         learnt = {"n_modules": model.n_modules_, "dimensions": z.shape[1], "null_shape": model.null_shape_}
-        _slots.note(
+        _adata.note(
             adata,
             seed=seed,
             parameters=config.to_dict(),
@@ -123,15 +124,15 @@ def _images_to_embed(
 
     In the order of their names, so that sums and random starts are those of any other order of the same genes.
     """
-    images = _slots.read_images(adata, layer=layer, config=config)
+    images = _adata.read_images(adata, layer=layer, config=config)
     total = np.asarray(images.counts.sum(axis=0)).ravel()
     least = config.min_counts if images.is_count else 0.0
-    embedded = _slots.by_name(adata, (total >= least) & (np.diff(images.counts.indptr) > 1))
+    embedded = _adata.by_name(adata, (total >= least) & (np.diff(images.counts.indptr) > 1))
     wanted = 2 if n_modules == "auto" else max(2, n_modules)
     if len(embedded) < wanted:
         raise InputError(
             f"{len(embedded)} gene(s) have at least {config.min_counts} counts, in more than one place; "
             f"n_modules={n_modules!r} needs {wanted}: pass more genes, or config=Config(min_counts=...)"
         )
-    _slots.check_working_memory(images, "embedding")
+    _adata.check_working_memory(images, "embedding")
     return images.take(embedded), embedded

@@ -12,10 +12,11 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control, hypergeom
 
-from .. import _slots
-from .._check import InputError, check_int, check_names, check_path
-from ..gene_names import GeneNames, fold
-from ..similarity import unit_rows
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int, check_names, check_path
+from spacex.gene_names import GeneNames, fold
+from spacex.stats import unit_rows
 
 logger = logging.getLogger("spacex")
 
@@ -78,13 +79,13 @@ def enrich(
 
     >>> found = sx.tl.enrich(adata, planted, around="gene0001", n_neighbors=20)
     """
-    _slots.check_adata(adata)
+    _adata.check_adata(adata)
     check_int(min_size, name="min_size", low=1)
     sets = read_gene_sets(gene_sets)
     check_int(n_neighbors, name="n_neighbors", low=1)
-    z = _slots.read_embedding(adata)
+    z = _adata.read_embedding(adata)
     embedded = np.isfinite(z).all(axis=1)
-    known = _slots.read_gene_names(adata)
+    known = _adata.read_gene_names(adata)
     genes = known.take(embedded)
     names, inside = _modules(adata, embedded) if around is None else _around(adata, z, embedded, around, n_neighbors)
     member = _membership(known, embedded, sets)
@@ -102,8 +103,8 @@ def enrich(
 
 def _modules(adata: AnnData, embedded: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Names of the modules and which embedded genes (G, M) are in each."""
-    module = _slots.read_modules(adata).astype(str).to_numpy()[embedded]
-    names = sorted(set(module) - {_slots.UNASSIGNED}, key=lambda name: (len(name), name))
+    module = _adata.read_modules(adata).astype(str).to_numpy()[embedded]
+    names = sorted(set(module) - {_adata.UNASSIGNED}, key=lambda name: (len(name), name))
     return names, module[:, None] == np.array(names, dtype=object)[None, :]
 
 
@@ -114,7 +115,7 @@ def _around(
     names = list(dict.fromkeys(check_names(around, name="around")))
     if not names:
         raise InputError("around is empty; pass one gene or several, or leave it out for modules")
-    wanted = _slots.embedded_genes(adata, names, name="around")
+    wanted = _adata.embedded_genes(adata, names, name="around")
     direction = unit_rows(z[embedded])
     place = np.cumsum(embedded)[wanted] - 1
     similarity = direction[place] @ direction.T

@@ -14,27 +14,18 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from .. import _slots
-from .._check import InputError, check_flag, check_int, check_names, check_seed, shown
-from ..coverage import (
-    TRAITS,
-    Cells,
-    Reference,
-    calibrate,
-    find,
-    learn,
-    shared,
-    shares_name,
-    transfer,
-)
-from ..gene_names import GeneNames, fold
-from ..model.session import resolve_device
-from ..model.translator import correction
-from ..raster import log_normalise
-from ..similarity import signal_share, unit_rows
-from ._embed import embed
-from ._impute_places import reference_places, spots_in_tissue, target_places
-from ._stream import check_h5ad, write_rows
+from spacex import _adata
+from spacex._infra.errors import InputError, shown
+from spacex._infra.validation import check_flag, check_int, check_names, check_seed
+from spacex.embedding.context import resolve_device
+from spacex.gene_names import GeneNames, fold
+from spacex.imaging.gene_images import log_normalise
+from spacex.imputation import TRAITS, Cells, Reference, calibrate, find, learn, shared, shares_name, transfer
+from spacex.imputation.corrector import correction
+from spacex.stats import signal_share, unit_rows
+from spacex.tl._embed import embed
+from spacex.tl._impute_positions import reference_places, spots_in_tissue, target_places
+from spacex.tl._stream import check_h5ad, write_rows
 
 logger = logging.getLogger("spacex")
 
@@ -145,21 +136,21 @@ def impute(
     >>> found.shape, bool(found.var["reliability"].between(0, 1).all())
     ((400, 40), True)
     """
-    _slots.check_adata(target, name="target")
-    _slots.check_adata(reference, name="reference")
+    _adata.check_adata(target, name="target")
+    _adata.check_adata(reference, name="reference")
     _check_settings(aliases, learned, rounds, seed)
     counts, progress = check_flag(counts, name="counts"), check_flag(progress, name="progress")
     resolve_device(device)
     where = check_h5ad(path) if path is not None else None
     target, reference = spots_in_tissue(target, "target"), spots_in_tissue(reference, "reference")
-    _slots.check_names(reference)
-    _slots.check_names(target)
+    _adata.check_names(reference)
+    _adata.check_names(target)
     xy, section = target_places(target, spatial_key, library_key)
-    matrix, is_count = _slots.read_matrix(reference, _slots.choose_matrix(reference, None))
+    matrix, is_count = _adata.read_matrix(reference, _adata.choose_matrix(reference, None))
     if counts and not is_count:
         raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
     reference_xy = reference_places(reference) if is_count else None
-    measured, known = _slots.read_gene_names(target), _slots.read_gene_names(reference)
+    measured, known = _adata.read_gene_names(target), _adata.read_gene_names(reference)
     measured = measured.renamed({str(name): str(new) for name, new in (aliases or {}).items()})
     wanted, names = _wanted(measured, known, genes)
     _check_size(target.n_obs, len(names), where)
@@ -184,7 +175,7 @@ def impute(
     held_out["reliability"] = calibration.reliability(held_out[list(TRAITS)].to_numpy())
     held_out = measured.with_symbols(held_out, symbol=kept[panel_t])
     notes = {"held_out": held_out, "tried": found.tried, "n_panel": len(held_out), "seed": seed, "counts": counts}
-    _slots.note(frame, impute=notes | gain)
+    _adata.note(frame, impute=notes | gain)
     poor = int((~frame.var["predictable"]).sum())
     if poor:
         logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", poor, len(names))
@@ -240,7 +231,7 @@ def _cells(
     target: AnnData, kept: np.ndarray, panel: np.ndarray, layer: str | None, xy: np.ndarray | None, section: np.ndarray
 ) -> Cells:
     """The target's cells by its panel: of the genes `kept`, which make the libraries, those with numbers `panel`."""
-    matrix, is_count = _slots.read_matrix(target, _slots.choose_matrix(target, layer))
+    matrix, is_count = _adata.read_matrix(target, _adata.choose_matrix(target, layer))
     values = matrix[:, kept]
     values = (log_normalise(values) if is_count else values)[:, panel]
     return Cells.of(values, xy, section)
@@ -254,13 +245,13 @@ def _embedded(
     The product of two is then the covariance of two maps, noise left out. Genes that are not embedded yet are, from
     `counts` (S, G) at positions `xy` (S, 2); None without positions.
     """
-    if _slots.EMBEDDING not in reference.varm:
+    if _adata.EMBEDDING not in reference.varm:
         if xy is None:
             return None
         var, obs = pd.DataFrame(index=reference.var_names), pd.DataFrame(index=reference.obs_names)
         reference = AnnData(counts, obs=obs, var=var, obsm={"spatial": xy})
         embed(reference, n_modules=2, seed=seed, device=device, progress=False)
-    z = np.nan_to_num(_slots.read_embedding(reference)).astype(np.float64)
+    z = np.nan_to_num(_adata.read_embedding(reference)).astype(np.float64)
     return unit_rows(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))
 
 

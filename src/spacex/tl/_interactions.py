@@ -10,12 +10,13 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from .. import _slots
-from .._check import InputError, check_choice, check_int, check_seed
-from ..pairs import Colocation, CrossFit, Directions, Fitted, Likeness, MirrorNull, neighbour_pairs
-from ..pairs.classifier import FEWEST_PAIRS
-from ._images import embedded_images
-from ._pair_table import PairTable, find_pairs, read_pairs
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_choice, check_int, check_seed
+from spacex.pairs import Colocation, CrossFit, Directions, Fitted, Likeness, MirrorNull, neighbour_pairs
+from spacex.pairs.classifier import FEWEST_PAIRS
+from spacex.tl._images import embedded_images
+from spacex.tl._pair_table import PairTable, find_pairs, read_pairs
 
 logger = logging.getLogger("spacex")
 
@@ -76,7 +77,7 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     >>> adata.varp["spacex_interactions"].shape
     (80, 80)
     """
-    _slots.check_adata(adata, writes=True)
+    _adata.check_adata(adata, writes=True)
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
     genes, z = _embedded(adata)
@@ -84,10 +85,10 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     scorer = _Scorer(adata, genes, z, table, seed)
     pairs = neighbour_pairs(z, n_neighbors)
     probability = scorer.probability(pairs, scorer.likeness.of(pairs))
-    names = _slots.read_gene_names(adata).names[genes]
+    names = _adata.read_gene_names(adata).names[genes]
     learnt = {} if scorer.fitted is None else _note_of(names[scorer.known], scorer.fitted)
-    _slots.note(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
-    _slots.write_interactions(adata, genes[pairs], probability)
+    _adata.note(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
+    _adata.write_interactions(adata, genes[pairs], probability)
     logger.info(
         "%d pairs of %d genes kept, %d with a probability above .9", len(pairs), len(z), (probability > 0.9).sum()
     )
@@ -134,7 +135,7 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     >>> sx.tl.score_pairs(adata, [("gene0001", "gene0002")]).columns.tolist()
     ['gene_a', 'gene_b', 'similarity', 'qvalue', 'probability']
     """
-    _slots.check_adata(adata)
+    _adata.check_adata(adata)
     check_choice(by, name="by", allowed=("embedding", "same", "neighbours"))
     seed = check_seed(seed)
     genes, z = _embedded(adata)
@@ -149,7 +150,7 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     columns[1, usable] = false_discovery_control(scorer.pvalue(place[usable], similarity))
     columns[2, usable] = scorer.probability(place[usable], similarity)
     scored = table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
-    names = _slots.read_gene_names(adata)
+    names = _adata.read_gene_names(adata)
     return names.with_symbols(scored, symbol_a=names.find(table["gene_a"]), symbol_b=names.find(table["gene_b"]))
 
 
@@ -188,7 +189,7 @@ class _Scorer:
                 "pass more pairs, or leave known= out"
             )
         self.known = place
-        self.expression = np.log1p(_slots.read_totals(adata, _slots.embedded_layer(adata))[genes])
+        self.expression = np.log1p(_adata.read_totals(adata, _adata.embedded_layer(adata))[genes])
         self.classifier = CrossFit(len(genes), seed)
         negative = self.classifier.negatives(place)
         both = np.concatenate([place, negative])
@@ -207,7 +208,7 @@ class _Scorer:
 
 def _embedded(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (n,) and embeddings (n, D) of the embedded genes."""
-    full = _slots.read_embedding(adata)
+    full = _adata.read_embedding(adata)
     genes = np.flatnonzero(np.isfinite(full).all(axis=1))
     if len(genes) < FEWEST_GENES:
         raise InputError(
@@ -231,8 +232,8 @@ def _note_of(known: np.ndarray, fitted: Fitted) -> dict[str, object]:
 
 def _known(adata: AnnData) -> tuple[pd.DataFrame | None, int]:
     """The pairs, and the seed, that `interactions` was called with; None where it knew of none."""
-    if "known_a" not in _slots.noted(adata, "interactions"):
+    if "known_a" not in _adata.noted(adata, "interactions"):
         return None, 0
-    noted = _slots.noted(adata, "interactions", "known_a", "known_b", "seed")
+    noted = _adata.noted(adata, "interactions", "known_a", "known_b", "seed")
     names = {"gene_a": np.asarray(noted["known_a"]), "gene_b": np.asarray(noted["known_b"])}
     return pd.DataFrame(names).astype(str), int(noted["seed"])

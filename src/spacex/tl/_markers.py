@@ -9,8 +9,9 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .. import _slots
-from .._check import InputError, check_int, check_key
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int, check_key
 
 COLUMNS = ("domain", "gene", "score", "log2_fold_change", "share_in", "share_out", "pvalue", "qvalue")
 FEWEST_SPOTS = 3
@@ -56,26 +57,26 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     >>> found["domain"].value_counts().tolist()
     [3, 3, 3]
     """
-    _slots.check_adata(adata)
-    adata = _slots.on_tissue(adata)
+    _adata.check_adata(adata)
+    adata = _adata.on_tissue(adata)
     check_int(n, name="n", low=1)
     check_key(groupby, name="groupby")
     check_key(layer, name="layer")
     if groupby not in adata.obs:
-        call = "call sx.tl.domains(adata)" if groupby == _slots.DOMAIN else "pass a column with labels of the spots"
+        call = "call sx.tl.domains(adata)" if groupby == _adata.DOMAIN else "pass a column with labels of the spots"
         raise InputError(f"groupby={groupby!r} is not a column of adata.obs; {call}")
-    _slots.check_unique(adata)
-    code, names = _slots.read_labels(adata, groupby)
+    _adata.check_unique(adata)
+    code, names = _adata.read_labels(adata, groupby)
     large = np.flatnonzero(np.bincount(code[code >= 0], minlength=len(names)) >= FEWEST_SPOTS)
     groups = [names[k] for k in large]
     if len(groups) < 2:
         raise InputError(
             f"obs[{groupby!r}] has {len(groups)} label(s) of {FEWEST_SPOTS} spots or more; markers need two"
         )
-    matrix, is_count = _slots.read_matrix(adata, _slots.choose_matrix(adata, layer))
+    matrix, is_count = _adata.read_matrix(adata, _adata.choose_matrix(adata, layer))
     kept = np.isin(code, large)
     here = np.array(names, dtype=object)[code[kept]]
-    names_of_genes = _slots.read_gene_names(adata)
+    names_of_genes = _adata.read_gene_names(adata)
     table = _ranked(sp.csr_matrix(matrix)[kept], here, groups, pd.Index(names_of_genes.names), is_count, n)
     return names_of_genes.with_symbols(table, symbol=names_of_genes.find(table["gene"]))
 

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from anndata import AnnData
 
-from .. import _slots
-from .._check import check_int, check_n_modules, check_number
-from .._config import Config
-from ..model.history import History
-from ..model.modules import assign, by_size, choose_n_modules, fit_modules, null_probability, posterior
+from spacex import _adata
+from spacex._config import Config
+from spacex._infra.validation import check_int, check_n_modules, check_number
+from spacex.embedding.history import History
+from spacex.embedding.modules import assign, by_size, choose_n_modules, fit_modules, null_probability, posterior
 
 
 def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> None:
@@ -44,13 +44,13 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     >>> list(adata.var["spacex_module"].cat.categories)
     ['0', '1', 'unassigned']
     """
-    _slots.check_adata(adata, writes=True)
-    full = _slots.read_embedding(adata)
-    embedded = _slots.by_name(adata, np.isfinite(full).all(axis=1))
+    _adata.check_adata(adata, writes=True)
+    full = _adata.read_embedding(adata)
+    embedded = _adata.by_name(adata, np.isfinite(full).all(axis=1))
     z = full[embedded]
-    noted = _slots.noted(adata, "embed", "seed", "null_shape")
+    noted = _adata.noted(adata, "embed", "seed", "null_shape")
     n_modules = check_n_modules(n_modules, high=len(z))
-    config = Config.from_dict(_slots.noted(adata, "parameters"))
+    config = Config.from_dict(_adata.noted(adata, "parameters"))
     seed = check_int(noted["seed"], name='uns["spacex"]["embed"]["seed"]', low=0)
     shape = check_number(noted["null_shape"], name='uns["spacex"]["embed"]["null_shape"]', above=0)
     null = null_probability(np.linalg.norm(z, axis=1), shape)
@@ -58,5 +58,5 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     k = choose_n_modules(z, null, config, seed, history) if n_modules == "auto" else n_modules
     mixture = by_size(fit_modules(z, null, k, config, seed), z, null, config.unassigned)
     found = assign(posterior(mixture, z, null), config.unassigned)
-    _slots.write_modules(adata, embedded, found.module, found.probability)
-    _slots.note(adata, modules={"n_modules": k, "seed": seed, "tried": history.columns().get("modules", {})})
+    _adata.write_modules(adata, embedded, found.module, found.probability)
+    _adata.note(adata, modules={"n_modules": k, "seed": seed, "tried": history.columns().get("modules", {})})

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import _slots
-from .._check import InputError
-from ..gene_names import AMBIGUOUS, UNKNOWN, GeneNames, listed
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex.gene_names import AMBIGUOUS, UNKNOWN, GeneNames, listed
 
 logger = logging.getLogger("spacex")
 
@@ -58,8 +58,8 @@ def _of_rows(pairs: object, name: str, *, numbers: bool) -> pd.DataFrame:
 
 def find_pairs(adata: AnnData, table: pd.DataFrame, *, name: str) -> np.ndarray:
     """Genes of each pair (N, 2) by number, below zero where they cannot be used; a warning names and counts those."""
-    genes = _slots.read_gene_names(adata)
-    is_embedded = np.isfinite(_slots.read_embedding(adata)).all(axis=1)
+    genes = _adata.read_gene_names(adata)
+    is_embedded = np.isfinite(_adata.read_embedding(adata)).all(axis=1)
     asked, names = pd.factorize(table.to_numpy(dtype=object).ravel())
     number = genes.find(names)
     for gene in names[number == AMBIGUOUS]:

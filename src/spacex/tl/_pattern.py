@@ -10,11 +10,12 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from .. import _slots
-from .._check import InputError, check_finite, check_int, check_key, check_names
-from ..designated import expected_map, expected_pattern, extended_embedding, missing_component
-from ..similarity import chance_similarity, noise_spread, unit_rows
-from ._images import embedded_images
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_finite, check_int, check_key, check_names
+from spacex.patterns import expected_map, expected_pattern, extended_embedding, missing_component
+from spacex.stats import chance_similarity, noise_spread, unit_rows
+from spacex.tl._images import embedded_images
 
 Weights = str | np.ndarray | Sequence[float] | Mapping[str, Iterable[object]] | Sequence[np.ndarray]
 
@@ -78,29 +79,29 @@ def pattern(
     >>> sx.tl.pattern(adata, {"domain": ["domain1"]}, n=5).columns.tolist()
     ['gene', 'similarity', 'pvalue', 'qvalue']
     """
-    _slots.check_adata(adata, writes=True)
+    _adata.check_adata(adata, writes=True)
     check_int(n, name="n", low=1)
     check_key(spatial_key, name="spatial_key")
-    full = _slots.read_embedding(adata)
+    full = _adata.read_embedding(adata)
     if (weights is None) == (like is None):
         raise InputError("pass either weights or like=, the name of a gene whose pattern is taken")
     wanted = None if weights is None else _spot_weights(adata, weights, "weights", spatial_key)
     index = None if like is None else _embedded_gene(adata, full, like)
     barred = None if without is None else _spot_weights(adata, without, "without", spatial_key) > 0
-    with _slots.restored_on_error(adata):  # which may get a grid
+    with _adata.restored_on_error(adata):  # which may get a grid
         images = embedded_images(adata)
-        pixel = _slots.read_pixel_of_spot(adata, images)
-        components = _slots.read_components(adata, pixel, images.n_pixels)
+        pixel = _adata.read_pixel_of_spot(adata, images)
+        components = _adata.read_components(adata, pixel, images.n_pixels)
         if wanted is not None:
-            query = _slots.mean_by_pixel(wanted, pixel, images.n_pixels)
+            query = _adata.mean_by_pixel(wanted, pixel, images.n_pixels)
         else:
             query = expected_pattern(full[index].astype(np.float64), images, components)
         if barred is not None:
-            inside = _slots.mean_by_pixel(barred.astype(float), pixel, images.n_pixels) > 0.5
+            inside = _adata.mean_by_pixel(barred.astype(float), pixel, images.n_pixels) > 0.5
             query = np.where(inside, query.min(), query)
         if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
             raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
-        _slots.write_pattern(adata, np.where(pixel >= 0, query[np.maximum(pixel, 0)], np.nan))
+        _adata.write_pattern(adata, np.where(pixel >= 0, query[np.maximum(pixel, 0)], np.nan))
         genes = np.flatnonzero(np.isfinite(full).all(axis=1))
         target = expected_map(query, images)
         further = missing_component(target, components)
@@ -119,11 +120,11 @@ def _nearest_genes(adata: AnnData, genes: np.ndarray, z: np.ndarray, query: np.n
         "pvalue": pvalue[order],
         "qvalue": false_discovery_control(pvalue)[order],
     }
-    return _slots.read_gene_names(adata).with_symbols(pd.DataFrame(table), symbol=genes[order])
+    return _adata.read_gene_names(adata).with_symbols(pd.DataFrame(table), symbol=genes[order])
 
 
 def _embedded_gene(adata: AnnData, full: np.ndarray, gene: str) -> int:
-    index = _slots.gene_index(adata, gene)
+    index = _adata.gene_index(adata, gene)
     if not np.isfinite(full[index]).all():
         raise InputError(f"like={gene!r} was not embedded: it has too few counts in this section; choose another")
     return index
@@ -143,7 +144,7 @@ def _spot_weights(adata: AnnData, given: Weights, name: str, spatial_key: str | 
         raise InputError(f"{name} does not hold numbers; pass one for each of the {adata.n_obs} spots") from error
     if values.shape != (adata.n_obs,):
         raise InputError(f"{name} has shape {values.shape}; pass one number for each of the {adata.n_obs} spots")
-    inside = values[_slots.read_in_tissue(adata)]
+    inside = values[_adata.read_in_tissue(adata)]
     check_finite(inside, name=name, mend="pass numbers for all spots")
     if np.ptp(inside) == 0:
         raise InputError(f"{name} is {inside[0]:g} for every spot; pass weights that differ between spots")
@@ -164,7 +165,7 @@ def _of_column(adata: AnnData, column: str, name: str) -> np.ndarray:
 def _of_values(adata: AnnData, given: Mapping[str, Iterable[object]], name: str) -> np.ndarray:
     if not given:
         raise InputError(f"{name} is empty; pass {{column: values}}, the spots with one of these values")
-    wanted, in_tissue = np.zeros(adata.n_obs, dtype=bool), _slots.read_in_tissue(adata)
+    wanted, in_tissue = np.zeros(adata.n_obs, dtype=bool), _adata.read_in_tissue(adata)
     for column, values in given.items():
         if column not in adata.obs:
             raise InputError(f"{name}: {column!r} is not a column of adata.obs")
@@ -189,14 +190,14 @@ def _inside(adata: AnnData, polygons: Sequence[np.ndarray], name: str, spatial_k
     """Which spots (S,) lie in any polygon."""
     from matplotlib.path import Path  # an import that only drawn patterns need
 
-    xy = _slots.read_positions(adata, spatial_key or _slots.gridded_by(adata).get("spatial_key") or "spatial")
+    xy = _adata.read_positions(adata, spatial_key or _adata.gridded_by(adata).get("spatial_key") or "spatial")
     wanted = np.zeros(len(xy), dtype=bool)
     for polygon in polygons:
         corners = np.asarray(polygon, dtype=np.float64)
         if corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
             raise InputError(f"{name}: a polygon has shape {corners.shape}; pass (N, 2) arrays, N at least 3")
         wanted |= Path(corners).contains_points(xy)
-    inside = wanted[_slots.read_in_tissue(adata)]
+    inside = wanted[_adata.read_in_tissue(adata)]
     if inside.all() or not inside.any():
         raise InputError(f"{name}: the polygons hold {'all' if inside.all() else 'none'} of the spots; draw others")
     return wanted.astype(np.float64)

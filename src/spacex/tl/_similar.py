@@ -7,9 +7,10 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from .. import _slots
-from .._check import InputError, check_int
-from ..similarity import chance_similarity, noise_spread, unit_rows
+from spacex import _adata
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int
+from spacex.stats import chance_similarity, noise_spread, unit_rows
 
 
 def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
@@ -44,10 +45,10 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     >>> list(sx.tl.similar_genes(adata, "gene0001", n=5).columns)
     ['gene', 'similarity', 'qvalue']
     """
-    _slots.check_adata(adata)
-    full = _slots.read_embedding(adata)
+    _adata.check_adata(adata)
+    full = _adata.read_embedding(adata)
     check_int(n, name="n", low=1)
-    genes = _slots.read_gene_names(adata)
+    genes = _adata.read_gene_names(adata)
     index = genes.index(gene)
     embedded = np.isfinite(full).all(axis=1)
     if not embedded[index]:

@@ -10,8 +10,9 @@ import anndata as ad
 import numpy as np
 from anndata import AnnData
 
-from .._check import InputError, check_path, check_target
-from .._whole import whole_path
+from spacex._infra.atomic_write import whole_path
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_path, check_target
 
 
 def check_h5ad(path: str | os.PathLike[str]) -> Path:

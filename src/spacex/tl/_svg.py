@@ -9,9 +9,10 @@ import numpy as np
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from .. import _slots, pp
-from .._check import InputError, check_flag, check_int, check_names, check_seed
-from ..variability import Evidence, assess
+from spacex import _adata, pp
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_flag, check_int, check_names, check_seed
+from spacex.svg import Evidence, assess
 
 logger = logging.getLogger("spacex")
 
@@ -101,23 +102,23 @@ def svg(
 
     >>> sx.tl.svg(adata, covariates=["domain"])
     """
-    _slots.check_adata(adata, writes=True)
+    _adata.check_adata(adata, writes=True)
     seed = check_seed(seed)
     shared, progress = check_flag(shared, name="shared"), check_flag(progress, name="progress")
     n_permutations = _check_permutations(n_permutations)
     covariates = check_names(covariates, name="covariates")
     if covariates:
-        _slots.read_covariates(adata, covariates)
-    with _slots.restored_on_error(adata):
+        _adata.read_covariates(adata, covariates)
+    with _adata.restored_on_error(adata):
         images = pp.gene_images(adata, layer=layer)
-        _slots.check_working_memory(images, "the test for spatial variation")
-        values = _slots.read_pixel_covariates(adata, covariates, images) if covariates else None
+        _adata.check_working_memory(images, "the test for spatial variation")
+        values = _adata.read_pixel_covariates(adata, covariates, images) if covariates else None
         found = assess(
             images, covariates=values, shared=shared, n_permutations=n_permutations, seed=seed, progress=progress
         )
         _write(adata, found)
         null = "negative binomial" if images.is_count else "intensities"
-        _slots.note(
+        _adata.note(
             adata,
             svg={
                 "scales": list(found.scales), "covariates": np.array(list(covariates), dtype=object),
@@ -148,8 +149,8 @@ def _write(adata: AnnData, found: Evidence) -> None:
     several = found.sections.shape[1] > 1
     if several:
         columns["heterogeneity"] = found.heterogeneity
-    _slots.write_svg(adata, **columns)
-    _slots.write_svg_sections(adata, _score(found.sections) if several else None)
+    _adata.write_svg(adata, **columns)
+    _adata.write_svg_sections(adata, _score(found.sections) if several else None)
     logger.info("%d of %d genes tested, %d with q < .05", tested.sum(), len(tested), (qvalue < 0.05).sum())
 
 

@@ -148,7 +148,7 @@ def test_what_is_missing_is_told(bins):
 
 
 def test_parquet_names_the_extra(bins, monkeypatch):
-    monkeypatch.setattr("spacex._check.find_spec", lambda name: None)
+    monkeypatch.setattr("spacex._infra.validation.find_spec", lambda name: None)
     message = message_of(bins)
     assert "pyarrow" in message
     assert 'pip install "spacex-st[io]"' in message

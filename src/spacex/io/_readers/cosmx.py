@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._counts import read_count_table, unique_genes
 from spacex.io._delimited import read_header, require_columns
 from spacex.io._identifiers import is_row_number_name

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._counts import read_count_table, unique_genes
 from spacex.io._folder import Folder
 from spacex.io._joining import place

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spacex._check import InputError, check_int
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int
 from spacex.io._bins import CellBins, SquareBins
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._delimited import Header, is_text_table, read_delimited, read_header

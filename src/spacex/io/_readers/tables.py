@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._anndata import read_h5ad_file
 from spacex.io._counts import read_count_table, transposed, unique_genes, without_index_names
 from spacex.io._delimited import is_text_table, read_header

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._bounds import check_settings
 from spacex.io._files import listed, open_binary, reading
 from spacex.io._folder import SEPARATORS, Folder

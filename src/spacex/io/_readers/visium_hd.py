@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._files import COPY_AGAIN, listed, open_binary, reading
 from spacex.io._folder import Folder
 from spacex.io._readers.visium import INSIDE, MATRIX, holds_matrix, read_10x, read_images, read_space_ranger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spacex._check import InputError
+from spacex._infra.errors import InputError
 from spacex.io._files import listed
 from spacex.io._joining import place
 from spacex.io._positions import read_positions

@@ -1,0 +1,75 @@
+"""``uns["spacex"]``: parameters, grid, history and versions, in types that HDF5 and zarr can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+import numpy as np
+from anndata import AnnData
+
+from spacex._infra.errors import InputError
+
+KEY = "spacex"
+PACKAGES = ("anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
+WRITTEN_BY = {"grid": "sx.pp.rasterize(adata)", "interactions": "sx.tl.interactions(adata)"}
+
+
+def note(adata: AnnData, **sections: Any) -> None:
+    """Write sections of ``uns["spacex"]``, keeping the others; values of types that HDF5 and zarr can hold."""
+    uns = notes(adata)
+    for name, values in sections.items():
+        uns[name] = _writable(values)
+    uns["versions"] = _versions()
+    adata.uns[KEY] = uns
+
+
+def notes(adata: AnnData) -> dict[str, Any]:
+    """All of ``uns["spacex"]``; empty where nothing was written."""
+    found = adata.uns.get(KEY, {})
+    if not isinstance(found, Mapping):
+        raise InputError(
+            f'uns["{KEY}"] is a {type(found).__name__} and not what SpaCEX wrote; delete it, del adata.uns["{KEY}"], '
+            "and call sx.tl.embed(adata)"
+        )
+    return dict(found)
+
+
+def noted(adata: AnnData, name: str, *needed: str) -> dict[str, Any]:
+    """One section of ``uns["spacex"]``; empty where it was not written, an error where it lacks what is `needed`."""
+    found = notes(adata).get(name, {})
+    lost = [key for key in needed if key not in found] if isinstance(found, Mapping) else []
+    if lost or not isinstance(found, Mapping):
+        what = f"{', '.join(lost)} missing" if lost else f"it is a {type(found).__name__}"
+        raise InputError(
+            f'uns["{KEY}"]["{name}"] is not what SpaCEX wrote ({what}); '
+            f"call {WRITTEN_BY.get(name, 'sx.tl.embed(adata)')}"
+        )
+    return dict(found)
+
+
+def embedded_layer(adata: AnnData) -> str | None:
+    """The layer that the embedding was made from; None for ``X``, and where there is no embedding."""
+    layer = noted(adata, "embed").get("layer", "")
+    if not isinstance(layer, str):
+        raise InputError(f'uns["{KEY}"]["embed"]["layer"]={layer!r} is not a name; call sx.tl.embed(adata)')
+    return layer or None
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _writable(v) for key, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return np.asarray(value)
+    return value
+
+
+def _versions() -> dict[str, str]:
+    found: dict[Literal["spacex"] | str, str] = {}
+    for package in ("spacex-st", *PACKAGES):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

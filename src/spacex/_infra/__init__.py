@@ -1,0 +1,1 @@
+"""What every package needs: errors, checks of arguments, memory, atomic writes."""

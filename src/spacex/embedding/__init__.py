@@ -1,0 +1,1 @@
+"""The embedding of genes: the estimator, its fit and its stored form."""

@@ -1,0 +1,64 @@
+"""The story of a fit: linear start, pre-training, strength, modules, boosting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spacex.embedding.context import Session
+from spacex.embedding.device_images import on_device
+from spacex.embedding.encoder import Encoder, patch_index
+from spacex.embedding.history import History
+from spacex.embedding.linear_init import linear_start
+from spacex.embedding.modules import by_size, choose_n_modules, fit_modules
+from spacex.embedding.null_strength import null_strength
+from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
+from spacex.embedding.refinement.training import pretrain, refine
+from spacex.embedding.state import attention_sizes
+from spacex.imaging.gene_images import GeneImages
+
+if TYPE_CHECKING:
+    from spacex.embedding.estimator import SpaCEX
+
+
+def fit_in_session(model: SpaCEX, images: GeneImages, session: Session) -> np.ndarray:
+    """Fit a model to the images of all genes, together with the processes of the session; their embeddings (G, D)."""
+    config, seed, crew = model.config, model.seed, session.crew
+    model.history_, model.canvas_ = History(), images.canvas
+    train = held = images = on_device(images, session.device)
+    if config.learns:
+        # A loop will ask the held-out counts: the linear start must not have seen them.
+        train, held = images.thin(1 - config.holdout, np.random.default_rng(seed))
+    model.model_ = build(images, train, session, seed).to(session.device)
+    if config.epochs:
+        pretrain(model.model_, train, held, model.history_, session)
+    trust = model.model_.encoder.trust.cpu()
+    model.null_mean_, model.null_shape_ = null_strength(images, trust, config, seed, crew)
+    z, null = model._embed(images, session)
+    model.n_modules_ = (
+        choose_n_modules(z, null, config, seed, model.history_, crew)
+        if model.n_modules == "auto"
+        else int(model.n_modules)
+    )
+    model.mixture_ = fit_modules(z, null, model.n_modules_, config, seed, crew=crew, device=session.device)
+    for step, value in enumerate(model.mixture_.objective_):
+        model.history_.add("mixture", iteration=step, objective=value)
+    if config.boost_rounds:
+        refine(model.model_, model.mixture_, train, held, torch.from_numpy(null), model.history_, session)
+        z, null = model._embed(images, session)
+    by_size(model.mixture_, z, null, config.unassigned)
+    return z
+
+
+def build(images: GeneImages, train: GeneImages, session: Session, seed: int) -> MaskedAutoencoder:
+    """The autoencoder at its linear start, taken from the counts that it will train on."""
+    config, canvas = session.config, images.canvas
+    start = linear_start(train, config, seed, session.crew)
+    index, owner = patch_index(canvas.pixel, canvas.section, config.patch)
+    # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = Encoder(index, start.smooth, start.trust, start.linear, **attention_sizes(config))
+    return MaskedAutoencoder(encoder, owner)

@@ -1,0 +1,1 @@
+"""Spots to gene images: grids, sums per pixel, residuals, smoothing."""

@@ -1,0 +1,78 @@
+"""The plane on which gene images live: the tissue pixels of one or several sections, and means over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spacex.imaging.grid import Grid
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """One or several sections side by side: the plane on which gene images live.
+
+    Attributes
+    ----------
+    grids
+        The grid of each section.
+    section
+        (P,) section of every tissue pixel.
+    pixel
+        (P, 2) row and column of every tissue pixel in the grid of its own section.
+    """
+
+    grids: tuple[Grid, ...]
+    section: np.ndarray
+    pixel: np.ndarray
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """First column of each section on the canvas; sections stand one column apart."""
+        widths = [grid.shape[1] + 1 for grid in self.grids]
+        return np.concatenate([[0], np.cumsum(widths)[:-1]]).astype(int)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns (H, W) of the canvas."""
+        height = max(grid.shape[0] for grid in self.grids)
+        return height, sum(grid.shape[1] for grid in self.grids) + len(self.grids) - 1
+
+    @property
+    def flat(self) -> np.ndarray:
+        """(P,) position of every tissue pixel in the flattened canvas."""
+        return self.pixel[:, 0] * self.shape[1] + self.pixel[:, 1] + self.offsets[self.section]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) whether a pixel of the canvas lies on tissue."""
+        mask = np.zeros(self.shape[0] * self.shape[1], dtype=bool)
+        mask[self.flat] = True
+        return mask.reshape(self.shape)
+
+    def paint(self, values: np.ndarray) -> np.ndarray:
+        """Values (B, P) of tissue pixels as images (B, H, W), zero off the tissue."""
+        images = np.zeros((len(values), self.shape[0] * self.shape[1]), dtype=values.dtype)
+        images[:, self.flat] = values
+        return images.reshape(-1, *self.shape)
+
+
+def section_parts(section: np.ndarray, n_sections: int) -> list[slice | np.ndarray]:
+    """The pixels of each section, of pixels whose `section` (P,) is known, to index arrays with.
+
+    Slices where pixels stand in the order of their sections, as they do on a canvas that was made from spots: what is
+    done for each section then costs no look at the pixels of all.
+    """
+    if np.all(section[1:] >= section[:-1]):
+        ends = np.cumsum(np.bincount(section, minlength=n_sections))
+        return [slice(start, end) for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)]
+    return [np.flatnonzero(section == s) for s in range(n_sections)]
+
+
+def section_means(values: np.ndarray, section: np.ndarray, n_sections: int) -> np.ndarray:
+    """Mean (B, n_sections) of values (B, P) over the pixels of each section."""
+    if n_sections == 1:
+        return values.mean(axis=1, keepdims=True)
+    sums = np.stack([values[:, part].sum(axis=1) for part in section_parts(section, n_sections)], axis=1)
+    return sums / np.maximum(np.bincount(section, minlength=n_sections), 1)

@@ -1,0 +1,387 @@
+"""Every slot of results, alone: what is written where, in which type, and what is said where it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from tests._adata.messages import said
+
+from spacex import _adata
+
+GENES, SPOTS = ["c", "a", "b", "e", "d"], 6
+SOME = np.array([1, 2, 4])  # a, b and d
+
+
+@pytest.fixture
+def bare() -> AnnData:
+    adata = AnnData(np.zeros((SPOTS, len(GENES)), dtype=np.float32))
+    adata.var_names, adata.obs_names = GENES, [f"spot{i}" for i in range(SPOTS)]
+    return adata
+
+
+# -- genes -------------------------------------------------------------------------------------------------
+
+
+def test_genes_are_numbered_in_the_order_of_their_names(bare: AnnData) -> None:
+    assert _adata.by_name(bare, np.ones(5, dtype=bool)).tolist() == [1, 2, 0, 4, 3]
+    assert _adata.by_name(bare, np.array([True, False, True, True, False])).tolist() == [2, 0, 3]
+    none = _adata.by_name(bare, np.zeros(5, dtype=bool))
+    assert none.tolist() == []
+    assert none.dtype == np.int64
+
+
+@pytest.mark.parametrize("numbers", [SOME, SOME[::-1], np.isin(np.arange(5), SOME)], ids=["up", "down", "mask"])
+def test_an_embedding_lies_beside_its_genes(bare: AnnData, numbers: np.ndarray) -> None:
+    z = np.arange(6, dtype=np.float64).reshape(3, 2)
+    _adata.write_embedding(bare, numbers, z)
+    full = bare.varm["X_spacex"]
+    assert full.dtype == np.float32
+    np.testing.assert_array_equal(full[numbers], z)
+    assert np.isnan(full[[0, 3]]).all()
+    np.testing.assert_array_equal(_adata.read_embedding(bare), full)
+
+
+def test_what_is_read_is_single_precision(bare: AnnData) -> None:
+    bare.varm["X_spacex"] = np.ones((5, 2))
+    assert _adata.read_embedding(bare).dtype == np.float32
+
+
+def text(z: np.ndarray) -> np.ndarray:
+    return z.astype(str).astype(object)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda z: z[..., None], sp.csr_matrix, text, lambda z: z * 1j],
+    ids=["3-D", "sparse", "text", "complex"],
+)
+def test_what_is_no_embedding_is_refused(bare: AnnData, change: Callable[[np.ndarray], Any]) -> None:
+    bare.varm["X_spacex"] = change(np.ones((5, 2)))
+    message = said(lambda: _adata.read_embedding(bare))
+    assert message.startswith('varm["X_spacex"] is not what SpaCEX wrote (')
+    assert message.endswith("; call sx.tl.embed(adata)")
+
+
+def test_an_embedding_of_no_gene_is_refused(bare: AnnData) -> None:
+    for z in (np.full((5, 2), np.nan), np.full((5, 2), np.inf), np.empty((5, 0))):
+        bare.varm["X_spacex"] = z
+        assert said(lambda: _adata.read_embedding(bare)) == (
+            'varm["X_spacex"] holds no embedding of any of these genes; call sx.tl.embed(adata)'
+        )
+
+
+def test_half_of_an_embedding_is_none(bare: AnnData) -> None:
+    z = np.ones((5, 2), dtype=np.float32)
+    z[1, 0], z[3, 1] = np.nan, np.inf
+    bare.varm["X_spacex"] = z
+    read = _adata.read_embedding(bare)
+    np.testing.assert_array_equal(np.isnan(read), np.isin(np.arange(5), [1, 3])[:, None].repeat(2, axis=1))
+    assert bare.varm["X_spacex"][1, 1] == 1  # the caller's stays as it was
+
+
+def modules(adata: AnnData) -> list[str]:
+    return _adata.read_modules(adata).cat.categories.tolist()
+
+
+def test_modules_may_have_names(bare: AnnData) -> None:
+    _adata.write_modules(bare, np.arange(5), np.array([1, -1, 0, 0, 1]), np.full(5, 0.5))
+    bare.var["spacex_module"] = bare.var["spacex_module"].cat.rename_categories({"0": "Myelin", "1": "Glia"})
+    assert _adata.read_modules(bare).equals(bare.var["spacex_module"])
+    bare.var["spacex_module"] = bare.var["spacex_module"].astype(str)  # as CSV gives it back
+    assert _adata.read_modules(bare).tolist() == ["Glia", "unassigned", "Myelin", "Myelin", "Glia"]
+    assert modules(bare) == ["Glia", "Myelin", "unassigned"]
+    bare.var["spacex_module"] = [10, 2, 2, 0, 10]
+    assert modules(bare) == ["0", "2", "10"]
+    bare.var["spacex_module"] = pd.Categorical(["a", None, "b", "a", "a"], categories=["b", "a"])
+    assert _adata.read_modules(bare).tolist() == ["a", "unassigned", "b", "a", "a"]
+    assert modules(bare) == ["b", "a", "unassigned"]
+
+
+def test_columns_of_results_hold_numbers(bare: AnnData) -> None:
+    assert said(lambda: _adata.read_module_probability(bare)) == (
+        'var["spacex_module_prob"] is missing; call sx.tl.modules(adata)'
+    )
+    assert said(lambda: _adata.read_svg(bare, "score")) == (
+        'the genes were not tested yet: var["spacex_svg_score"] is missing; call sx.tl.svg(adata)'
+    )
+    for column in ("spacex_module_prob", "spacex_svg_score"):
+        bare.var[column] = pd.array([1, None, 0, 1, 1], dtype="Int64")
+    for read in (_adata.read_module_probability, lambda adata: _adata.read_svg(adata, "score")):
+        np.testing.assert_array_equal(read(bare), [1, np.nan, 0, 1, 1])
+    for column in ("spacex_module_prob", "spacex_svg_score"):
+        bare.var[column] = ["high"] * 5
+    assert said(lambda: _adata.read_module_probability(bare)) == (
+        'var["spacex_module_prob"] does not hold numbers; call sx.tl.modules(adata)'
+    )
+    assert said(lambda: _adata.read_svg(bare, "score")) == (
+        'var["spacex_svg_score"] does not hold numbers; call sx.tl.svg(adata)'
+    )
+    bare.obs["spacex_pattern"] = ["high"] * SPOTS
+    assert said(lambda: _adata.read_pattern(bare)) == (
+        'obs["spacex_pattern"] does not hold numbers; call sx.tl.pattern(adata, ...)'
+    )
+
+
+@pytest.mark.parametrize(
+    ("components", "message"),
+    [
+        (np.ones((SPOTS, 3)), 'obsm["spacex_components"] has 3 dimensions and varm["X_spacex"] has 2; call'),
+        (np.full((SPOTS, 2), np.nan), 'obsm["spacex_components"] holds 12 NaN or infinite value(s); all must be fin'),
+        (np.ones((SPOTS, 2, 1)), 'obsm["spacex_components"] is not what SpaCEX wrote (of shape (6, 2, 1) and type'),
+    ],
+)
+def test_damaged_components_are_refused(bare: AnnData, components: np.ndarray, message: str) -> None:
+    bare.varm["X_spacex"], bare.obsm["spacex_components"] = np.ones((5, 2)), components
+    found = said(lambda: _adata.read_components(bare, np.zeros(SPOTS, dtype=int), 1))
+    assert found.startswith(message)
+    assert found.endswith("call sx.tl.embed(adata)")
+
+
+def test_notes_are_what_was_written(bare: AnnData) -> None:
+    assert _adata.noted(bare, "embed") == {}
+    assert said(lambda: _adata.noted(bare, "embed", "seed", "null_shape")) == (
+        'uns["spacex"]["embed"] is not what SpaCEX wrote (seed, null_shape missing); call sx.tl.embed(adata)'
+    )
+    bare.uns["spacex"] = {"grid": "text", "embed": {"layer": np.ones(3)}}
+    assert said(lambda: _adata.noted(bare, "grid")) == (
+        'uns["spacex"]["grid"] is not what SpaCEX wrote (it is a str); call sx.pp.rasterize(adata)'
+    )
+    assert said(lambda: _adata.embedded_layer(bare)).endswith("is not a name; call sx.tl.embed(adata)")
+    bare.uns["spacex"] = "text"
+    for call in (lambda: _adata.noted(bare, "grid"), lambda: _adata.note(bare, grid={}), lambda: _adata.has_grid(bare)):
+        assert said(call) == (
+            'uns["spacex"] is a str and not what SpaCEX wrote; delete it, del adata.uns["spacex"], '
+            "and call sx.tl.embed(adata)"
+        )
+
+
+def test_modules_are_numbers_as_text(bare: AnnData) -> None:
+    _adata.write_modules(bare, SOME, np.array([1, -1, 0]), np.array([0.5, 0.25, 0.75]))
+    assert bare.var["spacex_module"].tolist() == ["unassigned", "1", "unassigned", "unassigned", "0"]
+    assert bare.var["spacex_module"].cat.categories.tolist() == ["0", "1", "unassigned"]
+    np.testing.assert_array_equal(bare.var["spacex_module_prob"], [np.nan, 0.5, 0.25, np.nan, 0.75])
+    assert _adata.read_modules(bare).equals(bare.var["spacex_module"])
+    _adata.write_modules(bare, SOME[:0], np.array([], dtype=int), np.array([]))
+    assert bare.var["spacex_module"].cat.categories.tolist() == ["unassigned"]
+    assert (bare.var["spacex_module"] == "unassigned").all()
+
+
+def test_genes_without_embedding_are_named(bare: AnnData) -> None:
+    _adata.write_embedding(bare, SOME, np.ones((3, 2)))
+    assert _adata.embedded_genes(bare, ["d", "a"], name="genes").tolist() == [4, 1]
+    assert said(lambda: _adata.embedded_genes(bare, ["c", "a", "e"], name="around")) == (
+        "around: c, e have too few counts and were not embedded; leave them out"
+    )
+    bare.varm["X_spacex"][:4] = np.nan
+    assert "c, a, b, e have too few" in said(lambda: _adata.embedded_genes(bare, GENES, name="genes"))
+    many = said(lambda: _adata.embedded_genes(bare, ["c"] * 9, name="genes"))
+    assert many.startswith("genes: c, c, c, c, c have too few")
+    bare.varm["X_spacex"][:4] = [[1.0, np.nan]]  # half of an embedding is none
+    assert "c have too few" in said(lambda: _adata.embedded_genes(bare, ["c"], name="genes"))
+
+
+def test_genes_are_found_by_name(bare: AnnData) -> None:
+    assert [_adata.gene_index(bare, gene) for gene in GENES] == [0, 1, 2, 3, 4]
+    assert said(lambda: _adata.gene_index(bare, ["a"])) == "gene=['a'] is not a name; pass one name, as text"
+    bare.var_names = ["Mbp1", "mbp2", "Mbp3", "Mbp4", "Gfap"]
+    assert said(lambda: _adata.gene_index(bare, "MBP")) == (
+        "gene 'MBP' is not among the 5 genes of this section; close to it: Mbp4, Mbp3, mbp2"
+    )
+    assert said(lambda: _adata.gene_index(bare, "gfa")) == (
+        "gene 'gfa' is not among the 5 genes of this section; close to it: Gfap"
+    )
+    bare.var_names = ["Mbp", "mbp2", "Mbp", "Mbp", "Gfap"]
+    assert _adata.gene_index(bare, "Gfap") == 4
+    assert said(lambda: _adata.gene_index(bare, "Mbp")) == (
+        "gene 'Mbp' is the name of 3 genes; call adata.var_names_make_unique()"
+    )
+    bare.var_names = ["Mbp1", "mbp2", "Mbp3", "Mbp4", "Gfap"]
+    assert said(lambda: _adata.gene_index(bare, "Xist")) == "gene 'Xist' is not among the 5 genes of this section"
+
+
+def test_tests_are_written_by_name(bare: AnnData) -> None:
+    _adata.write_svg(bare, score=np.arange(5), scale=np.full(5, 2, dtype=np.int8))
+    assert bare.var["spacex_svg_score"].tolist() == [0, 1, 2, 3, 4]
+    assert bare.var["spacex_svg_scale"].tolist() == [2] * 5
+    assert {bare.var[f"spacex_svg_{name}"].dtype for name in ("score", "scale")} == {np.dtype(np.float64)}
+    score = np.arange(10.0).reshape(5, 2)
+    _adata.write_svg_sections(bare, score)
+    np.testing.assert_array_equal(bare.varm["spacex_svg_sections"], score)
+    _adata.write_svg_sections(bare, None)
+    assert "spacex_svg_sections" not in bare.varm
+    _adata.write_svg_sections(bare, None)
+
+
+# -- pairs of genes ----------------------------------------------------------------------------------------
+
+
+def test_interactions_are_symmetric_and_sparse(bare: AnnData) -> None:
+    pairs, probability = np.array([[0, 1], [2, 4], [1, 3]]), np.array([0.5, 0.0, 0.25])
+    _adata.write_interactions(bare, pairs, probability)
+    stored = bare.varp["spacex_interactions"]
+    assert (stored.dtype, stored.format, stored.shape, stored.nnz) == (np.float32, "csr", (5, 5), 4)
+    want = np.zeros((5, 5))
+    want[0, 1] = want[1, 0] = 0.5
+    want[1, 3] = want[3, 1] = 0.25
+    np.testing.assert_array_equal(stored.toarray(), want)
+    bare.varp["spacex_interactions"] = want  # dense, as another tool may have left it
+    read = _adata.read_interactions(bare)
+    assert read.format == "csr"
+    np.testing.assert_array_equal(read.toarray(), want)
+
+
+# -- spots -------------------------------------------------------------------------------------------------
+
+
+def test_components_go_from_pixels_to_spots_and_back(bare: AnnData) -> None:
+    components = np.arange(8, dtype=np.float64).reshape(4, 2)
+    pixel = np.array([3, -1, 0, 0, 2, 1])
+    _adata.write_components(bare, components, pixel)
+    written = bare.obsm["spacex_components"]
+    assert written.dtype == np.float32
+    np.testing.assert_array_equal(written[1], 0)  # a spot without counts
+    np.testing.assert_array_equal(written[[0, 2, 3, 4, 5]], components[[3, 0, 0, 2, 1]])
+    bare.varm["X_spacex"] = np.ones((5, 2))
+    read = _adata.read_components(bare, pixel, 4)
+    assert read.dtype == np.float64
+    np.testing.assert_array_equal(read, components)
+    assert _adata.read_components(bare, pixel, 5).shape == (5, 2)
+    np.testing.assert_array_equal(_adata.read_components(bare, pixel, 5)[4], 0)
+
+
+def test_domains_are_numbers_as_text(bare: AnnData) -> None:
+    features = np.arange(12.0).reshape(SPOTS, 2)
+    probability = np.linspace(0, 1, SPOTS, dtype=np.float32)
+    _adata.write_domains(bare, np.array([1, 0, 1, -1, 0, 1]), probability, features)
+    domain = bare.obs["spacex_domain"]
+    assert domain.cat.categories.tolist() == ["0", "1"]
+    assert domain.cat.codes.tolist() == [1, 0, 1, -1, 0, 1]
+    np.testing.assert_array_equal(bare.obs["spacex_domain_prob"], probability)
+    assert bare.obs["spacex_domain_prob"].dtype == np.float64
+    np.testing.assert_array_equal(bare.obsm["X_spacex_spots"], features)
+    assert bare.obsm["X_spacex_spots"].dtype == np.float32
+    _adata.write_domains(bare, np.full(SPOTS, -1), probability, features)
+    assert bare.obs["spacex_domain"].cat.categories.tolist() == []
+    _adata.write_domains(bare, np.zeros(SPOTS, dtype=int), probability, features)
+    assert bare.obs["spacex_domain"].cat.categories.tolist() == ["0"]
+
+
+def test_patterns_are_weights_of_spots(bare: AnnData) -> None:
+    weights = np.array([0, 1, np.nan, 0.5, 1, 0], dtype=np.float32)
+    _adata.write_pattern(bare, weights)
+    assert bare.obs["spacex_pattern"].dtype == np.float64
+    np.testing.assert_array_equal(_adata.read_pattern(bare), weights)
+    bare.obs["spacex_pattern"] = [0, 1, 0, 1, 1, 0]
+    assert _adata.read_pattern(bare).dtype == np.float64
+
+
+# -- what is missing ---------------------------------------------------------------------------------------
+
+MISSING = {
+    "embedding": (
+        _adata.read_embedding,
+        'the genes have no embedding yet: varm["X_spacex"] is missing; call sx.tl.embed(adata)',
+    ),
+    "modules": (
+        _adata.read_modules,
+        'the genes have no modules yet: var["spacex_module"] is missing; call sx.tl.embed(adata)',
+    ),
+    "components": (
+        lambda adata: _adata.read_components(adata, np.zeros(SPOTS, dtype=int), 1),
+        'obsm["spacex_components"] is missing; call sx.tl.embed(adata)',
+    ),
+    "interactions": (
+        _adata.read_interactions,
+        'there are no interactions yet: varp["spacex_interactions"] is missing; call sx.tl.interactions(adata)',
+    ),
+    "pattern": (
+        _adata.read_pattern,
+        'no pattern was looked for yet: obs["spacex_pattern"] is missing; call sx.tl.pattern(adata, ...)',
+    ),
+    "grid": (
+        _adata.read_grid,
+        'the spots have no pixels yet: obsm["spacex_pixel"] is missing; call sx.pp.rasterize(adata)',
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MISSING)
+def test_what_is_missing_is_named_with_the_call_that_makes_it(bare: AnnData, what: str) -> None:
+    read, message = MISSING[what]
+    assert said(lambda: read(bare)) == message
+
+
+def test_what_is_not_an_anndata_is_named() -> None:
+    assert said(lambda: _adata.check_adata([1])) == "adata is a list, not an AnnData; pass one"
+    assert said(lambda: _adata.check_adata("a.h5ad", name="reference")) == (
+        "reference is a str, not an AnnData; read it first: sx.read(path)"
+    )
+
+
+# -- an error leaves things as they were -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_was_there_is_given_back_after_an_error(bare: AnnData, error: type[BaseException]) -> None:
+    bare.varm["X_spacex"] = before = np.ones((5, 2))
+    bare.var["kept"], bare.uns["mine"] = range(5), {"a": 1}
+    index = bare.obs.index
+
+    def fail() -> None:
+        _adata.write_embedding(bare, SOME, np.zeros((3, 4)))
+        _adata.write_components(bare, np.zeros((1, 4)), np.zeros(SPOTS, dtype=int))
+        _adata.write_interactions(bare, np.array([[0, 1]]), np.array([0.5]))
+        _adata.write_svg(bare, score=np.zeros(5))
+        _adata.write_pattern(bare, np.zeros(SPOTS))
+        _adata.note(bare, seed=3)
+        del bare.uns["mine"], bare.var["kept"]
+        raise error
+
+    with pytest.raises(error), _adata.restored_on_error(bare):
+        fail()
+    np.testing.assert_array_equal(bare.varm["X_spacex"], before)
+    assert (list(bare.varm), list(bare.obsm), list(bare.varp)) == (["X_spacex"], [], [])
+    assert bare.uns == {"mine": {"a": 1}}
+    assert bare.var["kept"].tolist() == list(range(5))
+    assert (list(bare.var), list(bare.obs)) == (["kept"], [])
+    assert bare.obs.index.equals(index)
+
+
+def test_what_is_written_without_an_error_stays(bare: AnnData) -> None:
+    with _adata.restored_on_error(bare):
+        _adata.write_pattern(bare, np.zeros(SPOTS))
+    assert "spacex_pattern" in bare.obs
+
+
+# -- notes -------------------------------------------------------------------------------------------------
+
+
+def test_notes_are_added_in_types_that_files_can_hold(bare: AnnData) -> None:
+    bare.uns["spacex"] = {"mine": 1}
+    _adata.note(bare, embed={"layer": "raw", "seed": 3, "none": None, 7: [1, 2]}, seed=4)
+    assert _adata.noted(bare, "embed")["layer"] == "raw"
+    assert _adata.embedded_layer(bare) == "raw"
+    assert set(_adata.noted(bare, "embed")) == {"layer", "seed", "7"}
+    np.testing.assert_array_equal(_adata.noted(bare, "embed")["7"], [1, 2])
+    assert isinstance(_adata.noted(bare, "embed")["7"], np.ndarray)
+    assert (bare.uns["spacex"]["mine"], bare.uns["spacex"]["seed"]) == (1, 4)
+    versions = bare.uns["spacex"]["versions"]
+    wanted = {"spacex-st", "anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch"}
+    assert set(versions) == wanted
+    assert versions["numpy"] == np.__version__
+    _adata.note(bare, embed={"layer": ""})
+    assert _adata.embedded_layer(bare) is None
+    assert (_adata.noted(bare, "svg"), _adata.noted(AnnData(np.ones((2, 2))), "embed")) == ({}, {})
+    assert _adata.embedded_layer(AnnData(np.ones((2, 2)))) is None
+
+
+def test_a_package_that_is_not_there_has_no_version(bare: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spacex._adata._uns.PACKAGES", ("no-such-package", "numpy"))
+    _adata.note(bare)
+    assert set(bare.uns["spacex"]["versions"]) == {"spacex-st", "numpy"}

@@ -1,0 +1,148 @@
+"""Patterns that genes share: found where they are, not where they are not, and their kernel against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from scipy import stats
+
+from spacex import pp
+from spacex.datasets import simulate_section
+from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.smoothing import Hollow
+from spacex.svg import assess
+from spacex.svg.design import Design
+from spacex.svg.maps import StandardMaps
+from spacex.svg.pattern_kernel import PatternKernel
+from spacex.svg.pattern_test import SharedPatterns, gene_parts
+from spacex.svg.shared_patterns import learn_patterns, pattern_weights, rms_correlation
+
+
+def images_of(counts: np.ndarray, side: int = 20) -> GeneImages:
+    xy = np.argwhere(np.ones((side, side))).astype(float)
+    return pp.gene_images(AnnData(counts.astype(np.float32), obsm={"spatial": xy}))
+
+
+def standard(images: GeneImages) -> StandardMaps:
+    return StandardMaps(images, Design.of(images.canvas.section))
+
+
+def test_hollow_smoothing_leaves_the_pixel_itself_out() -> None:
+    images = pp.gene_images(simulate_section(n_genes=20, n_spots=150, n_modules=0, seed=0))
+    smoother, n = Hollow(images.canvas, 1.0), images.n_pixels
+    matrix = smoother.apply(np.eye(n, dtype=np.float32)).T
+    np.testing.assert_allclose(np.diag(matrix), 0, atol=1e-6)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(smoother.apply_transposed(np.eye(n, dtype=np.float32)).T, matrix.T, atol=1e-6)
+
+
+def test_kernel_equals_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    images = images_of(rng.poisson(1.0, (144, 30)), side=12)
+    patterns = np.linalg.qr(rng.standard_normal((144, 4)))[0]
+    weight, d = np.array([0.9, 0.5, 0.2, 0.0]), rng.uniform(-0.5, 0.5, 144)
+    kernel = PatternKernel(images.canvas, patterns, weight, d, seed=0)
+    exact = (patterns * weight) @ patterns.T
+    np.fill_diagonal(exact, 0)
+    r = rng.standard_normal((6, 144))
+    found = kernel.statistic((r @ patterns) ** 2, r**2 @ patterns**2)
+    np.testing.assert_allclose(found, np.einsum("bi,ij,bj->b", r, exact, r), rtol=1e-8)
+    skewness, slope = np.full((1, 1), 0.7), np.full((1, 1), 0.6)
+    v = 1 + 0.6 * d
+    null = kernel.null(skewness, slope, np.ones((1, 1)))
+    assert null.variance[0] == pytest.approx(2 * np.einsum("ij,i,j->", exact**2, v, v))
+    level = kernel.null(skewness, 0 * slope, np.ones((1, 1)))
+    assert level.gaussian[0] == pytest.approx(8 * np.trace(exact @ exact @ exact))
+    assert level.third[0] - level.gaussian[0] == pytest.approx(4 * 0.49 * np.sum(exact**3))
+
+
+def test_large_kernels_are_sampled_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images = images_of(rng.poisson(1.0, (900, 30)), side=30)
+    local = np.exp(-np.square(images.canvas.pixel - 7).sum(axis=1) / 8)  # a pattern in few pixels
+    patterns = np.linalg.qr(np.column_stack([local, rng.standard_normal((900, 2))]))[0]
+    exact = PatternKernel(images.canvas, patterns, np.ones(3), np.zeros(900), seed=0).third
+    monkeypatch.setattr("spacex.svg.pattern_kernel.ROWS", 300)
+    sampled = [PatternKernel(images.canvas, patterns, np.ones(3), np.zeros(900), seed=s).third[0, 0] for s in range(8)]
+    assert np.mean(sampled) == pytest.approx(exact[0, 0], rel=0.1)
+
+
+def test_a_weak_gene_is_found_by_the_company_it_keeps() -> None:
+    """Many genes share a pattern, each too weak for a test of its own."""
+    rng = np.random.default_rng(0)
+    xy = np.argwhere(np.ones((20, 20)))
+    pattern = np.where((xy // 5).sum(axis=1) % 2, 1.0, -1.0)
+    rate = np.ones((400, 300))
+    sign = np.where(np.arange(100) % 2, 1.0, -1.0)  # library sizes stay as they are
+    rate[:, :100] *= np.exp(0.25 * pattern[:, None] * sign)
+    found = assess(images_of(rng.poisson(rate)))
+    spatial = np.arange(300) < 100
+    alone = found.log_p_widths.min(axis=1)
+    auroc = [
+        stats.mannwhitneyu(-score[spatial], -score[~spatial]).statistic / (100 * 200)
+        for score in (found.log_p_shared, alone)
+    ]
+    assert auroc[0] > auroc[1] + 0.05
+    assert np.mean(found.log_p[~spatial] < np.log(0.05)) < 0.09
+
+
+def test_genes_that_vary_together_in_no_order_share_no_pattern() -> None:
+    """Programs of cells that stand anywhere: strong for a correlation of genes, nothing for space."""
+    rng = np.random.default_rng(1)
+    kind = rng.random((400, 4)) < 0.25
+    rate = np.exp(0.8 * kind[:, np.arange(200) % 4]) * rng.lognormal(0, 0.4, (400, 1))
+    images = images_of(rng.poisson(rate))
+    found = assess(images)
+    assert np.isnan(found.log_p_shared).all()
+    assert np.mean(found.log_p < np.log(0.05)) < 0.09
+
+
+def test_patterns_are_orthonormal_and_those_of_the_other_genes() -> None:
+    images = pp.gene_images(simulate_section(n_genes=300, n_spots=400, n_modules=4, seed=0))
+    maps = standard(images)
+    shared = SharedPatterns(maps, most=32, seed=0)
+    for part, patterns in enumerate(shared.patterns):
+        np.testing.assert_allclose(patterns.T @ patterns, np.eye(patterns.shape[1]), atol=1e-4)
+        again = learn_patterns(maps, np.flatnonzero(shared.part != part), patterns.shape[1], 0)
+        np.testing.assert_array_equal(patterns, again)
+
+
+def test_faint_and_unclear_patterns_weigh_nothing() -> None:
+    rng = np.random.default_rng(0)
+    excess = rng.chisquare(1, (200, 4)) - 1 + np.array([8.0, 2.0, 0.1, 0.0])
+    weight = pattern_weights(excess, 0.0)
+    assert weight[0] == pytest.approx(8 / 10, abs=0.05)
+    assert weight[0] > weight[1] > 0
+    assert (weight[2:] == 0).all()
+    np.testing.assert_array_equal(pattern_weights(excess, 0.5) > 0, [True, False, False, False])
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.5])
+def test_correlation_of_genes_is_measured(effect: float) -> None:
+    rng = np.random.default_rng(0)
+    program = rng.standard_normal((400, 1)) * np.where(np.arange(80) % 2, 1, -1)
+    maps = standard(images_of(rng.poisson(3 * np.exp(effect * program))))
+    residuals, _ = maps.residuals(slice(None))
+    expected = np.corrcoef(residuals)[~np.eye(80, dtype=bool)]
+    exact = np.sqrt(max(np.mean(expected**2) - 1 / 400, 0))
+    assert rms_correlation(maps, 0) == pytest.approx(exact, rel=0.3, abs=0.03)
+
+
+def test_too_few_genes_share_nothing() -> None:
+    found = assess(pp.gene_images(simulate_section(n_genes=6, n_spots=200, n_modules=1, seed=0)))
+    assert np.isnan(found.log_p_shared).all()
+    assert np.isfinite(found.log_p).all()
+
+
+@pytest.mark.parametrize(("n_genes", "n_parts"), [(600, 5), (4200, 2)])
+def test_parts_are_even_and_stay_with_a_gene(n_genes: int, n_parts: int) -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.lognormal(-2, 1, n_genes), (400, n_genes)).astype(np.float32)
+    images = images_of(counts)
+    part = gene_parts(images)
+    share = np.bincount(part, minlength=n_parts) / n_genes
+    assert np.abs(share - 1 / n_parts).max() < 0.06
+    order, turned = rng.permutation(n_genes), counts.reshape(20, 20, -1).transpose(1, 0, 2)[::-1].reshape(400, -1)
+    np.testing.assert_array_equal(gene_parts(images.take(order)), part[order])
+    np.testing.assert_array_equal(gene_parts(images_of(turned)), part)

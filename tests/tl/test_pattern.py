@@ -1,0 +1,161 @@
+"""Genes that follow a designated pattern, in every form in which one can be given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from scipy import stats
+
+import spacex as sx
+from spacex import _adata, pp
+from spacex._infra.errors import InputError
+from spacex.patterns import expected_map, expected_pattern, extended_embedding, missing_component
+from spacex.stats import chance_similarity, noise_spread, unit_rows
+
+
+@pytest.fixture(scope="module")
+def section() -> AnnData:
+    """A simulated section with five further genes in its south-western corner and five in a ring."""
+    adata = sx.datasets.simulate_section(n_genes=300, n_spots=900, n_modules=6, depth=0.5, seed=1)
+    xy = adata.obsm["spatial"]
+    place = (xy - xy.min(axis=0)) / np.ptp(xy, axis=0)
+    corner = (place.max(axis=1) < 0.35).astype(float)
+    ring = np.exp(-0.5 * ((np.hypot(*(place - 0.5).T) - 0.3) / 0.06) ** 2)
+    library, rng = adata.obs["true_library"].to_numpy(), np.random.default_rng(0)
+    columns = [library * np.exp(1.2 * weights) for weights in (corner, ring) for _ in range(5)]
+    added = rng.poisson(np.stack([column / column.mean() for column in columns], axis=1)).astype(np.float32)
+    made = AnnData(sp.hstack([adata.X, sp.csr_matrix(added)], format="csr"), obs=adata.obs, obsm={"spatial": xy})
+    made.var_names = [*adata.var_names, *(f"corner{i}" for i in range(5)), *(f"ring{i}" for i in range(5))]
+    made.var["null"] = [*~adata.var["spatially_variable"], *[False] * 10]
+    made.obs["corner"], made.obs["ring"] = corner, ring
+    made.obs["where"] = pd.Categorical(np.where(corner > 0, "corner", "elsewhere"))
+    sx.tl.embed(made, n_modules=6, progress=False)
+    return made
+
+
+def rank_of(found: pd.DataFrame, start: str) -> list[int]:
+    return np.flatnonzero(found["gene"].str.startswith(start)).tolist()
+
+
+@pytest.mark.parametrize("name", ["corner", "ring"])
+def test_genes_planted_on_the_pattern_come_first(section: AnnData, name: str) -> None:
+    found = sx.tl.pattern(section, name, n=section.n_vars)
+    assert np.median(rank_of(found, name)) < 10
+    assert (found["qvalue"][rank_of(found, name)[:3]] < 0.01).all()
+    assert (np.diff(found["similarity"]) <= 0).all()
+    null = found["gene"].isin(section.var_names[section.var["null"]])
+    assert 0.01 < (found["pvalue"][null] < 0.05).mean() < 0.12
+    np.testing.assert_allclose(found["qvalue"], stats.false_discovery_control(found["pvalue"]))
+
+
+def test_all_forms_of_a_pattern_agree(section: AnnData) -> None:
+    xy = section.obsm["spatial"]
+    low, size = xy.min(axis=0), np.ptp(xy, axis=0)
+    box = low + size * np.array([[-0.01, -0.01], [0.35, -0.01], [0.35, 0.35], [-0.01, 0.35]])
+    expected = sx.tl.pattern(section, section.obs["corner"].to_numpy())
+    for form in ("corner", {"where": ["corner"]}, {"where": "corner"}, [box], 3 * section.obs["corner"].to_numpy() + 1):
+        pd.testing.assert_frame_equal(sx.tl.pattern(section, form), expected, rtol=1e-5)
+
+
+def test_like_a_gene_finds_its_company_and_without_takes_a_place_out(section: AnnData) -> None:
+    found = sx.tl.pattern(section, like="ring0")
+    assert found["gene"].iloc[0] == "ring0"
+    assert found["similarity"].iloc[0] == pytest.approx(1, abs=0.05)
+    place = section.obsm["spatial"][:, 0]
+    west = (place < np.median(place)).astype(float)
+    half = sx.tl.pattern(section, like="ring0", without=west, n=section.n_vars).set_index("gene")["similarity"]
+    east_ring = sx.tl.pattern(section, section.obs["ring"] * (1 - west), n=section.n_vars).set_index("gene")[
+        "similarity"
+    ]
+    assert np.corrcoef(half, east_ring.reindex(half.index))[0, 1] > 0.7
+    assert half["ring0"] < 0.97
+
+
+def test_the_way_back_from_a_direction_is_the_pattern(section: AnnData) -> None:
+    images = pp.gene_images(section)
+    pixel = _adata.read_pixel_of_spot(section, images)
+    components = _adata.read_components(section, pixel, images.n_pixels)
+    smooth = components[:, 0] / np.sqrt(images.share)
+    back = expected_pattern(expected_map(smooth, images) @ components, images, components)
+    assert np.corrcoef(back, smooth)[0, 1] > 0.9
+
+
+def test_what_components_lack_is_orthogonal_to_them_and_completes_the_map() -> None:
+    rng = np.random.default_rng(0)
+    components = rng.standard_normal((50, 6)) * [1, 1, 0.5, 0.2, 0, 1]
+    target = rng.standard_normal(50)
+    further = missing_component(target, components)
+    assert further.shape == (50, 1)
+    np.testing.assert_allclose(further.T @ components, 0, atol=1e-9)
+    assert np.linalg.norm(further) == pytest.approx(1)
+    whole = np.hstack([components[:, [0, 1, 2, 3, 5]], further])
+    np.testing.assert_allclose(whole @ np.linalg.lstsq(whole, target)[0], target, atol=1e-9)
+    assert missing_component(components @ rng.standard_normal(6), components).shape == (50, 0)
+
+
+def test_further_components_are_in_the_unit_of_the_others(section: AnnData) -> None:
+    """An embedding on components and one more is the projection of the map on all of them, up to its norm."""
+    images = pp.gene_images(section)
+    components = np.linalg.qr(np.random.default_rng(0).standard_normal((images.n_pixels, 8)))[0]
+    maps = images.residuals().astype(float)
+    z = unit_rows(maps @ components[:, :7]) * np.arange(1.0, images.n_genes + 1)[:, None]
+    found = extended_embedding(z, images, components[:, :7], components[:, 7:])
+    np.testing.assert_allclose(unit_rows(found), unit_rows(maps @ components), atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.arange(1, images.n_genes + 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("d", [5, 40])
+def test_chance_of_isotropic_directions_is_exact(d: int) -> None:
+    rng = np.random.default_rng(0)
+    z = unit_rows(rng.standard_normal((20_000, d)))
+    query = rng.standard_normal(d)
+    p = chance_similarity(z @ unit_rows(query), query, noise_spread(z))
+    assert stats.kstest(p, "uniform").pvalue > 1e-3
+
+
+def test_chance_of_uneven_directions_is_close() -> None:
+    rng = np.random.default_rng(0)
+    weight = np.linspace(1, 0.1, 40)
+    z = unit_rows(rng.standard_normal((20_000, 40)) * weight)
+    query = weight * rng.standard_normal(40)
+    p = chance_similarity(z @ unit_rows(query), query, noise_spread(z))
+    assert np.mean(p < 0.05) == pytest.approx(0.05, abs=0.007)
+    assert np.mean(p < 0.01) == pytest.approx(0.01, abs=0.004)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weights": np.ones(5)}, "one number for each of the 900 spots"),
+        ({"weights": np.ones(900)}, "for every spot"),
+        ({"weights": np.full(900, np.nan)}, "NaN"),
+        ({"weights": "nowhere"}, "not a column"),
+        ({"weights": "where"}, "say which values are wanted"),
+        ({"weights": {"where": ["moon"]}}, "no spot has where 'moon'"),
+        ({"weights": {"where": ["corner", "elsewhere"]}}, "takes all of the spots"),
+        ({"weights": [np.zeros((2, 2))]}, "a polygon has shape"),
+        ({"weights": [np.full((3, 2), -1e9) * [[1, 1], [2, 1], [1, 2]]]}, "hold none of the spots"),
+        ({"like": "ring"}, "close to it"),
+        ({}, "either weights or like"),
+        ({"weights": "ring", "like": "ring0"}, "either weights or like"),
+        ({"weights": "ring", "n": 0}, "n=0"),
+    ],
+)
+def test_a_pattern_that_cannot_be_used_is_refused(section: AnnData, arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        sx.tl.pattern(section, **arguments)
+
+
+def test_a_pattern_needs_an_embedding() -> None:
+    adata = sx.datasets.simulate_section(n_genes=20, n_spots=100, n_modules=1)
+    with pytest.raises(InputError, match=r"call sx\.tl\.embed"):
+        sx.tl.pattern(adata, np.arange(100.0))
+
+
+def test_what_patterns_need_survives_a_file(section: AnnData, tmp_path) -> None:
+    section.write_h5ad(tmp_path / "section.h5ad")
+    back = sx.read(tmp_path / "section.h5ad")
+    pd.testing.assert_frame_equal(sx.tl.pattern(back, "ring"), sx.tl.pattern(section, "ring"))
