@@ -162,9 +162,9 @@ def test_choices_extras_and_finite_values() -> None:
     check_extra("json", extra="io", purpose="reading")
     with pytest.raises(InputError, match=r'^reading needs no_such_module.*pip install "spacex-st\[io\]"$'):
         check_extra("no_such_module", extra="io", purpose="reading")
-    check_finite(np.array([1.0, 2.0]), name="X", mend="mend it")
+    check_finite(np.array([1.0, 2.0]), name="X", hint="mend it")
     with pytest.raises(InputError, match=r"^X holds 2 NaN or infinite value\(s\).*mend it$"):
-        check_finite(np.array([NAN, INF, 1.0]), name="X", mend="mend it")
+        check_finite(np.array([NAN, INF, 1.0]), name="X", hint="mend it")
 
 
 def test_input_errors_are_value_errors() -> None:

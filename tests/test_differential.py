@@ -38,11 +38,11 @@ def planted(n_genes: int = 300, n_sections: int = 6, seed: int = 0) -> tuple[np.
     """Embeddings of genes of six modules, whose directions differ between sections; 20 genes move in half of these."""
     rng = np.random.default_rng(seed)
     module = rng.integers(6, size=n_genes)
-    centre = rng.standard_normal((n_sections, 6, 12))
+    center = rng.standard_normal((n_sections, 6, 12))
     moved = np.arange(n_genes) < 20
     now = np.where(moved, (module + 1) % 6, module)
     where = np.stack([now if s >= n_sections // 2 else module for s in range(n_sections)], axis=1)
-    z = centre[np.arange(n_sections), where] + 0.4 * rng.standard_normal((n_genes, n_sections, 12))
+    z = center[np.arange(n_sections), where] + 0.4 * rng.standard_normal((n_genes, n_sections, 12))
     return z, module, moved
 
 

@@ -110,11 +110,11 @@ def test_residuals_in_single_precision_are_those_in_double() -> None:
 def test_the_mixture_in_single_precision_is_that_in_double() -> None:
     """It computes in double: of clouds far narrower than they are apart single precision loses the distances."""
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((5, 20))
+    centers = rng.standard_normal((5, 20))
 
     def evidence(spread: float, dtype: torch.dtype) -> np.ndarray:
-        x = torch.from_numpy(centres[np.arange(400) % 5] + spread * np.random.default_rng(1).standard_normal((400, 20)))
-        p = mx.Parameters(*(value.to(dtype) for value in mx.start(torch.from_numpy(centres), x)))
+        x = torch.from_numpy(centers[np.arange(400) % 5] + spread * np.random.default_rng(1).standard_normal((400, 20)))
+        p = mx.Parameters(*(value.to(dtype) for value in mx.start(torch.from_numpy(centers), x)))
         return mx.e_step(x.to(dtype), p)[1].double().numpy()
 
     np.testing.assert_allclose(evidence(1.0, torch.float32), evidence(1.0, torch.float64), rtol=1e-4)

@@ -127,13 +127,13 @@ def test_a_pickle_is_no_model(here: Path, name: str) -> None:
 
 def sealed(folder: Path, arrays: bytes) -> Path:
     """A model whose seals fit, as one who means harm would make it."""
-    from spacex._infra.serialization import digest, digest_of
+    from spacex._infra.serialization import file_sha256, json_sha256
 
     model().save(folder)
     (folder / "model.safetensors").write_bytes(arrays)
     settings = json.loads((folder / "config.json").read_text())
     settings.pop("sha256")
-    seals = {"settings": digest_of(settings), "arrays": digest(folder / "model.safetensors")}
+    seals = {"settings": json_sha256(settings), "arrays": file_sha256(folder / "model.safetensors")}
     (folder / "config.json").write_text(json.dumps({**settings, "sha256": seals}))
     return folder
 
@@ -170,12 +170,12 @@ def test_arrays_that_lie_about_their_size(here: Path, arrays: bytes) -> None:
     ("config", {"width": 10**9, "heads": 1, "depth": 10**6, "epochs": 1}), ("config", {"epochs": "x"}),
 ])  # fmt: skip
 def test_settings_that_no_model_has(here: Path, name: str, value: object) -> None:
-    from spacex._infra.serialization import digest, digest_of
+    from spacex._infra.serialization import file_sha256, json_sha256
 
     model().save(here / "m")
     settings = {**json.loads((here / "m" / "config.json").read_text()), name: value}
     settings.pop("sha256")
-    seals = {"settings": digest_of(settings), "arrays": digest(here / "m" / "model.safetensors")}
+    seals = {"settings": json_sha256(settings), "arrays": file_sha256(here / "m" / "model.safetensors")}
     (here / "m" / "config.json").write_text(json.dumps({**settings, "sha256": seals}))
     with pytest.raises(sx.InputError):
         sx.SpaCEX.load(here / "m")

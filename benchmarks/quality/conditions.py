@@ -34,8 +34,8 @@ TISSUES = {
 }
 N_CHANGED = 30
 NEAR_RANKS = 8
-MOST_ALIKE = 0.3
-FEWEST_COUNTS = 50
+MAX_ALIKE = 0.3
+MIN_COUNTS = 50
 N_MODULES = {"st": 9, "visium": 14}
 N_SPOTS = {"st": 900, "visium": 1200}
 
@@ -90,7 +90,7 @@ def whole(data: Path, names: tuple[str, ...]) -> ad.AnnData:
 def joined_sections(parts: dict[str, ad.AnnData]) -> ad.AnnData:
     joined = ad.concat(parts, label="section", index_unique="-")
     total = np.asarray(joined.X.sum(axis=0)).ravel()
-    return joined[:, total >= FEWEST_COUNTS].copy()
+    return joined[:, total >= MIN_COUNTS].copy()
 
 
 def with_groups(adata: ad.AnnData, seed: int) -> ad.AnnData:
@@ -124,7 +124,7 @@ def exchanged(adata: ad.AnnData, rng: np.random.Generator) -> tuple[ad.AnnData, 
         for a, b in ((ranked[i], other) for other in ranked[i + 1 : i + 1 + NEAR_RANKS]):
             free = partner[a] == a and partner[b] == b
             enough = (partner != np.arange(adata.n_vars)).sum() >= N_CHANGED
-            if free and not enough and group[a] != group[b] and cosine(adata, a, b) < MOST_ALIKE:
+            if free and not enough and group[a] != group[b] and cosine(adata, a, b) < MAX_ALIKE:
                 partner[a], partner[b] = b, a
     changed = partner != np.arange(adata.n_vars)
     second = (adata.obs["condition"] == "b").to_numpy()

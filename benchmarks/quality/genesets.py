@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .neighbours import unit
+from .neighbors import unit
 
 SIZES = (8, 200)
 """Fewest and most measured genes of a set that takes part."""

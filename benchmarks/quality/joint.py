@@ -25,7 +25,7 @@ import numpy as np
 import spacex as sx
 
 from .genesets import COLLECTIONS, egad, gene_sets
-from .neighbours import overlap
+from .neighbors import overlap
 from .sections import PAIRS
 
 METRIC = next(iter(COLLECTIONS))

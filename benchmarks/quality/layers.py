@@ -7,11 +7,11 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from .neighbours import chance, purity
+from .neighbors import chance, purity
 
 KEY = "layer"
 UNKNOWN = ("NA", "nan", "undetermined")
-LEAST_FOLD = 1.2
+MIN_FOLD = 1.2
 
 
 def layer_means(adata: AnnData) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def agreed_peaks(first: AnnData, second: AnnData) -> pd.Series:
         means = layer_means(adata).loc[shared]
         total = np.asarray(adata[:, shared].X.sum(axis=0)).ravel()
         clear &= total > np.median(total)
-        clear &= (means.max(axis=1) > LEAST_FOLD * means.mean(axis=1)).to_numpy()
+        clear &= (means.max(axis=1) > MIN_FOLD * means.mean(axis=1)).to_numpy()
         peaks.append(means.idxmax(axis=1))
     clear &= (peaks[0] == peaks[1]).to_numpy()
     return peaks[0][clear]

@@ -11,11 +11,11 @@ from scipy.sparse.linalg import svds
 
 from spacex._config import Config
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 from spacex.imaging.smoothing import Smoother
 from spacex.pp import gene_images
 
-from .neighbours import unit
+from .neighbors import unit
 from .outcome import Outcome
 
 DIMS = 32
@@ -24,36 +24,36 @@ WIDE_DIMS = 48
 SIGMA = 1.0
 """Width of the smoothing in spot pitches."""
 
-Maps = Callable[[GeneImages, Canvas], np.ndarray]
-"""Maps (G, P) of all genes on the tissue pixels of a canvas, which may be that of other counts."""
+Maps = Callable[[GeneImages, SectionLayout], np.ndarray]
+"""Maps (G, P) of all genes on the tissue pixels of a layout, which may be that of other counts."""
 
 
-def log_maps(images: GeneImages, canvas: Canvas) -> np.ndarray:
+def log_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
     """Log-normalised maps, centred, of unit norm."""
     counts = images.counts.toarray() / images.library[:, None] * np.median(images.library)
-    maps = moved(np.log1p(counts).T.astype(np.float32), images, canvas)
+    maps = moved(np.log1p(counts).T.astype(np.float32), images, layout)
     return unit(maps - maps.mean(axis=1, keepdims=True))
 
 
-def residual_maps(images: GeneImages, canvas: Canvas) -> np.ndarray:
+def residual_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
     """Pearson-residual maps, centred, of unit norm."""
-    maps = moved(images.residuals(), images, canvas)
+    maps = moved(images.residuals(), images, layout)
     return unit(maps - maps.mean(axis=1, keepdims=True))
 
 
-def smoothed_maps(images: GeneImages, canvas: Canvas) -> np.ndarray:
+def smoothed_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
     """Pearson-residual maps smoothed with a width of one spot pitch, centred, of unit norm."""
-    maps = Smoother(canvas, SIGMA).apply(moved(images.residuals(), images, canvas))
+    maps = Smoother(layout, SIGMA).apply(moved(images.residuals(), images, layout))
     return unit(maps - maps.mean(axis=1, keepdims=True))
 
 
-def moved(maps: np.ndarray, images: GeneImages, canvas: Canvas) -> np.ndarray:
-    """Maps (G, P) on the tissue pixels of another canvas of the same grid; zero where there are none."""
-    if np.array_equal(images.canvas.flat, canvas.flat):
+def moved(maps: np.ndarray, images: GeneImages, layout: SectionLayout) -> np.ndarray:
+    """Maps (G, P) on the tissue pixels of another layout of the same grid; zero where there are none."""
+    if np.array_equal(images.layout.flat, layout.flat):
         return maps
-    painted = np.zeros((len(maps), canvas.shape[0] * canvas.shape[1]), dtype=maps.dtype)
-    painted[:, images.canvas.flat] = maps
-    return painted[:, canvas.flat]
+    painted = np.zeros((len(maps), layout.shape[0] * layout.shape[1]), dtype=maps.dtype)
+    painted[:, images.layout.flat] = maps
+    return painted[:, layout.flat]
 
 
 def components(maps: np.ndarray, n: int) -> np.ndarray:
@@ -72,14 +72,14 @@ class Projection:
     """Maps times components, several side by side, each scaled to the same root mean square."""
 
     parts: tuple[tuple[Maps, np.ndarray, float], ...]
-    canvas: Canvas
+    layout: SectionLayout
     kept: np.ndarray
 
     def __call__(self, adata: AnnData) -> np.ndarray:
         images = gene_images(adata)
         z = np.full((adata.n_vars, sum(basis.shape[1] for _, basis, _ in self.parts)), np.nan, dtype=np.float32)
         images = images.take(np.flatnonzero(self.kept))
-        z[self.kept] = np.hstack([maps(images, self.canvas) @ basis / scale for maps, basis, scale in self.parts])
+        z[self.kept] = np.hstack([maps(images, self.layout) @ basis / scale for maps, basis, scale in self.parts])
         return z
 
 
@@ -93,11 +93,11 @@ def project(adata: AnnData, *pairs: tuple[Maps, Maps, int]) -> Outcome:
     kept &= np.diff(images.counts.indptr) > 1
     images, parts = images.take(np.flatnonzero(kept)), []
     for source, target, n in pairs:
-        maps = source(images, images.canvas)
+        maps = source(images, images.layout)
         basis = components(maps, n)
-        z = (maps if source is target else target(images, images.canvas)) @ basis
+        z = (maps if source is target else target(images, images.layout)) @ basis
         parts.append((target, basis, float(np.sqrt(np.mean(np.square(z))))))
-    projection = Projection(tuple(parts), images.canvas, kept)
+    projection = Projection(tuple(parts), images.layout, kept)
     return Outcome(projection(adata), None, projection)
 
 

@@ -34,15 +34,15 @@ KINDS = ("disc", "bump", "stripe", "gradient")
 
 def pattern(kind: str, xy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Weights (S,) from 0 to 1 at coordinates (S, 2), the tissue's longer side being one."""
-    centre, turn = xy[rng.integers(len(xy))], rng.uniform(0, 2 * np.pi)
+    center, turn = xy[rng.integers(len(xy))], rng.uniform(0, 2 * np.pi)
     along = xy @ [np.cos(turn), np.sin(turn)]
-    far = np.linalg.norm(xy - centre, axis=1)
+    far = np.linalg.norm(xy - center, axis=1)
     if kind == "disc":
         return (far < rng.uniform(0.15, 0.3)).astype(float)
     if kind == "bump":
         return np.exp(-0.5 * (far / rng.uniform(0.08, 0.16)) ** 2)
     if kind == "stripe":
-        return np.exp(-0.5 * ((along - centre @ [np.cos(turn), np.sin(turn)]) / rng.uniform(0.04, 0.08)) ** 2)
+        return np.exp(-0.5 * ((along - center @ [np.cos(turn), np.sin(turn)]) / rng.uniform(0.04, 0.08)) ** 2)
     return (along - along.min()) / np.ptp(along)
 
 
@@ -86,7 +86,7 @@ def plain_ranks(adata: ad.AnnData, weights: np.ndarray) -> tuple[np.ndarray, np.
     pixel = _adata.read_pixel_of_spot(adata, images)
     wanted = np.stack([_adata.mean_by_pixel(row, pixel, images.n_pixels) for row in weights])
     maps, ranks = images.residuals(), []
-    for smoothed in (maps, Smoother(images.canvas, 1.0).apply(maps)):
+    for smoothed in (maps, Smoother(images.layout, 1.0).apply(maps)):
         correlation = np.corrcoef(np.vstack([wanted, smoothed]))[:N_PATTERNS, N_PATTERNS:]
         own = correlation[np.arange(N_PATTERNS), adata.n_vars - N_PATTERNS + np.arange(N_PATTERNS)]
         ranks.append((correlation > own[:, None]).sum(axis=1))

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from .neighbours import purity, unit
+from .neighbors import purity, unit
 
 NONE = -1
 """Planted module of a gene without a pattern."""

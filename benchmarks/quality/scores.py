@@ -14,11 +14,11 @@ from sklearn.metrics import adjusted_rand_score
 from .genesets import egad, gene_sets
 from .halves import halves
 from .layers import KEY, agreed_peaks, peak_purity
-from .neighbours import follows_expression, overlap, reciprocal_rank
+from .neighbors import follows_expression, overlap, reciprocal_rank
 from .planted import direction_ari, module_ari, planted_purity
 from .sections import PAIRS, Section
 
-FEWEST_COUNTS = 5
+MIN_COUNTS = 5
 """Counts that a gene must have in both halves, or in both sections of a pair, to be asked about."""
 
 
@@ -59,7 +59,7 @@ class Case:
     def asked(self) -> np.ndarray:
         """Positions of the genes with enough counts in both halves: the same for all entries."""
         first, second = (total_of(half) for half in halves(self.adata, self.seed))
-        return np.flatnonzero((first >= FEWEST_COUNTS) & (second >= FEWEST_COUNTS))
+        return np.flatnonzero((first >= MIN_COUNTS) & (second >= MIN_COUNTS))
 
 
 def total_of(adata: AnnData) -> np.ndarray:
@@ -122,5 +122,5 @@ def score_pair(cases: tuple[Case, Case], z: tuple[np.ndarray | None, np.ndarray 
     first, second = cases
     shared = first.adata.var_names.intersection(second.adata.var_names)
     rows = [case.adata.var_names.get_indexer(shared) for case in cases]
-    kept = np.all([case.total[row] >= FEWEST_COUNTS for case, row in zip(cases, rows, strict=True)], axis=0)
+    kept = np.all([case.total[row] >= MIN_COUNTS for case, row in zip(cases, rows, strict=True)], axis=0)
     return {"section overlap": overlap(z[0][rows[0][kept]], z[1][rows[1][kept]])}

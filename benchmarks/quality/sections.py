@@ -15,7 +15,7 @@ import spacex as sx
 
 from .sources import code_digest, digest
 
-FEWEST_GENES = 600
+MIN_GENES = 600
 QUICK_SIZE = 5_000_000
 """Spots × genes of the largest section that a quick run takes."""
 
@@ -88,6 +88,6 @@ def counted_size(path: Path) -> int | None:
         else:
             shape, values = x.shape, x[: max(1, 100_000 // max(x.shape[1], 1))]
         counts = bool(np.all(values >= 0) and np.all(values == np.round(values)))
-        if shape[1] < FEWEST_GENES or "obsm/spatial" not in file or not counts:
+        if shape[1] < MIN_GENES or "obsm/spatial" not in file or not counts:
             return None
         return int(shape[0]) * int(shape[1])

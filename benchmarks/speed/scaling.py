@@ -81,11 +81,13 @@ def plot(runs: dict[str, pd.DataFrame], path: Path) -> None:
     """Seconds over sizes on logarithmic axes, genes at the left, spots at the right."""
     from matplotlib.figure import Figure
 
-    from spacex.pl._colors import SAFE
+    from spacex.pl._colors import OKABE_ITO_EXTENDED
 
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     for ax, (varied, table) in zip(figure.subplots(1, len(runs), sharey=True), runs.items(), strict=True):
-        for color, (name, slope) in zip(SAFE, exponents(table[varied], table[list(STAGES)]).items(), strict=False):
+        for color, (name, slope) in zip(
+            OKABE_ITO_EXTENDED, exponents(table[varied], table[list(STAGES)]).items(), strict=False
+        ):
             ax.loglog(table[varied], table[name], "o-", color=color, ms=4, label=f"{name}, exponent {slope:.2f}")
         ax.set_xticks(table[varied], [f"{n:,}" for n in table[varied]])
         ax.minorticks_off()

@@ -19,7 +19,7 @@ from .goals import GENES, SPOTS
 
 MB = 2**20
 SECTION, WARM, RASTERIZED, EMBEDDED = "section.h5ad", "warm.h5ad", "rasterized.h5ad", "embedded.h5ad"
-MOST_PANEL = 500
+MAX_PANEL = 500
 
 
 def residual_images(adata: ad.AnnData) -> None:
@@ -43,7 +43,7 @@ def yardstick(adata: ad.AnnData) -> None:
 
 def impute(adata: ad.AnnData) -> None:
     """Give half of the spots, with at most 500 genes as their panel, half of all genes from the other half."""
-    half, panel = adata.n_obs // 2, min(MOST_PANEL, adata.n_vars // 2)
+    half, panel = adata.n_obs // 2, min(MAX_PANEL, adata.n_vars // 2)
     wanted = list(adata.var_names[adata.n_vars // 2 :])
     target, reference = adata[:half, :panel].copy(), adata[half:].copy()
     plain = ad.AnnData(reference.X, obs=reference.obs[[]], var=reference.var[[]])  # as dissociated cells

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from spacex._infra.errors import InputError, shown
+from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.validation import check_choice, check_int, check_number
 
 MAX_SIDE = 2048
@@ -184,8 +184,8 @@ class Config:
             raise InputError(f"Config.width={self.width} must be a multiple of Config.heads={self.heads}")
         pair = self.nu_range
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise InputError(f"Config.nu_range={shown(pair)} is not allowed; pass a pair of rising numbers")
-        name = f"Config.nu_range={shown(pair)}"
+            raise InputError(f"Config.nu_range={safe_repr(pair)} is not allowed; pass a pair of rising numbers")
+        name = f"Config.nu_range={safe_repr(pair)}"
         low_nu = check_number(pair[0], name=f"{name}: the first", above=0.0)
         high_nu = check_number(pair[1], name=f"{name}: the second", above=low_nu)
         object.__setattr__(self, "nu_range", (low_nu, high_nu))
@@ -255,7 +255,7 @@ class Config:
         10.0
         """
         if not isinstance(values, dict):
-            raise InputError(f"values={shown(values)} is not a dict; pass what Config.to_dict() gave")
+            raise InputError(f"values={safe_repr(values)} is not a dict; pass what Config.to_dict() gave")
         known = {f.name for f in fields(cls)}
         unknown = sorted(str(name) for name in set(values) - known)
         if unknown:

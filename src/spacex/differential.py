@@ -13,11 +13,11 @@ from math import comb
 
 import numpy as np
 
-from spacex.stats import unit_rows
+from spacex.stats import l2_normalize
 
 SHARPNESS = 4
 """Power of the cosine with a module. 1: a module that shifts against others moves all of its genes; 8: noise rules."""
-FAINT = 0.03
+MIN_CONTEXT_NORM = 0.03
 """Length up to which a context is none: that of a gene with a cosine of .42 with one module. Else it has length one."""
 SPREAD = 0.3
 """Standard deviation between sections that a pair is taken to have at least, about."""
@@ -55,13 +55,13 @@ def module_context(z: np.ndarray, module: np.ndarray) -> np.ndarray:
     module
         Module (G,) of every gene from all sections, -1 for none.
     """
-    direction = unit_rows(z.astype(np.float32))
+    direction = l2_normalize(z.astype(np.float32))
     member = np.eye(int(module.max()) + 1, dtype=np.float32)[:, module[module >= 0]]  # (K, genes in one)
-    centre = unit_rows(np.einsum("kg,gsd->ksd", member, direction[module >= 0]))
-    cosine = np.einsum("gsd,ksd->gsk", direction, centre)
+    center = l2_normalize(np.einsum("kg,gsd->ksd", member, direction[module >= 0]))
+    cosine = np.einsum("gsd,ksd->gsk", direction, center)
     size = member.sum(axis=1)
     context = np.maximum(cosine, 0.0) ** SHARPNESS * np.sqrt(size / size.max())
-    return np.asarray(context / np.maximum(np.linalg.norm(context, axis=2, keepdims=True), FAINT))
+    return np.asarray(context / np.maximum(np.linalg.norm(context, axis=2, keepdims=True), MIN_CONTEXT_NORM))
 
 
 def distances(context: np.ndarray) -> np.ndarray:

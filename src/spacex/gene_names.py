@@ -173,7 +173,7 @@ class GeneNames:
             self.check_distinct(gene)
             raise InputError(
                 f"gene {gene!r} is ambiguous: it may be any of {len(genes)} genes; pass the name of one: "
-                f"{listed(self.names[genes])}"
+                f"{join_names(self.names[genes])}"
             )
         return genes[0]
 
@@ -209,7 +209,7 @@ class GeneNames:
         return self._indices[kind, folded]
 
 
-def listed(names: Iterable[object]) -> str:
+def join_names(names: Iterable[object]) -> str:
     """The first of some names, joined by commas."""
     texts = [str(name) for name in names]
     return ", ".join([*texts[:MAX_NAMED], *(["..."] if len(texts) > MAX_NAMED else [])])

@@ -6,10 +6,10 @@ import numpy as np
 from scipy.linalg import orth
 
 from spacex.imaging.gene_images import GeneImages
-from spacex.stats import unit_rows
+from spacex.stats import l2_normalize
 
 BATCH = 512
-NEGLIGIBLE = 0.05
+NEGLIGIBLE_NORM = 0.05
 """Share of the length of a map below which what components lack of it would only add noise."""
 
 
@@ -20,7 +20,7 @@ def expected_map(weights: np.ndarray, images: GeneImages) -> np.ndarray:
     residual in proportion to √s (w - w̄), w̄ the mean by library size: the map that counts would show if they were
     many. Nothing is drawn, so that no noise stands between a pattern and its genes. Sections are centred apart.
     """
-    section = images.canvas.section
+    section = images.layout.section
     share = images.share if images.is_count else np.ones(len(section))
     mean = np.bincount(section, share * weights) / np.bincount(section, share)
     residual = np.sqrt(share / share.mean()) * (weights - mean[section])
@@ -34,7 +34,7 @@ def spanned_basis(components: np.ndarray) -> np.ndarray:
     return np.asarray(orth(components[:, length > 0] / length[length > 0]))
 
 
-def missing_component(target: np.ndarray, components: np.ndarray) -> np.ndarray:
+def orthogonal_remainder(target: np.ndarray, components: np.ndarray) -> np.ndarray:
     """What components (P, D) lack of a map (P,), of unit length: (P, 1), or (P, 0) where they lack nothing.
 
     Components are those that many genes share; a pattern that no gene has yet may be none of them.
@@ -43,21 +43,23 @@ def missing_component(target: np.ndarray, components: np.ndarray) -> np.ndarray:
     rest = target - basis @ (basis.T @ target)
     rest -= basis @ (basis.T @ rest)
     left = float(np.linalg.norm(rest))
-    if left <= NEGLIGIBLE * float(np.linalg.norm(target)):
+    if left <= NEGLIGIBLE_NORM * float(np.linalg.norm(target)):
         return np.zeros((len(target), 0))
     return np.asarray(rest[:, None] / left)
 
 
-def extended_embedding(z: np.ndarray, images: GeneImages, components: np.ndarray, further: np.ndarray) -> np.ndarray:
+def extended_embedding(z: np.ndarray, images: GeneImages, components: np.ndarray, extra_maps: np.ndarray) -> np.ndarray:
     """Embeddings (G, D + m) of all genes with further components (P, m) of full weight; norms stay those of z (G, D).
 
     Directions are scaled to the length that the maps have on the components, so that both are in one unit.
     """
-    length, added = np.empty(len(z)), np.empty((len(z), further.shape[1]))
+    length, added = np.empty(len(z)), np.empty((len(z), extra_maps.shape[1]))
     for genes, maps in images.batches(BATCH):
         length[genes] = np.linalg.norm(maps @ components, axis=1)
-        added[genes] = maps @ further
-    return unit_rows(np.hstack([unit_rows(z) * length[:, None], added])) * np.linalg.norm(z, axis=1, keepdims=True)
+        added[genes] = maps @ extra_maps
+    return l2_normalize(np.hstack([l2_normalize(z) * length[:, None], added])) * np.linalg.norm(
+        z, axis=1, keepdims=True
+    )
 
 
 def expected_pattern(direction: np.ndarray, images: GeneImages, components: np.ndarray) -> np.ndarray:

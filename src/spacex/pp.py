@@ -97,7 +97,7 @@ def require_grid(adata: AnnData, *, config: Config, library_key: str | None = No
 
     A grid from an earlier call serves again; that of objects that were joined since may lie under several sections.
     """
-    made = _adata.gridded_by(adata)
+    made = _adata.rasterize_arguments(adata)
     if not _adata.has_grid(adata) or library_key not in (None, made["library_key"]):
         named = {} if library_key is None else {"library_key": library_key}
         rasterize(adata, config=config, **{**made, **named})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import beta
 
-WEAK = 1.2
+MAX_NULL_NORM = 1.2
 """Norm up to which a gene is taken for one without a pattern; their norm is one on average."""
-FEWEST_WEAK = 30
+MIN_NULL_GENES = 30
 
 
-def unit_rows(z: np.ndarray) -> np.ndarray:
+def l2_normalize(z: np.ndarray) -> np.ndarray:
     """Rows of unit length; a row of zeros stays."""
     return z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-12)
 
@@ -26,21 +26,21 @@ def signal_share(norm: np.ndarray) -> np.ndarray:
 def noise_spread(z: np.ndarray) -> np.ndarray:
     """Mean square (D,) of the coordinates of directions without a pattern, from embeddings (G, D); their sum is one.
 
-    Measured on the genes of norm up to `WEAK`, all of them where these are fewer than `FEWEST_WEAK`.
+    Measured on the genes of norm up to `MAX_NULL_NORM`, all of them where these are fewer than `MIN_NULL_GENES`.
     """
     norm = np.linalg.norm(z, axis=1)
-    weak = norm <= WEAK
-    chosen = z[weak] if weak.sum() >= FEWEST_WEAK else z
-    return np.asarray(np.mean(np.square(unit_rows(chosen)), axis=0))
+    weak = norm <= MAX_NULL_NORM
+    chosen = z[weak] if weak.sum() >= MIN_NULL_GENES else z
+    return np.asarray(np.mean(np.square(l2_normalize(chosen)), axis=0))
 
 
-def chance_similarity(similarity: np.ndarray, query: np.ndarray, spread: np.ndarray) -> np.ndarray:
+def cosine_pvalue(similarity: np.ndarray, query: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """P-values (G,) of cosines (G,) with a query (D,): how often a gene without a pattern has as high a cosine.
 
     The direction of such a gene has mean zero and mean squares `spread` (D,). So its cosine with a unit query q has
     variance s² = Σ spread q², and (1 + cosine) / 2 nearly a beta distribution with both parameters (1 / s² - 1) / 2:
     exactly so where the direction is isotropic, s² = 1 / D (Fang, Kotz & Ng 1990, section 2.2).
     """
-    variance = float(spread @ np.square(unit_rows(query)))
+    variance = float(spread @ np.square(l2_normalize(query)))
     half = max((1.0 / max(variance, 1e-12) - 1.0) / 2.0, 0.25)
     return np.asarray(beta.sf(np.clip((1.0 + similarity) / 2.0, 0.0, 1.0), half, half))

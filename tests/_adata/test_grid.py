@@ -41,7 +41,7 @@ def test_a_grid_is_written_as_columns() -> None:
     _adata.write_grid(adata, GRIDS, pixel, ["a", "b"], spatial_key="xy", library_key="library")
     assert _adata.has_grid(adata)
     assert adata.obsm["spacex_pixel"].dtype == np.int64
-    noted = _adata.noted(adata, "grid")
+    noted = _adata.read_parameters(adata, "grid")
     assert {key: noted[key].tolist() for key in ("section", "kind", "height", "width", "aspect", "pitch")} == {
         "section": ["a", "b"], "kind": ["hex", "bins"], "height": [3, 2], "width": [4, 5], "aspect": [0.9, 1.0],
         "pitch": [10.0, 7.5],
@@ -59,7 +59,7 @@ def test_a_grid_is_written_as_columns() -> None:
 def test_a_grid_of_one_section_has_no_library() -> None:
     adata = section()
     _adata.write_grid(adata, GRIDS[:1], np.zeros((24, 2)), ["section"], spatial_key="xy", library_key=None)
-    assert _adata.noted(adata, "grid")["library_key"] == ""
+    assert _adata.read_parameters(adata, "grid")["library_key"] == ""
     grids, _, owner = _adata.read_grid(adata)
     assert (grids, owner.tolist()) == (GRIDS[:1], [0] * 24)
 
@@ -123,14 +123,14 @@ def test_pixels_outside_their_grid_are_refused(change: Callable[[np.ndarray], np
 
 def test_how_a_grid_was_made_is_kept() -> None:
     adata = section()
-    assert _adata.gridded_by(adata) == {}
+    assert _adata.rasterize_arguments(adata) == {}
     grids, pixel = [Grid((1, 6), "square", 1.0, 1.0)], np.zeros((24, 2))
     for size in ("auto", 6, (1, 6)):
         _adata.write_grid(adata, grids, pixel, ["section"], spatial_key="xy", library_key=None, size=size)
-        assert _adata.gridded_by(adata) == {"grid": size, "spatial_key": "xy", "library_key": None}
+        assert _adata.rasterize_arguments(adata) == {"grid": size, "spatial_key": "xy", "library_key": None}
     del adata.uns["spacex"]["grid"]["size"]  # as earlier versions wrote it
-    assert _adata.gridded_by(adata)["grid"] == "auto"
-    assert "spatial_key" in said(lambda: _adata.gridded_by(damaged(adata, spatial_key=np.ones(2))))
+    assert _adata.rasterize_arguments(adata)["grid"] == "auto"
+    assert "spatial_key" in said(lambda: _adata.rasterize_arguments(damaged(adata, spatial_key=np.ones(2))))
 
 
 # -- images ------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_images_are_of_the_layer_and_may_be_intensities() -> None:
     assert not _adata.read_images(adata, layer="norm", config=Config()).is_count
 
 
-def test_spots_of_a_tall_canvas_find_their_pixels() -> None:
+def test_spots_of_a_tall_layout_find_their_pixels() -> None:
     adata = section()
     pixel = np.column_stack([np.arange(24) // 2, np.arange(24) % 2])
     grid = Grid((12, 2), "square", 1.0, 1.0)

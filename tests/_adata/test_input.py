@@ -257,8 +257,8 @@ def test_grey_pictures_have_three_equal_colours() -> None:
     grey = np.arange(6, dtype=np.int16).reshape(2, 3)
     image, _ = _adata.read_tissue_image(pictured({"hires": grey}, FACTORS), "lib")  # type: ignore[misc]
     assert image.shape == (2, 3, 3)
-    for colour in range(3):
-        np.testing.assert_array_equal(image[..., colour], grey / 255)
+    for color in range(3):
+        np.testing.assert_array_equal(image[..., color], grey / 255)
     for unsigned in (np.uint16, np.uint8):
         assert _adata.read_tissue_image(pictured({"hires": grey.astype(unsigned)}, FACTORS), "lib")[0].max() == 5 / 255  # type: ignore[index]
     half, _ = _adata.read_tissue_image(pictured({"hires": (grey / 8).astype(np.float16)}, FACTORS), "lib")  # type: ignore[misc]

@@ -15,8 +15,8 @@ from tests._adata.messages import said
 
 from spacex import _adata
 from spacex._adata import _matrix, _on_disk
-from spacex._adata._matrix import Traits
-from spacex.imaging.aggregate import Pixels
+from spacex._adata._matrix import ValueSummary
+from spacex.imaging.aggregate import SpotToPixel
 from spacex.imaging.grid import Grid
 
 COUNTS = np.random.default_rng(3).poisson(1.0, (23, 11)).astype(np.float32)
@@ -63,22 +63,22 @@ def section(matrix: Any, **layers: Any) -> AnnData:
     return adata
 
 
-def places() -> Pixels:
+def places() -> SpotToPixel:
     """Spots in threes on a line of pixels."""
     pixel = np.column_stack([np.zeros(23, dtype=int), np.arange(23) // 3])
-    return Pixels.of([pixel], [Grid((1, 8), "square", 1.0, 1.0)], np.zeros(23, dtype=int))
+    return SpotToPixel.of([pixel], [Grid((1, 8), "square", 1.0, 1.0)], np.zeros(23, dtype=int))
 
 
 # -- traits ------------------------------------------------------------------------------------------------
 
 
 def test_traits_are_looked_up() -> None:
-    assert Traits.of(np.array([0.0, 2.0, 7.0])) == (0, 0.0, 7.0, True, True)
-    assert Traits.of(np.array([-2.0, 0.5])) == (0, -2.0, 0.5, True, False)
-    assert Traits.of(np.array([3.0])) == (0, 0.0, 3.0, True, True)
-    assert Traits.of(np.zeros(4)) == (0, 0.0, 0.0, False, True)
-    assert Traits.of(np.array([])) == (0, 0.0, 0.0, False, True)
-    n_bad, *_, some, whole = Traits.of(np.array([1.0, np.nan, np.inf]))
+    assert ValueSummary.of(np.array([0.0, 2.0, 7.0])) == (0, 0.0, 7.0, True, True)
+    assert ValueSummary.of(np.array([-2.0, 0.5])) == (0, -2.0, 0.5, True, False)
+    assert ValueSummary.of(np.array([3.0])) == (0, 0.0, 3.0, True, True)
+    assert ValueSummary.of(np.zeros(4)) == (0, 0.0, 0.0, False, True)
+    assert ValueSummary.of(np.array([])) == (0, 0.0, 0.0, False, True)
+    n_bad, *_, some, whole = ValueSummary.of(np.array([1.0, np.nan, np.inf]))
     assert (n_bad, some, whole) == (2, True, False)
 
 
@@ -86,31 +86,31 @@ def test_traits_of_parts_are_those_of_the_whole() -> None:
     rng = np.random.default_rng(0)
     for values in (rng.normal(size=40), rng.poisson(1.0, 40).astype(float), np.zeros(40), -np.arange(40.0)):
         for cut in (0, 1, 20, 40):
-            joined = Traits.of(values[:cut]).join(Traits.of(values[cut:]))
-            assert joined == Traits.of(values)
-            assert joined == Traits.of(values[cut:]).join(Traits.of(values[:cut]))
-    assert Traits(2).join(Traits(3)).n_bad == 5
-    assert not Traits(whole=False).join(Traits()).whole
-    assert Traits(some=True).join(Traits()).some
+            joined = ValueSummary.of(values[:cut]).join(ValueSummary.of(values[cut:]))
+            assert joined == ValueSummary.of(values)
+            assert joined == ValueSummary.of(values[cut:]).join(ValueSummary.of(values[:cut]))
+    assert ValueSummary(2).join(ValueSummary(3)).n_bad == 5
+    assert not ValueSummary(whole=False).join(ValueSummary()).whole
+    assert ValueSummary(some=True).join(ValueSummary()).some
 
 
 REFUSED = {
     "holed": (
-        Traits(n_bad=3, some=True),
+        ValueSummary(n_bad=3, some=True),
         "adata.X holds 3 NaN or infinite value(s); all must be finite: remove or replace those values",
     ),
     "negative": (
-        Traits(least=-1.5, some=True),
+        ValueSummary(least=-1.5, some=True),
         "adata.X holds negative values (smallest -1.5); pass raw counts, in X or by layer=",
     ),
-    "empty": (Traits(), "adata.X is zero everywhere; pass raw counts, in X or by layer="),
+    "empty": (ValueSummary(), "adata.X is zero everywhere; pass raw counts, in X or by layer="),
     "huge": (
-        Traits(most=1e39, some=True),
+        ValueSummary(most=1e39, some=True),
         "adata.X holds values too large to compute with (largest 1e+39, allowed from 1e-15 to 1e+15); "
         "pass raw counts, or rescale it",
     ),
     "tiny": (
-        Traits(most=1e-16, some=True, whole=False),
+        ValueSummary(most=1e-16, some=True, whole=False),
         "adata.X holds only values too small to compute with (largest 1e-16, allowed from 1e-15 to 1e+15); "
         "pass raw counts, or rescale it",
     ),
@@ -125,7 +125,7 @@ def test_traits_decide(what: str) -> None:
 
 def test_traits_that_can_be_used_are_not_refused() -> None:
     for most in (1e-15, 1.0, 2.0**40, 1e15):
-        Traits(some=True, most=most, whole=False).refuse("X")
+        ValueSummary(some=True, most=most, whole=False).refuse("X")
 
 
 @pytest.mark.parametrize("form", ["dense", "rows", "blocks", "sparse blocks", "blocks of columns"])

@@ -29,9 +29,9 @@ def bare() -> AnnData:
 
 
 def test_genes_are_numbered_in_the_order_of_their_names(bare: AnnData) -> None:
-    assert _adata.by_name(bare, np.ones(5, dtype=bool)).tolist() == [1, 2, 0, 4, 3]
-    assert _adata.by_name(bare, np.array([True, False, True, True, False])).tolist() == [2, 0, 3]
-    none = _adata.by_name(bare, np.zeros(5, dtype=bool))
+    assert _adata.indices_sorted_by_name(bare, np.ones(5, dtype=bool)).tolist() == [1, 2, 0, 4, 3]
+    assert _adata.indices_sorted_by_name(bare, np.array([True, False, True, True, False])).tolist() == [2, 0, 3]
+    none = _adata.indices_sorted_by_name(bare, np.zeros(5, dtype=bool))
     assert none.tolist() == []
     assert none.dtype == np.int64
 
@@ -144,17 +144,21 @@ def test_damaged_components_are_refused(bare: AnnData, components: np.ndarray, m
 
 
 def test_notes_are_what_was_written(bare: AnnData) -> None:
-    assert _adata.noted(bare, "embed") == {}
-    assert said(lambda: _adata.noted(bare, "embed", "seed", "null_shape")) == (
+    assert _adata.read_parameters(bare, "embed") == {}
+    assert said(lambda: _adata.read_parameters(bare, "embed", "seed", "null_shape")) == (
         'uns["spacex"]["embed"] is not what SpaCEX wrote (seed, null_shape missing); call sx.tl.embed(adata)'
     )
     bare.uns["spacex"] = {"grid": "text", "embed": {"layer": np.ones(3)}}
-    assert said(lambda: _adata.noted(bare, "grid")) == (
+    assert said(lambda: _adata.read_parameters(bare, "grid")) == (
         'uns["spacex"]["grid"] is not what SpaCEX wrote (it is a str); call sx.pp.rasterize(adata)'
     )
     assert said(lambda: _adata.embedded_layer(bare)).endswith("is not a name; call sx.tl.embed(adata)")
     bare.uns["spacex"] = "text"
-    for call in (lambda: _adata.noted(bare, "grid"), lambda: _adata.note(bare, grid={}), lambda: _adata.has_grid(bare)):
+    for call in (
+        lambda: _adata.read_parameters(bare, "grid"),
+        lambda: _adata.write_parameters(bare, grid={}),
+        lambda: _adata.has_grid(bare),
+    ):
         assert said(call) == (
             'uns["spacex"] is a str and not what SpaCEX wrote; delete it, del adata.uns["spacex"], '
             "and call sx.tl.embed(adata)"
@@ -339,7 +343,7 @@ def test_what_was_there_is_given_back_after_an_error(bare: AnnData, error: type[
         _adata.write_interactions(bare, np.array([[0, 1]]), np.array([0.5]))
         _adata.write_svg(bare, score=np.zeros(5))
         _adata.write_pattern(bare, np.zeros(SPOTS))
-        _adata.note(bare, seed=3)
+        _adata.write_parameters(bare, seed=3)
         del bare.uns["mine"], bare.var["kept"]
         raise error
 
@@ -364,24 +368,24 @@ def test_what_is_written_without_an_error_stays(bare: AnnData) -> None:
 
 def test_notes_are_added_in_types_that_files_can_hold(bare: AnnData) -> None:
     bare.uns["spacex"] = {"mine": 1}
-    _adata.note(bare, embed={"layer": "raw", "seed": 3, "none": None, 7: [1, 2]}, seed=4)
-    assert _adata.noted(bare, "embed")["layer"] == "raw"
+    _adata.write_parameters(bare, embed={"layer": "raw", "seed": 3, "none": None, 7: [1, 2]}, seed=4)
+    assert _adata.read_parameters(bare, "embed")["layer"] == "raw"
     assert _adata.embedded_layer(bare) == "raw"
-    assert set(_adata.noted(bare, "embed")) == {"layer", "seed", "7"}
-    np.testing.assert_array_equal(_adata.noted(bare, "embed")["7"], [1, 2])
-    assert isinstance(_adata.noted(bare, "embed")["7"], np.ndarray)
+    assert set(_adata.read_parameters(bare, "embed")) == {"layer", "seed", "7"}
+    np.testing.assert_array_equal(_adata.read_parameters(bare, "embed")["7"], [1, 2])
+    assert isinstance(_adata.read_parameters(bare, "embed")["7"], np.ndarray)
     assert (bare.uns["spacex"]["mine"], bare.uns["spacex"]["seed"]) == (1, 4)
     versions = bare.uns["spacex"]["versions"]
     wanted = {"spacex-st", "anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch"}
     assert set(versions) == wanted
     assert versions["numpy"] == np.__version__
-    _adata.note(bare, embed={"layer": ""})
+    _adata.write_parameters(bare, embed={"layer": ""})
     assert _adata.embedded_layer(bare) is None
-    assert (_adata.noted(bare, "svg"), _adata.noted(AnnData(np.ones((2, 2))), "embed")) == ({}, {})
+    assert (_adata.read_parameters(bare, "svg"), _adata.read_parameters(AnnData(np.ones((2, 2))), "embed")) == ({}, {})
     assert _adata.embedded_layer(AnnData(np.ones((2, 2)))) is None
 
 
 def test_a_package_that_is_not_there_has_no_version(bare: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spacex._adata._uns.PACKAGES", ("no-such-package", "numpy"))
-    _adata.note(bare)
+    _adata.write_parameters(bare)
     assert set(bare.uns["spacex"]["versions"]) == {"spacex-st", "numpy"}

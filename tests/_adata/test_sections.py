@@ -39,13 +39,13 @@ def test_they_stand_with_genes_first(embedded: AnnData) -> None:
         np.testing.assert_array_equal(full[gene], Z[:, row])
     assert np.isnan(full[[0, 3]]).all()
     np.testing.assert_array_equal(read(embedded), full)
-    noted = _adata.noted(embedded, "sections")
+    noted = _adata.read_parameters(embedded, "sections")
     assert noted["library_key"] == "slice"
     assert noted["name"].tolist() == ["a", "b", "c"]
     assert noted["n_spots"].tolist() == [11, 12, 10]
     _adata.write_section_embeddings(embedded, SOME, None)
     assert "X_spacex_sections" not in embedded.varm
-    assert not _adata.noted(embedded, "sections")
+    assert not _adata.read_parameters(embedded, "sections")
     _adata.write_section_embeddings(embedded, SOME, None)  # nothing to drop
     assert said(lambda: read(embedded)) == (
         "varm[\"X_spacex_sections\"] has no embeddings by 'slice': they are missing; "
@@ -87,7 +87,7 @@ def test_sections_that_changed_their_names_are_refused(embedded: AnnData, names:
     if n_spots == 10:  # all of one size
         embedded = embedded[[*range(20), *range(21, 31)]].copy()
         _adata.write_section_embeddings(embedded, SOME, Z)
-        assert _adata.noted(embedded, "sections")["n_spots"].tolist() == [10, 10, 10]
+        assert _adata.read_parameters(embedded, "sections")["n_spots"].tolist() == [10, 10, 10]
     read(embedded)
     embedded.obs["slice"] = embedded.obs["slice"].replace(names)
     assert "does not have the spots that it was embedded with; call sx.tl.embed" in said(lambda: read(embedded))

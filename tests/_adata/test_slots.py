@@ -39,7 +39,7 @@ def assert_same_images(a: GeneImages, b: GeneImages) -> None:
     np.testing.assert_array_equal(a.counts.toarray(), b.counts.toarray())
     np.testing.assert_array_equal(a.counts.indptr, b.counts.indptr)  # nothing is stored where nothing is
     np.testing.assert_array_equal(a.library, b.library)
-    np.testing.assert_array_equal(a.canvas.flat, b.canvas.flat)
+    np.testing.assert_array_equal(a.layout.flat, b.layout.flat)
     np.testing.assert_array_equal(a.residuals(), b.residuals())
     assert a.is_count == b.is_count
 
@@ -246,8 +246,8 @@ def test_images_of_several_libraries_are_those_of_each(simulated: AnnData) -> No
     assert images.counts.sum() == both.X.sum()
     for s, name in enumerate(both.uns["spacex"]["grid"]["section"]):
         alone = pictured(both[both.obs["library"] == name].copy())
-        np.testing.assert_array_equal(images.library[images.canvas.section == s], alone.library)
-        np.testing.assert_allclose(images.residuals()[:, images.canvas.section == s], alone.residuals(), atol=1e-4)
+        np.testing.assert_array_equal(images.library[images.layout.section == s], alone.library)
+        np.testing.assert_allclose(images.residuals()[:, images.layout.section == s], alone.residuals(), atol=1e-4)
 
 
 @pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
@@ -271,7 +271,7 @@ def test_spots_can_be_left_out_after_rasterizing(section: AnnData) -> None:
     assert part.n_pixels == kept.sum()
     assert part.library.sum() == section.X[kept].sum()
     spot = _adata.read_pixel_of_spot(section[kept], part)
-    np.testing.assert_array_equal(part.canvas.pixel[spot], section.obsm["spacex_pixel"][kept])
+    np.testing.assert_array_equal(part.layout.pixel[spot], section.obsm["spacex_pixel"][kept])
 
 
 def test_whole_sections_can_be_left_out_after_rasterizing(simulated: AnnData) -> None:
@@ -279,10 +279,10 @@ def test_whole_sections_can_be_left_out_after_rasterizing(simulated: AnnData) ->
     sx.pp.rasterize(both, library_key="library")
     one = both[both.obs["library"] == "s2"].copy()
     images = pictured(one)
-    assert len(images.canvas.grids) == 1
-    assert images.canvas.grids[0].kind == "hex"
+    assert len(images.layout.grids) == 1
+    assert images.layout.grids[0].kind == "hex"
     assert images.n_pixels == 300
-    assert (images.canvas.section == 0).all()
+    assert (images.layout.section == 0).all()
 
 
 def test_pixels_of_spots_point_back_to_their_counts(simulated: AnnData) -> None:
@@ -431,7 +431,7 @@ def test_missing_results_name_the_call_that_makes_them(section: AnnData) -> None
     ):
         with pytest.raises(InputError, match=rf"{slot} is missing; call sx.tl.embed"):
             read(section)
-    assert _adata.noted(section, "embed") == {}
+    assert _adata.read_parameters(section, "embed") == {}
 
 
 def test_unknown_genes_are_met_with_near_ones(section: AnnData) -> None:

@@ -17,7 +17,7 @@ from anndata import AnnData
 import spacex as sx
 from spacex._infra import memory as _memory
 from spacex.imaging.gene_images import WORKING_BYTES
-from spacex.pairs import neighbour_pairs
+from spacex.pairs import neighbor_pairs
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +61,12 @@ def test_work_beyond_memory_is_refused_and_changes_nothing(section: AnnData, mon
 
 def test_pairs_beyond_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     z = np.random.default_rng(0).normal(size=(50, 4))
-    all_pairs = neighbour_pairs(z, 2**62)
+    all_pairs = neighbor_pairs(z, 2**62)
     assert len(all_pairs) == 50 * 49 // 2
     leave(monkeypatch, 100 * 50 * 10)
-    assert len(neighbour_pairs(z, 10)) >= 250
+    assert len(neighbor_pairs(z, 10)) >= 250
     with pytest.raises(sx.InputError, match=r"^comparing 50 genes with 11 each needs .*: pass fewer n_neighbors="):
-        neighbour_pairs(z, 11)
+        neighbor_pairs(z, 11)
 
 
 def test_a_simulation_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_a_container_that_sees_no_groups_above_its_own(tmp_path: Path, monkeypat
 def test_batches_shrink_where_pixels_are_many(section: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     images = sx.pp.gene_images(section)
     whole = images.residuals()
-    monkeypatch.setattr("spacex.imaging.gene_images.MOST_AT_ONCE", 7 * images.n_pixels)
+    monkeypatch.setattr("spacex.imaging.gene_images.MAX_BATCH_VALUES", 7 * images.n_pixels)
     parts = [maps for _, maps in images.batches(512)]
     assert max(map(len, parts)) == 7
     np.testing.assert_array_equal(np.concatenate(parts), whole)

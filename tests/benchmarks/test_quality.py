@@ -6,7 +6,7 @@
 import numpy as np
 import pytest
 from benchmarks.quality.linear import smoothed_pca
-from benchmarks.quality.neighbours import follows_expression, purity
+from benchmarks.quality.neighbors import follows_expression, purity
 from benchmarks.quality.planted import direction_ari, module_ari
 
 import spacex as sx

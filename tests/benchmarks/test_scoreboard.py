@@ -16,7 +16,7 @@ from benchmarks.quality.jobs import Job, obtain
 from benchmarks.quality.layers import agreed_peaks, peak_purity
 from benchmarks.quality.linear import LINEAR
 from benchmarks.quality.metrics import BY_NAME, METRICS
-from benchmarks.quality.neighbours import chance, follows_expression, nearest, overlap, purity, reciprocal_rank
+from benchmarks.quality.neighbors import chance, follows_expression, nearest, overlap, purity, reciprocal_rank
 from benchmarks.quality.ours import spacex
 from benchmarks.quality.page import Page
 from benchmarks.quality.planted import direction_ari, module_ari, planted_purity

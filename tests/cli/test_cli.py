@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 import spacex as sx
-from spacex._infra.atomic_write import owner
+from spacex._infra.atomic_write import process_tag
 from spacex.cli import main
 from spacex.cli._batch import sections_in
 from spacex.cli._run import PIXELS_OF_A_DOMAIN
-from spacex.tl._domains import FEWEST_PIXELS
+from spacex.tl._domains import MIN_PIXELS
 
 HEAVY = {"anndata", "igraph", "matplotlib", "pandas", "scanpy", "scipy", "sklearn", "torch", "jinja2"}
 FILES = {"result.h5ad", "genes.csv", "modules.csv", "model", "report.html", "run.json"}
@@ -267,7 +267,7 @@ def test_bad_input_leaves_the_checkpoint_of_another_run(files, tmp_path, monkeyp
 
 
 def test_too_many_domains_are_told_before_the_embedding(files, tmp_path, capsys):
-    assert PIXELS_OF_A_DOMAIN == FEWEST_PIXELS
+    assert PIXELS_OF_A_DOMAIN == MIN_PIXELS
     assert main(job(files, tmp_path / "out", "--n-domains", "70")) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[-1].startswith("spacex: --n-domains 70 is not allowed: ")
@@ -311,7 +311,7 @@ def test_a_kill_while_writing_leaves_no_half_result(files, tmp_path, monkeypatch
 def test_what_a_killed_process_left_is_swept(files, tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (tmp_path / "out" / f".spacex-partial-{owner().split('-')[0]}-{dead.pid}").mkdir(parents=True)
+    (tmp_path / "out" / f".spacex-partial-{process_tag().split('-')[0]}-{dead.pid}").mkdir(parents=True)
     assert main(job(files, tmp_path / "out")) == 0
     assert names(tmp_path / "out") == FILES
 

@@ -15,7 +15,7 @@ import pytest
 import spacex as sx
 from spacex.cli import main
 from spacex.cli._run import Options
-from spacex.cli._subprocess import Children, Job, in_turn, on_cluster
+from spacex.cli._subprocess import Job, WorkerPool, on_cluster, run_locally
 
 distributed = pytest.importorskip("distributed")
 
@@ -44,7 +44,7 @@ def small(**changed):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_job_ends_with_its_code_and_its_last_line(workers, capfd):
-    ends = {number: (code, last) for number, code, last in in_turn(QUICK, workers)}
+    ends = {number: (code, last) for number, code, last in run_locally(QUICK, workers)}
     assert {number: code for number, (code, _) in ends.items()} == {0: 0, 1: 2, 2: 0}
     assert "absent.h5ad" in ends[1][1]
     assert "absent.h5ad" in capfd.readouterr().err
@@ -57,7 +57,7 @@ def test_a_cluster_ends_jobs_alike(cluster):
 
 
 def test_children_are_stopped_together():
-    children = Children()
+    children = WorkerPool()
     patient = Job("patient", ["query", "/dev/stdin", "MBP"])
     threading.Thread(target=lambda: (time.sleep(1.0), children.stop())).start()
     code, _ = children.follow(patient, "")

@@ -52,7 +52,7 @@ def dying_at(point: tuple[str, Any]) -> Callable[[], None]:
 
     def arrange() -> None:
         if kind in ("before", "after"):
-            stage = _clock.Clock.stage
+            stage = _clock.StageTimer.stage
 
             @contextmanager
             def dying(self: Any, name: str) -> Iterator[None]:
@@ -63,7 +63,7 @@ def dying_at(point: tuple[str, Any]) -> Callable[[], None]:
                 if name == where:
                     die()
 
-            _clock.Clock.stage = dying  # type: ignore[method-assign]
+            _clock.StageTimer.stage = dying  # type: ignore[method-assign]
         elif kind == "rename":
             seen, real = [0], os.replace
 

@@ -18,8 +18,8 @@ import pytest
 from tests.invalid_input.calls import imputed, model, section, whole
 
 import spacex as sx
-from spacex._infra.atomic_write import DRAFT, owner, whole_file, whole_path
-from spacex._infra.validation import check_target
+from spacex._infra.atomic_write import DRAFT_MARK, atomic_file, atomic_path, process_tag
+from spacex._infra.validation import check_output_file
 from spacex.cli import main
 from spacex.cli._checkpoint import Checkpoint
 from spacex.embedding.context import one_thread
@@ -29,7 +29,7 @@ Write = Callable[[Path], Any]
 
 
 def a_table(place: Path) -> None:
-    with whole_file(place) as file:
+    with atomic_file(place) as file:
         pd.DataFrame({"section": [f"s{i}" for i in range(20_000)]}).to_csv(file)
 
 
@@ -40,9 +40,9 @@ def an_imputed_file(place: Path) -> None:
 
 def a_result(place: Path) -> None:
     from spacex.cli._outputs import write_folder
-    from spacex.cli._stage_timer import Clock
+    from spacex.cli._stage_timer import StageTimer
 
-    write_folder(section().copy(), place, model(), None, choices={}, name="s", clock=Clock())
+    write_folder(section().copy(), place, model(), None, choices={}, name="s", clock=StageTimer())
 
 
 WRITERS: dict[str, tuple[str, Write]] = {
@@ -96,7 +96,7 @@ def test_a_full_disk(writer: str, n_bytes: int, tmp_path: Path) -> None:
     left = contents(tmp_path)
     if writer != "checkpoint":  # one that cannot be replaced is of no use, and takes space
         assert left == before
-    assert not [path for path in left if DRAFT in path or "partial" in path]
+    assert not [path for path in left if DRAFT_MARK in path or "partial" in path]
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -104,13 +104,13 @@ def test_what_a_killed_writer_left_goes(writer: str, tmp_path: Path) -> None:
     name, write = WRITERS[writer]
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    mark = f"{owner().split('-')[0]}-{dead.pid}"
+    mark = f"{process_tag().split('-')[0]}-{dead.pid}"
     folder = tmp_path / name if writer == "model" else tmp_path
     folder.mkdir(exist_ok=True)
     left = {
-        "model": [f".model.safetensors{DRAFT}{mark}.safetensors", f".config.json{DRAFT}{mark}.json"],
+        "model": [f".model.safetensors{DRAFT_MARK}{mark}.safetensors", f".config.json{DRAFT_MARK}{mark}.json"],
         "checkpoint": [], "result": [],
-    }.get(writer, [f".{name}{DRAFT}{mark}{Path(name).suffix}"])  # fmt: skip
+    }.get(writer, [f".{name}{DRAFT_MARK}{mark}{Path(name).suffix}"])  # fmt: skip
     for file in left:
         (folder / file).write_text("half")
     if writer == "result":
@@ -118,26 +118,29 @@ def test_what_a_killed_writer_left_goes(writer: str, tmp_path: Path) -> None:
     if writer == "checkpoint":
         (folder / name / f".spacex-checkpoint-partial-{mark}" / "model").mkdir(parents=True)
     write(tmp_path / name)
-    assert not [path for path in tmp_path.rglob("*") if "half" in path.name or DRAFT in path.name]
+    assert not [path for path in tmp_path.rglob("*") if "half" in path.name or DRAFT_MARK in path.name]
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
 
 
 def test_what_others_are_writing_stays(tmp_path: Path) -> None:
-    mine, theirs = f".a.txt{DRAFT}{owner().split('-')[0]}-{os.getppid()}.txt", f".a.txt{DRAFT}00000000-1.txt"
-    for name in (mine, theirs, f".b.txt{DRAFT}x"):
+    mine, theirs = (
+        f".a.txt{DRAFT_MARK}{process_tag().split('-')[0]}-{os.getppid()}.txt",
+        f".a.txt{DRAFT_MARK}00000000-1.txt",
+    )
+    for name in (mine, theirs, f".b.txt{DRAFT_MARK}x"):
         (tmp_path / name).write_text("being written")
-    with whole_file(tmp_path / "a.txt") as file:
+    with atomic_file(tmp_path / "a.txt") as file:
         file.write("done")
-    assert {path.name for path in tmp_path.iterdir()} == {mine, theirs, f".b.txt{DRAFT}x", "a.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {mine, theirs, f".b.txt{DRAFT_MARK}x", "a.txt"}
     os.utime(tmp_path / theirs, (0, 0))  # long ago, on another machine
-    with whole_file(tmp_path / "a.txt") as file:
+    with atomic_file(tmp_path / "a.txt") as file:
         file.write("done")
     assert theirs not in {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_name_with_wildcards_is_only_a_name(tmp_path: Path) -> None:
     for name in ("*.txt", "[a].txt", "?.txt"):
-        with whole_path(tmp_path / name) as draft:
+        with atomic_path(tmp_path / name) as draft:
             draft.write_text(name)
     assert {path.name for path in tmp_path.iterdir()} == {"*.txt", "[a].txt", "?.txt"}
 
@@ -264,7 +267,7 @@ def test_a_link_is_followed_to_its_file(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(target)
     (tmp_path / "there" / "file.txt").write_text("old")
     for name in ("file.txt", "new.txt"):
-        with whole_file(tmp_path / name) as file:
+        with atomic_file(tmp_path / name) as file:
             file.write("new")
         assert (tmp_path / name).is_symlink()
         assert (tmp_path / "there" / name).read_text() == "new"
@@ -281,5 +284,5 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
         place.symlink_to({"pipe": "pipe", "folder": "folder", "itself": "page.html"}[kind.split()[-1]])
     before = os.lstat(place)
     with pytest.raises(sx.InputError, match=r"page\.html' is (there already and no file|a folder)"):
-        check_target(place, name="path", example="report.html")
+        check_output_file(place, name="path", example="report.html")
     assert os.lstat(place).st_ino == before.st_ino

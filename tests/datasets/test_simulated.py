@@ -136,8 +136,8 @@ def test_library_size_varies_smoothly_and_with_domains(section: AnnData) -> None
     log = np.log(library)
     assert 0.35 < log.std() < 0.9
     assert stats.f_oneway(*(log[section.obs["domain"] == d] for d in section.obs["domain"].cat.categories))[1] < 1e-6
-    neighbours = cKDTree(section.obsm["spatial"]).query(section.obsm["spatial"], 7)[1][:, 1:]
-    assert np.corrcoef(log, log[neighbours].mean(1))[0, 1] > 0.3
+    neighbors = cKDTree(section.obsm["spatial"]).query(section.obsm["spatial"], 7)[1][:, 1:]
+    assert np.corrcoef(log, log[neighbors].mean(1))[0, 1] > 0.3
     assert np.corrcoef(library, np.asarray(section.X.sum(1)).ravel())[0, 1] > 0.9
 
 

@@ -9,7 +9,7 @@ import torch
 import spacex as sx
 from spacex.embedding import device_images
 from spacex.embedding.device_images import DeviceImages, maps_on, on_device
-from spacex.embedding.linear_init import only
+from spacex.embedding.linear_init import mask_genes
 from spacex.imaging.gene_images import GeneImages
 
 CPU = torch.device("cpu")
@@ -57,7 +57,7 @@ def test_scores_are_those_of_arrays(images: GeneImages) -> None:
 def test_parts_and_halves_stay_on_the_device(images: GeneImages) -> None:
     there = DeviceImages.of(images, CPU)
     halves = there.thin(0.5, np.random.default_rng(0))
-    for part in (there.take(np.arange(10)), only(there, slice(20, 60)), *halves):
+    for part in (there.take(np.arange(10)), mask_genes(there, slice(20, 60)), *halves):
         assert isinstance(part, DeviceImages)
         np.testing.assert_allclose(part.maps(slice(0, 5)).numpy(), part.residuals(slice(0, 5)), atol=2e-5)
 

@@ -20,10 +20,10 @@ from torch.multiprocessing.spawn import ProcessExitedException
 
 import spacex as sx
 from spacex._infra.errors import WorkerError
-from spacex.distributed.fabric import FabricCrew
+from spacex.distributed.fabric import FabricProcessGroup
 from spacex.embedding import launch
 from spacex.embedding import mixture as mx
-from spacex.embedding.linear_init import linear_start
+from spacex.embedding.linear_init import linear_init
 
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID", "SLURM_NTASKS")
 SMALL = {"n_dims": 8, "genes_per_dim": 5, "fine_dims": 8, "em_starts": 2}
@@ -41,48 +41,48 @@ def section(**changed):
 
 def clouds():
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(4, 5))
-    x = centres[rng.integers(4, size=301)] + 0.1 * rng.standard_t(5, size=(301, 5))
-    centres[0] += 50.0  # to be placed anew
+    centers = rng.normal(size=(4, 5))
+    x = centers[rng.integers(4, size=301)] + 0.1 * rng.standard_t(5, size=(301, 5))
+    centers[0] += 50.0  # to be placed anew
     x, null = torch.from_numpy(x), torch.from_numpy(rng.uniform(0.01, 0.9, len(x)))
-    return x, null, mx.start(torch.from_numpy(centres), x, background=0.1)
+    return x, null, mx.start(torch.from_numpy(centers), x, background=0.1)
 
 
-def joined_crew():
-    """The crew of this process, as a fit would open it."""
+def joined_group():
+    """The process group of this process, as a fit would open it."""
     model = sx.SpaCEX(sx.Config(devices=2, **SMALL), device="cpu", progress=False)
-    return launch._session(model, "torchrun").crew
+    return launch._session(model, "torchrun").group
 
 
 def shared_work(folder):
     """What a process does in the test of the parts of a fit."""
-    crew = joined_crew()
+    group = joined_group()
     x, null, first = clouds()
-    own = crew.part(len(x))
-    fitted = mx.StudentMixture().fit(x[own], first, null[own], crew=crew)
-    start = linear_start(sx.pp.gene_images(section()), sx.Config(**SMALL), 0, crew)
-    empty = crew.gather(np.ones((crew.rank, 2), dtype=np.float32))
+    own = group.shard(len(x))
+    fitted = mx.StudentMixture().fit(x[own], first, null[own], group=group)
+    start = linear_init(sx.pp.gene_images(section()), sx.Config(**SMALL), 0, group)
+    empty = group.all_gather(np.ones((group.rank, 2), dtype=np.float32))
     parameters = [value.numpy() for value in fitted.parameters_]
-    found = (crew.rank, crew.size, parameters, fitted.objective_, fitted.reseeded_, tuple(start), empty.shape)
-    (Path(folder) / f"{crew.rank}.pickle").write_bytes(pickle.dumps(found))
+    found = (group.rank, group.size, parameters, fitted.objective_, fitted.reseeded_, tuple(start), empty.shape)
+    (Path(folder) / f"{group.rank}.pickle").write_bytes(pickle.dumps(found))
 
 
 def killed_work(folder):
     """The second process is killed after the first exchange; the first waits for it."""
-    crew = joined_crew()
+    group = joined_group()
     for step in range(10**6):
-        crew.sum(np.ones(1000))
-        if crew.rank and step == 3:
+        group.all_reduce(np.ones(1000))
+        if group.rank and step == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def failing_work(folder):
     """The first process fails by itself; the second waits for it."""
-    crew = joined_crew()
-    crew.sum(np.ones(1))
-    if crew.rank == 0:
+    group = joined_group()
+    group.all_reduce(np.ones(1))
+    if group.rank == 0:
         raise ZeroDivisionError("nothing to divide by")
-    crew.sum(np.ones(1))
+    group.all_reduce(np.ones(1))
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_the_parts_of_a_fit_are_those_of_one_process(tmp_path):
     found = [pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) for rank in (0, 1)]
     x, null, first = clouds()
     alone = mx.StudentMixture().fit(x, first, null)
-    start = linear_start(sx.pp.gene_images(section()), sx.Config(**SMALL), 0)
+    start = linear_init(sx.pp.gene_images(section()), sx.Config(**SMALL), 0)
     assert alone.reseeded_
     for rank, (own_rank, size, parameters, objective, reseeded, parts, empty) in enumerate(found):
         assert (own_rank, size, empty) == (rank, 2, (1, 2))
@@ -176,7 +176,7 @@ def test_the_reason_is_that_of_the_process_which_failed_first(case, tmp_path):
         if line is not None:
             (tmp_path / launch.FAILED.format(rank)).write_text(line)
     context = SimpleNamespace(processes=[SimpleNamespace(exitcode=code) for code in codes])
-    found = launch._explained(ProcessExitedException("gone", 0, 1, 1), context, tmp_path)
+    found = launch._to_worker_error(ProcessExitedException("gone", 0, 1, 1), context, tmp_path)
     assert type(found) is kind
     assert expected in str(found)
 
@@ -204,16 +204,16 @@ GLOO = "[/pytorch/third_party/gloo/pair.cc:537] Read error [127.0.0.1]:5: Connec
 
 
 def test_an_exchange_with_a_lost_process_is_told_from_other_errors():
-    crew = FabricCrew(SimpleNamespace(global_rank=0, world_size=2))
+    group = FabricProcessGroup(SimpleNamespace(global_rank=0, world_size=2))
 
     def broken(text):
         raise RuntimeError(text)
 
     with pytest.raises(WorkerError, match=r"^process 0 of 2 lost another one \(Read error .* reset by peer\); the log"):
-        crew.guarded(broken, GLOO)
+        group.run_collective(broken, GLOO)
     with pytest.raises(RuntimeError, match=r"^out of memory$"):
-        crew.guarded(broken, "out of memory")
-    assert crew.guarded(len, "abc") == 3
+        group.run_collective(broken, "out of memory")
+    assert group.run_collective(len, "abc") == 3
 
 
 UNGUARDED = """

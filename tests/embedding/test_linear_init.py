@@ -8,7 +8,7 @@ from anndata import AnnData
 
 from spacex import Config, pp
 from spacex.datasets import simulate_section
-from spacex.embedding.linear_init import FAINT, linear_start, random_directions, shared_signal
+from spacex.embedding.linear_init import MIN_WEIGHT, cross_validated_variance, linear_init, random_directions
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import fine_basis, smooth_basis
 
@@ -30,7 +30,7 @@ def halves(images: GeneImages) -> tuple[GeneImages, GeneImages]:
 def test_halves_of_noise_share_nothing_along_components_fitted_to_one(n_genes: int) -> None:
     first, second = halves(speckled(n_genes, 0.0))
     basis = fine_basis(first, smooth_basis(first, sigma=1.0, n_components=4, seed=0)[0], n_components=16, seed=0)
-    fitted, shared = shared_signal(first, first, basis), shared_signal(first, second, basis)
+    fitted, shared = cross_validated_variance(first, first, basis), cross_validated_variance(first, second, basis)
     edge = (1 + np.sqrt(first.n_pixels / n_genes)) ** 2  # Marchenko & Pastur 1967
     assert fitted[0] == pytest.approx(edge, rel=0.15), "the basis has chosen the noise that suits it"
     # The mean of n_genes products, each of variance `edge`.
@@ -41,15 +41,15 @@ def test_what_halves_share_is_the_signal_that_was_planted() -> None:
     """Along the map that some genes follow: their mean square there, at the depth of a half."""
     images = speckled(900, 0.4, every=30)  # so few that they do not change the library sizes of the others
     first, second = halves(images)
-    row, column = images.canvas.pixel.T
+    row, column = images.layout.pixel.T
     signal = np.random.default_rng(0).standard_normal((400, 1))[column * 20 + row]  # the speckle, spot by spot
     signal = ((signal - signal.mean()) / np.linalg.norm(signal - signal.mean())).astype(np.float32)
     followers = np.arange(0, 900, 30)
     others = np.setdiff1d(np.arange(900), followers)
-    strong = shared_signal(first.take(followers), second.take(followers), signal)[0]
-    whole = shared_signal(images.take(followers), images.take(followers), signal)[0]
+    strong = cross_validated_variance(first.take(followers), second.take(followers), signal)[0]
+    whole = cross_validated_variance(images.take(followers), images.take(followers), signal)[0]
     assert 0.3 * whole < strong < 0.7 * whole, "half of the counts carry about half of the variance"
-    assert abs(shared_signal(first.take(others), second.take(others), signal)[0]) < 0.01 * strong
+    assert abs(cross_validated_variance(first.take(others), second.take(others), signal)[0]) < 0.01 * strong
 
 
 def test_a_set_with_itself_has_the_variance_along_the_components() -> None:
@@ -57,12 +57,14 @@ def test_a_set_with_itself_has_the_variance_along_the_components() -> None:
     basis = random_directions(images.n_pixels, 0)[:, :7]
     maps = images.residuals()
     maps /= np.sqrt(np.mean(maps**2, axis=1, keepdims=True))
-    np.testing.assert_allclose(shared_signal(images, images, basis), np.mean((maps @ basis) ** 2, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(
+        cross_validated_variance(images, images, basis), np.mean((maps @ basis) ** 2, axis=0), rtol=1e-4
+    )
 
 
 def test_the_dimension_that_genes_share_weighs_most_and_noise_hardly() -> None:
     config = Config(n_dims=4, fine_dims=12)
-    shared, noise = (linear_start(speckled(900, fold), config, 0) for fold in (0.5, 0.0))
+    shared, noise = (linear_init(speckled(900, fold), config, 0) for fold in (0.5, 0.0))
     fine = shared.weight[4:]
     assert fine[0] > 0.8
     assert (fine[1:] < 0.5 * fine[0]).all()
@@ -75,31 +77,31 @@ def test_the_dimension_that_genes_share_weighs_most_and_noise_hardly() -> None:
 def test_smooth_patterns_outweigh_noise_on_a_simulated_section() -> None:
     adata = simulate_section(n_genes=400, n_spots=600, n_modules=5, n_domains=3, seed=1)
     images, config = pp.gene_images(adata), Config()
-    start = linear_start(images, config, 0)
+    start = linear_init(images, config, 0)
     n = start.smooth.shape[1]
     assert n == 400 // config.genes_per_dim
     np.testing.assert_allclose(start.trust, start.weight[:n] ** 2)
     assert (np.diff(start.weight[:n]) < 0.15).all(), "signal falls with the rank, noise hardly changes"
     assert start.weight[0] > 0.9
     assert start.weight[:3].min() > 0.5 > 0.3 > np.mean(start.weight[n:])
-    assert start.weight.min() >= FAINT * (1 - 1e-6)
+    assert start.weight.min() >= MIN_WEIGHT * (1 - 1e-6)
     assert start.weight.max() <= 1
 
 
 def test_weights_do_not_follow_the_order_of_the_genes() -> None:
     images, config = speckled(120, 0.4), Config(n_dims=4, fine_dims=6)
     order = np.random.default_rng(1).permutation(120)
-    first, second = linear_start(images, config, 0), linear_start(images.take(order), config, 0)
+    first, second = linear_init(images, config, 0), linear_init(images.take(order), config, 0)
     np.testing.assert_allclose(second.weight, first.weight, atol=1e-5)
 
 
 def test_nothing_counts_against_the_signal_where_the_share_of_noise_is_zero() -> None:
-    start = linear_start(speckled(300, 0.5), Config(n_dims=4, fine_dims=2, noise_share=0.0, own_signal=0.0), 0)
-    assert set(np.round(start.weight, 6)) <= {1.0, np.round(np.float32(FAINT), 6)}
+    start = linear_init(speckled(300, 0.5), Config(n_dims=4, fine_dims=2, noise_share=0.0, own_signal=0.0), 0)
+    assert set(np.round(start.weight, 6)) <= {1.0, np.round(np.float32(MIN_WEIGHT), 6)}
 
 
 def test_a_section_of_noise_keeps_its_smooth_dimensions() -> None:
     images = pp.gene_images(simulate_section(n_genes=40, n_spots=200, n_modules=0, seed=0))
-    start = linear_start(images, Config(), 0)
+    start = linear_init(images, Config(), 0)
     assert np.isfinite(start.linear).all()
     assert np.linalg.norm(start.linear[:, : start.smooth.shape[1]], axis=0).min() > 0

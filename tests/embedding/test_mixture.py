@@ -13,14 +13,14 @@ from scipy.special import digamma, gammaln
 from scipy.stats import invgamma, multivariate_normal, multivariate_t
 from sklearn.metrics import adjusted_rand_score
 
-from spacex.distributed.process_group import SOLO, Crew
+from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from spacex.embedding import mixture as mx
 
 
 def parameters(k=3, d=4, seed=0, nu=5.0):
     rng = np.random.default_rng(seed)
-    centres = torch.from_numpy(rng.normal(size=(k, d)))
-    first = mx.start(centres, torch.from_numpy(rng.normal(size=(50, d))))
+    centers = torch.from_numpy(rng.normal(size=(k, d)))
+    first = mx.start(centers, torch.from_numpy(rng.normal(size=(50, d))))
     nus = torch.cat([torch.linspace(nu, 3 * nu, k, dtype=torch.float64), first.nu[-1:]])
     return first._replace(log_scale=torch.log(torch.linspace(0.1, 2.0, k + 1, dtype=torch.float64)), nu=nus)
 
@@ -28,11 +28,11 @@ def parameters(k=3, d=4, seed=0, nu=5.0):
 def clouds(n=400, d=6, k=3, nu=6.0, scale=0.05, seed=0):
     """Points (n, d) of k Student clouds, and the cloud of each."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(k, d))
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    centers = rng.normal(size=(k, d))
+    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
     label = rng.integers(k, size=n)
     tail = np.sqrt(nu / rng.chisquare(nu, size=(n, 1)))
-    return torch.from_numpy(centres[label] + scale * tail * rng.normal(size=(n, d))), label, torch.from_numpy(centres)
+    return torch.from_numpy(centers[label] + scale * tail * rng.normal(size=(n, d))), label, torch.from_numpy(centers)
 
 
 @settings(max_examples=30, deadline=None)
@@ -81,8 +81,8 @@ def test_the_objective_never_falls(scale, seed):
 @pytest.mark.parametrize("tied", [False, True], ids=["spherical", "tied"])
 def test_the_m_step_is_the_mode_of_the_expected_posterior(tied):
     """No small change of a parameter raises the expected complete-data log posterior."""
-    x, _, centres = clouds()
-    p, prior = mx.start(centres + 0.1, x), mx.Prior()
+    x, _, centers = clouds()
+    p, prior = mx.start(centers + 0.1, x), mx.Prior()
     log_resp, _ = mx.e_step(x, p)
     resp, u = log_resp.exp(), (p.nu + x.shape[1]) / (p.nu + mx.squared_distance(x, p))
 
@@ -115,8 +115,8 @@ def test_the_m_step_is_the_mode_of_the_expected_posterior(tied):
 
 
 def test_tied_modules_share_scale_and_freedom():
-    x, _, centres = clouds()
-    p = mx.start(centres + 0.1, x)
+    x, _, centers = clouds()
+    p = mx.start(centers + 0.1, x)
     tied, apart = (
         mx.m_step(mx.statistics(x, p, mx.e_step(x, p)[0]), p, mx.Prior(), tied=tied, nu_range=(1.0, 200.0))
         for tied in (True, False)
@@ -178,16 +178,16 @@ def test_distances_never_fall_below_zero():
 
 
 def test_a_fit_starts_at_its_centres_with_the_scale_around_them():
-    x, _, centres = clouds(n=200)
-    p = mx.start(centres, x, background=0.2)
+    x, _, centers = clouds(n=200)
+    p = mx.start(centers, x, background=0.2)
     np.testing.assert_allclose(p.log_weight.exp(), [0.8 / 3] * 3 + [0.2])
-    np.testing.assert_array_equal(p.mean, np.vstack([centres, np.zeros((1, 6))]))
-    nearest = np.square(x.numpy()[:, None] - centres.numpy()).sum(-1).min(axis=1)
+    np.testing.assert_array_equal(p.mean, np.vstack([centers, np.zeros((1, 6))]))
+    nearest = np.square(x.numpy()[:, None] - centers.numpy()).sum(-1).min(axis=1)
     middle = np.sort(nearest)[(len(nearest) - 1) // 2]  # torch's median is the lower of the two in the middle
     np.testing.assert_allclose(p.log_scale.exp(), [middle / 6] * 3 + [1 / 6])
     assert p.nu.tolist() == [30.0, 30.0, 30.0, mx.BACKGROUND_NU]
-    assert float(mx.start(centres, x).log_weight[-1].exp()) == pytest.approx(0.05)
-    assert float(mx.start(centres, centres).log_scale[0].exp()) == pytest.approx(1e-6 / 6)  # never zero
+    assert float(mx.start(centers, x).log_weight[-1].exp()) == pytest.approx(0.05)
+    assert float(mx.start(centers, centers).log_scale[0].exp()) == pytest.approx(1e-6 / 6)  # never zero
 
 
 def test_a_mixture_s_settings():
@@ -200,8 +200,8 @@ def test_a_mixture_s_settings():
 
 
 def test_a_fit_ends_when_it_gains_little_and_goes_on_when_asked():
-    x, _, centres = clouds()
-    first = mx.start(centres + 0.2, x)
+    x, _, centers = clouds()
+    first = mx.start(centers + 0.2, x)
     long = mx.StudentMixture(tolerance=0.0, iterations=40).fit(x, first)
     assert len(long.objective_) == 40
     gain = np.diff(long.objective_) / len(x)
@@ -219,10 +219,10 @@ def test_a_fit_ends_when_it_gains_little_and_goes_on_when_asked():
 
 
 def test_the_objective_is_likelihood_and_prior():
-    x, _, centres = clouds()
+    x, _, centers = clouds()
     null = torch.from_numpy(np.random.default_rng(0).uniform(0.01, 0.99, len(x)))
     for scale, tied in (("tied", True), ("spherical", False)):
-        fitted = mx.StudentMixture(scale=scale, iterations=3).fit(x, mx.start(centres, x), null)
+        fitted = mx.StudentMixture(scale=scale, iterations=3).fit(x, mx.start(centers, x), null)
         p = fitted.parameters_
         want = mx.e_step(x, p, null)[1].sum() + mx.log_prior(p, fitted.prior, tied=tied)
         assert fitted.objective_[-1] == pytest.approx(float(want), rel=1e-12)
@@ -231,9 +231,9 @@ def test_the_objective_is_likelihood_and_prior():
 
 
 def test_a_fit_takes_the_strength_from_the_first_step_on():
-    x, _, centres = clouds()
+    x, _, centers = clouds()
     null = torch.from_numpy(np.random.default_rng(0).uniform(0.01, 0.99, len(x)))
-    first, prior = mx.start(centres, x, background=0.3), mx.Prior()
+    first, prior = mx.start(centers, x, background=0.3), mx.Prior()
     once = mx.StudentMixture(iterations=1).fit(x, first, null).parameters_
     expected = mx.statistics(x, first, mx.e_step(x, first, null)[0])
     for ours, want in zip(once, mx.m_step(expected, first, prior, tied=True, nu_range=(3.0, 200.0)), strict=True):
@@ -242,8 +242,8 @@ def test_a_fit_takes_the_strength_from_the_first_step_on():
 
 @pytest.mark.parametrize("nu", [3.0, 8.0, 30.0])
 def test_nu_is_recovered(nu):
-    x, _, centres = clouds(n=8000, d=8, nu=nu, scale=0.03)
-    fitted = mx.StudentMixture(nu_range=(1.0, 200.0)).fit(x, mx.start(centres, x))
+    x, _, centers = clouds(n=8000, d=8, nu=nu, scale=0.03)
+    fitted = mx.StudentMixture(nu_range=(1.0, 200.0)).fit(x, mx.start(centers, x))
     assert abs(math.log(float(fitted.parameters_.nu[0]) / nu)) < 0.25
 
 
@@ -279,8 +279,8 @@ def test_planted_clouds_are_recovered_beside_a_background():
 
 
 def test_an_empty_component_is_placed_anew_and_logged(caplog):
-    x, label, centres = clouds(n=300, d=5, k=3, scale=0.02)
-    far = centres.clone()
+    x, label, centers = clouds(n=300, d=5, k=3, scale=0.02)
+    far = centers.clone()
     far[2] = 1e3  # nothing lies there
     caplog.set_level(logging.INFO, logger="spacex")
     fitted = mx.StudentMixture(prior=mx.Prior(concentration=1.0)).fit(x, mx.start(far, x, background=0.02))
@@ -312,8 +312,8 @@ def test_empty_components_move_to_the_worst_points(caplog):
 
 
 def test_components_are_placed_anew_twice_at_most():
-    x, _, centres = clouds(n=60, d=3, k=2, scale=0.01)
-    far = torch.cat([centres, torch.full((30, 3), 1e3, dtype=torch.float64)])
+    x, _, centers = clouds(n=60, d=3, k=2, scale=0.01)
+    far = torch.cat([centers, torch.full((30, 3), 1e3, dtype=torch.float64)])
     fitted = mx.StudentMixture(prior=mx.Prior(concentration=1.0), iterations=20, tolerance=0.0).fit(x, mx.start(far, x))
     assert len(fitted.reseeded_) == 2
     assert fitted.reseeded_[0] == 0
@@ -323,10 +323,10 @@ def test_components_are_placed_anew_twice_at_most():
 def test_the_worst_points_have_the_least_evidence():
     x = torch.arange(10, dtype=torch.float64).reshape(5, 2)
     evidence = torch.tensor([3.0, -1.0, 7.0, -5.0, 0.0], dtype=torch.float64)
-    np.testing.assert_array_equal(mx._worst(x, evidence, 3, SOLO), x[[3, 1, 4]])
-    np.testing.assert_array_equal(mx._worst(x, evidence, 9, SOLO), x[[3, 1, 4, 0, 2]])
+    np.testing.assert_array_equal(mx._worst(x, evidence, 3, SINGLE_PROCESS), x[[3, 1, 4]])
+    np.testing.assert_array_equal(mx._worst(x, evidence, 9, SINGLE_PROCESS), x[[3, 1, 4, 0, 2]])
 
-    class Two(Crew):
+    class Two(ProcessGroup):
         """A second process has the point (9, 9), which is explained worst but one."""
 
         size = 2
@@ -337,11 +337,11 @@ def test_the_worst_points_have_the_least_evidence():
     np.testing.assert_array_equal(mx._worst(x, evidence, 2, Two()), [[6.0, 7.0], [9.0, 9.0]])
 
 
-def test_sums_of_a_crew_keep_their_shapes():
+def test_sums_of_a_process_group_keep_their_shapes():
     parts = (torch.ones(2, 3, dtype=torch.float64), torch.tensor(4.0, dtype=torch.float64), torch.arange(3.0).double())
-    assert all(ours is theirs for ours, theirs in zip(mx.summed(SOLO, *parts), parts, strict=True))
+    assert all(ours is theirs for ours, theirs in zip(mx.summed(SINGLE_PROCESS, *parts), parts, strict=True))
 
-    class Double(Crew):
+    class Double(ProcessGroup):
         size = 2
 
         def sum(self, part):
@@ -354,8 +354,8 @@ def test_sums_of_a_crew_keep_their_shapes():
 
 
 def test_the_background_is_kept_as_given():
-    x, _, centres = clouds()
-    fitted = mx.StudentMixture().fit(x, mx.start(centres, x, background=0.3)).parameters_
+    x, _, centers = clouds()
+    fitted = mx.StudentMixture().fit(x, mx.start(centers, x, background=0.3)).parameters_
     assert float(fitted.log_weight[-1].exp()) == pytest.approx(0.3)
     assert not fitted.mean[-1].any()
     assert float(fitted.log_scale[-1].exp()) == pytest.approx(1 / x.shape[1])

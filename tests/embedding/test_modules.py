@@ -13,10 +13,10 @@ from spacex.embedding.history import History
 def embeddings(k=5, per=60, n_null=200, d=8, strength=4.0, seed=0):
     """Embeddings of genes in k modules with norm about `strength`, and of genes without a pattern."""
     rng = np.random.default_rng(seed)
-    centres = np.linalg.qr(rng.normal(size=(d, d)))[0][:k]
+    centers = np.linalg.qr(rng.normal(size=(d, d)))[0][:k]
     label = np.concatenate([np.repeat(np.arange(k), per), np.full(n_null, -1)])
     noise = rng.normal(size=(len(label), d)) / np.sqrt(d)
-    signal = np.where(label[:, None] >= 0, strength * centres[np.maximum(label, 0)], 0.0)
+    signal = np.where(label[:, None] >= 0, strength * centers[np.maximum(label, 0)], 0.0)
     z = (signal + noise).astype(np.float32)
     return z, label, md.null_probability(np.linalg.norm(z, axis=1), d / 2)
 
@@ -33,7 +33,7 @@ def test_background_weight_is_the_share_of_noise():
 
 def test_planted_modules_and_background_are_recovered():
     z, label, null = embeddings()
-    mixture = md.by_size(md.fit_modules(z, null, 5, Config(), 0), z, null, 0.8)
+    mixture = md.relabel_by_size(md.fit_modules(z, null, 5, Config(), 0), z, null, 0.8)
     found = md.assign(md.posterior(mixture, z, null), 0.8)
     assert adjusted_rand_score(label[label >= 0], found.module[label >= 0]) > 0.95
     assert (found.module[label < 0] < 0).mean() > 0.5
@@ -46,7 +46,7 @@ def test_modules_are_numbered_by_size():
     keep = np.concatenate(
         [rng.choice(np.flatnonzero(label == k), n, replace=False) for k, n in enumerate((20, 100, 50))]
     )
-    mixture = md.by_size(md.fit_modules(z[keep], null[keep], 3, Config(), 0), z[keep], null[keep], 0.8)
+    mixture = md.relabel_by_size(md.fit_modules(z[keep], null[keep], 3, Config(), 0), z[keep], null[keep], 0.8)
     size = np.bincount(md.assign(md.posterior(mixture, z[keep], null[keep]), 0.8).module, minlength=3)
     assert list(size) == [100, 50, 20]
 

@@ -91,9 +91,9 @@ def test_a_section_is_embedded_from_its_pixels_alone(learns: bool) -> None:
     images = sx.pp.gene_images(adata)
     model = sx.SpaCEX(config, n_modules=3, progress=False).fit(images)
     maps = images.residuals()
-    first = images.canvas.section == 0
+    first = images.layout.section == 0
     other = np.where(first, maps, 3.0).astype(np.float32)
-    parts = [model.transform_sections(images.canvas.paint(given)) for given in (maps, other)]
+    parts = [model.transform_sections(images.layout.to_images(given)) for given in (maps, other)]
     np.testing.assert_allclose(parts[0][0], parts[1][0], atol=1e-5)
     assert np.abs(parts[0][1] - parts[1][1]).max() > 0.1
     np.testing.assert_allclose(parts[0], model.transform_sections(images), atol=1e-5)

@@ -8,10 +8,10 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacex.imaging.aggregate import Pixels
-from spacex.imaging.gene_images import BLOCK, GeneImages, log_normalise
+from spacex.imaging.aggregate import SpotToPixel
+from spacex.imaging.gene_images import BLOCK, GeneImages, log_normalize
 from spacex.imaging.grid import Grid
-from spacex.imaging.layout import Canvas, section_means
+from spacex.imaging.layout import SectionLayout, section_means
 
 
 def gene_images(
@@ -19,7 +19,7 @@ def gene_images(
     **settings_: object,
 ) -> GeneImages:  # fmt: skip
     """Images of a matrix (S, G) whose spots have known library sizes, pixels and sections."""
-    where = Pixels.of(pixels, grids, section)
+    where = SpotToPixel.of(pixels, grids, section)
     return where.images(where.sum(matrix), library, **settings_)
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_lost_in_the_pixels(seed: int, n_spots: int, shape: tuple[int
     )
     np.testing.assert_array_equal(images.counts.sum(axis=0), counts.sum(0))
     assert images.library.sum() == library.sum()
-    row, col = images.canvas.pixel.T
+    row, col = images.layout.pixel.T
     np.testing.assert_array_equal(images.counts.toarray(), dense_pixels(counts, pixel, grid)[row, col])
     np.testing.assert_array_equal(images.library, dense_pixels(library, pixel, grid)[row, col])
     assert (images.library > 0).all()
@@ -107,7 +107,7 @@ def test_intensities_are_averaged_and_empty_spots_stay(rng: np.random.Generator)
         values.astype(np.float32), values.sum(1), [pixel], [grid], np.zeros(300, dtype=int), is_count=False
     )
     spots = dense_pixels(np.ones(300), pixel, grid)
-    row, col = images.canvas.pixel.T
+    row, col = images.layout.pixel.T
     np.testing.assert_allclose(
         images.counts.toarray(),
         (dense_pixels(values, pixel, grid) / np.maximum(spots, 1)[..., None])[row, col],
@@ -231,7 +231,7 @@ def test_intensities_are_z_scores_in_each_section(rng: np.random.Generator) -> N
     both, _ = two_sections(rng, is_count=False)
     maps, plain = both.residuals(), both.counts.toarray().T
     for s in range(2):
-        here = both.canvas.section == s
+        here = both.layout.section == s
         want = plain[:, here] - plain[:, here].mean(axis=1, keepdims=True)
         np.testing.assert_allclose(maps[:, here], want / plain[:, here].std(axis=1, keepdims=True), atol=1e-4)
     np.testing.assert_array_equal(both.lognorm(np.array([4, 1])), both.residuals(np.array([4, 1])))
@@ -271,10 +271,10 @@ def test_scores_are_of_maps_of_mean_square_one(rng: np.random.Generator) -> None
 def test_batches_shrink_where_there_are_many_pixels(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     images = one_section(*poisson_section(rng))
     assert images.batch_size(512) == 512
-    monkeypatch.setattr("spacex.imaging.gene_images.MOST_AT_ONCE", 5 * images.n_pixels + 1)
+    monkeypatch.setattr("spacex.imaging.gene_images.MAX_BATCH_VALUES", 5 * images.n_pixels + 1)
     assert [images.batch_size(most) for most in (3, 5, 512)] == [3, 5, 5]
     assert [genes for genes, _ in images.batches(512)] == [slice(i, i + 5) for i in range(0, 30, 5)]
-    monkeypatch.setattr("spacex.imaging.gene_images.MOST_AT_ONCE", 1)
+    monkeypatch.setattr("spacex.imaging.gene_images.MAX_BATCH_VALUES", 1)
     assert images.batch_size(512) == 1
 
 
@@ -296,18 +296,18 @@ def test_log_normalised_values_are_at_the_median_library(rng: np.random.Generato
     counts[5] = [0.25, 0, 0, 0.5, 0, 0]  # a library below one
     matrix = sp.csr_matrix(counts)
     library = counts.sum(axis=1) + (rng.random(9) if given else 0.0)
-    found = log_normalise(matrix, library if given else None)
+    found = log_normalize(matrix, library if given else None)
     assert (found.dtype, found.format, found.nnz) == (np.float32, "csr", matrix.nnz)
     median = np.median(library[library > 0])
     want = np.log1p(counts * median / np.where(library > 0, library, 1.0)[:, None])
     np.testing.assert_allclose(found.toarray(), want, rtol=1e-6)
     np.testing.assert_array_equal(matrix.toarray(), counts)
     single = matrix.astype(np.float32)
-    log_normalise(single)
+    log_normalize(single)
     np.testing.assert_array_equal(single.toarray(), counts.astype(np.float32))  # the caller's is left alone
 
 
-# -- canvas ------------------------------------------------------------------------------------------------
+# -- layout ------------------------------------------------------------------------------------------------
 
 
 def test_lognorm_is_log1p_of_counts_at_the_median_library_centred(rng: np.random.Generator) -> None:
@@ -315,7 +315,7 @@ def test_lognorm_is_log1p_of_counts_at_the_median_library_centred(rng: np.random
     counts, library = images.counts.toarray().T, images.library
     want = np.log1p(counts / library * np.median(library))
     for s in range(len(parts)):
-        here = images.canvas.section == s
+        here = images.layout.section == s
         want[:, here] -= want[:, here].mean(axis=1, keepdims=True)
     np.testing.assert_allclose(images.lognorm(), want, atol=1e-5)
     np.testing.assert_allclose(images.lognorm(np.array([2, 0])), want[[2, 0]], atol=1e-5)
@@ -337,19 +337,19 @@ def test_sections_do_not_see_each_other(rng: np.random.Generator) -> None:
     both, alone = two_sections(rng)
     maps = both.residuals()
     for s, single in enumerate(alone):
-        here = both.canvas.section == s
-        np.testing.assert_array_equal(both.canvas.pixel[here], single.canvas.pixel)
+        here = both.layout.section == s
+        np.testing.assert_array_equal(both.layout.pixel[here], single.layout.pixel)
         np.testing.assert_allclose(maps[:, here], single.residuals(), atol=1e-5)
 
 
 def test_three_sections_have_pixels_of_their_own(rng: np.random.Generator) -> None:
     section = rng.permutation(np.repeat([0, 1, 2], [7, 5, 9]))
     pixels = [np.column_stack([np.zeros(n, dtype=int), np.arange(n)]) for n in (7, 5, 9)]
-    where = Pixels.of(pixels, [square(1, 9)] * 3, section)
+    where = SpotToPixel.of(pixels, [square(1, 9)] * 3, section)
     assert sorted(where.label) == list(range(21))
-    np.testing.assert_array_equal(where.canvas.section[where.label], section)
+    np.testing.assert_array_equal(where.layout.section[where.label], section)
     for s in range(3):
-        np.testing.assert_array_equal(where.canvas.pixel[where.label[section == s]], pixels[s])
+        np.testing.assert_array_equal(where.layout.pixel[where.label[section == s]], pixels[s])
 
 
 def test_clipping_follows_the_section_too(rng: np.random.Generator) -> None:
@@ -357,18 +357,18 @@ def test_clipping_follows_the_section_too(rng: np.random.Generator) -> None:
     single = alone[0]
     counts = single.counts.toarray()
     counts[5, 3] = 500  # far beyond the square root of the number of pixels
-    alone_maps = GeneImages(sp.csc_array(counts), single.library, single.canvas).residuals()
-    here = both.canvas.section == 0
+    alone_maps = GeneImages(sp.csc_array(counts), single.library, single.layout).residuals()
+    here = both.layout.section == 0
     joint = both.counts.toarray()
     joint[here] = counts
-    maps = GeneImages(sp.csc_array(joint), both.library, both.canvas).residuals()
+    maps = GeneImages(sp.csc_array(joint), both.library, both.layout).residuals()
     np.testing.assert_allclose(maps[:, here], alone_maps, atol=1e-5)
 
 
 def test_sections_stand_side_by_side(rng: np.random.Generator) -> None:
     both, alone = two_sections(rng)
     assert both.shape == (17, 14 + 1 + 6)
-    assert both.canvas.offsets.tolist() == [0, 15]
+    assert both.layout.offsets.tolist() == [0, 15]
     np.testing.assert_array_equal(both.mask[:12, :14], alone[0].mask)
     np.testing.assert_array_equal(both.mask[:, 15:], alone[1].mask)
     assert not both.mask[:, 14].any()
@@ -381,13 +381,13 @@ def test_sections_stand_side_by_side(rng: np.random.Generator) -> None:
 def test_paint_mask_and_pixels_agree(rng: np.random.Generator) -> None:
     both, _ = two_sections(rng)
     values = 1 + rng.random((4, both.n_pixels))
-    painted = both.canvas.paint(values)
+    painted = both.layout.to_images(values)
     assert painted.dtype == values.dtype
     np.testing.assert_array_equal(painted != 0, np.broadcast_to(both.mask, painted.shape))
-    np.testing.assert_array_equal(painted.reshape(4, -1)[:, both.canvas.flat], values)
-    assert len(np.unique(both.canvas.flat)) == both.n_pixels
+    np.testing.assert_array_equal(painted.reshape(4, -1)[:, both.layout.flat], values)
+    assert len(np.unique(both.layout.flat)) == both.n_pixels
     images = both.images(np.array([3, 1]))
-    np.testing.assert_array_equal(images.reshape(2, -1)[:, both.canvas.flat], both.residuals(np.array([3, 1])))
+    np.testing.assert_array_equal(images.reshape(2, -1)[:, both.layout.flat], both.residuals(np.array([3, 1])))
     assert images.dtype == np.float32
     assert not images[:, ~both.mask].any()
 
@@ -409,11 +409,11 @@ def test_means_of_sections_in_order_and_of_none(rng: np.random.Generator) -> Non
     np.testing.assert_allclose(section_means(values[:, :3], alone, 2)[:, 1], values[:, 2])
 
 
-def test_one_canvas_of_one_pixel() -> None:
-    canvas = Canvas((square(1, 1),), np.array([0]), np.array([[0, 0]]))
-    assert canvas.shape == (1, 1)
-    assert canvas.mask.all()
-    np.testing.assert_array_equal(canvas.paint(np.array([[2.0]])), [[[2.0]]])
+def test_one_layout_of_one_pixel() -> None:
+    layout = SectionLayout((square(1, 1),), np.array([0]), np.array([[0, 0]]))
+    assert layout.shape == (1, 1)
+    assert layout.mask.all()
+    np.testing.assert_array_equal(layout.to_images(np.array([[2.0]])), [[[2.0]]])
 
 
 # -- thinning ----------------------------------------------------------------------------------------------
@@ -431,7 +431,7 @@ def test_thinned_halves_sum_to_the_whole(rng: np.random.Generator, fraction: flo
         assert (half.counts.data > 0).all()
         assert (half.counts.data == np.rint(half.counts.data)).all()
         assert half.counts.dtype == images.counts.dtype
-        np.testing.assert_array_equal(half.canvas.flat, images.canvas.flat)
+        np.testing.assert_array_equal(half.layout.flat, images.layout.flat)
         assert half.theta == images.theta
     total = images.counts.sum()
     spread = float(np.sqrt(fraction * (1 - fraction) / total))
@@ -491,7 +491,7 @@ def test_the_noise_of_intensities_is_each_gene_s_own() -> None:
     order = rng.permutation(1600)  # pixels of unsorted spots
     scale = np.array([0.1, 1.0, 4.0])
     values = (100.0 + 50.0 * xy[:, :1] + rng.normal(size=(1600, 3)) * scale)[order].astype(np.float32)
-    where = Pixels.of([xy[order]], [square(40, 40)], np.zeros(1600, dtype=int))
+    where = SpotToPixel.of([xy[order]], [square(40, 40)], np.zeros(1600, dtype=int))
     images = where.images(where.sum(values), values.sum(1), is_count=False)
     first, second = images.thin(0.5, np.random.default_rng(0))
     for half in (first, second):

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from spacex.imputation.corrector import Generator, Genes, Translator
+from spacex.imputation.corrector import GeneBatch, Generator, ResidualCorrector
 
 CPU = torch.device("cpu")
 N, KEY, OUT = 260, 6, 5
 
 
 @pytest.fixture(scope="module")
-def planted() -> Genes:
+def planted() -> GeneBatch:
     """Genes whose linear coefficients miss a curved function of their keys."""
     rng = np.random.default_rng(0)
     key = rng.standard_normal((N, KEY))
     linear = key @ rng.standard_normal((KEY, OUT)) * 0.2
     true = linear + 0.5 * np.abs(key @ rng.standard_normal((KEY, OUT))) + 0.05 * rng.standard_normal((N, OUT))
-    return Genes(key, linear, true)
+    return GeneBatch(key, linear, true)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -27,14 +27,14 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="module")
-def trained(planted: Genes) -> Translator:
-    return Translator(planted.take(np.arange(200)), seed=0, device=CPU)
+def trained(planted: GeneBatch) -> ResidualCorrector:
+    return ResidualCorrector(planted.take(np.arange(200)), seed=0, device=CPU)
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_what_is_missed_is_learnt(planted, trained, rounds):
     new = planted.take(np.arange(200, N))
-    made = new.linear + trained.correct(Genes(new.key, new.linear), rounds=rounds, nearness=-np.arange(60.0))
+    made = new.linear + trained.correct(GeneBatch(new.key, new.linear), rounds=rounds, nearness=-np.arange(60.0))
     assert trained.learned_ > trained.linear_ + 0.1
     assert cosine(made, new.true) > cosine(new.linear, new.true) + 0.1
 
@@ -42,22 +42,22 @@ def test_what_is_missed_is_learnt(planted, trained, rounds):
 def test_where_nothing_is_to_be_learnt_nothing_is_corrected():
     rng = np.random.default_rng(1)
     key, linear = rng.standard_normal((40, KEY)), rng.standard_normal((40, OUT))
-    exact = Translator(Genes(key, linear, linear), seed=0, device=CPU)
+    exact = ResidualCorrector(GeneBatch(key, linear, linear), seed=0, device=CPU)
     assert exact.learned_ <= exact.linear_ + 1e-6
-    assert np.abs(exact.correct(Genes(key, linear))).max() < 1e-2
+    assert np.abs(exact.correct(GeneBatch(key, linear))).max() < 1e-2
 
 
 def test_the_training_set_alone_decides(planted, trained):
-    again = Translator(planted.take(np.arange(200)), seed=0, device=CPU)
-    new = Genes(planted.key[200:], planted.linear[200:])
+    again = ResidualCorrector(planted.take(np.arange(200)), seed=0, device=CPU)
+    new = GeneBatch(planted.key[200:], planted.linear[200:])
     np.testing.assert_array_equal(again.correct(new), trained.correct(new))
     before = torch.get_rng_state()
-    Translator(planted.take(np.arange(30)), seed=3, device=CPU)
+    ResidualCorrector(planted.take(np.arange(30)), seed=3, device=CPU)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_rounds_order_and_batches_are_all_genes(planted, trained):
-    new = Genes(planted.key[200:], planted.linear[200:])
+    new = GeneBatch(planted.key[200:], planted.linear[200:])
     order = np.random.default_rng(0).permutation(60)
     straight = trained.correct(new)
     np.testing.assert_allclose(trained.correct(new.take(order)), straight[order], atol=1e-6)

@@ -13,8 +13,8 @@ from tests.test_gene_names import sections
 
 from spacex import InputError
 from spacex.gene_names import GeneNames
-from spacex.imputation import find, match_genes, shared, shares_name
-from spacex.imputation.matching import FEWEST_SHARED, species_of
+from spacex.imputation import find_requested_genes, match_genes, shared_genes, shares_name
+from spacex.imputation.matching import MIN_SHARED, species_of
 
 MOUSE = [f"Gene{i}" for i in range(40)]
 
@@ -28,20 +28,20 @@ def test_pairs_are_the_same_gene(order, seed):
     rng = np.random.default_rng(seed)
     reference = [MOUSE[i] for i in order]
     target = [name.upper() if rng.random() < 0.5 else name for name in MOUSE[5:25]]
-    t, r = shared(genes(target), genes(reference))
+    t, r = shared_genes(genes(target), genes(reference))
     assert list(t) == list(range(20))
     assert [reference[i] for i in r] == MOUSE[5:25]
 
 
 def test_a_name_as_written_comes_before_one_in_another_case():
     reference = ["GENE3", *MOUSE]
-    t, r = shared(genes(MOUSE[:20]), genes(reference))
+    t, r = shared_genes(genes(MOUSE[:20]), genes(reference))
     assert [reference[i] for i in r] == [MOUSE[i] for i in t]
 
 
 def test_names_that_repeat_but_for_case_are_used_once(caplog):
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        t, r = shared(genes(["GENE3", *MOUSE[:20]]), genes(MOUSE))
+        t, r = shared_genes(genes(["GENE3", *MOUSE[:20]]), genes(MOUSE))
     assert len(set(r)) == len(r) == 20
     assert "repeat another" in caplog.text
     assert len(t) == 20
@@ -49,7 +49,7 @@ def test_names_that_repeat_but_for_case_are_used_once(caplog):
 
 def test_too_few_shared_genes():
     with pytest.raises(InputError, match=r"share 9 gene.*at least 10.*orthologs"):
-        shared(genes(MOUSE[: FEWEST_SHARED - 1]), genes(MOUSE))
+        shared_genes(genes(MOUSE[: MIN_SHARED - 1]), genes(MOUSE))
 
 
 def test_two_species():
@@ -57,7 +57,7 @@ def test_two_species():
     mouse = [*MOUSE, "Gm10800", "2010107E04Rik", "H2-K1", "Gm42418"]
     for target, reference in ((human, mouse), (mouse, human), (MOUSE, human)):
         with pytest.raises(InputError, match="orthologs"):
-            shared(genes(target), genes(reference))
+            shared_genes(genes(target), genes(reference))
     assert species_of(genes(human)) == "human"
     assert species_of(genes([name.upper() for name in mouse])) == "mouse"
     assert species_of(genes(MOUSE)) is None
@@ -65,27 +65,29 @@ def test_two_species():
 
 def test_upper_case_panel_of_a_mouse_is_matched_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        t, _ = shared(genes([name.upper() for name in MOUSE]), genes([*MOUSE, "Gm10800", "2010107E04Rik", "Gm42418"]))
+        t, _ = shared_genes(
+            genes([name.upper() for name in MOUSE]), genes([*MOUSE, "Gm10800", "2010107E04Rik", "Gm42418"])
+        )
     assert len(t) == 40
     assert "without regard to case" in caplog.text
 
 
 def test_find_names_what_is_lost(caplog):
-    numbers, names = find(["gene3", "Gene1"], genes(MOUSE))
+    numbers, names = find_requested_genes(["gene3", "Gene1"], genes(MOUSE))
     assert numbers.tolist() == [3, 1]
     assert names == ["gene3", "Gene1"]
     with pytest.raises(InputError, match=r"1 of genes.*'Gene99'.*close to it: Gene"):
-        find(["Gene1", "Gene99"], genes(MOUSE))
+        find_requested_genes(["Gene1", "Gene99"], genes(MOUSE))
     with pytest.raises(InputError, match=r"1 of genes occur more than once.*'gene1'"):
-        find(["Gene1", "gene1"], genes(MOUSE))
+        find_requested_genes(["Gene1", "gene1"], genes(MOUSE))
     twins = genes(["id1", "id2", "id3"], symbol=["A", "A", "B"])
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        numbers, names = find(["A", "B"], twins)
+        numbers, names = find_requested_genes(["A", "B"], twins)
     assert numbers.tolist() == [2]
     assert names == ["B"]
     assert "1 are ambiguous in the reference and left out: A" in caplog.text
     with pytest.raises(InputError, match=r"'A' is ambiguous.*id1, id2"):
-        find(["A"], twins)
+        find_requested_genes(["A"], twins)
 
 
 HUMAN = [name.upper() for name in MOUSE]
@@ -105,7 +107,7 @@ MOUSE_IDS = [f"ENSMUSG{i:011d}" for i in range(40)]
     ids=["ids, symbols", "symbols, ids", "symbols with ids, ids", "ids, versions", "ids with symbols, ids"],
 )
 def test_one_may_have_identifiers_and_the_other_symbols(target, reference):
-    t, r = shared(target, reference)
+    t, r = shared_genes(target, reference)
     assert list(t) == list(r) == list(range(40))
 
 
@@ -119,18 +121,18 @@ def test_identifiers_tell_the_species_and_symbols_do_too():
         (genes(HUMAN, gene_ids=HUMAN_IDS), genes(MOUSE_IDS, symbol=MOUSE)),
     ):
         with pytest.raises(InputError, match=r"human genes.*mouse genes.*orthologs"):
-            shared(target, reference)
+            shared_genes(target, reference)
 
 
 def test_identifiers_without_symbols_against_symbols_say_what_is_missing():
     with pytest.raises(InputError, match=r"share 0 gene.*var\['gene_symbol'\]"):
-        shared(genes(HUMAN_IDS), genes(HUMAN))
+        shared_genes(genes(HUMAN_IDS), genes(HUMAN))
 
 
 def test_a_symbol_of_two_genes_is_left_out_and_told(caplog):
     twice = [*HUMAN[:38], "TWIN", "TWIN"]
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        t, r = shared(genes(HUMAN_IDS, feature_name=twice), genes([*HUMAN[:38], "TWIN"]))
+        t, r = shared_genes(genes(HUMAN_IDS, feature_name=twice), genes([*HUMAN[:38], "TWIN"]))
     assert list(t) == list(r) == list(range(38))
     assert "2 gene(s) of the target" in caplog.text
     assert "TWIN (ENSG00000000038)" in caplog.text
@@ -139,14 +141,14 @@ def test_a_symbol_of_two_genes_is_left_out_and_told(caplog):
 
 def test_identifiers_tell_apart_genes_of_one_symbol():
     twice = [*HUMAN[:38], "TWIN", "TWIN"]
-    t, r = shared(genes(HUMAN_IDS, symbol=twice), genes(HUMAN_IDS[::-1], symbol=twice[::-1]))
+    t, r = shared_genes(genes(HUMAN_IDS, symbol=twice), genes(HUMAN_IDS[::-1], symbol=twice[::-1]))
     assert [HUMAN_IDS[i] for i in t] == [HUMAN_IDS[::-1][i] for i in r]
     assert len(t) == 40
 
 
 def test_numbers_that_are_positions_pair_nothing_where_symbols_say_otherwise():
     positions = [str(i) for i in range(40)]
-    t, r = shared(genes(positions, symbol=HUMAN), genes(positions, symbol=HUMAN[::-1]))
+    t, r = shared_genes(genes(positions, symbol=HUMAN), genes(positions, symbol=HUMAN[::-1]))
     assert [HUMAN[i] for i in t] == [HUMAN[::-1][i] for i in r]
 
 

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.kernel_ridge import KernelRidge
 
-from spacex.imaging.gene_images import log_normalise
-from spacex.imputation import Cells, calibrate, cell_components, learn, transfer
-from spacex.imputation.features import BATCH, NEIGHBOURS
+from spacex.imaging.gene_images import log_normalize
+from spacex.imputation import Cells, calibrate, cell_components, fit_reference, transfer
+from spacex.imputation.features import BATCH, N_NEIGHBORS
 from spacex.imputation.transfer import _weights
 
 
@@ -109,7 +109,7 @@ def test_neighbourhoods_are_of_one_section_and_empty_cells_take_theirs(rng):
     cells = Cells.of(sp.csr_array(values), np.tile(rng.random((30, 2)), (2, 1)), section)
     rows = cells.around.toarray()
     np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-5)
-    assert ((rows > 0).sum(axis=1) == NEIGHBOURS).all()
+    assert ((rows > 0).sum(axis=1) == N_NEIGHBORS).all()
     assert rows[:30, 30:].sum() == 0
     ((_, own, used),) = cells.batches()
     near = rows @ own
@@ -122,7 +122,7 @@ def test_log_normalise_is_scanpy_s(rng):
     adata = AnnData(counts.copy())
     sc.pp.normalize_total(adata)
     sc.pp.log1p(adata)
-    values = log_normalise(counts).toarray()
+    values = log_normalize(counts).toarray()
     np.testing.assert_allclose(values, adata.X.toarray(), rtol=1e-5)
     np.testing.assert_allclose(np.expm1(values).sum(axis=1), np.median(np.asarray(counts.sum(axis=1))), rtol=1e-5)
 
@@ -131,7 +131,7 @@ def test_vectors_hold_the_covariances_that_are_not_noise(rng):
     signal = np.repeat(np.eye(3), 20, axis=0)  # three programmes of 20 genes, and 40 genes of noise
     rate = np.exp(0.8 * rng.standard_normal((600, 3)) @ signal.T)
     counts = sp.csr_matrix(np.hstack([rng.poisson(3 * rate), rng.poisson(3.0, (600, 40))]).astype(np.float32))
-    learnt = learn(counts, True, rng)
+    learnt = fit_reference(counts, True, rng)
     vectors = learnt.vectors["10 components"]
     product = vectors @ vectors.T
     same = np.kron(np.eye(3), np.ones((20, 20))).astype(bool) & ~np.eye(60, dtype=bool)
@@ -140,7 +140,7 @@ def test_vectors_hold_the_covariances_that_are_not_noise(rng):
     length = np.diag(product)
     assert length[:60].mean() > 2 * length[60:].mean()
     assert length[:60].min() > length[60:].max()
-    z = log_normalise(counts).toarray()
+    z = log_normalize(counts).toarray()
     z = (z - z.mean(axis=0)) / z.std(axis=0)
     full = learnt.vectors["80 components"]
     assert np.corrcoef((full @ full.T)[:60, :60][same], (z.T @ z / 600)[:60, :60][same])[0, 1] > 0.9
@@ -150,7 +150,7 @@ def test_genes_that_are_hardly_seen_have_no_vector(rng):
     counts = rng.poisson(2.0, (100, 30)).astype(np.float32)
     counts[:, 5] = 0
     counts[:3, 5] = 1
-    learnt = learn(sp.csr_matrix(counts), True, rng)
+    learnt = fit_reference(sp.csr_matrix(counts), True, rng)
     assert not learnt.seen[5]
     assert all((vectors[5] == 0).all() for vectors in learnt.vectors.values())
 

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.axes import Axes
 
 import spacex as sx
-from spacex.pl._colors import SAFE, category_colors, matched_colors
-from spacex.pl._layout import _neighbours, gene_layout
+from spacex.pl._colors import OKABE_ITO_EXTENDED, category_colors, matched_colors
+from spacex.pl._layout import _neighbors, gene_layout
 from spacex.pl._maps import gene_values, module_maps, module_sizes, ranked_members
 from spacex.pl._tissue import tissue_of
 
@@ -64,7 +64,7 @@ def test_new_axes_come_back(adata, name):
     assert len(drawn) == PANELS[name]
     assert all(isinstance(ax, Axes) and ax.has_data() for ax in drawn)
     assert len({ax.figure for ax in drawn}) == 1
-    drawn[0].figure.canvas.draw()  # names are no formulas: nothing fails to be set
+    drawn[0].figure.layout.draw()  # names are no formulas: nothing fails to be set
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -184,8 +184,8 @@ def test_every_spot_is_where_it_is(technology):
     row, col = np.indices(tissue.index.shape)
     on = tissue.index >= 0
     for axis, at in ((0, col), (1, row)):  # the picture is the positions, shifted and scaled, y downwards
-        centre = np.bincount(tissue.index[on], at[on]) / np.bincount(tissue.index[on])
-        assert np.corrcoef(centre, adata.obsm["spatial"][:, axis])[0, 1] > 0.999
+        center = np.bincount(tissue.index[on], at[on]) / np.bincount(tissue.index[on])
+        assert np.corrcoef(center, adata.obsm["spatial"][:, axis])[0, 1] > 0.999
     assert 0.02 < np.mean(~on) < 0.7  # neither a filled square nor lost dots
 
 
@@ -403,7 +403,7 @@ def test_neighbours_lie_close_in_the_umap(adata):
     np.testing.assert_array_equal(place, gene_layout(adata))
     kept = np.isfinite(place[:, 0])
     z = adata.varm["X_spacex"][kept]
-    near = _neighbours(z / np.linalg.norm(z, axis=1, keepdims=True))[0][:, 1:6]
+    near = _neighbors(z / np.linalg.norm(z, axis=1, keepdims=True))[0][:, 1:6]
     close = np.linalg.norm(place[kept][near] - place[kept][:, None], axis=2).mean()
     apart = np.linalg.norm(place[kept][:, None] - place[kept][None], axis=2).mean()
     assert close < 0.5 * apart
@@ -412,8 +412,8 @@ def test_neighbours_lie_close_in_the_umap(adata):
 def test_neighbours_are_the_nearest():
     x = np.random.default_rng(0).standard_normal((60, 4)).astype("float32")
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    neighbour, distance = _neighbours(x)
-    np.testing.assert_array_equal(neighbour[:, 0], np.arange(60))
+    neighbor, distance = _neighbors(x)
+    np.testing.assert_array_equal(neighbor[:, 0], np.arange(60))
     np.testing.assert_allclose(distance, np.sort(1 - x @ x.T, axis=1)[:, :15].clip(0), atol=1e-5)
 
 
@@ -421,7 +421,7 @@ def test_colours():
     assert category_colors(["0", "unassigned", "1"]) == {"0": "#0072b2", "1": "#e69f00", "unassigned": "#bfbfbf"}
     assert category_colors(["a"], {"a": "red"}) == {"a": "#ff0000"}
     assert category_colors(["a", "b"], ["black"]) == {"a": "#000000", "b": "#000000"}
-    assert len(set(category_colors([str(i) for i in range(16)]).values())) == len(SAFE) == 16
+    assert len(set(category_colors([str(i) for i in range(16)]).values())) == len(OKABE_ITO_EXTENDED) == 16
     assert len(set(category_colors([str(i) for i in range(30)], "turbo").values())) == 30
 
 

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 import spacex as sx
 from spacex import report
 from spacex.pl._arrangement import MAX_ASPECT, arrange
-from spacex.pl._tissue import Tissue, shortened, tissue_of
+from spacex.pl._tissue import Tissue, shorten_name, tissue_of
 
 EVIL = "<script>alert(1)</script>"
 
@@ -104,9 +104,9 @@ def test_rows_and_columns_of_sections_alike(size, n, columns):
 
 
 def test_names_are_shortened_in_the_middle():
-    assert shortened("GSM5494475_biopsy_1", 30) == "GSM5494475_biopsy_1"
-    assert shortened("GSM5494475_biopsy_1", 10) == "GSM54…sy_1"
-    assert [len(shortened("abcdefgh", n)) for n in (-2, 0, 3, 4, 7, 8)] == [3, 3, 3, 4, 7, 8]
+    assert shorten_name("GSM5494475_biopsy_1", 30) == "GSM5494475_biopsy_1"
+    assert shorten_name("GSM5494475_biopsy_1", 10) == "GSM54…sy_1"
+    assert [len(shorten_name("abcdefgh", n)) for n in (-2, 0, 3, 4, 7, 8)] == [3, 3, 3, 4, 7, 8]
 
 
 # -- the picture -----------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_figures_name_their_sections_where_they_stand():
     shown = {text.get_text(): text for text in ax.texts}
     assert next(iter(shown)) == "$x_1$"  # sections are in the order of their names
     assert all(text.startswith("a ra") and text.endswith(tuple("12")) for text in list(shown)[1:])
-    ax.figure.canvas.draw()
+    ax.figure.layout.draw()
     boxes = [text.get_window_extent() for text in shown.values()]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     map_box = ax.get_window_extent()
@@ -226,7 +226,7 @@ def test_figures_name_their_sections_where_they_stand():
 @pytest.mark.parametrize("shape", [(120, 6), (6, 120)])
 def test_colour_bars_of_long_maps_have_a_width_of_their_own(shape):
     ax = sx.pl.gene_images(sections_at(lattice(*shape)), "gene0")
-    ax.figure.canvas.draw()
+    ax.figure.layout.draw()
     bar = ax.child_axes[0].get_window_extent()
     assert 0.05 < bar.width / ax.figure.dpi < 0.2
     assert max(ax.figure.get_size_inches()) < 13

@@ -174,7 +174,7 @@ def test_a_section_too_large_for_a_page_is_shown_by_pixel(fitted, monkeypatch):
     adata = sx.datasets.simulate_section(n_genes=60, n_spots=900, n_modules=2, technology="cells", depth=1.0)
     sx.tl.embed(adata, n_modules=2, config=sx.Config(epochs=0, boost_rounds=0), progress=False)
     adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2].astype(float)
-    monkeypatch.setattr("spacex.report._display_units.MOST_VALUES", 1000)
+    monkeypatch.setattr("spacex.report._display_units.MAX_VALUES", 1000)
     page = report.build(adata)
     notes = json.loads(re.search(r'id="notes">(.*?)</script>', page, re.S)[1])
     images = sx.pp.gene_images(adata)
@@ -185,7 +185,7 @@ def test_a_section_too_large_for_a_page_is_shown_by_pixel(fitted, monkeypatch):
 
 
 def test_the_weakest_genes_have_no_map_where_there_is_no_room(fitted, monkeypatch):
-    monkeypatch.setattr("spacex.report._payload.MOST_CHARACTERS", 10)
+    monkeypatch.setattr("spacex.report._payload.MAX_CHARACTERS", 10)
     page = report.build(fitted)
     notes = json.loads(re.search(r'id="notes">(.*?)</script>', page, re.S)[1])
     slot = unpack(page, notes, "slot")

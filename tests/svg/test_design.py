@@ -46,7 +46,7 @@ def test_basis_is_orthonormal_within_sections_and_drops_what_is_redundant() -> N
     assert design.basis.shape == (80, 4)
     np.testing.assert_allclose(design.basis.T @ design.basis, np.eye(4), atol=1e-5)
     np.testing.assert_array_equal(design.rank(section), [2, 2])
-    centred = design.centre(np.stack([one, np.ones(80)]).astype(np.float32))
+    centred = design.center(np.stack([one, np.ones(80)]).astype(np.float32))
     np.testing.assert_allclose(centred, 0, atol=1e-4)
     assert Design.of(section).is_plain
 
@@ -59,8 +59,8 @@ def test_residuals_do_not_follow_the_covariate(is_count: bool) -> None:
     values = rng.poisson(slope * np.ones(5)) if is_count else slope + rng.random((400, 5))
     adata = AnnData(sp.csr_matrix(values.astype(np.float32)), obsm={"spatial": xy})
     images = pp.gene_images(adata)
-    images = images if not is_count else type(images)(images.counts, np.ones(400), images.canvas)
-    covariate = images.canvas.pixel[:, 1:].astype(float)  # columns follow x
-    plain, fitted = (Design.of(images.canvas.section, c).residuals(images, slice(None)) for c in (None, covariate))
+    images = images if not is_count else type(images)(images.counts, np.ones(400), images.layout)
+    covariate = images.layout.pixel[:, 1:].astype(float)  # columns follow x
+    plain, fitted = (Design.of(images.layout.section, c).residuals(images, slice(None)) for c in (None, covariate))
     correlation = [abs(np.corrcoef(maps.mean(axis=0), covariate[:, 0])[0, 1]) for maps in (plain, fitted)]
     assert correlation[0] > 0.5 > 0.05 > correlation[1]

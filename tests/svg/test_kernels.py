@@ -9,49 +9,49 @@ from scipy import stats
 from spacex import pp
 from spacex.datasets import simulate_section
 from spacex.imaging.grid import Grid
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 from spacex.svg.design import Design
 from spacex.svg.kernels import PairKernel, choose_scales, section_images
 
 
-def canvas_of(*kinds: str) -> Canvas:
+def layout_of(*kinds: str) -> SectionLayout:
     grids = tuple(Grid((8, 6), kind, np.sqrt(0.75) if kind == "hex" else 1.0, 1.0) for kind in kinds)
     rng = np.random.default_rng(0)
     chosen = [np.sort(rng.permutation(48)[:40]) for _ in kinds]
     pixel = np.concatenate([np.column_stack(np.divmod(flat, 6)) for flat in chosen])
-    return Canvas(grids, np.repeat(np.arange(len(kinds)), 40), pixel)
+    return SectionLayout(grids, np.repeat(np.arange(len(kinds)), 40), pixel)
 
 
-def brute_force(canvas: Canvas, sigma: float) -> np.ndarray:
+def brute_force(layout: SectionLayout, sigma: float) -> np.ndarray:
     """H (G - D) H (P, P), with D chosen so that the trace of each section vanishes."""
-    kernel = np.zeros((len(canvas.section),) * 2)
-    for s, grid in enumerate(canvas.grids):
-        here = np.flatnonzero(canvas.section == s)
-        at, n = grid.positions(canvas.pixel[here]), len(here)
+    kernel = np.zeros((len(layout.section),) * 2)
+    for s, grid in enumerate(layout.grids):
+        here = np.flatnonzero(layout.section == s)
+        at, n = grid.positions(layout.pixel[here]), len(here)
         weight = np.exp(-np.square(at[:, None] - at[None]).sum(-1) / (4 * sigma**2))
-        centre = np.eye(n) - 1 / n
-        diagonal = np.diag(centre @ weight @ centre) * n / (n - 1)
-        kernel[np.ix_(here, here)] = centre @ (weight - np.diag(diagonal)) @ centre
+        center = np.eye(n) - 1 / n
+        diagonal = np.diag(center @ weight @ center) * n / (n - 1)
+        kernel[np.ix_(here, here)] = center @ (weight - np.diag(diagonal)) @ center
     return kernel
 
 
-def centred(canvas: Canvas, maps: np.ndarray) -> np.ndarray:
+def centred(layout: SectionLayout, maps: np.ndarray) -> np.ndarray:
     maps = maps.copy()
-    for s in range(len(canvas.grids)):
-        maps[:, canvas.section == s] -= maps[:, canvas.section == s].mean(axis=1, keepdims=True)
+    for s in range(len(layout.grids)):
+        maps[:, layout.section == s] -= maps[:, layout.section == s].mean(axis=1, keepdims=True)
     return maps
 
 
 @pytest.mark.parametrize("kinds", [("hex",), ("square",), ("hex", "square")], ids="+".join)
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 8.0])
 def test_statistic_and_traces_equal_brute_force(kinds: tuple[str, ...], sigma: float) -> None:
-    canvas = canvas_of(*kinds)
-    kernel, exact = PairKernel(canvas, sigma), brute_force(canvas, sigma)
-    maps = centred(canvas, np.random.default_rng(1).standard_normal((7, len(canvas.section)))).astype(np.float32)
-    found = kernel.statistic(section_images(canvas, maps), maps**2)
+    layout = layout_of(*kinds)
+    kernel, exact = PairKernel(layout, sigma), brute_force(layout, sigma)
+    maps = centred(layout, np.random.default_rng(1).standard_normal((7, len(layout.section)))).astype(np.float32)
+    found = kernel.statistic(section_images(layout, maps), maps**2)
     np.testing.assert_allclose(kernel.apply(maps), maps @ exact, atol=1e-4)
     for s in range(len(kinds)):
-        here = canvas.section == s
+        here = layout.section == s
         block = exact[np.ix_(here, here)]
         of_map = np.einsum("bi,ij,bj->b", maps[:, here], block, maps[:, here])
         np.testing.assert_allclose(found[:, s], of_map, atol=1e-3)
@@ -63,19 +63,19 @@ def test_statistic_and_traces_equal_brute_force(kinds: tuple[str, ...], sigma: f
 
 def test_effects_of_a_design_are_taken_out_of_the_kernel() -> None:
     """H (G - D) H with a covariate: its statistic, its trace and tr K² against brute force."""
-    canvas = canvas_of("hex", "square")
-    design = Design.of(canvas.section, np.random.default_rng(4).standard_normal((80, 2)))
-    kernel = PairKernel(canvas, 1.5, design=design)
-    centre = np.eye(80) - design.basis @ design.basis.T
+    layout = layout_of("hex", "square")
+    design = Design.of(layout.section, np.random.default_rng(4).standard_normal((80, 2)))
+    kernel = PairKernel(layout, 1.5, design=design)
+    center = np.eye(80) - design.basis @ design.basis.T
     weight = np.zeros((80, 80))
-    for s, grid in enumerate(canvas.grids):
-        here = np.flatnonzero(canvas.section == s)
-        at = grid.positions(canvas.pixel[here])
+    for s, grid in enumerate(layout.grids):
+        here = np.flatnonzero(layout.section == s)
+        at = grid.positions(layout.pixel[here])
         weight[np.ix_(here, here)] = np.exp(-np.square(at[:, None] - at[None]).sum(-1) / (4 * 1.5**2))
-    diagonal = np.diag(centre @ weight @ centre) / (1 - np.sum(design.basis**2, axis=1))
-    exact = centre @ (weight - np.diag(diagonal)) @ centre
-    maps = design.centre(np.random.default_rng(1).standard_normal((5, 80)).astype(np.float32))
-    found = kernel.statistic(section_images(canvas, maps), maps**2).sum(axis=1)
+    diagonal = np.diag(center @ weight @ center) / (1 - np.sum(design.basis**2, axis=1))
+    exact = center @ (weight - np.diag(diagonal)) @ center
+    maps = design.center(np.random.default_rng(1).standard_normal((5, 80)).astype(np.float32))
+    found = kernel.statistic(section_images(layout, maps), maps**2).sum(axis=1)
     np.testing.assert_allclose(found, np.einsum("bi,ij,bj->b", maps, exact, maps), atol=1e-3)
     assert kernel.square.sum() == pytest.approx(np.sum(exact**2), rel=1e-3)
     assert abs(np.trace(exact)) < 0.02 * np.sqrt(np.sum(exact**2))
@@ -83,14 +83,14 @@ def test_effects_of_a_design_are_taken_out_of_the_kernel() -> None:
 
 def test_variance_that_follows_the_library_size_is_known() -> None:
     """Independent noise of variance 1 + b d with a smooth d: the null's variance, against simulation."""
-    canvas, rng, n = canvas_of("hex"), np.random.default_rng(0), 40_000
-    d = canvas.pixel[:, 0] - canvas.pixel[:, 0].mean()
+    layout, rng, n = layout_of("hex"), np.random.default_rng(0), 40_000
+    d = layout.pixel[:, 0] - layout.pixel[:, 0].mean()
     d = 0.9 * d / np.abs(d).max()
-    kernel = PairKernel(canvas, 1.0, library=d)
+    kernel = PairKernel(layout, 1.0, library=d)
     maps = rng.standard_normal((n, 40)) * np.sqrt(1 + 0.8 * d)
     found = kernel.statistic(
-        section_images(canvas, centred(canvas, maps).astype(np.float32)),
-        np.square(centred(canvas, maps)).astype(np.float32),
+        section_images(layout, centred(layout, maps).astype(np.float32)),
+        np.square(centred(layout, maps)).astype(np.float32),
     )
     null = kernel.null(np.zeros((1, 1)), np.full((1, 1), 0.8))
     assert found.var() == pytest.approx(null.variance[0, 0], rel=0.06)
@@ -98,10 +98,10 @@ def test_variance_that_follows_the_library_size_is_known() -> None:
 
 
 def test_sampled_traces_are_close_to_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    canvas = pp.gene_images(simulate_section(n_genes=20, n_spots=1200, n_modules=2)).canvas
-    sampled = [PairKernel(canvas, sigma, seed=seed) for sigma in (1.0, 8.0) for seed in (0, 1)]
+    layout = pp.gene_images(simulate_section(n_genes=20, n_spots=1200, n_modules=2)).layout
+    sampled = [PairKernel(layout, sigma, seed=seed) for sigma in (1.0, 8.0) for seed in (0, 1)]
     monkeypatch.setattr("spacex.svg.kernels.ROWS", 2000)
-    exact = [PairKernel(canvas, sigma) for sigma in (1.0, 8.0) for _ in (0, 1)]
+    exact = [PairKernel(layout, sigma) for sigma in (1.0, 8.0) for _ in (0, 1)]
     for a, b in zip(sampled, exact, strict=True):
         assert a.square == b.square
         np.testing.assert_allclose(a.cube, b.cube, rtol=0.05)
@@ -111,14 +111,14 @@ def test_sampled_traces_are_close_to_all_rows(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("noise", ["gaussian", "sparse counts"])
 def test_cumulants_hold_under_noise(noise: str) -> None:
     """Mean, variance and third cumulant of r'Kr, also for noise with skewness 3.2 and kurtosis 13."""
-    canvas, rng, n = canvas_of("hex"), np.random.default_rng(0), 60_000
-    kernel = PairKernel(canvas, 1.0)
+    layout, rng, n = layout_of("hex"), np.random.default_rng(0), 60_000
+    kernel = PairKernel(layout, 1.0)
     rate, skewness = 0.1, 0.0
     maps = rng.standard_normal((n, 40))
     if noise == "sparse counts":
         maps, skewness = (rng.poisson(rate, (n, 40)) - rate) / np.sqrt(rate), rate**-0.5
-    maps = centred(canvas, maps).astype(np.float32)
-    found = kernel.statistic(section_images(canvas, maps), maps**2)[:, 0].astype(float)
+    maps = centred(layout, maps).astype(np.float32)
+    found = kernel.statistic(section_images(layout, maps), maps**2)[:, 0].astype(float)
     variance, third = 2 * kernel.square[0], 8 * kernel.cube[0] + 4 * skewness**2 * kernel.third[0]
     assert found.mean() == pytest.approx(0, abs=5 * np.sqrt(variance / n))
     assert found.var() == pytest.approx(variance, rel=0.06)
@@ -126,6 +126,6 @@ def test_cumulants_hold_under_noise(noise: str) -> None:
 
 
 def test_widths_follow_the_size_of_the_section() -> None:
-    assert choose_scales(canvas_of("hex")) == (0.6, 1.2)
-    large = pp.gene_images(simulate_section(n_genes=60, n_spots=3000, n_modules=0)).canvas
+    assert choose_scales(layout_of("hex")) == (0.6, 1.2)
+    large = pp.gene_images(simulate_section(n_genes=60, n_spots=3000, n_modules=0)).layout
     assert choose_scales(large) == (0.6, 1.2, 2.5, 5.0, 10.0)

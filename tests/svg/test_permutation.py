@@ -9,7 +9,7 @@ import pytest
 
 from spacex import pp
 from spacex.datasets import simulate_section
-from spacex.svg import assess, maps, permutation
+from spacex.svg import maps, permutation, spatial_variability_test
 from spacex.svg.permutation import _shuffled, refit
 
 
@@ -35,18 +35,18 @@ def test_shuffling_stays_within_sections() -> None:
 
 def test_permutations_agree_with_the_analytic_null() -> None:
     images = pp.gene_images(simulate_section(n_genes=150, n_spots=400, n_modules=4, seed=2))
-    plain, shuffled = (assess(images, n_permutations=n).log_p for n in (0, 200))
+    plain, shuffled = (spatial_variability_test(images, n_permutations=n).log_p for n in (0, 200))
     small = plain < np.log(0.05)
     np.testing.assert_array_equal(plain[~small], shuffled[~small])
     ratio = shuffled[small] / plain[small]
     assert small.sum() > 20
     assert 0.85 < np.median(ratio) < 1.15
-    np.testing.assert_array_equal(shuffled, assess(images, n_permutations=200).log_p)
+    np.testing.assert_array_equal(shuffled, spatial_variability_test(images, n_permutations=200).log_p)
 
 
 def test_orders_are_drawn_anew_for_every_batch_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     images = pp.gene_images(simulate_section(n_genes=60, n_spots=200, n_modules=2, depth=1.0, seed=2))
-    together = assess(images, n_permutations=60).log_p
+    together = spatial_variability_test(images, n_permutations=60).log_p
     most, drawn = 0, 0
 
     class Order(np.ndarray):
@@ -63,6 +63,6 @@ def test_orders_are_drawn_anew_for_every_batch_and_not_kept(monkeypatch: pytest.
     references: list[weakref.ref] = []
     monkeypatch.setattr(permutation, "_shuffled", followed)
     monkeypatch.setattr(maps, "BATCH", 10)
-    np.testing.assert_allclose(assess(images, n_permutations=60).log_p, together, rtol=1e-3)
+    np.testing.assert_allclose(spatial_variability_test(images, n_permutations=60).log_p, together, rtol=1e-3)
     assert drawn > 60
     assert most <= 3

@@ -10,8 +10,8 @@ from scipy import stats
 from spacex import pp
 from spacex.datasets import simulate_section
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.smoothing import Hollow
-from spacex.svg import assess
+from spacex.imaging.smoothing import NeighborMean
+from spacex.svg import spatial_variability_test
 from spacex.svg.design import Design
 from spacex.svg.maps import StandardMaps
 from spacex.svg.pattern_kernel import PatternKernel
@@ -25,12 +25,12 @@ def images_of(counts: np.ndarray, side: int = 20) -> GeneImages:
 
 
 def standard(images: GeneImages) -> StandardMaps:
-    return StandardMaps(images, Design.of(images.canvas.section))
+    return StandardMaps(images, Design.of(images.layout.section))
 
 
 def test_hollow_smoothing_leaves_the_pixel_itself_out() -> None:
     images = pp.gene_images(simulate_section(n_genes=20, n_spots=150, n_modules=0, seed=0))
-    smoother, n = Hollow(images.canvas, 1.0), images.n_pixels
+    smoother, n = NeighborMean(images.layout, 1.0), images.n_pixels
     matrix = smoother.apply(np.eye(n, dtype=np.float32)).T
     np.testing.assert_allclose(np.diag(matrix), 0, atol=1e-6)
     np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-4)
@@ -42,7 +42,7 @@ def test_kernel_equals_brute_force() -> None:
     images = images_of(rng.poisson(1.0, (144, 30)), side=12)
     patterns = np.linalg.qr(rng.standard_normal((144, 4)))[0]
     weight, d = np.array([0.9, 0.5, 0.2, 0.0]), rng.uniform(-0.5, 0.5, 144)
-    kernel = PatternKernel(images.canvas, patterns, weight, d, seed=0)
+    kernel = PatternKernel(images.layout, patterns, weight, d, seed=0)
     exact = (patterns * weight) @ patterns.T
     np.fill_diagonal(exact, 0)
     r = rng.standard_normal((6, 144))
@@ -60,11 +60,11 @@ def test_kernel_equals_brute_force() -> None:
 def test_large_kernels_are_sampled_well(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     images = images_of(rng.poisson(1.0, (900, 30)), side=30)
-    local = np.exp(-np.square(images.canvas.pixel - 7).sum(axis=1) / 8)  # a pattern in few pixels
+    local = np.exp(-np.square(images.layout.pixel - 7).sum(axis=1) / 8)  # a pattern in few pixels
     patterns = np.linalg.qr(np.column_stack([local, rng.standard_normal((900, 2))]))[0]
-    exact = PatternKernel(images.canvas, patterns, np.ones(3), np.zeros(900), seed=0).third
+    exact = PatternKernel(images.layout, patterns, np.ones(3), np.zeros(900), seed=0).third
     monkeypatch.setattr("spacex.svg.pattern_kernel.ROWS", 300)
-    sampled = [PatternKernel(images.canvas, patterns, np.ones(3), np.zeros(900), seed=s).third[0, 0] for s in range(8)]
+    sampled = [PatternKernel(images.layout, patterns, np.ones(3), np.zeros(900), seed=s).third[0, 0] for s in range(8)]
     assert np.mean(sampled) == pytest.approx(exact[0, 0], rel=0.1)
 
 
@@ -76,7 +76,7 @@ def test_a_weak_gene_is_found_by_the_company_it_keeps() -> None:
     rate = np.ones((400, 300))
     sign = np.where(np.arange(100) % 2, 1.0, -1.0)  # library sizes stay as they are
     rate[:, :100] *= np.exp(0.25 * pattern[:, None] * sign)
-    found = assess(images_of(rng.poisson(rate)))
+    found = spatial_variability_test(images_of(rng.poisson(rate)))
     spatial = np.arange(300) < 100
     alone = found.log_p_widths.min(axis=1)
     auroc = [
@@ -93,7 +93,7 @@ def test_genes_that_vary_together_in_no_order_share_no_pattern() -> None:
     kind = rng.random((400, 4)) < 0.25
     rate = np.exp(0.8 * kind[:, np.arange(200) % 4]) * rng.lognormal(0, 0.4, (400, 1))
     images = images_of(rng.poisson(rate))
-    found = assess(images)
+    found = spatial_variability_test(images)
     assert np.isnan(found.log_p_shared).all()
     assert np.mean(found.log_p < np.log(0.05)) < 0.09
 
@@ -130,7 +130,7 @@ def test_correlation_of_genes_is_measured(effect: float) -> None:
 
 
 def test_too_few_genes_share_nothing() -> None:
-    found = assess(pp.gene_images(simulate_section(n_genes=6, n_spots=200, n_modules=1, seed=0)))
+    found = spatial_variability_test(pp.gene_images(simulate_section(n_genes=6, n_spots=200, n_modules=1, seed=0)))
     assert np.isnan(found.log_p_shared).all()
     assert np.isfinite(found.log_p).all()
 

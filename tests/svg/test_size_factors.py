@@ -7,8 +7,8 @@ import pytest
 from anndata import AnnData
 
 from spacex import pp
-from spacex.svg import assess
-from spacex.svg.size_factors import STEADY, background_library, energies, first_kernel, library_of
+from spacex.svg import spatial_variability_test
+from spacex.svg.size_factors import STABLE_QUANTILE, background_size_factors, energies, first_kernel, library_of
 
 
 def section(*, loud: bool, seed: int = 0) -> tuple[AnnData, np.ndarray]:
@@ -24,8 +24,8 @@ def section(*, loud: bool, seed: int = 0) -> tuple[AnnData, np.ndarray]:
 def test_the_library_follows_the_genes_that_change_little() -> None:
     adata, _ = section(loud=True)
     images = pp.gene_images(adata)
-    west = images.canvas.pixel[:, 1] < 12  # columns follow x
-    mended = background_library(images, 0)
+    west = images.layout.pixel[:, 1] < 12  # columns follow x
+    mended = background_size_factors(images, 0)
     before, after = (lib[west].mean() / lib[~west].mean() for lib in (images.library, mended.library))
     assert before > 1.7
     assert after == pytest.approx(1, abs=0.2)
@@ -33,7 +33,7 @@ def test_the_library_follows_the_genes_that_change_little() -> None:
 
 def test_nothing_changes_where_there_is_nothing_to_mend() -> None:
     images = pp.gene_images(section(loud=False)[0])
-    np.testing.assert_allclose(background_library(images, 0).library, images.library, rtol=0.02)
+    np.testing.assert_allclose(background_size_factors(images, 0).library, images.library, rtol=0.02)
     np.testing.assert_allclose(library_of(images, np.ones(205, dtype=bool)).library, images.library, rtol=1e-4)
 
 
@@ -42,7 +42,8 @@ def test_library_sizes_are_changed_only_where_most_genes_become_steadier(loud: b
     images = pp.gene_images(section(loud=loud)[0])
     kernel = first_kernel(images, 0)
     before, after = (
-        np.quantile(energies(given, kernel)[0], STEADY) for given in (images, background_library(images, 0))
+        np.quantile(energies(given, kernel)[0], STABLE_QUANTILE)
+        for given in (images, background_size_factors(images, 0))
     )
     assert after < before / 4 if loud else after <= before
 
@@ -60,6 +61,6 @@ def test_relative_change_does_not_follow_expression() -> None:
 
 
 def test_loud_genes_do_not_make_the_others_spatial() -> None:
-    found = assess(pp.gene_images(section(loud=True)[0]))
+    found = spatial_variability_test(pp.gene_images(section(loud=True)[0]))
     assert (found.log_p[:5] < -100).all()
     assert np.mean(found.log_p[5:] < np.log(0.05)) < 0.25  # all of them with the plain library size

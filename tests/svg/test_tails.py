@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from spacex.svg.tails import combine, log_gamma_sf, log_tail, trust
+from spacex.svg.tails import combine, gaussian_share, log_gamma_sf, log_tail
 
 
 def test_log_gamma_tail_agrees_with_scipy_and_goes_on_below_its_underflow() -> None:
@@ -38,4 +38,4 @@ def test_cauchy_combination() -> None:
 
 
 def test_trust_is_the_gaussian_share_of_the_third_cumulant() -> None:
-    np.testing.assert_allclose(trust(np.array([1.0, 1.0, 0.0]), np.array([1.0, 4.0, 5.0])), [1, 0.25, 1e-6])
+    np.testing.assert_allclose(gaussian_share(np.array([1.0, 1.0, 0.0]), np.array([1.0, 4.0, 5.0])), [1, 0.25, 1e-6])

@@ -16,12 +16,12 @@ from sklearn.mixture import GaussianMixture
 
 from spacex import Config, InputError, _adata, pp
 from spacex.datasets import simulate_section
-from spacex.domains import Consensus, agree, field, independent, strongest
+from spacex.domains import Consensus, consensus_clustering, effective_sample_size, hmrf_mean_field, select_genes
 from spacex.domains.consensus import consensus
-from spacex.domains.labels import neighbours
-from spacex.domains.mixture import settle, shrinkage
+from spacex.domains.labels import pixel_neighbors
+from spacex.domains.mixture import fit_em, shrinkage
 from spacex.imaging.grid import Grid
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 from spacex.imaging.smoothing import Smoother
 from spacex.tl import _domains
 from spacex.tl._domains import domains
@@ -31,11 +31,11 @@ from spacex.tl._embed import embed
 def give_embedding(adata: AnnData, *, layer: str | None = None) -> None:
     """Write two columns whose norm is the strength of each gene's smoothed map, in place of a trained embedding."""
     images = pp.gene_images(adata, layer=layer)
-    smoother = Smoother(images.canvas, 1.0)
+    smoother = Smoother(images.layout, 1.0)
     energy = np.square(smoother.apply(images.residuals())).mean(axis=1) / smoother.variance.mean()
     embedding = np.sqrt(energy)[:, None] * np.array([[0.6, 0.8]])
     _adata.write_embedding(adata, np.ones(adata.n_vars, dtype=bool), embedding)
-    _adata.note(adata, embed={"layer": layer or ""})
+    _adata.write_parameters(adata, embed={"layer": layer or ""})
 
 
 def planted(technology: str = "visium", seed: int = 1, n_spots: int = 800) -> AnnData:
@@ -84,7 +84,7 @@ def test_domains_after_embed():
 
 def test_genes_without_a_pattern_have_no_say(section: AnnData):
     norm = np.linalg.norm(section.varm["X_spacex"], axis=1)
-    genes, weight = strongest(norm, 800)
+    genes, weight = select_genes(norm, 800)
     assert (norm[genes] > 1).all()
     assert np.all(np.diff(weight) <= 0)
     assert (weight > 0).all()
@@ -127,7 +127,7 @@ def clouds(rng: np.random.Generator, apart: float) -> tuple[np.ndarray, np.ndarr
 def test_clouds_are_told_apart():
     rng = np.random.default_rng(0)
     points, truth = clouds(rng, 8.0)
-    found = agree(points, 300, 3, rng, inits=2)
+    found = consensus_clustering(points, 300, 3, rng, inits=2)
     assert isinstance(found, Consensus)
     assert adjusted_rand_score(found.label, truth) > 0.95
     assert found.agreement > 0.95
@@ -136,7 +136,7 @@ def test_clouds_are_told_apart():
 def test_confidence_is_a_probability_that_tells_right_from_wrong():
     rng = np.random.default_rng(1)
     points, truth = clouds(rng, 3.5)
-    found = agree(points, 300, 3, rng)
+    found = consensus_clustering(points, 300, 3, rng)
     np.testing.assert_allclose(found.confidence.sum(axis=1), 1, atol=1e-9)
     sure = found.confidence[np.arange(300), found.label]
     named = np.array([np.bincount(truth[found.label == k]).argmax() for k in range(3)])
@@ -252,8 +252,8 @@ def test_sections_share_domains(pair: AnnData):
 def test_neighbours_stay_in_their_section():
     grid = Grid((3, 3), "square", 1.0, 1.0)
     place = np.argwhere(np.ones((3, 3), dtype=bool))
-    canvas = Canvas((grid, grid), np.repeat([0, 1], 9), np.vstack([place, place]))
-    near = neighbours(canvas)
+    layout = SectionLayout((grid, grid), np.repeat([0, 1], 9), np.vstack([place, place]))
+    near = pixel_neighbors(layout)
     assert (near[:9] < 9).all()
     assert (near[9:] >= 9).all()
     assert all(i not in row for i, row in enumerate(near))
@@ -262,8 +262,8 @@ def test_neighbours_stay_in_their_section():
 def stripes(side: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Label of every pixel of a square in four stripes, and the neighbours of each."""
     place = np.argwhere(np.ones((side, side), dtype=bool))
-    canvas = Canvas((Grid((side, side), "square", 1.0, 1.0),), np.zeros(side**2, dtype=int), place)
-    return place[:, 1] * 4 // side, neighbours(canvas)
+    layout = SectionLayout((Grid((side, side), "square", 1.0, 1.0),), np.zeros(side**2, dtype=int), place)
+    return place[:, 1] * 4 // side, pixel_neighbors(layout)
 
 
 def test_field_mends_lonely_pixels_unless_their_counts_insist():
@@ -272,9 +272,9 @@ def test_field_mends_lonely_pixels_unless_their_counts_insist():
     scores = 6.0 * np.eye(4)[label] + rng.standard_normal((400, 4))
     lonely = label.copy()
     lonely[[45, 210, 333]] = (label[[45, 210, 333]] + 1) % 4
-    assert np.array_equal(field(scores, lonely, near, 400), label)
+    assert np.array_equal(hmrf_mean_field(scores, lonely, near, 400), label)
     scores[210] = 60.0 * np.eye(4)[lonely[210]]
-    found = field(scores, lonely, near, 400)
+    found = hmrf_mean_field(scores, lonely, near, 400)
     assert found[210] == lonely[210]
     assert found[45] == label[45]
 
@@ -283,12 +283,12 @@ def test_field_beats_pixels_alone_and_keeps_every_label():
     label, near = stripes()
     rng = np.random.default_rng(1)
     scores = 2.0 * np.eye(4)[label] + rng.standard_normal((400, 4))
-    alone = settle(scores, np.eye(4)[label], 400).argmax(axis=1)
-    together = field(scores, alone, near, 400)
+    alone = fit_em(scores, np.eye(4)[label], 400).argmax(axis=1)
+    together = hmrf_mean_field(scores, alone, near, 400)
     assert adjusted_rand_score(together, label) > adjusted_rand_score(alone, label) + 0.1
     assert set(together) == {0, 1, 2, 3}
     crowded = np.where(np.arange(400) == 7, 4, label)
-    assert len(np.unique(field(scores, crowded, near, 400))) == 5
+    assert len(np.unique(hmrf_mean_field(scores, crowded, near, 400))) == 5
 
 
 def test_mixture_is_that_of_scikit_learn_where_nothing_is_shrunk():
@@ -301,20 +301,20 @@ def test_mixture_is_that_of_scikit_learn_where_nothing_is_shrunk():
         3, covariance_type="tied", tol=1e-3, weights_init=start.mean(axis=0), means_init=mean,
         precisions_init=np.linalg.inv(within.T @ within / 300 + 1e-6 * np.eye(5)), max_iter=100,
     ).fit(points)  # fmt: skip
-    np.testing.assert_allclose(settle(points, start, np.inf), theirs.predict_proba(points), atol=0.02)
+    np.testing.assert_allclose(fit_em(points, start, np.inf), theirs.predict_proba(points), atol=0.02)
 
 
 def test_covariance_is_shrunk_where_places_are_few():
     assert shrinkage(20, np.inf) == 0
     assert shrinkage(20, 0) == 1
-    assert 0.4 < shrinkage(10, independent(300, 1.0)) < 0.8
-    assert independent(300, 0.0) == 300
+    assert 0.4 < shrinkage(10, effective_sample_size(300, 1.0)) < 0.8
+    assert effective_sample_size(300, 0.0) == 300
     rng = np.random.default_rng(3)
     points, truth = clouds(rng, 5.0)
     points[:, 4] *= 100.0  # a sphere sees but this dimension, a covariance sees past it
     start = np.eye(3)[truth]
-    assert adjusted_rand_score(settle(points, start, np.inf).argmax(axis=1), truth) > 0.9
-    assert adjusted_rand_score(settle(points, start, 0.0).argmax(axis=1), truth) < 0.5
+    assert adjusted_rand_score(fit_em(points, start, np.inf).argmax(axis=1), truth) > 0.9
+    assert adjusted_rand_score(fit_em(points, start, 0.0).argmax(axis=1), truth) < 0.5
 
 
 def test_consensus_of_members_that_agree_up_to_renaming():

@@ -170,7 +170,7 @@ def test_genes_without_a_pattern_have_norm_one() -> None:
     assert np.mean(chance < 0.05) < 0.1
     images = sx.pp.gene_images(adata)
     outside = np.random.default_rng(99).permuted(images.residuals(flat), axis=1)
-    assert np.mean(np.linalg.norm(model.transform(images.canvas.paint(outside)), axis=1) ** 2) < 0.9
+    assert np.mean(np.linalg.norm(model.transform(images.layout.to_images(outside)), axis=1) ** 2) < 0.9
 
 
 def test_the_norm_does_not_tell_expression(embedded: AnnData) -> None:
@@ -478,7 +478,7 @@ def test_one_embedding_over_several_sections(section: AnnData) -> None:
     assert grid["library_key"] == "library"
     assert sorted(grid["section"]) == ["a", "b"]
     images = sx.pp.gene_images(both)
-    assert len(images.canvas.grids) == 2
+    assert len(images.layout.grids) == 2
     kept = np.isfinite(both.varm["X_spacex"]).all(axis=1)
     np.testing.assert_allclose(model.transform(images)[kept], both.varm["X_spacex"][kept], atol=1e-5)
     spatial = spatial_genes(both) & kept
@@ -510,9 +510,9 @@ def test_views_are_embedded_like_copies(section: AnnData, embedded: AnnData) -> 
 
 
 def test_intensities_are_embedded_too(section: AnnData) -> None:
-    normalised = section.copy()
-    normalised.X = np.log1p(section.X / section.X.sum(1, keepdims=True) * 100)
-    adata, _ = embedded_section(normalised)
+    normalized = section.copy()
+    normalized.X = np.log1p(section.X / section.X.sum(1, keepdims=True) * 100)
+    adata, _ = embedded_section(normalized)
     spatial = spatial_genes(adata)
     assert not adata.uns["spacex"]["embed"]["is_count"]
     found = adata.var["spacex_module"][spatial].astype(str)

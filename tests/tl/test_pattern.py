@@ -12,8 +12,8 @@ from scipy import stats
 import spacex as sx
 from spacex import _adata, pp
 from spacex._infra.errors import InputError
-from spacex.patterns import expected_map, expected_pattern, extended_embedding, missing_component
-from spacex.stats import chance_similarity, noise_spread, unit_rows
+from spacex.patterns import expected_map, expected_pattern, extended_embedding, orthogonal_remainder
+from spacex.stats import cosine_pvalue, l2_normalize, noise_spread
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +87,13 @@ def test_what_components_lack_is_orthogonal_to_them_and_completes_the_map() -> N
     rng = np.random.default_rng(0)
     components = rng.standard_normal((50, 6)) * [1, 1, 0.5, 0.2, 0, 1]
     target = rng.standard_normal(50)
-    further = missing_component(target, components)
-    assert further.shape == (50, 1)
-    np.testing.assert_allclose(further.T @ components, 0, atol=1e-9)
-    assert np.linalg.norm(further) == pytest.approx(1)
-    whole = np.hstack([components[:, [0, 1, 2, 3, 5]], further])
+    extra_maps = orthogonal_remainder(target, components)
+    assert extra_maps.shape == (50, 1)
+    np.testing.assert_allclose(extra_maps.T @ components, 0, atol=1e-9)
+    assert np.linalg.norm(extra_maps) == pytest.approx(1)
+    whole = np.hstack([components[:, [0, 1, 2, 3, 5]], extra_maps])
     np.testing.assert_allclose(whole @ np.linalg.lstsq(whole, target)[0], target, atol=1e-9)
-    assert missing_component(components @ rng.standard_normal(6), components).shape == (50, 0)
+    assert orthogonal_remainder(components @ rng.standard_normal(6), components).shape == (50, 0)
 
 
 def test_further_components_are_in_the_unit_of_the_others(section: AnnData) -> None:
@@ -101,27 +101,27 @@ def test_further_components_are_in_the_unit_of_the_others(section: AnnData) -> N
     images = pp.gene_images(section)
     components = np.linalg.qr(np.random.default_rng(0).standard_normal((images.n_pixels, 8)))[0]
     maps = images.residuals().astype(float)
-    z = unit_rows(maps @ components[:, :7]) * np.arange(1.0, images.n_genes + 1)[:, None]
+    z = l2_normalize(maps @ components[:, :7]) * np.arange(1.0, images.n_genes + 1)[:, None]
     found = extended_embedding(z, images, components[:, :7], components[:, 7:])
-    np.testing.assert_allclose(unit_rows(found), unit_rows(maps @ components), atol=1e-4)
+    np.testing.assert_allclose(l2_normalize(found), l2_normalize(maps @ components), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.arange(1, images.n_genes + 1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("d", [5, 40])
 def test_chance_of_isotropic_directions_is_exact(d: int) -> None:
     rng = np.random.default_rng(0)
-    z = unit_rows(rng.standard_normal((20_000, d)))
+    z = l2_normalize(rng.standard_normal((20_000, d)))
     query = rng.standard_normal(d)
-    p = chance_similarity(z @ unit_rows(query), query, noise_spread(z))
+    p = cosine_pvalue(z @ l2_normalize(query), query, noise_spread(z))
     assert stats.kstest(p, "uniform").pvalue > 1e-3
 
 
 def test_chance_of_uneven_directions_is_close() -> None:
     rng = np.random.default_rng(0)
     weight = np.linspace(1, 0.1, 40)
-    z = unit_rows(rng.standard_normal((20_000, 40)) * weight)
+    z = l2_normalize(rng.standard_normal((20_000, 40)) * weight)
     query = weight * rng.standard_normal(40)
-    p = chance_similarity(z @ unit_rows(query), query, noise_spread(z))
+    p = cosine_pvalue(z @ l2_normalize(query), query, noise_spread(z))
     assert np.mean(p < 0.05) == pytest.approx(0.05, abs=0.007)
     assert np.mean(p < 0.01) == pytest.approx(0.01, abs=0.004)
 

@@ -14,7 +14,7 @@ from scipy import stats
 from spacex import pp
 from spacex._infra.errors import InputError
 from spacex.datasets import simulate_section
-from spacex.svg import assess
+from spacex.svg import spatial_variability_test
 from spacex.tl._svg import svg
 
 COLUMNS = ["spacex_svg_score", "spacex_svg_pvalue", "spacex_svg_qvalue"]
@@ -188,7 +188,7 @@ def test_the_strongest_signals_are_finite_and_still_ranked() -> None:
     rate[west, 0], rate[west, 1] = 60.0, 30.0
     adata.X = sp.csr_matrix(rng.poisson(rate).astype(np.float32))
     images = pp.gene_images(adata)
-    log_p = assess(images).log_p
+    log_p = spatial_variability_test(images).log_p
     result = result_of(adata)
     assert np.isfinite(log_p).all()
     assert log_p[0] < log_p[1] < -100

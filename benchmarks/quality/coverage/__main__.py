@@ -38,7 +38,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 import spacex as sx
 from spacex.gene_names import GeneNames
-from spacex.imputation import shared
+from spacex.imputation import shared_genes
 
 from ..costs import alone
 from ..domains.peers import leiden
@@ -96,7 +96,7 @@ def downstream(
     target: ad.AnnData, reference: ad.AnnData, truth: np.ndarray, size: int | None, added: int, seed: int
 ) -> Iterator[Figure]:
     """Agreement of clusters with labels (N,) on a panel of so many genes, with so many imputed genes beside them."""
-    t, _ = shared(*(GeneNames.from_table(one.var) for one in (target, reference)))
+    t, _ = shared_genes(*(GeneNames.from_table(one.var) for one in (target, reference)))
     panel = target[:, np.sort(np.random.default_rng(seed).permutation(t)[:size])].copy()
     matrix = values(panel).toarray()
     if added:

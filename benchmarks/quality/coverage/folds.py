@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spacex.gene_names import GeneNames
-from spacex.imputation import shared
+from spacex.imputation import shared_genes
 
 from .measure import quality
 from .methods import METHODS
@@ -22,7 +22,7 @@ def predictions(
     target: ad.AnnData, reference: ad.AnnData, method: str, seed: int
 ) -> tuple[pd.DataFrame, np.ndarray, list[float]]:
     """Figures of the shared genes, the reliability of each (NaN without), and the seconds of every fifth."""
-    t, r = shared(*(GeneNames.from_table(one.var) for one in (target, reference)))
+    t, r = shared_genes(*(GeneNames.from_table(one.var) for one in (target, reference)))
     truth = values(target)
     parts, told, seconds = [], [], []
     for fold in np.array_split(np.random.default_rng(seed).permutation(len(t)), FOLDS):

@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import spacex as sx
 from spacex.gene_names import GeneNames
-from spacex.imputation import shared
+from spacex.imputation import shared_genes
 
 from .peers import PEERS, values
 
@@ -49,7 +49,7 @@ def standard(x: np.ndarray) -> np.ndarray:
 
 def common(panel: ad.AnnData, reference: ad.AnnData, genes: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Standardised values of the shared genes in the target and in the reference, and of the wanted genes there."""
-    t, r = shared(*(GeneNames.from_table(one.var) for one in (panel, reference)))
+    t, r = shared_genes(*(GeneNames.from_table(one.var) for one in (panel, reference)))
     of = values(reference)
     wanted = reference.var_names.get_indexer(genes)
     return (standard(values(panel)[:, t].toarray()), standard(of[:, r].toarray()), standard(of[:, wanted].toarray()))

@@ -8,7 +8,7 @@ import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
-from spacex.imaging.gene_images import log_normalise
+from spacex.imaging.gene_images import log_normalize
 
 from ..peers.host import borrow, quiet
 
@@ -16,7 +16,7 @@ from ..peers.host import borrow, quiet
 def values(adata: ad.AnnData) -> sp.csr_matrix:
     """Log-normalised counts, or intensities as they are."""
     matrix = sp.csr_matrix(adata.X).astype(np.float32)
-    return log_normalise(matrix) if np.array_equal(matrix.data, np.rint(matrix.data)) else matrix
+    return log_normalize(matrix) if np.array_equal(matrix.data, np.rint(matrix.data)) else matrix
 
 
 def pair(panel: ad.AnnData, reference: ad.AnnData) -> tuple[ad.AnnData, ad.AnnData]:

@@ -11,7 +11,7 @@ from sklearn.metrics import (
     normalized_mutual_info_score,
 )
 
-NEAR, MOST_OTHER = 10, 6
+NEAR, MAX_OTHER = 10, 6
 
 
 def quality(truth: np.ndarray, found: np.ndarray, xy: np.ndarray) -> dict[str, float]:
@@ -37,4 +37,4 @@ def chaos(found: np.ndarray, xy: np.ndarray) -> float:
 def pas(found: np.ndarray, xy: np.ndarray) -> float:
     """Share of spots of which at least six of the ten nearest are of other domains (Shang & Zhou 2022)."""
     near = cKDTree(xy).query(xy, k=min(NEAR + 1, len(xy)))[1][:, 1:]
-    return float(np.mean((found[near] != found[:, None]).sum(axis=1) >= MOST_OTHER))
+    return float(np.mean((found[near] != found[:, None]).sum(axis=1) >= MAX_OTHER))

@@ -40,12 +40,12 @@ def few_components(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
 
 def by_variance(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """The genes with the largest smoothed variance."""
-    return fed_with(adata, adata.var["variance"].to_numpy().argsort()[::-1][: features.MOST_GENES], k, seed)
+    return fed_with(adata, adata.var["variance"].to_numpy().argsort()[::-1][: features.MAX_GENES], k, seed)
 
 
 def smoothed_variance(images: GeneImages) -> np.ndarray:
     """Variance (G,) of maps smoothed with sigma = 2; zero for genes with fewer than 10 counts."""
-    smoother = Smoother(images.canvas, 2.0)
+    smoother = Smoother(images.layout, 2.0)
     variance = np.concatenate([smoother.apply(maps).var(axis=1) for _, maps in images.batches(512)])
     variance[np.asarray(images.counts.sum(axis=0)).ravel() < 10] = 0
     return variance
@@ -54,12 +54,12 @@ def smoothed_variance(images: GeneImages) -> np.ndarray:
 def floor(adata: ad.AnnData, k: int, seed: int, *, n_genes: int = 1000, n_components: int = 8) -> np.ndarray:
     images = sx.pp.gene_images(adata)
     top = adata.var["variance"].to_numpy().argsort()[::-1][:n_genes]
-    maps = Smoother(images.canvas, 2.0).apply(images.residuals(top)).astype(float)
+    maps = Smoother(images.layout, 2.0).apply(images.residuals(top)).astype(float)
     maps = (maps - maps.mean(axis=1, keepdims=True)) / np.maximum(maps.std(axis=1, keepdims=True), 1e-9)
     points = PCA(min(n_components, len(maps)), svd_solver="covariance_eigh").fit_transform(maps.T)
     mixture = GaussianMixture(k, covariance_type="tied", n_init=5, random_state=seed)
     label = mixture.fit_predict(points / points[:, 0].std())
-    place = images.canvas.grids[0].positions(images.canvas.pixel)
+    place = images.layout.grids[0].positions(images.layout.pixel)
     near = cKDTree(place).query(place, k=min(19, len(place)))[1]
     voted = np.eye(k)[label][near].sum(axis=1).argmax(axis=1)
     pixel = _adata.read_pixel_of_spot(adata, images)
@@ -80,14 +80,14 @@ def by_hvg(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     cells = ad.AnnData(adata.X.astype(np.float32))
     sc.pp.normalize_total(cells)
     sc.pp.log1p(cells)
-    sc.pp.highly_variable_genes(cells, n_top_genes=min(features.MOST_GENES, cells.n_vars))
+    sc.pp.highly_variable_genes(cells, n_top_genes=min(features.MAX_GENES, cells.n_vars))
     return fed_with(adata, np.flatnonzero(cells.var["highly_variable"]), k, seed)
 
 
 def by_svg(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """The genes that `sx.tl.svg` ranks first."""
     score = np.nan_to_num(adata.var["spacex_svg_score"].to_numpy(), nan=-1.0)
-    return fed_with(adata, score.argsort()[::-1][: features.MOST_GENES], k, seed)
+    return fed_with(adata, score.argsort()[::-1][: features.MAX_GENES], k, seed)
 
 
 METHODS: dict[str, Method] = {

@@ -22,7 +22,7 @@ STEPS = 20
 REFINED = 2000
 
 
-def normalised(adata: ad.AnnData, n_genes: int, flavor: str = "seurat") -> ad.AnnData:
+def normalized(adata: ad.AnnData, n_genes: int, flavor: str = "seurat") -> ad.AnnData:
     """Log-normalised counts of the highly variable genes."""
     section = section_of(adata)
     sc.pp.filter_genes(section, min_cells=3)
@@ -54,7 +54,7 @@ def banksy(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     start = borrow("banksy.initialize_banksy", "pip install pybanksy==1.3.5")
     embed = borrow("banksy.embed_banksy", "pip install pybanksy==1.3.5")
     pca = borrow("banksy_utils.umap_pca", "pip install pybanksy==1.3.5")
-    section = normalised(adata, 2000)
+    section = normalized(adata, 2000)
     section.X = np.asarray(section.X.toarray())
     section.obs["x"], section.obs["y"] = section.obsm["spatial"].T
     with quiet():
@@ -74,7 +74,7 @@ def spatial_leiden(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """SpatialLeiden (Müller-Bötticher et al. 2025): 30 PCs of HVGs, ten spatial neighbours, its own search."""
     package = borrow("spatialleiden", "pip install spatialleiden==0.4.0")
     squidpy = borrow("squidpy", "pip install squidpy==1.8.2")
-    section = normalised(adata, 3000)
+    section = normalized(adata, 3000)
     with quiet():
         sc.pp.pca(section, n_comps=30, random_state=seed)
         sc.pp.neighbors(section, random_state=seed)
@@ -89,7 +89,7 @@ def spatial_leiden(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
 def stagate(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """STAGATE (Dong & Zhang 2022): 3,000 HVGs, six spatial neighbours, 1,000 epochs, mixture of model EEE."""
     package = borrow("STAGATE_pyG", "pip install stagate-modern==1.0.0.post1")
-    section = normalised(adata, 3000)
+    section = normalized(adata, 3000)
     with quiet():
         package.Cal_Spatial_Net(section, k_cutoff=6, model="KNN", verbose=False)
         section = package.train_STAGATE(section, random_seed=seed, verbose=False, device="cpu")

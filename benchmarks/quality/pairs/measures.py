@@ -10,7 +10,7 @@ import pandas as pd
 
 import spacex as sx
 from spacex import _adata
-from spacex.pairs import Colocation, Directions
+from spacex.pairs import Colocation, CosineSimilarity
 
 from .. import linear
 
@@ -39,7 +39,7 @@ class Section:
         self.expression = np.log(_adata.read_totals(self.adata, None))
         self.strength = np.log(np.linalg.norm(self.z, axis=1))
         self.of: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            "SpaCEX similarity": Directions(self.z).of,
+            "SpaCEX similarity": CosineSimilarity(self.z).of,
             "SpaCEX probability": self._probability,
             "same spot": Colocation(images, "same").of,
             "neighbours": Colocation(images, "neighbours").of,
@@ -47,7 +47,7 @@ class Section:
             "strength": lambda pairs: self.strength[pairs].sum(axis=1),
         }
         for name, method in PCA.items():
-            self.of[name] = Directions(np.nan_to_num(method(self.adata, 0).z)).of
+            self.of[name] = CosineSimilarity(np.nan_to_num(method(self.adata, 0).z)).of
 
     def table(self, pairs: np.ndarray) -> pd.DataFrame:
         """Pairs by the names of their genes."""

@@ -29,13 +29,13 @@ def visium(adata: AnnData, seed: int) -> Outcome:
     embedded, as in its README, not the highly variable ones alone.
     """
     package = borrow("gspa", PIP)
-    section = normalised(adata)
+    section = normalized(adata)
     with quiet():
         gspa = package.GSPA(diffusion_operator=integrated(section, seed), random_state=seed, verbose=False, n_jobs=1)
     return embed(gspa, section, adata.var_names)
 
 
-def normalised(adata: AnnData) -> AnnData:
+def normalized(adata: AnnData) -> AnnData:
     section = section_of(adata)
     sc.pp.filter_genes(section, min_cells=10)
     sc.pp.filter_cells(section, min_counts=1)

@@ -17,10 +17,10 @@ from .host import borrow, labels, quiet, section_of
 PIP = "pip install hotspotsc==1.1.3"
 
 FDR = 0.05
-MOST_GENES = 3000
+MAX_GENES = 3000
 """Hotspot loops over pairs of genes in Python and keeps a list entry for each: 4.5 million at this number of genes."""
 
-MOST_GENES_300 = 1000
+MAX_GENES_300 = 1000
 """With 300 neighbours a pair takes ten times as long. The tutorial has 876 genes."""
 
 
@@ -30,7 +30,7 @@ def readme(adata: AnnData, seed: int) -> Outcome:
     Model ``"danb"``, 30 neighbours, ``create_modules(min_gene_threshold=20, core_only=True)``; the README's example has
     30 for the first of these. `seed` does nothing: see `modules`.
     """
-    return modules(adata, model="danb", n_neighbors=30, core_only=True, most_genes=MOST_GENES)
+    return modules(adata, model="danb", n_neighbors=30, core_only=True, most_genes=MAX_GENES)
 
 
 def tutorial(adata: AnnData, seed: int) -> Outcome:
@@ -39,7 +39,7 @@ def tutorial(adata: AnnData, seed: int) -> Outcome:
     Model ``"bernoulli"``, 300 neighbours, ``create_modules(min_gene_threshold=20, core_only=False)``. `seed` does
     nothing: see `modules`.
     """
-    return modules(adata, model="bernoulli", n_neighbors=300, core_only=False, most_genes=MOST_GENES_300)
+    return modules(adata, model="bernoulli", n_neighbors=300, core_only=False, most_genes=MAX_GENES_300)
 
 
 def modules(
@@ -83,7 +83,7 @@ def prepared(adata: AnnData) -> AnnData:
 def deep_recursion() -> Iterator[None]:
     """Hotspot walks its dendrogram by recursion, which may be as deep as there are genes; Python allows 1,000."""
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, 4 * MOST_GENES))
+    sys.setrecursionlimit(max(limit, 4 * MAX_GENES))
     try:
         yield
     finally:

@@ -38,7 +38,7 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
     correlation. Only their leading `DIMS` components are handed over.
     """
     package = borrow("smoothie", PIP)
-    section = normalised(section_of(adata))
+    section = normalized(section_of(adata))
     with quiet():
         smooth = smoothed(package, section)
         correlation, _ = package.compute_correlation_matrix(smooth.X)
@@ -51,7 +51,7 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
     kept_spots, kept_genes = section.obs_names, section.var_names
 
     def project(other: AnnData) -> np.ndarray:
-        section = normalised(section_of(other), spots=kept_spots, genes=kept_genes)
+        section = normalized(section_of(other), spots=kept_spots, genes=kept_genes)
         with quiet():
             smooth = smoothed(package, section)
         return rows(centred(smooth) @ basis, smooth.var_names, other.var_names)
@@ -60,7 +60,7 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
     return Outcome(z, labels(modules, adata.var_names), project)
 
 
-def normalised(section: AnnData, *, spots: pd.Index | None = None, genes: pd.Index | None = None) -> AnnData:
+def normalized(section: AnnData, *, spots: pd.Index | None = None, genes: pd.Index | None = None) -> AnnData:
     """Quality control and normalisation of the pipeline, or the same spots and genes as before."""
     if spots is None:
         sc.pp.filter_cells(section, min_counts=10)

@@ -35,7 +35,7 @@ from .methods import METHODS, SLOW, run
 
 TASKS = ("redrawn", "permuted", "mixed", "planted", "markers")
 GENES_FOR_RATES = 1000
-MOST_DRAWS = 20
+MAX_DRAWS = 20
 SECTIONS = ("dlpfc_151676", "mousebrain_st_1", "her2st_H1", "visium_mouse_embryo")
 
 
@@ -68,8 +68,8 @@ def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, ad.Ann
 
 def draws(n_genes: int, seed: int) -> range:
     """Seeds of the draws of null genes that a seed stands for: several for panels, whose few genes tell no rates."""
-    n_draws = min(-(-GENES_FOR_RATES // n_genes), MOST_DRAWS)
-    return range(seed * MOST_DRAWS, seed * MOST_DRAWS + n_draws) if n_draws > 1 else range(seed, seed + 1)
+    n_draws = min(-(-GENES_FOR_RATES // n_genes), MAX_DRAWS)
+    return range(seed * MAX_DRAWS, seed * MAX_DRAWS + n_draws) if n_draws > 1 else range(seed, seed + 1)
 
 
 def wants_markers(arguments: argparse.Namespace, name: str, seed: int) -> bool:

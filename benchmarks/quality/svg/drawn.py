@@ -137,13 +137,13 @@ def pattern(kind: str, xy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     turn = rng.uniform(0, 2 * np.pi)
     along = xy @ [np.cos(turn), np.sin(turn)]
     across = xy @ [-np.sin(turn), np.cos(turn)]
-    centre = xy[rng.integers(len(xy))]
+    center = xy[rng.integers(len(xy))]
     if kind == "domain":
         return (along > np.quantile(along, rng.uniform(0.3, 0.7))).astype(float)
     if kind == "gradient":
         return (along - along.min()) / np.ptp(along)
     if kind == "hot spot":
-        return 2 * np.exp(-0.5 * np.square(xy - centre).sum(axis=1) / rng.uniform(2.0, 3.5) ** 2)
+        return 2 * np.exp(-0.5 * np.square(xy - center).sum(axis=1) / rng.uniform(2.0, 3.5) ** 2)
     if kind == "stripes":
         return 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * along / rng.uniform(5, 8)))
     waves = [across - 6 * np.sin(along / rng.uniform(5, 9) + turn) - offset for offset in rng.uniform(-22, 22, 4)]

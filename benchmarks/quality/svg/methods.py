@@ -49,7 +49,7 @@ def widths(adata: ad.AnnData) -> Found:
 def floor(adata: ad.AnnData) -> Found:
     """Energies of smoothed maps, two-moment gamma with a kurtosis term, Cauchy combination: the design's floor."""
     images = sx.pp.gene_images(adata)
-    scales = [(Smoother(images.canvas, sigma), _traces(images, sigma)) for sigma in (1.0, 2.0, 4.0, 8.0)]
+    scales = [(Smoother(images.layout, sigma), _traces(images, sigma)) for sigma in (1.0, 2.0, 4.0, 8.0)]
     log_p = np.empty((len(scales), images.n_genes))
     for genes, maps in images.batches(512):
         variance = np.square(maps).sum(axis=1, dtype=float) / (images.n_pixels - 1)
@@ -69,7 +69,7 @@ def _traces(images: GeneImages, sigma: float) -> np.ndarray:
     chosen = np.random.default_rng(0).permutation(n)[:512]
     units = np.zeros((len(chosen), n), dtype=np.float32)
     units[np.arange(len(chosen)), chosen] = 1
-    smoother = Smoother(images.canvas, sigma)
+    smoother = Smoother(images.layout, sigma)
     rows = smoother.apply_transposed(smoother.apply(units - 1 / n))
     rows = rows - rows.mean(axis=1, keepdims=True)
     diagonal = rows[np.arange(len(chosen)), chosen]

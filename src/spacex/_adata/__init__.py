@@ -9,9 +9,9 @@ from spacex._adata._genes import embedded_genes, gene_index, read_gene_names
 from spacex._adata._grid import (
     PIXEL,
     check_working_memory,
-    gridded_by,
     has_grid,
     mean_by_pixel,
+    rasterize_arguments,
     read_grid,
     read_images,
     read_pixel_covariates,
@@ -20,11 +20,11 @@ from spacex._adata._grid import (
 )
 from spacex._adata._in_tissue import on_tissue, read_in_tissue, report_off_tissue
 from spacex._adata._input import (
-    FEWEST_PIXELS,
-    by_name,
+    MIN_PIXELS,
     check_names,
     check_spots,
     check_unique,
+    indices_sorted_by_name,
     read_covariates,
     read_labels,
     read_libraries,
@@ -74,7 +74,7 @@ from spacex._adata._results import (
     write_svg_sections,
 )
 from spacex._adata._sections import SECTIONS, read_section_embeddings, write_section_embeddings
-from spacex._adata._uns import KEY, embedded_layer, note, noted, notes
+from spacex._adata._uns import KEY, embedded_layer, read_notes, read_parameters, write_parameters
 from spacex._adata._validate import check_adata
 
 __all__ = [
@@ -84,9 +84,9 @@ __all__ = [
     "DOMAIN",
     "DOMAIN_PROB",
     "EMBEDDING",
-    "FEWEST_PIXELS",
     "INTERACTIONS",
     "KEY",
+    "MIN_PIXELS",
     "MODULE",
     "MODULE_PROB",
     "PATTERN",
@@ -95,7 +95,6 @@ __all__ = [
     "SPOTS",
     "SVG",
     "UNASSIGNED",
-    "by_name",
     "check_adata",
     "check_names",
     "check_overlaid",
@@ -108,15 +107,13 @@ __all__ = [
     "embedded_layer",
     "find_spatial_key",
     "gene_index",
-    "gridded_by",
     "has_grid",
     "has_positions",
+    "indices_sorted_by_name",
     "lazily",
     "mean_by_pixel",
-    "note",
-    "noted",
-    "notes",
     "on_tissue",
+    "rasterize_arguments",
     "read_array",
     "read_columns",
     "read_components",
@@ -133,6 +130,8 @@ __all__ = [
     "read_matrix",
     "read_module_probability",
     "read_modules",
+    "read_notes",
+    "read_parameters",
     "read_pattern",
     "read_pixel_covariates",
     "read_pixel_of_spot",
@@ -151,6 +150,7 @@ __all__ = [
     "write_grid",
     "write_interactions",
     "write_modules",
+    "write_parameters",
     "write_pattern",
     "write_section_embeddings",
     "write_svg",

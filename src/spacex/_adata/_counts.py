@@ -10,7 +10,7 @@ from anndata import AnnData
 from spacex._adata._in_tissue import read_in_tissue
 from spacex._adata._matrix import holds_counts
 from spacex._adata._sources import RAW, X, first_of_counts
-from spacex._adata._uns import embedded_layer, notes
+from spacex._adata._uns import embedded_layer, read_notes
 
 logger = logging.getLogger("spacex")
 
@@ -25,7 +25,7 @@ def choose_matrix(adata: AnnData, layer: str | None, *, fresh: bool = False) -> 
     wanted = layer if layer is not None or fresh else embedded_layer(adata)
     in_tissue = read_in_tissue(adata)
     source, _, is_count = first_of_counts(adata, wanted, lambda source: (None, holds_counts(source, in_tissue)))
-    noted = {} if fresh else notes(adata).get("embed", {})
+    noted = {} if fresh else read_notes(adata).get("embed", {})
     if (
         noted
         and isinstance(noted, Mapping)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from spacex._adata._input import FEWEST_PIXELS, check_names, read_covariates, read_sections
+from spacex._adata._input import MIN_PIXELS, check_names, read_covariates, read_sections
 from spacex._adata._matrix import read_sums
-from spacex._adata._uns import note, noted, notes
+from spacex._adata._uns import read_notes, read_parameters, write_parameters
 from spacex._config import Config
 from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
-from spacex.imaging.aggregate import Pixels
+from spacex.imaging.aggregate import SpotToPixel
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid, GridSize
 
@@ -33,7 +33,7 @@ def write_grid(
     size: GridSize = "auto",
 ) -> None:
     """Write ``obsm["spacex_pixel"]``, (-1, -1) for spots off the tissue, and ``uns["spacex"]["grid"]``."""
-    note(
+    write_parameters(
         adata,
         grid={
             "section": np.array(names, dtype=object),
@@ -52,17 +52,17 @@ def write_grid(
 
 def has_grid(adata: AnnData) -> bool:
     """Whether `write_grid` was called on this AnnData."""
-    return "grid" in notes(adata) and PIXEL in adata.obsm
+    return "grid" in read_notes(adata) and PIXEL in adata.obsm
 
 
-def gridded_by(adata: AnnData) -> dict[str, Any]:
+def rasterize_arguments(adata: AnnData) -> dict[str, Any]:
     """The arguments of `pp.rasterize` that the grid was made with; empty where there is none."""
-    if "grid" not in notes(adata):
+    if "grid" not in read_notes(adata):
         return {}
-    found = noted(adata, "grid", "spatial_key", "library_key")
+    found = read_parameters(adata, "grid", "spatial_key", "library_key")
     for name in ("spatial_key", "library_key"):
         if not isinstance(found[name], (str, int)):
-            raise _damaged(f'uns["spacex"]["grid"]["{name}"]={found[name]!r}')
+            raise _raise_damaged_grid(f'uns["spacex"]["grid"]["{name}"]={found[name]!r}')
     size = np.asarray(found.get("size", "auto")).tolist()
     return {
         "spatial_key": found["spatial_key"], "library_key": found["library_key"] or None,
@@ -76,7 +76,7 @@ def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
         lost = f'obsm["{PIXEL}"]' if PIXEL not in adata.obsm else 'uns["spacex"]["grid"]'
         raise InputError(f"the spots have no pixels yet: {lost} is missing; call sx.pp.rasterize(adata)")
     known, grids = _noted_grids(adata)
-    codes, names = read_sections(adata, gridded_by(adata)["library_key"])
+    codes, names = read_sections(adata, rasterize_arguments(adata)["library_key"])
     missing = [name for name in names if name not in known]
     if missing:
         raise InputError(f"section(s) {', '.join(missing[:5])} have no grid; call sx.pp.rasterize(adata) again")
@@ -88,7 +88,7 @@ def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
 
 def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
     """Names of the sections and their grids; an error where these are no grids."""
-    found = noted(adata, "grid", *COLUMNS)
+    found = read_parameters(adata, "grid", *COLUMNS)
     try:
         names, *columns = (np.atleast_1d(found[name]).tolist() for name in COLUMNS)
         grids = [
@@ -99,7 +99,7 @@ def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
     except (TypeError, ValueError, OverflowError):
         sound = False
     if not sound:
-        raise _damaged('uns["spacex"]["grid"]')
+        raise _raise_damaged_grid('uns["spacex"]["grid"]')
     return [str(name) for name in names], grids
 
 
@@ -107,15 +107,15 @@ def _pixels_within(adata: AnnData, grids: list[Grid], section: np.ndarray) -> np
     """``obsm["spacex_pixel"]`` (S, 2), each in the grid of its section (S,); an error where one is not."""
     pixel = np.asarray(adata.obsm[PIXEL])
     if pixel.shape != (adata.n_obs, 2) or pixel.dtype.kind not in "iu":
-        raise _damaged(f'obsm["{PIXEL}"] of shape {pixel.shape} and type {pixel.dtype}')
+        raise _raise_damaged_grid(f'obsm["{PIXEL}"] of shape {pixel.shape} and type {pixel.dtype}')
     limit = np.array([grid.shape for grid in grids])[section]
     outside = ((pixel < 0) | (pixel >= limit)).any(axis=1) & (section >= 0)
     if outside.any():
-        raise _damaged(f'obsm["{PIXEL}"] has {int(outside.sum())} spot(s) outside the grid and')
+        raise _raise_damaged_grid(f'obsm["{PIXEL}"] has {int(outside.sum())} spot(s) outside the grid and')
     return np.where((section >= 0)[:, None], pixel.astype(np.int64, copy=False), -1)
 
 
-def _damaged(what: str) -> InputError:
+def _raise_damaged_grid(what: str) -> InputError:
     return InputError(f"{what} is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)")
 
 
@@ -123,12 +123,12 @@ def read_images(adata: AnnData, *, layer: str | None, config: Config) -> GeneIma
     """Images of all genes, from the grid that `write_grid` left."""
     check_names(adata)
     grids, pixel, section = read_grid(adata)
-    where = Pixels.of([pixel[section == s] for s in range(len(grids))], grids, section)
+    where = SpotToPixel.of([pixel[section == s] for s in range(len(grids))], grids, section)
     sums, is_count = read_sums(adata, layer, where)
     images = where.images(sums.pixels, sums.library, is_count=is_count, theta=config.theta)
-    if images.n_pixels < FEWEST_PIXELS:
+    if images.n_pixels < MIN_PIXELS:
         raise InputError(
-            f"only {images.n_pixels} pixel(s) hold counts; SpaCEX needs at least {FEWEST_PIXELS}: check the counts, "
+            f"only {images.n_pixels} pixel(s) hold counts; SpaCEX needs at least {MIN_PIXELS}: check the counts, "
             "or pass a finer grid to sx.pp.rasterize"
         )
     return images
@@ -139,19 +139,19 @@ def check_working_memory(images: GeneImages, what: str) -> None:
     check_memory(
         images.working_bytes,
         what=f"{what} of {images.n_genes} genes on {images.n_pixels} pixels",
-        mend="pass a coarser grid (sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more",
+        hint="pass a coarser grid (sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more",
     )
 
 
 def read_pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
     """Tissue pixel (S,) of every spot as a number in the order of `images`; -1 off the tissue or without counts."""
     _, pixel, section = read_grid(adata)
-    canvas, inside = images.canvas, section >= 0
-    number = np.full(canvas.shape[0] * canvas.shape[1], -1, dtype=np.int64)
-    number[canvas.flat] = np.arange(images.n_pixels)
+    layout, inside = images.layout, section >= 0
+    number = np.full(layout.shape[0] * layout.shape[1], -1, dtype=np.int64)
+    number[layout.flat] = np.arange(images.n_pixels)
     found = np.full(len(section), -1, dtype=np.int64)
     row, column = pixel[inside].T
-    found[inside] = number[row * canvas.shape[1] + column + canvas.offsets[section[inside]]]
+    found[inside] = number[row * layout.shape[1] + column + layout.offsets[section[inside]]]
     return found
 
 

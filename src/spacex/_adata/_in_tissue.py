@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spacex._infra.errors import InputError, shown
+from spacex._infra.errors import InputError, safe_repr
 
 logger = logging.getLogger("spacex")
 
@@ -53,7 +53,7 @@ def _is_inside(value: Any) -> bool:
         if text in OUTSIDE:
             return False
         raise InputError(
-            f"obs[{IN_TISSUE!r}] holds {shown(value)}; pass 0 for spots off the tissue and 1 for the others, "
+            f"obs[{IN_TISSUE!r}] holds {safe_repr(value)}; pass 0 for spots off the tissue and 1 for the others, "
             f"or leave the column out: del adata.obs[{IN_TISSUE!r}]"
         ) from None
     return math.isnan(number) or number != 0

@@ -13,7 +13,7 @@ from spacex._adata._in_tissue import read_in_tissue
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite, check_key
 
-FEWEST_PIXELS = 10
+MIN_PIXELS = 10
 SPOTS_PER_VALUE = 5
 
 
@@ -28,9 +28,9 @@ def check_names(adata: AnnData) -> None:
 def check_spots(adata: AnnData) -> None:
     """Raise `InputError` for too few spots in the tissue."""
     n_spots = int(read_in_tissue(adata).sum())
-    if n_spots < FEWEST_PIXELS:
+    if n_spots < MIN_PIXELS:
         where = f" in the tissue, of {adata.n_obs}" if n_spots < adata.n_obs else ""
-        raise InputError(f"adata has {n_spots} spot(s){where}; SpaCEX needs at least {FEWEST_PIXELS}")
+        raise InputError(f"adata has {n_spots} spot(s){where}; SpaCEX needs at least {MIN_PIXELS}")
 
 
 def check_unique(adata: AnnData) -> None:
@@ -42,7 +42,7 @@ def check_unique(adata: AnnData) -> None:
         )
 
 
-def by_name(adata: AnnData, genes: np.ndarray) -> np.ndarray:
+def indices_sorted_by_name(adata: AnnData, genes: np.ndarray) -> np.ndarray:
     """Numbers of the genes in a mask (G,), in the order of their names.
 
     What is made of genes in this order does not depend on the order in which a file has them, to the last bit.
@@ -64,11 +64,11 @@ def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, 
     n_missing = int((codes[in_tissue] < 0).sum())
     if n_missing:
         raise InputError(f"obs[{library_key!r}] is missing for {n_missing} spot(s); name a section for each")
-    few = [name for name, size in zip(names, np.bincount(codes[in_tissue]), strict=True) if size < FEWEST_PIXELS]
+    few = [name for name, size in zip(names, np.bincount(codes[in_tissue]), strict=True) if size < MIN_PIXELS]
     if few:
         shown = ", ".join(few[:5]) + (f", ... ({len(few)} of {len(names)})" if len(few) > 5 else "")
         raise InputError(
-            f"section(s) {shown} of obs[{library_key!r}] have fewer than {FEWEST_PIXELS} spots; leave them out"
+            f"section(s) {shown} of obs[{library_key!r}] have fewer than {MIN_PIXELS} spots; leave them out"
         )
     return codes, names
 
@@ -108,7 +108,7 @@ def read_covariates(adata: AnnData, names: Sequence[str]) -> np.ndarray:
             raise InputError(f"obs[{name!r}] is missing for {int(column.isna().sum())} spot(s); fill or drop them")
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             values = column.to_numpy(dtype=np.float64)[:, None]
-            check_finite(values, name=f"obs[{name!r}]", mend="fill or drop them")
+            check_finite(values, name=f"obs[{name!r}]", hint="fill or drop them")
         else:
             values = pd.get_dummies(column.astype(str)).to_numpy(dtype=np.float64)
             if values.shape[1] > max(2, len(column) // SPOTS_PER_VALUE):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spacex._adata._input import FEWEST_PIXELS, read_libraries
+from spacex._adata._input import MIN_PIXELS, read_libraries
 from spacex.imaging.overlap import is_chance, separates, shared_positions
 
 LIBRARY_ID = "library_id"
@@ -25,10 +25,10 @@ NAMES = (
 AXIS = re.compile(r"(.*[\W_])?z([\W_].*)?|depth|plane", re.IGNORECASE)
 """Columns of a third coordinate: the planes of one volume are not sections."""
 
-ENDS = (("-", True), ("_", True), ("_", False), ("-", False))
+SUFFIXES = (("-", True), ("_", True), ("_", False), ("-", False))
 """What may name the section in the name of a spot: after the last of these characters, or before the first."""
 
-Mend = Callable[[str], str]
+Hint = Callable[[str], str]
 
 
 class Column(NamedTuple):
@@ -50,13 +50,13 @@ class Separation(NamedTuple):
 class LibraryColumns:
     """The columns of ``obs`` that may name the sections of the spots that a mask (n_obs,) keeps."""
 
-    def __init__(self, adata: AnnData, kept: np.ndarray, library_key: str | None, mend: Mend):
-        self.adata, self.kept, self.library_key, self.mend = adata, kept, library_key, mend
+    def __init__(self, adata: AnnData, kept: np.ndarray, library_key: str | None, hint: Hint):
+        self.adata, self.kept, self.library_key, self.hint = adata, kept, library_key, hint
 
     @property
     def unnamed(self) -> str:
         """Words for sections that no column names."""
-        return f"add a column to adata.obs that names the section of each spot, and {self.mend('section')}"
+        return f"add a column to adata.obs that names the section of each spot, and {self.hint('section')}"
 
     def usual(self) -> Iterator[Column]:
         """The region key of a SpatialData table, columns of libraries of ``uns["spatial"]``, columns of usual names."""
@@ -90,7 +90,7 @@ class LibraryColumns:
                 continue
             nowhere = np.zeros(len(position), dtype=np.int64)
             if self.library_key is None or separates(column.label, shared_positions(all_positions, nowhere)):
-                words = f"obs[{column.name!r}] tells them apart: {self.mend(column.name)}"
+                words = f"obs[{column.name!r}] tells them apart: {self.hint(column.name)}"
                 return Separation(column.label, words)
             return Separation(column.label, self._joined(self.library_key, column.name))
         for one, other in combinations(usual, 2):
@@ -103,23 +103,23 @@ class LibraryColumns:
     def _by_names(self, position: np.ndarray) -> Separation | None:
         """The same by a part of the names of the spots, such as the number after a barcode."""
         names = self.adata.obs_names[self.kept].astype(str)
-        for mark, last in ENDS:
+        for mark, last in SUFFIXES:
             part = f"{'rsplit' if last else 'split'}({mark!r}, n=1).str[{-1 if last else 0}]"
             label, levels = pd.factorize(
                 (names.str.rsplit if last else names.str.split)(mark, n=1).str[-1 if last else 0]
             )
-            few = 2 <= len(levels) <= len(label) // FEWEST_PIXELS
+            few = 2 <= len(levels) <= len(label) // MIN_PIXELS
             if few and separates(label, position) and not is_chance(label, position):
                 words = (
                     f"the names of the spots tell them apart: adata.obs['section'] = adata.obs_names.str.{part}, then "
                 )
-                return Separation(label, words + self.mend("section"))
+                return Separation(label, words + self.hint("section"))
         return None
 
     def _joined(self, one: str, other: str) -> str:
         """Words that make a column of two."""
         made = " + '-' + ".join(f"adata.obs[{name!r}].astype(str)" for name in (one, other))
-        calls = f"adata.obs['section'] = {made}, then {self.mend('section')}"
+        calls = f"adata.obs['section'] = {made}, then {self.hint('section')}"
         return f"{one!r} and {other!r} together tell them apart: {calls}"
 
     def _strong(self) -> Iterator[str]:
@@ -141,7 +141,7 @@ class LibraryColumns:
             label, levels = pd.factorize(values)
         except TypeError:
             return []
-        few = 2 <= len(levels) <= max(2, len(values) // FEWEST_PIXELS)
+        few = 2 <= len(levels) <= max(2, len(values) // MIN_PIXELS)
         fractions = levels.dtype.kind == "f" and bool((np.asarray(levels) % 1 != 0).any())
         flags = not is_usual and set(map(str, levels[:2])) == {"True", "False"}
         if name == self.library_key or not few or fractions or flags:

@@ -19,7 +19,7 @@ from spacex._adata._sources import Source, first_of_counts
 from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
 from spacex._infra.validation import check_indices
-from spacex.imaging.aggregate import Pixels
+from spacex.imaging.aggregate import SpotToPixel
 
 LEAST, MOST = 1e-15, 1e15
 """Bounds of the largest value: squares and sums of values between these fit single precision, counts 64 bits."""
@@ -31,7 +31,7 @@ Rows: TypeAlias = sp.csr_matrix | sp.csr_array
 T = TypeVar("T")
 
 
-class Traits(NamedTuple):
+class ValueSummary(NamedTuple):
     """What decides whether values can be used: how many are not finite, the ends, any but zero, all whole."""
 
     n_bad: int = 0
@@ -41,15 +41,15 @@ class Traits(NamedTuple):
     whole: bool = True
 
     @classmethod
-    def of(cls, values: np.ndarray) -> Traits:
+    def of(cls, values: np.ndarray) -> ValueSummary:
         """Those of an array of numbers."""
         n_bad = int(values.size - np.isfinite(values).sum())
         whole = not n_bad and bool(np.all(values == np.rint(values)))
         return cls(n_bad, float(values.min(initial=0)), float(values.max(initial=0)), bool(values.any()), whole)
 
-    def join(self, other: Traits) -> Traits:
+    def join(self, other: ValueSummary) -> ValueSummary:
         """Those of two arrays together."""
-        return Traits(
+        return ValueSummary(
             self.n_bad + other.n_bad, min(self.least, other.least), max(self.most, other.most),
             self.some or other.some, self.whole and other.whole,
         )  # fmt: skip
@@ -75,14 +75,14 @@ class Traits(NamedTuple):
             )
 
 
-class Sums(NamedTuple):
+class PixelSums(NamedTuple):
     """The sum of every spot, and sums by pixel."""
 
     library: np.ndarray
     pixels: sp.csc_array
 
 
-class Reading(NamedTuple, Generic[T]):
+class BlockReducer(NamedTuple, Generic[T]):
     """What is taken from a matrix, block by block; one in memory is a single block."""
 
     of: Callable[[Rows, slice, slice], T]
@@ -108,21 +108,21 @@ def read_matrix(adata: AnnData, layer: str | None) -> tuple[Rows, bool]:
     return rows, is_count
 
 
-def read_sums(adata: AnnData, layer: str | None, pixels: Pixels) -> tuple[Sums, bool]:
+def read_sums(adata: AnnData, layer: str | None, pixels: SpotToPixel) -> tuple[PixelSums, bool]:
     """Sums of the matrix that `read_matrix` gives, and whether it holds counts; one on disk is not loaded.
 
     The sum of a spot is over all genes that were measured, also those that only ``.raw`` has.
     """
 
-    def of(block: Rows, rows: slice, columns: slice) -> Sums:
-        return Sums(_of_rows(block), pixels.sum(block, rows))
+    def of(block: Rows, rows: slice, columns: slice) -> PixelSums:
+        return PixelSums(_of_rows(block), pixels.sum(block, rows))
 
-    def beside(parts: list[Sums], source: Source) -> Sums:
+    def beside(parts: list[PixelSums], source: Source) -> PixelSums:
         summed = parts[0].pixels if len(parts) == 1 else sp.hstack([part.pixels for part in parts], format="csc")
         summed = summed if source.genes is None else summed[:, source.genes]
-        return Sums(np.sum([part.library for part in parts], axis=0), summed)
+        return PixelSums(np.sum([part.library for part in parts], axis=0), summed)
 
-    return _read(adata, layer, lambda source: Reading(of, _sums_below, lambda parts: beside(parts, source)))
+    return _read(adata, layer, lambda source: BlockReducer(of, _sums_below, lambda parts: beside(parts, source)))
 
 
 def read_totals(adata: AnnData, layer: str | None) -> np.ndarray:
@@ -143,14 +143,14 @@ def read_detected(adata: AnnData, layer: str | None) -> np.ndarray:
     return _read(adata, layer, lambda source: _by_gene(source, of))[0]
 
 
-def _by_gene(source: Source, of: Callable[[Rows, slice, slice], np.ndarray]) -> Reading[np.ndarray]:
-    return Reading(of, np.add, lambda parts: source.of_genes(np.concatenate(parts)))
+def _by_gene(source: Source, of: Callable[[Rows, slice, slice], np.ndarray]) -> BlockReducer[np.ndarray]:
+    return BlockReducer(of, np.add, lambda parts: source.of_genes(np.concatenate(parts)))
 
 
 def read_columns(adata: AnnData, layer: str | None, genes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, bool]:
     """Values (B, S) of some genes, the sum (S,) of every spot over all genes, and whether these are counts."""
 
-    def reading(source: Source) -> Reading[Columns]:
+    def reading(source: Source) -> BlockReducer[Columns]:
         wanted = np.asarray(genes) if source.genes is None else source.genes[np.asarray(genes, dtype=np.int64)]
 
         def of(block: Rows, rows: slice, columns: slice) -> Columns:
@@ -159,7 +159,7 @@ def read_columns(adata: AnnData, layer: str | None, genes: Sequence[int]) -> tup
             values[here] = block[:, wanted[here] - columns.start].toarray().T
             return values, _of_rows(block)
 
-        return Reading(of, _columns_below, _columns_beside)
+        return BlockReducer(of, _columns_below, _columns_beside)
 
     (values, library), is_count = _read(adata, layer, reading)
     return values, library, is_count
@@ -178,13 +178,13 @@ def loaded(source: Source, in_tissue: np.ndarray) -> tuple[Rows, bool]:
         matrix = matrix.to_memory()
     elif hasattr(matrix, "compute"):
         if not sp.issparse(matrix._meta):
-            mend = "keep it sparse, or subset it first"
-            check_memory(matrix.nbytes, what=f"adata.{name}: reading it whole", mend=mend)
+            hint = "keep it sparse, or subset it first"
+            check_memory(matrix.nbytes, what=f"adata.{name}: reading it whole", hint=hint)
         matrix = matrix.compute()
     matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
     _require_numbers(matrix.dtype, name)
     rows = _emptied(_as_rows(check_indices(matrix, what=f"adata.{name} is damaged")), in_tissue)
-    traits = Traits.of(rows.data)
+    traits = ValueSummary.of(rows.data)
     traits.refuse(name)
     return rows.astype(np.float32, copy=False), traits.whole
 
@@ -241,10 +241,10 @@ def holds_counts(source: Source, in_tissue: np.ndarray) -> bool:
         return loaded(source, in_tissue)[1]
     first_row = np.cumsum([0, *stored.chunks[0]])
     blocks = [(row, column) for row in range(stored.numblocks[0]) for column in range(stored.numblocks[1])]
-    traits, n_seen = Traits(), 0
+    traits, n_seen = ValueSummary(), 0
     for row, column in [blocks[0], *blocks[:0:-1]]:
         inside = in_tissue[first_row[row] : first_row[row + 1]]
-        (_, seen), *_ = by_blocks(stored.blocks[row, column], _traits_of, Traits.join, inside)
+        (_, seen), *_ = by_blocks(stored.blocks[row, column], _traits_of, ValueSummary.join, inside)
         traits, n_seen = traits.join(seen), n_seen + (seen.some or seen.n_bad > 0)
         if n_seen == N_BLOCKS or not traits.whole:
             break
@@ -252,11 +252,11 @@ def holds_counts(source: Source, in_tissue: np.ndarray) -> bool:
     return traits.whole
 
 
-def _traits_of(block: Any, rows: slice, columns: slice, in_tissue: np.ndarray) -> Traits:
-    return Traits.of(_emptied(_as_rows(block), in_tissue).data)
+def _traits_of(block: Any, rows: slice, columns: slice, in_tissue: np.ndarray) -> ValueSummary:
+    return ValueSummary.of(_emptied(_as_rows(block), in_tissue).data)
 
 
-def _read(adata: AnnData, layer: str | None, reading_of: Callable[[Source], Reading[T]]) -> tuple[T, bool]:
+def _read(adata: AnnData, layer: str | None, reading_of: Callable[[Source], BlockReducer[T]]) -> tuple[T, bool]:
     """What a reading takes from the matrix to work on, and whether that holds counts."""
     in_tissue = read_in_tissue(adata)
 
@@ -267,7 +267,7 @@ def _read(adata: AnnData, layer: str | None, reading_of: Callable[[Source], Read
             taken = [reading.of(rows, slice(0, rows.shape[0]), slice(0, rows.shape[1]))]
             return reading.beside(taken), is_count
         parts = [part for _, part in by_blocks(stored, _looked_at, _below, reading, in_tissue)]
-        traits = reduce(Traits.join, [seen for seen, _ in parts])
+        traits = reduce(ValueSummary.join, [seen for seen, _ in parts])
         traits.refuse(source.name)
         return reading.beside([taken for _, taken in parts]), traits.whole
 
@@ -275,19 +275,21 @@ def _read(adata: AnnData, layer: str | None, reading_of: Callable[[Source], Read
     return taken, is_count
 
 
-def _looked_at(block: Any, rows: slice, columns: slice, reading: Reading[T], in_tissue: np.ndarray) -> tuple[Traits, T]:
+def _looked_at(
+    block: Any, rows: slice, columns: slice, reading: BlockReducer[T], in_tissue: np.ndarray
+) -> tuple[ValueSummary, T]:
     values = _emptied(_as_rows(block), in_tissue[rows])
-    return Traits.of(values.data), reading.of(values.astype(np.float32, copy=False), rows, columns)
+    return ValueSummary.of(values.data), reading.of(values.astype(np.float32, copy=False), rows, columns)
 
 
 def _below(
-    first: tuple[Traits, T], second: tuple[Traits, T], reading: Reading[T], in_tissue: np.ndarray
-) -> tuple[Traits, T]:
+    first: tuple[ValueSummary, T], second: tuple[ValueSummary, T], reading: BlockReducer[T], in_tissue: np.ndarray
+) -> tuple[ValueSummary, T]:
     return first[0].join(second[0]), reading.below(first[1], second[1])
 
 
-def _sums_below(first: Sums, second: Sums) -> Sums:
-    return Sums(np.concatenate([first.library, second.library]), first.pixels + second.pixels)
+def _sums_below(first: PixelSums, second: PixelSums) -> PixelSums:
+    return PixelSums(np.concatenate([first.library, second.library]), first.pixels + second.pixels)
 
 
 Columns = tuple[np.ndarray, np.ndarray]

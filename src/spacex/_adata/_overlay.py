@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from anndata import AnnData
 
-from spacex._adata._input import FEWEST_PIXELS
-from spacex._adata._library_columns import LibraryColumns, Mend
+from spacex._adata._input import MIN_PIXELS
+from spacex._adata._library_columns import Hint, LibraryColumns
 from spacex._infra.errors import InputError
 from spacex.imaging.overlap import are_evenly_spaced, in_area, largest_overlap, sample_of_groups, shared_positions
 
@@ -44,7 +44,7 @@ def check_overlaid(
     array: np.ndarray | None,
     *,
     library_key: str | None,
-    mend: Mend = "pass library_key={!r}".format,
+    hint: Hint = "pass library_key={!r}".format,
     quiet: bool = False,
 ) -> None:
     """Raise `InputError` for sections that lie on top of each other; a warning where that is only likely.
@@ -63,10 +63,10 @@ def check_overlaid(
         Whether to leave out warnings, which were given before.
     """
     kept = section >= 0
-    columns = LibraryColumns(adata, kept, library_key, mend)
+    columns = LibraryColumns(adata, kept, library_key, hint)
     xy, section = xy[kept], section[kept]
     warn = (lambda *_: None) if quiet else logger.warning
-    array = array[kept] if array is not None and len(np.unique(array[kept], axis=0)) >= FEWEST_PIXELS else None
+    array = array[kept] if array is not None and len(np.unique(array[kept], axis=0)) >= MIN_PIXELS else None
     if array is not None:
         position = shared_positions(array, section)
         if (position >= 0).any():
@@ -114,7 +114,7 @@ def _check_areas(columns: LibraryColumns, xy: np.ndarray, section: np.ndarray, w
     names only warn.
     """
     for column in [*columns.usual(), *(columns.others() if len(xy) <= MAX_LATTICE else ())]:
-        for inside, group in _groups(column.label, section, FEWEST_PIXELS):
+        for inside, group in _groups(column.label, section, MIN_PIXELS):
             is_certain = column.is_strong or _are_lattices(xy[inside], group)
             if not is_certain and (warn is None or not column.is_usual):
                 continue
@@ -123,9 +123,9 @@ def _check_areas(columns: LibraryColumns, xy: np.ndarray, section: np.ndarray, w
                 continue
             what = f"{overlap:.0%} of the spots of one value of obs[{column.name!r}] lie among those of another"
             if is_certain:
-                raise InputError(f"{what}: sections lie on top of each other; {columns.mend(column.name)}")
+                raise InputError(f"{what}: sections lie on top of each other; {columns.hint(column.name)}")
             if warn is not None:
-                warn("%s; if these are sections, %s", what, columns.mend(column.name))
+                warn("%s; if these are sections, %s", what, columns.hint(column.name))
                 return
 
 

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from spacex._adata._in_tissue import read_in_tissue
-from spacex._adata._uns import notes
+from spacex._adata._uns import read_notes
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite, check_key
 
@@ -55,7 +55,7 @@ def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
     if xy.ndim != 2 or xy.shape[1] < 2:
         raise InputError(f"{name} has shape {xy.shape}; SpaCEX needs two columns, x and y: (n_obs, 2)")
     used = xy[read_in_tissue(adata), :2]
-    check_finite(used, name=name, mend="drop the spots without coordinates")
+    check_finite(used, name=name, hint="drop the spots without coordinates")
     if np.abs(used).max(initial=0) > 1e100:
         raise InputError(f"{name} holds values above 1e100, too large to compute with; rescale them")
     return np.ascontiguousarray(xy[:, :2])
@@ -99,8 +99,8 @@ def find_spatial_key(adata: AnnData, spatial_key: str) -> str:
         return found[0]
     known = ", ".join(map(repr, adata.obsm.keys())) or "none"
     others = " or ".join(f"spatial_key={key!r}" for key in found)
-    mend = f"pass {others}" if found else "put coordinates (n_obs, 2) there or pass spatial_key="
-    raise InputError(f"obsm[{spatial_key!r}] is missing (there: {known}); {mend}")
+    hint = f"pass {others}" if found else "put coordinates (n_obs, 2) there or pass spatial_key="
+    raise InputError(f"obsm[{spatial_key!r}] is missing (there: {known}); {hint}")
 
 
 def choose_positions(adata: AnnData, spatial_key: str) -> tuple[str, np.ndarray]:
@@ -117,7 +117,7 @@ def choose_positions(adata: AnnData, spatial_key: str) -> tuple[str, np.ndarray]
 
 def _key_of_grid(adata: AnnData) -> str | None:
     """The key that the grid was made by, where it is there."""
-    grid = notes(adata).get("grid", {})
+    grid = read_notes(adata).get("grid", {})
     made = grid.get("spatial_key") if isinstance(grid, Mapping) else None
     return made if isinstance(made, str) and (made in adata.obsm or _columns_of(adata, made)) else None
 

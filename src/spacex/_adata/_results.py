@@ -71,7 +71,7 @@ def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndar
     if COMPONENTS not in adata.obsm:
         raise InputError(f'obsm["{COMPONENTS}"] is missing; call sx.tl.embed(adata)')
     stored = numbers_of(adata.obsm[COMPONENTS], f'obsm["{COMPONENTS}"]', n_dims=2)
-    check_finite(stored, name=f'obsm["{COMPONENTS}"]', mend="call sx.tl.embed(adata)")
+    check_finite(stored, name=f'obsm["{COMPONENTS}"]', hint="call sx.tl.embed(adata)")
     width = read_embedding(adata).shape[1]
     if stored.shape[1] != width:
         raise InputError(

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from spacex._adata._grid import gridded_by, read_grid
+from spacex._adata._grid import rasterize_arguments, read_grid
 from spacex._adata._input import read_sections
 from spacex._adata._results import COMPONENTS, numbers_of
-from spacex._adata._uns import note, noted
+from spacex._adata._uns import read_parameters, write_parameters
 from spacex._infra.errors import InputError
 
 SECTIONS = "X_spacex_sections"
@@ -23,18 +23,18 @@ def write_section_embeddings(adata: AnnData, embedded: np.ndarray, embedding: np
     """
     if embedding is None:
         adata.varm.pop(SECTIONS, None)
-        if noted(adata, "sections"):
-            note(adata, sections={})
+        if read_parameters(adata, "sections"):
+            write_parameters(adata, sections={})
         return
     n_sections, _, n_dims = embedding.shape
     full = np.full((adata.n_vars, n_sections, n_dims), np.nan, dtype=np.float32)
     full[embedded] = embedding.transpose(1, 0, 2)
     adata.varm[SECTIONS] = full
-    library_key, section = gridded_by(adata)["library_key"], read_grid(adata)[2]
+    library_key, section = rasterize_arguments(adata)["library_key"], read_grid(adata)[2]
     first = [int(np.flatnonzero(section == s)[0]) for s in range(n_sections)]
-    n_spots, mark = _told_by_spots(adata, section, n_sections)
+    n_spots, mark = _spot_fingerprint(adata, section, n_sections)
     names = adata.obs[library_key].iloc[first].astype(str).to_numpy(dtype=object)
-    note(adata, sections={"library_key": library_key, "name": names, "n_spots": n_spots, "mark": mark})
+    write_parameters(adata, sections={"library_key": library_key, "name": names, "n_spots": n_spots, "mark": mark})
 
 
 def read_section_embeddings(adata: AnnData, library_key: str) -> np.ndarray:
@@ -44,11 +44,11 @@ def read_section_embeddings(adata: AnnData, library_key: str) -> np.ndarray:
     """
     section, names = read_sections(adata, library_key)
     call = f"call sx.tl.embed(adata, library_key={library_key!r})"
-    made = noted(adata, "sections")
+    made = read_parameters(adata, "sections")
     if made:
-        made = noted(adata, "sections", "library_key", "name", "n_spots", "mark")
+        made = read_parameters(adata, "sections", "library_key", "name", "n_spots", "mark")
     else:  # of a version that did not note them
-        made = {"library_key": noted(adata, "grid").get("library_key", ""), "name": names}
+        made = {"library_key": read_parameters(adata, "grid").get("library_key", ""), "name": names}
     if SECTIONS not in adata.varm or made["library_key"] != library_key:
         why = f"they were made with {made['library_key']!r}" if SECTIONS in adata.varm else "they are missing"
         raise InputError(f'varm["{SECTIONS}"] has no embeddings by {library_key!r}: {why}; {call}')
@@ -66,11 +66,11 @@ def read_section_embeddings(adata: AnnData, library_key: str) -> np.ndarray:
         )
     order = [known.index(name) for name in names]
     if "mark" in made:
-        _refuse_other_spots(adata, section, names, made, order, call)
+        _check_same_spots(adata, section, names, made, order, call)
     return z[:, order]
 
 
-def _refuse_other_spots(
+def _check_same_spots(
     adata: AnnData, section: np.ndarray, names: list[str], made: dict[str, Any], order: list[int], call: str
 ) -> None:
     """Raise `InputError` for a section that has more spots than were embedded, or as many but others: it is relabelled.
@@ -78,7 +78,7 @@ def _refuse_other_spots(
     One of which spots were left out is taken as it is.
     """
     before = [np.atleast_1d(made[name])[order] for name in ("n_spots", "mark")]
-    n_spots, mark = _told_by_spots(adata, section, len(names))
+    n_spots, mark = _spot_fingerprint(adata, section, len(names))
     other = (n_spots > before[0]) | ((n_spots == before[0]) & (mark != before[1]) & (COMPONENTS in adata.obsm))
     if other.any():
         raise InputError(
@@ -86,7 +86,7 @@ def _refuse_other_spots(
         )
 
 
-def _told_by_spots(adata: AnnData, section: np.ndarray, n_sections: int) -> tuple[np.ndarray, np.ndarray]:
+def _spot_fingerprint(adata: AnnData, section: np.ndarray, n_sections: int) -> tuple[np.ndarray, np.ndarray]:
     """Number of spots of each section, and the sum of the bits of their components, which no order of spots changes.
 
     Spots off the tissue, whose section (S,) is -1, do not count.

@@ -16,16 +16,16 @@ PACKAGES = ("anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "to
 WRITTEN_BY = {"grid": "sx.pp.rasterize(adata)", "interactions": "sx.tl.interactions(adata)"}
 
 
-def note(adata: AnnData, **sections: Any) -> None:
+def write_parameters(adata: AnnData, **sections: Any) -> None:
     """Write sections of ``uns["spacex"]``, keeping the others; values of types that HDF5 and zarr can hold."""
-    uns = notes(adata)
+    uns = read_notes(adata)
     for name, values in sections.items():
         uns[name] = _writable(values)
     uns["versions"] = _versions()
     adata.uns[KEY] = uns
 
 
-def notes(adata: AnnData) -> dict[str, Any]:
+def read_notes(adata: AnnData) -> dict[str, Any]:
     """All of ``uns["spacex"]``; empty where nothing was written."""
     found = adata.uns.get(KEY, {})
     if not isinstance(found, Mapping):
@@ -36,9 +36,9 @@ def notes(adata: AnnData) -> dict[str, Any]:
     return dict(found)
 
 
-def noted(adata: AnnData, name: str, *needed: str) -> dict[str, Any]:
+def read_parameters(adata: AnnData, name: str, *needed: str) -> dict[str, Any]:
     """One section of ``uns["spacex"]``; empty where it was not written, an error where it lacks what is `needed`."""
-    found = notes(adata).get(name, {})
+    found = read_notes(adata).get(name, {})
     lost = [key for key in needed if key not in found] if isinstance(found, Mapping) else []
     if lost or not isinstance(found, Mapping):
         what = f"{', '.join(lost)} missing" if lost else f"it is a {type(found).__name__}"
@@ -51,7 +51,7 @@ def noted(adata: AnnData, name: str, *needed: str) -> dict[str, Any]:
 
 def embedded_layer(adata: AnnData) -> str | None:
     """The layer that the embedding was made from; None for ``X``, and where there is no embedding."""
-    layer = noted(adata, "embed").get("layer", "")
+    layer = read_parameters(adata, "embed").get("layer", "")
     if not isinstance(layer, str):
         raise InputError(f'uns["{KEY}"]["embed"]["layer"]={layer!r} is not a name; call sx.tl.embed(adata)')
     return layer or None

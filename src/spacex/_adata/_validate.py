@@ -23,5 +23,5 @@ def check_adata(adata: Any, *, name: str = "adata", writes: bool = False) -> Non
                 setattr(adata, part, columns.to_memory())
         return
     kind = type(adata).__name__
-    mend = "read it first: sx.read(path)" if kind in ("str", "PosixPath", "WindowsPath") else "pass one"
-    raise InputError(f"{name} is a {kind}, not an AnnData; {mend}")
+    hint = "read it first: sx.read(path)" if kind in ("str", "PosixPath", "WindowsPath") else "pass one"
+    raise InputError(f"{name} is a {kind}, not an AnnData; {hint}")

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from spacex._infra.errors import shortened
+from spacex._infra.errors import truncate
 
-DRAFT = ".spacex-draft-"
+DRAFT_MARK = ".spacex-draft-"
 FULL_DISK = "the disk is full"
-ABANDONED = 86_400.0
+STALE_SECONDS = 86_400.0
 """Seconds after which what a process of another machine left half-written is taken for abandoned."""
 
 _drafts: set[Path] = set()
@@ -29,31 +29,31 @@ FULL = re.compile(r"no space left|file too large|disk quota|errno = (28|27|122)\
 
 
 @contextmanager
-def whole_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A path to write a file at, of the same suffix, which takes the place of `path` when all is well; else it goes.
 
     Where `path` is a link, it is the file at its end that is replaced.
     What killed processes left of the same file is removed first.
     """
     path = Path(os.path.realpath(path))
-    sweep(path.parent, f".{path.name[:60]}{DRAFT}")
-    draft = path.with_name(f".{path.name[:60]}{DRAFT}{owner()}{path.suffix}")
-    with written(path), drafted(draft):
+    remove_stale(path.parent, f".{path.name[:60]}{DRAFT_MARK}")
+    draft = path.with_name(f".{path.name[:60]}{DRAFT_MARK}{process_tag()}{path.suffix}")
+    with translate_os_errors(path), remove_on_error(draft):
         yield draft
-        synced(draft)
+        fsync(draft)
         os.replace(draft, path)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[str]]:
+def atomic_file(path: Path) -> Iterator[IO[str]]:
     """A text file to write, which takes the place of `path` when everything was written; else nothing changes."""
-    with whole_path(path) as draft, draft.open("w", encoding="utf-8") as file:
+    with atomic_path(path) as draft, draft.open("w", encoding="utf-8") as file:
         yield file
 
 
 @contextmanager
-def drafted(draft: Path) -> Iterator[None]:
-    """Remove a draft, file or folder, when all is done or has failed; `discard` knows of it meanwhile."""
+def remove_on_error(draft: Path) -> Iterator[None]:
+    """Remove a draft, file or folder, when all is done or has failed; `remove_drafts` knows of it meanwhile."""
     _drafts.add(draft)
     try:
         yield
@@ -62,7 +62,7 @@ def drafted(draft: Path) -> Iterator[None]:
         _drafts.discard(draft)
 
 
-def discard() -> None:
+def remove_drafts() -> None:
     """Remove whatever this process has half-written, because it will end without unwinding."""
     for draft in list(_drafts):
         _remove(draft)
@@ -76,7 +76,7 @@ def _remove(draft: Path) -> None:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path) -> Iterator[None]:
     """Turn what libraries raise of a full disk, or of a folder that may not be written to, into one clear `OSError`."""
     try:
         yield
@@ -90,31 +90,31 @@ def written(path: Path) -> Iterator[None]:
             reason = f"there is no folder '{path.parent}'; make it first"
         else:
             raise
-        raise OSError(shortened(f"'{path}' cannot be written: {reason}, or pass another place")) from error
+        raise OSError(truncate(f"'{path}' cannot be written: {reason}, or pass another place")) from error
 
 
-def owner() -> str:
+def process_tag() -> str:
     """Whose a draft is: this process on this machine."""
     return f"{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}-{os.getpid()}"
 
 
-def sweep(folder: Path, prefix: str) -> list[Path]:
+def remove_stale(folder: Path, prefix: str) -> list[Path]:
     """Files and folders whose name begins so and whose writer is gone; files are removed, folders are returned."""
-    left = [entry for entry in folder.glob(f"{_escaped(prefix)}*") if _is_abandoned(entry, prefix)]
+    left = [entry for entry in folder.glob(f"{_escaped(prefix)}*") if _is_stale(entry, prefix)]
     for entry in left:
         if not entry.is_dir():
             entry.unlink(missing_ok=True)
     return [entry for entry in left if entry.is_dir()]
 
 
-def _is_abandoned(entry: Path, prefix: str) -> bool:
+def _is_stale(entry: Path, prefix: str) -> bool:
     """Whether the process that made a draft is gone; of another machine that is told by its age."""
     found = re.match(r"([0-9a-f]{8})-(\d+)", entry.name.removeprefix(prefix))
     if found is None:
         return False
     machine, process = found.groups()
-    if machine != owner().split("-")[0]:
-        return time.time() - entry.lstat().st_mtime > ABANDONED
+    if machine != process_tag().split("-")[0]:
+        return time.time() - entry.lstat().st_mtime > STALE_SECONDS
     if int(process) == os.getpid():
         return False
     try:
@@ -131,7 +131,7 @@ def _escaped(name: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", name)
 
 
-def synced(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Have the disk hold a file before it gets its name: after a power cut a name must not lead to an empty file."""
     if path.is_file():
         with path.open("rb") as file:

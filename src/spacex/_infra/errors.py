@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-LONGEST_WORD = 300
-LONGEST_VALUE = 200
+MAX_WORD_LENGTH = 300
+MAX_VALUE_LENGTH = 200
 """Characters of a value in a message: a table or an array would fill the page."""
 
 
@@ -24,23 +24,23 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: object = ""):
-        super().__init__(shortened(str(message)))
+        super().__init__(truncate(str(message)))
 
 
-def shortened(message: str) -> str:
+def truncate(message: str) -> str:
     """A message on one line, in which no word is longer than can be read: names of genes and of files may be."""
     return re.sub(
-        rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", " ".join(message.split())
+        rf"\S{{{MAX_WORD_LENGTH},}}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", " ".join(message.split())
     )
 
 
-def shown(value: Any) -> str:
+def safe_repr(value: Any) -> str:
     """A value as a message has it, whatever it is: no error may come of telling one."""
     try:
         text = " ".join(repr(value).split())
     except Exception:  # an int of too many digits, or an object that cannot be shown
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 30]}...{text[-20:]}"
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[: MAX_VALUE_LENGTH - 30]}...{text[-20:]}"
 
 
 class WorkerError(RuntimeError):

@@ -19,18 +19,18 @@ def available_memory() -> int:
     """Bytes that this process can still take: of the machine, or of the groups (job, container) that limit it."""
     import psutil
 
-    return min([int(psutil.virtual_memory().available), *_rooms()])
+    return min([int(psutil.virtual_memory().available), *_cgroup_headrooms()])
 
 
-def check_memory(needed: int, *, what: str, mend: str) -> None:
+def check_memory(needed: int, *, what: str, hint: str) -> None:
     """Raise `InputError` where something would take more bytes than there are."""
     free = available_memory()
     if needed > free:
         sizes = f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
-        raise InputError(f"{what} needs about {sizes}: {mend}")
+        raise InputError(f"{what} needs about {sizes}: {hint}")
 
 
-def _rooms() -> Iterator[int]:
+def _cgroup_headrooms() -> Iterator[int]:
     """What each control group of this process that has a limit leaves, those above it included; none but on Linux."""
     try:
         lines = GROUPS.read_text().splitlines()
@@ -44,11 +44,11 @@ def _rooms() -> Iterator[int]:
         group = root / path.strip("/")
         # Inside a container the path may be that of the host, whose groups are not to be seen: then the root has all.
         for folder in (group, *group.parents):
-            if folder.is_relative_to(root) and (room := _room(folder, 1 if controllers else 2)) is not None:
+            if folder.is_relative_to(root) and (room := _cgroup_headroom(folder, 1 if controllers else 2)) is not None:
                 yield room
 
 
-def _room(folder: Path, version: int) -> int | None:
+def _cgroup_headroom(folder: Path, version: int) -> int | None:
     """What one group leaves. Files that were read stay in memory until it is wanted, and count as free."""
     limit, taken, files = NAMES[version]
     try:

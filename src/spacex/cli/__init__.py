@@ -16,7 +16,7 @@ import typer
 
 import spacex as sx
 from spacex._infra.atomic_write import FULL_DISK
-from spacex._infra.errors import InputError, WorkerError, shortened
+from spacex._infra.errors import InputError, WorkerError, truncate
 from spacex.cli._interrupt import INTERRUPTED, WORDS, stoppable
 from spacex.cli._log import quiet
 from spacex.cli._spelling import in_options, options_of
@@ -202,7 +202,7 @@ def impute(
         spatial_key=spatial_key or "spatial", library_key=library_key, path=out, seed=seed, device=device,
     )  # fmt: skip
     reliable = int(found.var["predictable"].sum())
-    say(f"wrote {out}: {found.n_obs} cells × {found.n_vars} genes, of which {reliable} can be predicted")
+    log_status(f"wrote {out}: {found.n_obs} cells × {found.n_vars} genes, of which {reliable} can be predicted")
 
 
 @app.command()
@@ -214,7 +214,7 @@ def report(
     from spacex.report import write_report
 
     write_report(sx.read(result), out)
-    say(f"wrote {out}")
+    log_status(f"wrote {out}")
 
 
 def _refuse_empty(given: list[str]) -> None:
@@ -226,9 +226,9 @@ def _refuse_empty(given: list[str]) -> None:
             raise InputError(f"{what}; pass one (perhaps a variable of the shell is not set)")
 
 
-def say(text: str) -> None:
+def log_status(text: str) -> None:
     """Print one line to stderr."""
-    typer.echo(f"spacex: {shortened(text)}", err=True)
+    typer.echo(f"spacex: {truncate(text)}", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -255,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code and stop.code:  # whatever a library made of it
             code, last = stop.code, WORDS[signal.Signals(stop.number)]
     if last:
-        say(in_options(last, options))
+        log_status(in_options(last, options))
     if arguments is None and FULL_DISK in last:
         os._exit(code)  # HDF5 crashes when it is to close a file that it could not write
     return code

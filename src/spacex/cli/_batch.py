@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from spacex._infra.atomic_write import whole_file
+from spacex._infra.atomic_write import atomic_file
 from spacex._infra.errors import InputError
-from spacex.cli import say
+from spacex.cli import log_status
 from spacex.cli._outputs import check_folder
 from spacex.cli._run import Options
-from spacex.cli._subprocess import Job, in_turn, on_cluster
-from spacex.distributed.process_group import joined
+from spacex.cli._subprocess import Job, on_cluster, run_locally
+from spacex.distributed.process_group import detect_launcher
 from spacex.io import is_section
 
 TABLE = "sections.csv"
@@ -55,7 +55,7 @@ def run_many(
     names = [path.stem if path.name != "outs" else path.resolve().parent.name for path in sections]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise InputError(f"INPUT names several sections {', '.join(sorted(repeated))}; give them names that differ")
-    if (place := joined(options.config())) is not None:
+    if (place := detect_launcher(options.config())) is not None:
         raise InputError(f"several sections cannot share what {place.launcher} started; pass one, or --scheduler")
     check_folder(out)
     flags = [*options.flags(), *(["--resume"] if resume else [])]
@@ -64,18 +64,20 @@ def run_many(
         for path, name in zip(sections, names, strict=True)
     ]
     rows: dict[int, dict[str, Any]] = {}
-    with closing(on_cluster(jobs, scheduler) if scheduler is not None else in_turn(jobs, workers)) as ends:
+    with closing(on_cluster(jobs, scheduler) if scheduler is not None else run_locally(jobs, workers)) as ends:
         for number, code, last in ends:
             found = summary(out / names[number]) if code == 0 else {}
             error = "" if code == 0 else last or f"ended with code {code}"
             rows[number] = {"section": names[number], "input": str(sections[number]), **found, "error": error}
             out.mkdir(parents=True, exist_ok=True)  # the first may have failed before it made its folder
-            with whole_file(out / TABLE) as file:
+            with atomic_file(out / TABLE) as file:
                 pd.DataFrame([rows[number] for number in sorted(rows)]).to_csv(file, index=False)
     failed = [rows[number]["section"] for number in sorted(rows) if rows[number]["error"]]
-    say(f"wrote {out / TABLE}: {len(rows) - len(failed)} of {len(rows)} sections complete")
+    log_status(f"wrote {out / TABLE}: {len(rows) - len(failed)} of {len(rows)} sections complete")
     if failed:
-        say(f"failed: {', '.join(failed)}; the reasons are in {out / TABLE}; mend them and run again with --resume")
+        log_status(
+            f"failed: {', '.join(failed)}; the reasons are in {out / TABLE}; mend them and run again with --resume"
+        )
     return 2 if failed else 0
 
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from anndata import AnnData
 
 import spacex as sx
-from spacex._infra.atomic_write import drafted, owner, sweep, written
+from spacex._infra.atomic_write import process_tag, remove_on_error, remove_stale, translate_os_errors
 from spacex._infra.errors import InputError
-from spacex._infra.serialization import digest, read_json
+from spacex._infra.serialization import file_sha256, read_json
 from spacex.cli._outputs import CHECKPOINT
 
 PARTIAL = f"{CHECKPOINT}-partial-"
@@ -34,7 +34,7 @@ def fingerprint(path: Path) -> str:
             status = file.stat()
             names.update(f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
         return names.hexdigest()
-    return digest(path)
+    return file_sha256(path)
 
 
 class Checkpoint:
@@ -58,13 +58,13 @@ class Checkpoint:
         """Keep the state; the folder gets its name once it is complete."""
         self.made_out = not self.out.exists()
         self._sweep()
-        partial = self.out / f"{PARTIAL}{owner()}"
+        partial = self.out / f"{PARTIAL}{process_tag()}"
         try:
-            with written(self.folder), drafted(partial):
+            with translate_os_errors(self.folder), remove_on_error(partial):
                 partial.mkdir(parents=True)
                 adata.write_h5ad(partial / "section.h5ad")
                 model.save(partial / "model")
-                files = {name: digest(partial / name) for name in FILES}
+                files = {name: file_sha256(partial / name) for name in FILES}
                 notes = {"format": FORMAT, "choices": self.choices, "seconds": seconds, "files": files}
                 (partial / NOTES).write_text(json.dumps(notes))
                 shutil.rmtree(self.folder, ignore_errors=True)
@@ -78,7 +78,7 @@ class Checkpoint:
         """The section with its embedding, its counts left on disk if `lazy`; and the seconds that it took."""
         notes = self.notes()
         for name, known in notes["files"].items():
-            if not (self.folder / name).is_file() or digest(self.folder / name) != known:
+            if not (self.folder / name).is_file() or file_sha256(self.folder / name) != known:
                 raise InputError(f"--resume: '{self.folder / name}' is not what was written there; {START_ANEW}")
         return sx.read(self.folder / "section.h5ad", lazy=lazy), notes["seconds"]
 
@@ -87,7 +87,7 @@ class Checkpoint:
         file = self.folder / NOTES
         if not file.is_file():
             return {}
-        notes = read_json(file, mend=START_ANEW)
+        notes = read_json(file, hint=START_ANEW)
         if notes.get("format") != FORMAT:
             raise InputError(
                 f"--resume: '{file}' has format {notes.get('format')!r}, and this version reads {FORMAT}; {START_ANEW}"
@@ -109,11 +109,11 @@ class Checkpoint:
 
     def _sweep(self) -> None:
         """Remove what killed runs left half-written."""
-        for left in sweep(self.out, PARTIAL):
+        for left in remove_stale(self.out, PARTIAL):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def refuse_or_find(checkpoint: Checkpoint, choices: dict[str, Any]) -> Literal["complete", "checkpoint"] | None:
+def resume_state(checkpoint: Checkpoint, choices: dict[str, Any]) -> Literal["complete", "checkpoint"] | None:
     """What ``--resume`` can go on from; an error where the folder holds something of another job."""
     result = _finished(checkpoint.out)
     if result == choices:
@@ -134,7 +134,7 @@ def refuse_or_find(checkpoint: Checkpoint, choices: dict[str, Any]) -> Literal["
 def _finished(out: Path) -> dict[str, Any] | None:
     """The choices of the complete result in a folder, if one is there."""
     try:
-        notes = read_json(out / "run.json", mend=START_ANEW)
+        notes = read_json(out / "run.json", hint=START_ANEW)
         complete = all((out / name).exists() for name in notes["files"])
         return dict(notes["choices"]) if complete else None
     except (OSError, ValueError, KeyError, TypeError):

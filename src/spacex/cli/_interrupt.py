@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from spacex._infra.atomic_write import discard
+from spacex._infra.atomic_write import remove_drafts
 
 PATIENCE = 1.0
 """Seconds that a command has to unwind by itself; then what it left half-written is removed for it."""
@@ -91,6 +91,6 @@ def _watch(heard: int, over: threading.Event, parent: int | None) -> None:
             continue
         asked = [number for number in os.read(heard, 64) if number in WORDS]
         if asked and not over.wait(PATIENCE):
-            discard()
+            remove_drafts()
             os.write(2, f"spacex: {WORDS[signal.Signals(asked[0])]}\n".encode())
             os._exit(128 + asked[0])

@@ -15,10 +15,10 @@ from typing import Any
 from anndata import AnnData
 from pandas import DataFrame
 
-from spacex._infra.atomic_write import drafted, owner, sweep, synced, written
+from spacex._infra.atomic_write import fsync, process_tag, remove_on_error, remove_stale, translate_os_errors
 from spacex._infra.errors import InputError
 from spacex._infra.serialization import read_json
-from spacex.cli._stage_timer import Clock
+from spacex.cli._stage_timer import StageTimer
 from spacex.report import gene_table, module_table, write_report
 
 CHECKPOINT = ".spacex-checkpoint"
@@ -47,7 +47,7 @@ def check_folder(out: Path) -> None:
         raise InputError(f"-o {out} cannot be written: no permission in {nearest}; pass another folder")
 
 
-def check_nothing_lost(out: Path, inputs: Sequence[Path] = ()) -> None:
+def check_overwrite(out: Path, inputs: Sequence[Path] = ()) -> None:
     """Raise `InputError` where a result would replace one of the `inputs`, or what is of no earlier result."""
     there = [name for name in NAMES if os.path.lexists(out / name)]
     for path in inputs:
@@ -66,7 +66,7 @@ def check_nothing_lost(out: Path, inputs: Sequence[Path] = ()) -> None:
 def _files_of(out: Path) -> set[str]:
     """The files of the result in a folder, as it lists them; none where there is no result."""
     try:
-        return {"run.json", *read_json(out / "run.json", mend="move it")["files"]}
+        return {"run.json", *read_json(out / "run.json", hint="move it")["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
@@ -79,7 +79,7 @@ def write_folder(
     *,
     choices: dict[str, Any],
     name: str,
-    clock: Clock,
+    clock: StageTimer,
 ) -> None:
     """Write everything. `model` is a fitted model, or the folder of a saved one."""
     adata.uns["spacex"]["run"] = {
@@ -133,15 +133,15 @@ def _staged(out: Path) -> Iterator[Path]:
     above = [place for place in (out.parent, *out.parent.parents) if not place.exists()]
     base = out if out.exists() else out.parent
     base.mkdir(parents=True, exist_ok=True)
-    for left in sweep(base, PARTIAL):
+    for left in remove_stale(base, PARTIAL):
         shutil.rmtree(left, ignore_errors=True)
-    folder = base / f"{PARTIAL}{owner()}"
+    folder = base / f"{PARTIAL}{process_tag()}"
     try:
-        with written(out), drafted(folder):
+        with translate_os_errors(out), remove_on_error(folder):
             folder.mkdir()
             yield folder
             for file in folder.rglob("*"):
-                synced(file)
+                fsync(file)
             out.mkdir(exist_ok=True)
             (out / "run.json").unlink(missing_ok=True)
             for known in NAMES:

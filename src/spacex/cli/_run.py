@@ -13,11 +13,11 @@ from pandas import DataFrame
 
 import spacex as sx
 from spacex._infra.errors import InputError
-from spacex.cli import say
-from spacex.cli._checkpoint import Checkpoint, fingerprint, refuse_or_find
-from spacex.cli._outputs import check_folder, check_nothing_lost, write_folder
-from spacex.cli._stage_timer import Clock
-from spacex.distributed.process_group import joined, launched
+from spacex.cli import log_status
+from spacex.cli._checkpoint import Checkpoint, fingerprint, resume_state
+from spacex.cli._outputs import check_folder, check_overwrite, write_folder
+from spacex.cli._stage_timer import StageTimer
+from spacex.distributed.process_group import detect_launcher, launcher_for
 from spacex.gene_names import GeneNames
 
 PIXELS_OF_A_DOMAIN = 5
@@ -84,28 +84,28 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
 
     Of several processes that a launcher started, all embed; then the first goes on alone.
     """
-    leads = _leads(options)
+    leads = _is_main_process(options)
     sets = sx.tl.read_gene_sets(options.gene_sets) if options.gene_sets is not None else None
     if not (path.is_file() or path.is_dir()) or (options.coordinates is not None and not options.coordinates.exists()):
         sx.read(path, coordinates=options.coordinates)  # says what is wrong
     given = [place for place in (path, options.coordinates, options.gene_sets) if place is not None]
     check_folder(out)
-    check_nothing_lost(out, given)
+    check_overwrite(out, given)
     source = fingerprint(path)
     checkpoint = Checkpoint(out, {"input": source, "version": sx.__version__, **options.embedding()})
     choices = {"input": source, "version": sx.__version__, **options.all()}
-    found = refuse_or_find(checkpoint, choices) if resume else None
+    found = resume_state(checkpoint, choices) if resume else None
     if found == "complete":
         if leads:
-            say(f"{out} holds the complete result of this job; nothing to do")
+            log_status(f"{out} holds the complete result of this job; nothing to do")
         return
     if found == "checkpoint" and not leads:
         return
-    clock = Clock(silent=not leads)
+    clock = StageTimer(silent=not leads)
     try:
         if found == "checkpoint":
             adata, clock.seconds = checkpoint.read(lazy=options.lazy)
-            say(f"going on after the embedding, from {checkpoint.folder}")
+            log_status(f"going on after the embedding, from {checkpoint.folder}")
             _check(adata, options, sets)
         else:
             with clock.stage("read"):
@@ -124,7 +124,7 @@ def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
             checkpoint.remove()  # bad input leaves nothing behind, and what others left stays
         raise
     checkpoint.remove()
-    say(f"wrote {out}")
+    log_status(f"wrote {out}")
 
 
 def run_demo(out: Path | None, *, seed: int, device: str) -> None:
@@ -133,8 +133,8 @@ def run_demo(out: Path | None, *, seed: int, device: str) -> None:
 
     if out is not None:
         check_folder(out)
-        check_nothing_lost(out)
-    clock = Clock()
+        check_overwrite(out)
+    clock = StageTimer()
     with clock.stage("simulate"):
         adata = sx.datasets.simulate_section(seed=seed)
     options = Options(n_domains=adata.obs["domain"].nunique(), seed=seed, device=device)
@@ -143,20 +143,20 @@ def run_demo(out: Path | None, *, seed: int, device: str) -> None:
     if out is not None:
         choices = {"input": f"simulate_section(seed={seed})", "version": sx.__version__, **options.all()}
         write_folder(adata, out, model, None, choices=choices, name="simulated section", clock=clock)
-        say(f"wrote {out}")
+        log_status(f"wrote {out}")
     for line in recovery(adata):
         typer.echo(line)
 
 
-def _leads(options: Options) -> bool:
+def _is_main_process(options: Options) -> bool:
     """Whether this process writes the result; an error where several would, each for itself."""
-    config, found = options.config(), launched()
+    config, found = options.config(), launcher_for()
     if found is not None and found.launcher == "torchrun" and config.n_processes == 1:
         raise InputError(
             f"torchrun started {found.size} processes, but --devices 1 --num-nodes 1 asks for one: pass as many as "
             "there are, so that they share the work"
         )
-    place = joined(config)
+    place = detect_launcher(config)
     return place is None or place.rank == 0
 
 
@@ -190,7 +190,7 @@ def _check_domains(adata: AnnData, options: Options) -> None:
         )
 
 
-def embed(adata: AnnData, options: Options, clock: Clock) -> Any:
+def embed(adata: AnnData, options: Options, clock: StageTimer) -> Any:
     """Rasterize and embed; return the fitted model."""
     with clock.stage("rasterize"):
         sx.pp.rasterize(adata, spatial_key=options.spatial_key or "spatial", library_key=options.library_key)
@@ -208,7 +208,7 @@ def embed(adata: AnnData, options: Options, clock: Clock) -> Any:
         )
 
 
-def analyse(adata: AnnData, options: Options, sets: dict[str, list[str]] | None, clock: Clock) -> DataFrame | None:
+def analyse(adata: AnnData, options: Options, sets: dict[str, list[str]] | None, clock: StageTimer) -> DataFrame | None:
     """Everything that follows the embedding; return the enrichment where there are gene sets."""
     with clock.stage("svg"):
         sx.tl.svg(adata, seed=options.seed)

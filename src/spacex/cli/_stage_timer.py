@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from spacex.cli import say
+from spacex.cli import log_status
 
 
 @dataclass
-class Clock:
+class StageTimer:
     """Seconds of every stage, said when the stage is over."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -24,4 +24,4 @@ class Clock:
         yield
         self.seconds[name] = time.perf_counter() - start
         if not self.silent:
-            say(f"{name}: {self.seconds[name]:.1f} s")
+            log_status(f"{name}: {self.seconds[name]:.1f} s")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_extra
-from spacex.cli import say
+from spacex.cli import log_status
 from spacex.cli._interrupt import PARENT
 
 CONNECT_SECONDS = 10
@@ -30,7 +30,7 @@ End = tuple[int, int, str]
 """Number of a job, its exit code, and the last line that it said."""
 
 
-class Children:
+class WorkerPool:
     """Processes on this machine that can be stopped together."""
 
     def __init__(self) -> None:
@@ -70,12 +70,12 @@ class Children:
             process.wait()
 
 
-def in_turn(jobs: Sequence[Job], workers: int) -> Generator[End, None, None]:
+def run_locally(jobs: Sequence[Job], workers: int) -> Generator[End, None, None]:
     """Run jobs on this machine, so many at a time; what they come to, as they end."""
-    children = Children()
+    children = WorkerPool()
     if workers == 1:
         for number, job in enumerate(jobs):
-            say(f"section {number + 1} of {len(jobs)}: {job.name}")
+            log_status(f"section {number + 1} of {len(jobs)}: {job.name}")
             yield number, *children.follow(job, "  ")
         return
     with ThreadPoolExecutor(workers) as pool:
@@ -99,14 +99,14 @@ def on_cluster(jobs: Sequence[Job], scheduler: str) -> Generator[End, None, None
     except (OSError, ValueError) as error:
         raise InputError(f"--scheduler {scheduler} cannot be reached ({error}); start it: dask scheduler") from error
     with client:
-        say(f"{len(jobs)} sections on {scheduler}")
+        log_status(f"{len(jobs)} sections on {scheduler}")
         futures: dict[Any, int] = {client.submit(_follow_here, job, pure=False): n for n, job in enumerate(jobs)}
         try:
             for future in completed(list(futures)):
                 number = futures[future]
                 broken = future.exception()
                 code, last = future.result() if broken is None else (1, f"{type(broken).__name__}: {broken}")
-                say(f"{jobs[number].name}: {'complete' if code == 0 else last}")
+                log_status(f"{jobs[number].name}: {'complete' if code == 0 else last}")
                 yield number, code, last
         finally:
             client.cancel(list(futures))
@@ -114,7 +114,7 @@ def on_cluster(jobs: Sequence[Job], scheduler: str) -> Generator[End, None, None
 
 def _follow_here(job: Job) -> tuple[int, str]:
     """Run a job on the worker that calls this."""
-    return Children().follow(job, f"{job.name}: ")
+    return WorkerPool().follow(job, f"{job.name}: ")
 
 
 def _killed_by(number: int) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from spacex._infra.atomic_write import whole_file, whole_path
+from spacex._infra.atomic_write import atomic_file, atomic_path
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_choice, check_extra
 from spacex.datasets._addresses import DLPFC_SECTIONS, VISIUM, Remote, dlpfc_files, dlpfc_layers, visium_files
@@ -159,7 +159,7 @@ def _fetch_file(file: Remote, place: Path) -> Path:
             f"(SHA256 {known or 'not published: that of the first download is kept'})"
         ) from error
     if known is None:
-        with whole_file(noted) as file_of_hash:
+        with atomic_file(noted) as file_of_hash:
             file_of_hash.write(f"{pooch.file_hash(str(place))}  {place.name}\n")
     return place
 
@@ -171,5 +171,5 @@ def _unpack(archive: Path, folder: Path) -> None:
         for member in tar.getmembers():
             source = tar.extractfile(member) if member.isfile() else None
             if source is not None and Path(member.name).name not in ("", ".", ".."):
-                with whole_path(folder / Path(member.name).name) as draft, draft.open("wb") as file:
+                with atomic_path(folder / Path(member.name).name) as draft, draft.open("wb") as file:
                     shutil.copyfileobj(source, file)

@@ -170,7 +170,7 @@ def _check_arguments(
         raise InputError(f"n_modules=0 leaves {n_spatial} spatial genes without one: pass spatial_fraction=0")
     entries = 16 * min(depth, 1.0) * n_spots * n_genes  # of the counts, twice: blocks of genes, and all together
     needed = int(entries + 24 * n_modules * n_spots + 500 * (n_spots + n_genes))
-    check_memory(needed, what=f"a section of {n_spots} spots × {n_genes} genes", mend="pass smaller numbers")
+    check_memory(needed, what=f"a section of {n_spots} spots × {n_genes} genes", hint="pass smaller numbers")
     return n_spatial
 
 

@@ -91,8 +91,8 @@ SITES = {"visium": _visium_sites, "st": _st_sites, "cells": _cell_sites}
 
 def _in_tissue(sites: Array, n_spots: int, area: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """The `n_spots` sites deepest inside a random outline of about `area`, in random order."""
-    centre = (sites.min(0) + sites.max(0)) / 2
-    gauge = _outline((sites - centre) / math.sqrt(area / math.pi), rng)
+    center = (sites.min(0) + sites.max(0)) / 2
+    gauge = _outline((sites - center) / math.sqrt(area / math.pi), rng)
     return rng.permutation(np.argsort(gauge, kind="stable")[:n_spots])
 
 
@@ -166,9 +166,9 @@ def _gradient(tissue: Tissue, rng: np.random.Generator) -> Array:
 
 def _hotspots(tissue: Tissue, rng: np.random.Generator) -> Array:
     height = np.zeros(len(tissue.xy))
-    for centre in tissue.xy[rng.choice(len(tissue.xy), rng.integers(2, 7), replace=False)]:
+    for center in tissue.xy[rng.choice(len(tissue.xy), rng.integers(2, 7), replace=False)]:
         width = max(tissue.pitch, rng.uniform(0.06, 0.15))
-        height += np.exp(-0.5 * np.square((tissue.xy - centre) / width).sum(1))
+        height += np.exp(-0.5 * np.square((tissue.xy - center) / width).sum(1))
     return height.clip(0, 1)
 
 

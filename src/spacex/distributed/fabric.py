@@ -1,4 +1,4 @@
-"""A crew whose processes exchange arrays through Lightning Fabric: gloo between CPUs, NCCL between GPUs.
+"""A process group that exchanges arrays through Lightning Fabric: gloo between CPUs, NCCL between GPUs.
 
 NCCL is what Fabric chooses for GPUs; the tests of this package run gloo alone.
 """
@@ -19,15 +19,15 @@ import torch
 from spacex._config import Config
 from spacex._infra.errors import InputError, WorkerError
 from spacex._infra.validation import check_extra
-from spacex.distributed.process_group import Crew, Value
+from spacex.distributed.process_group import ProcessGroup, Value
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Result = TypeVar("Result")
-LOST = ("gloo", "connection", "socket", "peer", "nccl", "tcpstore", "timed out")
+CONNECTION_ERROR_WORDS = ("gloo", "connection", "socket", "peer", "nccl", "tcpstore", "timed out")
 """Words by which an error of an exchange is told from one of the computation."""
-PATIENCE = timedelta(hours=2)
+TIMEOUT = timedelta(hours=2)
 """Longest wait for a process that is alive but late; one that is gone is noticed at once."""
 
 
@@ -46,7 +46,7 @@ def open_fabric(config: Config, device: torch.device, launcher: str | None) -> F
         # Buffers never change, and the basis is large: they are sent once, not at every step.
         environment = SLURMEnvironment() if launcher == "srun" else TorchElasticEnvironment()
         strategy = DDPStrategy(
-            cluster_environment=environment, broadcast_buffers=False, gradient_as_bucket_view=True, timeout=PATIENCE
+            cluster_environment=environment, broadcast_buffers=False, gradient_as_bucket_view=True, timeout=TIMEOUT
         )
     fabric = Fabric(
         accelerator=device.type,
@@ -55,13 +55,13 @@ def open_fabric(config: Config, device: torch.device, launcher: str | None) -> F
         strategy=strategy,
         precision=config.precision,
     )
-    with quiet():
+    with suppress_lightning_logs():
         fabric.launch()
     return fabric
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_lightning_logs() -> Iterator[None]:
     """Leave out what the engines say about their start, their end and their own future."""
     loggers = [logging.getLogger(name) for name in ("lightning_fabric", "torch.multiprocessing.spawn")]
     levels = [logger.level for logger in loggers]
@@ -76,7 +76,7 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-class FabricCrew(Crew):
+class FabricProcessGroup(ProcessGroup):
     """One of several processes.
 
     Parameters
@@ -88,32 +88,32 @@ class FabricCrew(Crew):
     def __init__(self, fabric: Fabric):
         self.fabric, self.rank, self.size = fabric, fabric.global_rank, fabric.world_size
 
-    def sum(self, part: np.ndarray) -> np.ndarray:
+    def all_reduce(self, part: np.ndarray) -> np.ndarray:
         """Sum of the arrays of all processes, the same bytes in each."""
         mine = torch.from_numpy(np.array(part)).to(self.fabric.device)  # a copy: the exchange writes into it
-        self.guarded(torch.distributed.all_reduce, mine)  # without the barrier that Fabric's own puts before it
+        self.run_collective(torch.distributed.all_reduce, mine)  # without the barrier that Fabric's own puts before it
         return mine.cpu().numpy()
 
-    def gather(self, part: np.ndarray) -> np.ndarray:
+    def all_gather(self, part: np.ndarray) -> np.ndarray:
         """The rows of all processes, in the order of ranks."""
         lengths = np.zeros(self.size, dtype=np.int64)
         lengths[self.rank] = len(part)
-        lengths = self.sum(lengths)
+        lengths = self.all_reduce(lengths)
         # As a sum over arrays that hold nothing but the own rows, which is exact: parts may differ in length.
         start, whole = lengths[: self.rank].sum(), np.zeros((lengths.sum(), *part.shape[1:]), dtype=part.dtype)
         whole[start : start + len(part)] = part
-        return self.sum(whole)
+        return self.all_reduce(whole)
 
-    def first(self, value: Value) -> Value:
+    def broadcast(self, value: Value) -> Value:
         """The value of the first process."""
-        return self.guarded(self.fabric.broadcast, value)
+        return self.run_collective(self.fabric.broadcast, value)
 
-    def guarded(self, exchange: Callable[..., Result], *arguments: Any) -> Result:
+    def run_collective(self, exchange: Callable[..., Result], *arguments: Any) -> Result:
         """The result of an exchange; a `WorkerError` where another process is gone."""
         try:
             return exchange(*arguments)
         except RuntimeError as error:
-            if not any(word in str(error).lower() for word in LOST):
+            if not any(word in str(error).lower() for word in CONNECTION_ERROR_WORDS):
                 raise
             # Less the place in the engine's own source, and its general advice.
             reason = re.sub(r"^\[[^\]]*\.cc:\d+\]\s*", "", str(error).strip().splitlines()[-1]).split(". ")[0]

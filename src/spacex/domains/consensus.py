@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from spacex.domains.mixture import settle
+from spacex.domains.mixture import fit_em
 
 COMPONENTS = (15, 20, 30, 40)
 """Principal components of the members of the consensus."""
@@ -36,11 +36,13 @@ class Consensus:
     agreement: float
 
 
-def agree(scores: np.ndarray, places: float, k: int, rng: np.random.Generator, *, inits: int = INITS) -> Consensus:
+def consensus_clustering(
+    scores: np.ndarray, places: float, k: int, rng: np.random.Generator, *, inits: int = INITS
+) -> Consensus:
     """Consensus of mixtures on scores (P, D), strongest first, which have so many independent places."""
     from sklearn.metrics import adjusted_rand_score
 
-    found = members(scores, places, k, rng, inits=inits)
+    found = ensemble(scores, places, k, rng, inits=inits)
     label = consensus(found, k, rng)
     agreement = np.mean([adjusted_rand_score(p.argmax(axis=1), label) for p in found])
     return Consensus(label, _confidence(found, label, k), float(agreement))
@@ -56,7 +58,7 @@ def _confidence(found: list[np.ndarray], label: np.ndarray, k: int) -> np.ndarra
     return total / len(found)
 
 
-def members(
+def ensemble(
     scores: np.ndarray, places: float, k: int, rng: np.random.Generator, *, inits: int = INITS
 ) -> list[np.ndarray]:
     """Posteriors (P, k) of the mixtures that make the consensus: numbers of components x starts by K-means."""
@@ -66,7 +68,7 @@ def members(
     for width in sorted({min(c, scores.shape[1]) for c in COMPONENTS}):
         for seed in rng.integers(2**31, size=inits):
             start = KMeans(k, n_init=1, random_state=int(seed)).fit_predict(scores[:, :width])
-            found.append(settle(scores[:, :width], np.eye(k)[start], places))
+            found.append(fit_em(scores[:, :width], np.eye(k)[start], places))
     return found
 
 

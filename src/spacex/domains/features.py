@@ -15,21 +15,21 @@ from spacex.stats import signal_share
 
 logger = logging.getLogger("spacex")
 
-MOST_GENES = 2000
-FEWEST_GENES = 250
-MOST_VALUES = 40_000_000
-"""Pixels x genes that are held at once (160 MB): beyond it fewer genes are used, down to `FEWEST_GENES`."""
+MAX_GENES = 2000
+MIN_GENES = 250
+MAX_VALUES = 40_000_000
+"""Pixels x genes that are held at once (160 MB): beyond it fewer genes are used, down to `MIN_GENES`."""
 
-MOST_COMPONENTS = 40
+MAX_COMPONENTS = 40
 
 
-def strongest(norm: np.ndarray, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
+def select_genes(norm: np.ndarray, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """The genes with the largest norms, and the share (B,) of each one's map that is signal.
 
     The share is the Wiener weight; genes at or below the level of noise drop out.
     """
     norm = np.nan_to_num(norm, nan=0.0).astype(np.float64)
-    n_genes = int(np.clip(MOST_VALUES // n_pixels, FEWEST_GENES, MOST_GENES))
+    n_genes = int(np.clip(MAX_VALUES // n_pixels, MIN_GENES, MAX_GENES))
     order = np.argsort(-norm, kind="stable")[:n_genes]
     above = order[norm[order] > 1.0]
     if len(above) >= 2:
@@ -41,7 +41,7 @@ def strongest(norm: np.ndarray, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
     return order, np.ones(len(order))
 
 
-def independent(n_pixels: int, sigma: float) -> float:
+def effective_sample_size(n_pixels: int, sigma: float) -> float:
     """Number of pixels that noise smoothed by a Gaussian (`sigma` pitches) leaves independent of one another.
 
     Smoothed noise is alike over the area of the kernel's autocorrelation, 4 pi sigma^2.
@@ -55,7 +55,7 @@ Values = Callable[[np.ndarray], np.ndarray]
 
 def components(images: GeneImages, values: Values, genes: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     """Leading principal components (P, D) of the maps of genes: smoothed (`sigma` pitches), scaled, weighted."""
-    smoother = Smoother(images.canvas, sigma)
+    smoother = Smoother(images.layout, sigma)
     maps = np.empty((len(genes), images.n_pixels), dtype=np.float32)
     for start in range(0, len(genes), BATCH):
         part = slice(start, start + BATCH)
@@ -64,7 +64,7 @@ def components(images: GeneImages, values: Values, genes: np.ndarray, weight: np
     maps *= (weight / np.maximum(maps.std(axis=1), 1e-9)).astype(np.float32)[:, None]
     by_gene = len(maps) <= images.n_pixels
     gram = (maps @ maps.T if by_gene else maps.T @ maps).astype(np.float64)
-    rank = max(1, min(MOST_COMPONENTS, len(maps) - 1, images.n_pixels // 10))
+    rank = max(1, min(MAX_COMPONENTS, len(maps) - 1, images.n_pixels // 10))
     value, vector = scipy.linalg.eigh(gram, subset_by_index=(len(gram) - rank, len(gram) - 1))
     vector, value = vector[:, ::-1], np.maximum(value[::-1], 0.0)
     scores = maps.T @ vector if by_gene else vector * np.sqrt(value)

@@ -5,25 +5,25 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 
-NEIGHBOURS = 6
+N_NEIGHBORS = 6
 
 
-def neighbours(canvas: Canvas) -> np.ndarray:
+def pixel_neighbors(layout: SectionLayout) -> np.ndarray:
     """The nearest tissue pixels (P, n) of every tissue pixel, within its section."""
-    smallest = int(np.bincount(canvas.section).min())
-    n = min(NEIGHBOURS, smallest - 1)
-    near = np.empty((len(canvas.section), n), dtype=np.int64)
-    for s, grid in enumerate(canvas.grids):
-        here = np.flatnonzero(canvas.section == s)
-        place = grid.positions(canvas.pixel[here])
+    smallest = int(np.bincount(layout.section).min())
+    n = min(N_NEIGHBORS, smallest - 1)
+    near = np.empty((len(layout.section), n), dtype=np.int64)
+    for s, grid in enumerate(layout.grids):
+        here = np.flatnonzero(layout.section == s)
+        place = grid.positions(layout.pixel[here])
         nearest = np.asarray(cKDTree(place).query(place, k=n + 1)[1]).reshape(len(here), n + 1)
         near[here] = here[nearest[:, 1:]]
     return near
 
 
-def by_size(label: np.ndarray) -> np.ndarray:
+def relabel_by_size(label: np.ndarray) -> np.ndarray:
     """The same labels numbered from the largest domain down."""
     _, first, label, size = np.unique(label, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(size), dtype=np.int64)

@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from spacex._config import Config
-from spacex._infra.errors import InputError, shown
+from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.validation import is_auto
-from spacex.distributed.fabric import quiet
-from spacex.distributed.process_group import SOLO, Crew
+from spacex.distributed.fabric import suppress_lightning_logs
+from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 
 
 def resolve_device(device: Any) -> torch.device:
@@ -29,7 +29,7 @@ def resolve_device(device: Any) -> torch.device:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).numpy(force=True)  # "meta" has no numbers
     except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError, ImportError) as error:
-        raise InputError(f"device={shown(device)} cannot be used here; pass 'auto', 'cpu' or 'cuda'") from error
+        raise InputError(f"device={safe_repr(device)} cannot be used here; pass 'auto', 'cpu' or 'cuda'") from error
     return chosen
 
 
@@ -50,7 +50,7 @@ def one_thread() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Session:
+class FitContext:
     """Settings, the device, the local random generator, whether to show progress, and the processes that share genes.
 
     All processes draw from generators of the same seed. `fabric` is the Lightning Fabric through which gradients go;
@@ -61,11 +61,11 @@ class Session:
     device: torch.device
     generator: torch.Generator
     progress: bool
-    crew: Crew = SOLO
+    group: ProcessGroup = SINGLE_PROCESS
     fabric: Any = None
 
     @classmethod
-    def open(cls, config: Config, device: str, seed: int, *, progress: bool) -> Session:
+    def open(cls, config: Config, device: str, seed: int, *, progress: bool) -> FitContext:
         """A session on the device that the name `device` stands for, with a generator seeded with `seed`."""
         return cls(config, resolve_device(device), torch.Generator().manual_seed(seed), progress)
 
@@ -75,15 +75,15 @@ class Session:
 
     def gather(self, part: Tensor) -> Tensor:
         """The rows that every process has, in the order of ranks."""
-        if self.crew.size == 1:
+        if self.group.size == 1:
             return part
-        return self.tensor(self.crew.gather(part.cpu().numpy()))
+        return self.tensor(self.group.all_gather(part.cpu().numpy()))
 
     def prepare(self, objective: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
         """A module and its optimiser as they are to be called: their gradients are the mean over the processes."""
         if self.fabric is None:
             return objective, optimiser
-        with quiet():
+        with suppress_lightning_logs():
             return self.fabric.setup(objective, optimiser)
 
     def step(self, loss: Tensor, model: nn.Module, optimiser: Any) -> None:
@@ -93,6 +93,6 @@ class Session:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         else:
-            self.crew.guarded(self.fabric.backward, loss)  # here the gradients are exchanged
+            self.group.run_collective(self.fabric.backward, loss)  # here the gradients are exchanged
             self.fabric.clip_gradients(model, optimiser, max_norm=1.0)
         optimiser.step()

@@ -52,7 +52,7 @@ class DeviceImages(GeneImages):
     @cached_property
     def _there(self) -> dict[str, Tensor]:
         """What residuals are made of, brought to the device once."""
-        section, host = self.canvas.section, np.float32
+        section, host = self.layout.section, np.float32
         arrays: dict[str, Any] = {
             "values": self.counts.data.astype(host, copy=False), "pixel": self.counts.indices.astype(np.int64),
             "totals": self.totals.astype(host), "share": self.share.astype(host), "section": section.astype(np.int64),
@@ -75,7 +75,7 @@ class DeviceImages(GeneImages):
         column, value = there["pixel"][place], there["values"][place]
         filled = (value - mean[row, column]) / spread[row, column]
         out[row, column] = torch.minimum(filled, there["limit"][column])
-        return self._centred(out)
+        return self._centered(out)
 
     def _places(self, number: np.ndarray) -> tuple[Tensor, Tensor]:
         """Row of the batch, and place among all values, of every value of some genes."""
@@ -87,9 +87,9 @@ class DeviceImages(GeneImages):
         row = torch.repeat_interleave(torch.arange(len(number), device=self.device), sizes, output_size=total)
         return row, torch.arange(total, device=self.device) + shifts[row]
 
-    def _centred(self, maps: Tensor) -> Tensor:
+    def _centered(self, maps: Tensor) -> Tensor:
         """Maps (B, P) without the mean of each section; pixels stand section by section."""
-        for part in maps.split(np.bincount(self.canvas.section).tolist(), dim=1):
+        for part in maps.split(np.bincount(self.layout.section).tolist(), dim=1):
             part -= part.mean(dim=1, keepdim=True)
         return maps
 

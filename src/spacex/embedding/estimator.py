@@ -11,18 +11,18 @@ import torch
 from spacex._config import Config
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_flag, check_instance, check_n_modules, check_seed
-from spacex.embedding.context import Session
+from spacex.embedding.context import FitContext
 from spacex.embedding.history import History
 from spacex.embedding.launch import fit
 from spacex.embedding.mixture import StudentMixture
 from spacex.embedding.modules import null_probability, posterior
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
-from spacex.embedding.refinement.boosting import directions
+from spacex.embedding.refinement.boosting import l2_normalize_tensor
 from spacex.embedding.sections import embed_sections
 from spacex.embedding.state import keep, restore
 from spacex.embedding.transform import check_fit, embed_maps, maps_of
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 
 
 class SpaCEX:
@@ -58,7 +58,7 @@ class SpaCEX:
     """
 
     history_: History
-    canvas_: Canvas
+    layout_: SectionLayout
     model_: MaskedAutoencoder
     null_mean_: float
     null_shape_: float
@@ -133,8 +133,8 @@ class SpaCEX:
         check_fit(images, self.n_modules)
         return fit(self, images)
 
-    def _session(self) -> Session:
-        return Session.open(self.config, self.device, self.seed, progress=self.progress)
+    def _session(self) -> FitContext:
+        return FitContext.open(self.config, self.device, self.seed, progress=self.progress)
 
     def transform(self, images: GeneImages | np.ndarray) -> np.ndarray:
         """Embeddings of genes.
@@ -182,8 +182,8 @@ class SpaCEX:
         (1, 60)
         """
         self._check_fitted()
-        maps = maps_of(images, self.canvas_, self._session())
-        return embed_sections(self.model_, maps, self.canvas_).numpy().astype(np.float32)
+        maps = maps_of(images, self.layout_, self._session())
+        return embed_sections(self.model_, maps, self.layout_).numpy().astype(np.float32)
 
     def components(self) -> np.ndarray:
         """What each dimension measures in a map.
@@ -226,17 +226,17 @@ class SpaCEX:
         self._check_fitted()
         return posterior(self.mixture_, *self._embed(images, self._session())).exp().numpy()
 
-    def _embed(self, images: GeneImages | np.ndarray, session: Session) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (G, D) and null probabilities (G,); a crew shares the genes, and each process gets all."""
+    def _embed(self, images: GeneImages | np.ndarray, session: FitContext) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings (G, D) and null probabilities (G,); a process group shares the genes, and each process gets all."""
         parts, squares = [], []
-        for maps in maps_of(images, self.canvas_, session):
+        for maps in maps_of(images, self.layout_, session):
             z, square = embed_maps(self.model_, maps)
             parts.append(z)
             squares.append(square)
         # What was computed leaves the device at the end, once.
-        energy, vectors = (session.crew.gather(torch.cat(all_).cpu().numpy()) for all_ in (squares, parts))
+        energy, vectors = (session.group.all_gather(torch.cat(all_).cpu().numpy()) for all_ in (squares, parts))
         norm = np.sqrt(energy / self.null_mean_)
-        direction = directions(torch.from_numpy(vectors)).numpy()
+        direction = l2_normalize_tensor(torch.from_numpy(vectors)).numpy()
         return (direction * norm[:, None]).astype(np.float32), null_probability(norm, self.null_shape_)
 
     def _check_fitted(self) -> None:

@@ -24,9 +24,9 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from spacex._config import Config
 from spacex._infra.errors import InputError, WorkerError
 from spacex._infra.validation import check_extra
-from spacex.distributed.fabric import FabricCrew, open_fabric, quiet
-from spacex.distributed.process_group import Launched, joined
-from spacex.embedding.context import Session, resolve_device
+from spacex.distributed.fabric import FabricProcessGroup, open_fabric, suppress_lightning_logs
+from spacex.distributed.process_group import LaunchedProcess, detect_launcher
+from spacex.embedding.context import FitContext, resolve_device
 from spacex.embedding.fit import fit_in_session
 from spacex.embedding.state import keep, restore
 from spacex.imaging.gene_images import GeneImages
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger("spacex")
 
 FITTED, EMBEDDING, FAILED = "fitted", "embedding.npy", "failed-{}.txt"
-MOST_ON_CORES = 8
+MAX_ON_CORES = 8
 """Processes that may share fewer cores than that: more would only wait for one another, and fill the memory."""
 MASKS = hasattr(signal, "pthread_sigmask")
 """Whether the system can keep a signal from new processes."""
-LEARNT = ("history_", "canvas_", "model_", "null_mean_", "null_shape_", "n_modules_", "mixture_")
+LEARNT = ("history_", "layout_", "model_", "null_mean_", "null_shape_", "n_modules_", "mixture_")
 
 
 def fit(model: SpaCEX, images: GeneImages) -> np.ndarray:
     """Fit a model in as many processes as its settings ask for; the embeddings (G, D) of the genes."""
     config = model.config
-    found = joined(config)
+    found = detect_launcher(config)
     if config.n_processes == 1:
         return fit_in_session(model, images, _session(model, None))
     if found is not None:
@@ -62,7 +62,7 @@ def fit(model: SpaCEX, images: GeneImages) -> np.ndarray:
     return _fit_in_processes(model, images)
 
 
-def check_launched(config: Config, found: Launched) -> None:
+def check_launched(config: Config, found: LaunchedProcess) -> None:
     """Raise `InputError` where a launcher started another number of processes than the settings ask for."""
     if found.size != config.n_processes:
         raise InputError(
@@ -72,13 +72,13 @@ def check_launched(config: Config, found: Launched) -> None:
         )
 
 
-def _session(model: SpaCEX, launcher: str | None) -> Session:
+def _session(model: SpaCEX, launcher: str | None) -> FitContext:
     """The session of this process, alone or among those of a launcher."""
     config = model.config
-    session = Session.open(config, model.device, model.seed, progress=model.progress)
+    session = FitContext.open(config, model.device, model.seed, progress=model.progress)
     if launcher is None and config.precision == "32-true":
         return session
-    if (found := joined(config)) is not None and found.rank == 0:
+    if (found := detect_launcher(config)) is not None and found.rank == 0:
         logger.info("joining the %d processes that %s started", found.size, found.launcher)
     try:
         fabric = open_fabric(config, session.device, launcher)
@@ -89,8 +89,10 @@ def _session(model: SpaCEX, launcher: str | None) -> Session:
         raise InputError(f"{asked}: {_last_line(str(error))}") from error
     if launcher is None:
         return replace(session, fabric=fabric)
-    crew = FabricCrew(fabric)
-    return replace(session, device=fabric.device, fabric=fabric, crew=crew, progress=session.progress and not crew.rank)
+    group = FabricProcessGroup(fabric)
+    return replace(
+        session, device=fabric.device, fabric=fabric, group=group, progress=session.progress and not group.rank
+    )
 
 
 def _fit_in_processes(model: SpaCEX, images: GeneImages) -> np.ndarray:
@@ -103,10 +105,10 @@ def _fit_in_processes(model: SpaCEX, images: GeneImages) -> np.ndarray:
             f"Config.devices={config.devices} is not allowed: there are {torch.cuda.device_count()} device(s) of kind "
             f"{device.type!r}; pass fewer, or device='cpu'"
         )
-    if device.type == "cpu" and config.devices > max(MOST_ON_CORES, cores):
+    if device.type == "cpu" and config.devices > max(MAX_ON_CORES, cores):
         raise InputError(
             f"Config.devices={config.devices} is not allowed: this process may use {cores} core(s); pass at most "
-            f"{max(MOST_ON_CORES, cores)}, or srun or torchrun to use other machines"
+            f"{max(MAX_ON_CORES, cores)}, or srun or torchrun to use other machines"
         )
     with tempfile.TemporaryDirectory(prefix="spacex-fit-") as folder:
         run_in_processes(_fit_given, folder, config.devices, model, images)
@@ -121,7 +123,7 @@ def _fit_given(folder: str, model: SpaCEX, images: GeneImages) -> None:
     """What each process does. The first leaves the result in the folder."""
     session = _session(model, "torchrun")
     z = fit_in_session(model, images, session)
-    if session.crew.rank == 0:
+    if session.group.rank == 0:
         keep(model, Path(folder) / FITTED)
         np.save(Path(folder) / EMBEDDING, z)
 
@@ -133,13 +135,15 @@ def run_in_processes(work: Callable[..., None], folder: str, size: int, *given: 
     """
     arguments, context = (work, folder, size, _free_port(), *given), None
     try:
-        with _no_main(), _deaf():
-            context = start_processes(_enter, arguments, nprocs=size, join=False, daemon=True, start_method="spawn")
-        with quiet():
+        with _hide_main_module(), _block_sigint():
+            context = start_processes(
+                _worker_main, arguments, nprocs=size, join=False, daemon=True, start_method="spawn"
+            )
+        with suppress_lightning_logs():
             while not context.join():
                 pass
     except (ProcessExitedException, ProcessRaisedException) as error:
-        raise _explained(error, context, Path(folder)) from error
+        raise _to_worker_error(error, context, Path(folder)) from error
     finally:
         # An interrupt reaches only this process: the others must not go on without it.
         for process in context.processes if context is not None else ():
@@ -150,7 +154,7 @@ def run_in_processes(work: Callable[..., None], folder: str, size: int, *given: 
             Path(account).unlink(missing_ok=True)
 
 
-def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: int, *given: Any) -> None:
+def _worker_main(rank: int, work: Callable[..., None], folder: str, size: int, port: int, *given: Any) -> None:
     """Begin a process as torchrun would have started it; where it fails, it leaves the reason in the folder."""
     # What torch sends where the parent is gone; in a background job of a shell it would be ignored.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -174,7 +178,7 @@ def _enter(rank: int, work: Callable[..., None], folder: str, size: int, port: i
             torch.distributed.destroy_process_group()
 
 
-def _explained(error: ProcessExitedException | ProcessRaisedException, context: Any, folder: Path) -> Exception:
+def _to_worker_error(error: ProcessExitedException | ProcessRaisedException, context: Any, folder: Path) -> Exception:
     """What went wrong, told by the process that failed first: the others only lost it."""
     codes, size = [process.exitcode or 0 for process in context.processes], len(context.processes)
     left = {rank: folder / FAILED.format(rank) for rank in range(size)}
@@ -213,8 +217,8 @@ def _cores() -> int:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Start processes that do not hear Ctrl-C before `_enter`: until then they would say at length where they were."""
+def _block_sigint() -> Iterator[None]:
+    """Block SIGINT in children until `_worker_main`, to avoid interleaved tracebacks."""
     if not MASKS:
         yield
         return
@@ -227,7 +231,7 @@ def _deaf() -> Iterator[None]:
 
 
 @contextmanager
-def _no_main() -> Iterator[None]:
+def _hide_main_module() -> Iterator[None]:
     """Keep new processes from running the program of this one: they need nothing of it, and it may have no guard."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

@@ -14,19 +14,19 @@ import scipy.sparse as sp
 from scipy.optimize import isotonic_regression
 
 from spacex._config import Config
-from spacex.distributed.process_group import SOLO, Crew
+from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import BATCH, fine_basis, smooth_basis
 
-FAINT = 0.02
+MIN_WEIGHT = 0.02
 """Weight below which a fine component is left out, and to which a smooth one is raised."""
-FEWEST_DIMS = 4
-LEAST_NOISE = 0.5
+MIN_DIMS = 4
+MIN_NOISE = 0.5
 """Of unit maps noise has a mean square of about one along every component."""
-RANDOM_DIRECTIONS = 50
+N_RANDOM_DIRECTIONS = 50
 
 
-class LinearStart(NamedTuple):
+class LinearInit(NamedTuple):
     """Where the linear path of the encoder starts.
 
     Attributes
@@ -54,19 +54,24 @@ class LinearStart(NamedTuple):
         return self.weight[: self.smooth.shape[1]] ** 2
 
 
-def linear_start(images: GeneImages, config: Config, seed: int, crew: Crew = SOLO) -> LinearStart:
-    """Components of the residual maps, and their weights; the same in every process of a crew."""
-    n_dims = min(config.n_dims, max(FEWEST_DIMS, images.n_genes // config.genes_per_dim))
-    smooth, _ = smooth_basis(images, sigma=config.sigma, n_components=n_dims, seed=seed, crew=crew)
-    fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed, crew=crew)
-    weight = signal_weights(images, smooth, fine, config, seed, crew)
-    weight[: smooth.shape[1]] = np.maximum(weight[: smooth.shape[1]], FAINT)
-    kept = weight >= FAINT
-    return crew.first(LinearStart(smooth, fine[:, kept[smooth.shape[1] :]], weight[kept].astype(np.float32)))
+def linear_init(images: GeneImages, config: Config, seed: int, group: ProcessGroup = SINGLE_PROCESS) -> LinearInit:
+    """Components of the residual maps, and their weights; the same in every process of a process group."""
+    n_dims = min(config.n_dims, max(MIN_DIMS, images.n_genes // config.genes_per_dim))
+    smooth, _ = smooth_basis(images, sigma=config.sigma, n_components=n_dims, seed=seed, group=group)
+    fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed, group=group)
+    weight = signal_weights(images, smooth, fine, config, seed, group)
+    weight[: smooth.shape[1]] = np.maximum(weight[: smooth.shape[1]], MIN_WEIGHT)
+    kept = weight >= MIN_WEIGHT
+    return group.broadcast(LinearInit(smooth, fine[:, kept[smooth.shape[1] :]], weight[kept].astype(np.float32)))
 
 
 def signal_weights(
-    images: GeneImages, smooth: np.ndarray, fine: np.ndarray, config: Config, seed: int, crew: Crew = SOLO
+    images: GeneImages,
+    smooth: np.ndarray,
+    fine: np.ndarray,
+    config: Config,
+    seed: int,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> np.ndarray:
     """Weights (n + m,) of components: signal / (signal + a share of the noise), as in a Wiener filter.
 
@@ -75,20 +80,22 @@ def signal_weights(
     Noise is the rest of the variance of the whole along the component itself, which has chosen the noise that suits it.
     """
     # A gene's draws are its own, and a process needs the halves of its own genes alone.
-    first, second = only(images, crew.part(images.n_genes)).thin(0.5, np.random.default_rng(seed))
-    half_smooth, _ = smooth_basis(first, sigma=config.sigma, n_components=smooth.shape[1], seed=seed, crew=crew)
-    half_fine = fine_basis(first, half_smooth, n_components=fine.shape[1], seed=seed, crew=crew)
+    first, second = mask_genes(images, group.shard(images.n_genes)).thin(0.5, np.random.default_rng(seed))
+    half_smooth, _ = smooth_basis(first, sigma=config.sigma, n_components=smooth.shape[1], seed=seed, group=group)
+    half_fine = fine_basis(first, half_smooth, n_components=fine.shape[1], seed=seed, group=group)
     parts = (half_smooth, half_fine, random_directions(images.n_pixels, seed))
-    shared = shared_signal(first, second, np.hstack(parts), crew)  # the maps of the halves are made once for all
+    shared = cross_validated_variance(
+        first, second, np.hstack(parts), group
+    )  # the maps of the halves are made once for all
     *ranked, own = np.split(shared, np.cumsum([part.shape[1] for part in parts])[:-1])
     falling = np.concatenate([isotonic_regression(part, increasing=False).x if len(part) else part for part in ranked])
     signal = 2 * np.maximum(falling - config.own_signal * own.mean(), 0.0)
-    total = shared_signal(images, images, np.hstack([smooth, fine]), crew)
-    noise = np.maximum(total - signal, LEAST_NOISE)
+    total = cross_validated_variance(images, images, np.hstack([smooth, fine]), group)
+    noise = np.maximum(total - signal, MIN_NOISE)
     return signal / np.maximum(signal + config.noise_share * noise, 1e-12)
 
 
-def only(images: GeneImages, genes: slice) -> GeneImages:
+def mask_genes(images: GeneImages, genes: slice) -> GeneImages:
     """The images of some genes in their places among all; those of the others are blank."""
     counts = images.counts
     first, last = counts.indptr[genes.start], counts.indptr[genes.stop]
@@ -98,19 +105,21 @@ def only(images: GeneImages, genes: slice) -> GeneImages:
 
 def random_directions(n_pixels: int, seed: int) -> np.ndarray:
     """Orthonormal directions (P, r) that have nothing to do with any map."""
-    drawn = np.random.default_rng(seed).standard_normal((n_pixels, min(RANDOM_DIRECTIONS, n_pixels)))
+    drawn = np.random.default_rng(seed).standard_normal((n_pixels, min(N_RANDOM_DIRECTIONS, n_pixels)))
     return np.linalg.qr(drawn)[0].astype(np.float32)
 
 
-def shared_signal(first: GeneImages, second: GeneImages, components: np.ndarray, crew: Crew = SOLO) -> np.ndarray:
+def cross_validated_variance(
+    first: GeneImages, second: GeneImages, components: np.ndarray, group: ProcessGroup = SINGLE_PROCESS
+) -> np.ndarray:
     """Mean product (r,) over genes of two sets of maps, of mean square one, along orthonormal components (P, r).
 
     Of independent halves of the counts, noise averages out and the variance of what they share is left, whatever the
     components were fitted to in the first (cross-validated variance). Of a set with itself it is the variance.
     """
     total = np.zeros(components.shape[1])
-    for genes in crew.batches(first.n_genes, first.batch_size(BATCH)):
+    for genes in group.batches(first.n_genes, first.batch_size(BATCH)):
         a = first.scores(components, genes)
         b = a if second is first else second.scores(components, genes)
         total += np.einsum("gr,gr->r", a, b)
-    return crew.sum(total) / first.n_genes
+    return group.all_reduce(total) / first.n_genes

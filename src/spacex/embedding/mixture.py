@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 from scipy.special import digamma
 from torch import Tensor
 
-from spacex.distributed.process_group import SOLO, Crew
+from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 
 logger = logging.getLogger("spacex")
 
@@ -97,11 +97,11 @@ def statistics(x: Tensor, p: Parameters, log_resp: Tensor) -> Statistics:
     return Statistics(resp.sum(0), weighted.sum(0), weighted.T @ x, second, tail)
 
 
-def summed(crew: Crew, *parts: Tensor) -> tuple[Tensor, ...]:
-    """Sums over a crew of tensors in double precision, by one exchange through the processor's memory."""
-    if crew.size == 1:
+def summed(group: ProcessGroup, *parts: Tensor) -> tuple[Tensor, ...]:
+    """Sums over a process group of tensors in double precision, by one exchange through the processor's memory."""
+    if group.size == 1:
         return parts
-    flat = crew.sum(torch.cat([part.flatten() for part in parts]).cpu().numpy())
+    flat = group.all_reduce(torch.cat([part.flatten() for part in parts]).cpu().numpy())
     pieces = torch.from_numpy(flat).to(parts[0].device).split([part.numel() for part in parts])
     return tuple(piece.view_as(part) for piece, part in zip(pieces, parts, strict=True))
 
@@ -175,15 +175,15 @@ def log_prior(p: Parameters, prior: Prior, *, tied: bool) -> Tensor:
     return weights + means + scales
 
 
-def start(centres: Tensor, x: Tensor, *, background: float = 0.05) -> Parameters:
+def start(centers: Tensor, x: Tensor, *, background: float = 0.05) -> Parameters:
     """First parameters: given centres, the scale of the points around the nearest, a background of given weight."""
-    k, d = centres.shape
-    nearest = torch.cdist(x, centres).min(dim=1).values.pow(2).median().clamp(min=1e-6) / d
-    mean = torch.cat([centres, centres.new_zeros(1, d)])
-    log_scale = torch.log(torch.cat([nearest.expand(k), centres.new_full((1,), 1.0 / d)]))
-    nu = torch.cat([centres.new_full((k,), 30.0), centres.new_full((1,), BACKGROUND_NU)])
+    k, d = centers.shape
+    nearest = torch.cdist(x, centers).min(dim=1).values.pow(2).median().clamp(min=1e-6) / d
+    mean = torch.cat([centers, centers.new_zeros(1, d)])
+    log_scale = torch.log(torch.cat([nearest.expand(k), centers.new_full((1,), 1.0 / d)]))
+    nu = torch.cat([centers.new_full((k,), 30.0), centers.new_full((1,), BACKGROUND_NU)])
     log_weight = torch.log(
-        torch.cat([centres.new_full((k,), (1 - background) / k), centres.new_full((1,), background)])
+        torch.cat([centers.new_full((k,), (1 - background) / k), centers.new_full((1,), background)])
     )
     return Parameters(log_weight, mean, log_scale, nu)
 
@@ -234,36 +234,38 @@ class StudentMixture:
         null: Tensor | None = None,
         *,
         iterations: int | None = None,
-        crew: Crew = SOLO,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> StudentMixture:
         """Fit to points (N, D) from the parameters `first`, as `start` gives them; `null` as in `e_step`.
 
-        `iterations`, where given, stands in for that of the constructor: `resume` can go on from there. In a crew each
+        `iterations`, where given, stands in for that of the constructor: `resume` can go on from there. In a process group each
         process hands in points of its own; the fit is that of all of them, and the same in every process.
         """
         self.parameters_ = first
         self.objective_: list[float] = []
         self.reseeded_: list[int] = []
-        return self.resume(x, null, self.iterations if iterations is None else iterations, crew=crew)
+        return self.resume(x, null, self.iterations if iterations is None else iterations, group=group)
 
-    def resume(self, x: Tensor, null: Tensor | None, iterations: int, *, crew: Crew = SOLO) -> StudentMixture:
+    def resume(
+        self, x: Tensor, null: Tensor | None, iterations: int, *, group: ProcessGroup = SINGLE_PROCESS
+    ) -> StudentMixture:
         """Go on from the present parameters, to at most so many iterations in all."""
         p, tied = self.parameters_, self.scale == "tied"
-        n_points = int(crew.sum(np.array([float(len(x))]))[0])
+        n_points = int(group.all_reduce(np.array([float(len(x))]))[0])
         log_resp, evidence = e_step(x, p, null)
         for step in range(len(self.objective_), iterations):
-            expected = Statistics(*summed(crew, *statistics(x, p, log_resp)))
+            expected = Statistics(*summed(group, *statistics(x, p, log_resp)))
             p = m_step(expected, p, self.prior, tied=tied, nu_range=self.nu_range)
             log_resp, evidence = e_step(x, p, null)
             own = evidence.sum()
-            if crew.rank == 0:  # the prior counts once, and its last bit is the first process's for all
+            if group.rank == 0:  # the prior counts once, and its last bit is the first process's for all
                 own = own + log_prior(p, self.prior, tied=tied)
-            objective, total = summed(crew, own, log_resp[:, :-1].exp().sum(0))
+            objective, total = summed(group, own, log_resp[:, :-1].exp().sum(0))
             self.objective_.append(float(objective))
             empty = total < 1.0
             # Twice at most: a mixture with more components than the points carry keeps empty ones.
             if bool(empty.any()) and len(self.reseeded_) < 2:
-                p = self._reseed(_worst(x, evidence, int(empty.sum()), crew), p, empty, step)
+                p = self._reseed(_worst(x, evidence, int(empty.sum()), group), p, empty, step)
                 log_resp, evidence = e_step(x, p, null)
             elif step and self.objective_[-1] - self.objective_[-2] < self.tolerance * n_points:
                 break
@@ -286,8 +288,8 @@ class StudentMixture:
         return e_step(x, self.parameters_, null)[0]
 
 
-def _worst(x: Tensor, evidence: Tensor, n: int, crew: Crew) -> Tensor:
+def _worst(x: Tensor, evidence: Tensor, n: int, group: ProcessGroup) -> Tensor:
     """The n points of all processes with the least evidence, the least first."""
     own = torch.argsort(evidence)[:n]
-    known, points = crew.gather(evidence[own].cpu().numpy()), crew.gather(x[own].cpu().numpy())
+    known, points = group.all_gather(evidence[own].cpu().numpy()), group.all_gather(x[own].cpu().numpy())
     return torch.from_numpy(points[np.argsort(known, kind="stable")[:n]]).to(x.device)

@@ -11,14 +11,14 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from spacex._config import Config
-from spacex.distributed.process_group import SOLO, Crew
+from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from spacex.embedding.context import one_thread
 from spacex.embedding.history import History
 from spacex.embedding.mixture import Parameters, Prior, StudentMixture, e_step, start
-from spacex.embedding.refinement.boosting import directions
+from spacex.embedding.refinement.boosting import l2_normalize_tensor
 
 FOLDS = 2
-MOST_GENES_TO_CHOOSE = 2000
+MAX_GENES_FOR_SELECTION = 2000
 KMEANS_STARTS = 3
 FIRST_ITERATIONS = 20
 STARTS_TO_CHOOSE = 3  # one bad start at the true number is enough to choose another
@@ -59,28 +59,28 @@ def fit_modules(
     seed: int,
     *,
     starts: int | None = None,
-    crew: Crew = SOLO,
+    group: ProcessGroup = SINGLE_PROCESS,
     device: torch.device | None = None,
 ) -> StudentMixture:
     """Mixture fitted to embeddings (G, D), whose genes look like noise with probability `null` (G,).
 
-    The best of several fits (`Config.em_starts` unless given), by its log posterior. Every process of a crew knows all
+    The best of several fits (`Config.em_starts` unless given), by its log posterior. Every process of a process group knows all
     genes; the runs of K-means are shared among them, and the sums of EM by genes. EM runs on `device`; its parameters
     come back to the processor.
     """
-    x = directions(torch.from_numpy(z).double())
+    x = l2_normalize_tensor(torch.from_numpy(z).double())
     evidence = torch.from_numpy(null).to(device)
     drawn = seeds(seed, config.em_starts if starts is None else starts)
     # The first centres come from genes that surely have a pattern: others would be given modules of their own.
     clear = x.numpy()[clear_genes(null, 4 * n_modules)]
     with one_thread():
-        found = [_centres(clear, n_modules, start_seed) for start_seed in drawn[crew.part(len(drawn))]]
-        centres = crew.gather(np.stack(found) if found else np.empty((0, n_modules, x.shape[1])))
+        found = [_centers(clear, n_modules, start_seed) for start_seed in drawn[group.shard(len(drawn))]]
+        centers = group.all_gather(np.stack(found) if found else np.empty((0, n_modules, x.shape[1])))
         x, weight = x.to(device), background_weight(null)
-        begun = [_begin(x, torch.from_numpy(first).to(device), evidence, weight, config, crew) for first in centres]
+        begun = [_begin(x, torch.from_numpy(first).to(device), evidence, weight, config, group) for first in centers]
         best = max(begun, key=lambda mixture: mixture.objective_[-1])
-        own = crew.part(len(x))
-        best.resume(x[own], evidence[own], config.em_iterations, crew=crew)
+        own = group.shard(len(x))
+        best.resume(x[own], evidence[own], config.em_iterations, group=group)
     best.parameters_ = Parameters(*(value.cpu() for value in best.parameters_))
     return best
 
@@ -90,17 +90,19 @@ def seeds(seed: int, n: int) -> list[int]:
     return [int(value) for value in np.random.SeedSequence(seed).generate_state(n)]
 
 
-def _centres(clear: np.ndarray, n_modules: int, seed: int) -> np.ndarray:
+def _centers(clear: np.ndarray, n_modules: int, seed: int) -> np.ndarray:
     """Centres (K, D) of K-means on the directions of clear genes."""
     return KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit(clear).cluster_centers_.astype(np.float64)
 
 
-def _begin(x: Tensor, centres: Tensor, null: Tensor, background: float, config: Config, crew: Crew) -> StudentMixture:
+def _begin(
+    x: Tensor, centers: Tensor, null: Tensor, background: float, config: Config, group: ProcessGroup
+) -> StudentMixture:
     """A few iterations of a mixture on directions `x` (G, D) from given centres (K, D) and a background's weight."""
     mixture = unfitted(config)
-    first, own = start(centres, x, background=background), crew.part(len(x))
+    first, own = start(centers, x, background=background), group.shard(len(x))
     few = min(FIRST_ITERATIONS, config.em_iterations)
-    return mixture.fit(x[own], first, null[own], iterations=few, crew=crew)
+    return mixture.fit(x[own], first, null[own], iterations=few, group=group)
 
 
 def unfitted(config: Config) -> StudentMixture:
@@ -116,7 +118,7 @@ def unfitted(config: Config) -> StudentMixture:
 
 def posterior(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Tensor:
     """Log posterior (G, K + 1) of modules and background for embeddings (G, D) and null probabilities (G,)."""
-    return mixture.log_resp(directions(torch.from_numpy(z).double()), torch.from_numpy(null))
+    return mixture.log_resp(l2_normalize_tensor(torch.from_numpy(z).double()), torch.from_numpy(null))
 
 
 def assign(log_resp: Tensor, unassigned: float) -> Assignment:
@@ -128,7 +130,7 @@ def assign(log_resp: Tensor, unassigned: float) -> Assignment:
     return Assignment(np.where(background, -1, module), probability)
 
 
-def by_size(mixture: StudentMixture, z: np.ndarray, null: np.ndarray, unassigned: float) -> StudentMixture:
+def relabel_by_size(mixture: StudentMixture, z: np.ndarray, null: np.ndarray, unassigned: float) -> StudentMixture:
     """The same mixture with its modules numbered from the one with most genes to the one with fewest."""
     module = assign(posterior(mixture, z, null), unassigned).module
     parameters = mixture.parameters_
@@ -146,7 +148,7 @@ def candidates(n_genes: int, most: int) -> list[int]:
 
 
 def choose_n_modules(
-    z: np.ndarray, null: np.ndarray, config: Config, seed: int, history: History, crew: Crew = SOLO
+    z: np.ndarray, null: np.ndarray, config: Config, seed: int, history: History, group: ProcessGroup = SINGLE_PROCESS
 ) -> int:
     """Number of modules that best predicts held-out genes.
 
@@ -155,21 +157,21 @@ def choose_n_modules(
     """
     rng = np.random.default_rng(seed)
     # Genes without a pattern say nothing about the number of patterns.
-    clear = rng.permutation(clear_genes(null, 8 * FOLDS))[:MOST_GENES_TO_CHOOSE]
+    clear = rng.permutation(clear_genes(null, 8 * FOLDS))[:MAX_GENES_FOR_SELECTION]
     if len(clear) < 2 * FOLDS:
         return 1  # too few to hold any out
     fold = np.arange(len(clear)) % FOLDS
     quick = replace(config, em_iterations=min(config.em_iterations, 25), em_tolerance=max(config.em_tolerance, 1e-4))
-    x = directions(torch.from_numpy(z).double())
+    x = l2_normalize_tensor(torch.from_numpy(z).double())
     tried: list[tuple[int, float, float]] = []
     for k in candidates(len(clear) * (FOLDS - 1) // FOLDS, config.max_modules):
         scores = np.zeros(len(clear))
         # The fits are small: a fold is one process's, whole, and the sum brings the scores of all folds together.
-        for f in range(FOLDS)[crew.part(FOLDS)]:
+        for f in range(FOLDS)[group.shard(FOLDS)]:
             train, test = clear[fold != f], clear[fold == f]
             mixture = fit_modules(z[train], null[train], k, quick, seed, starts=STARTS_TO_CHOOSE)
             scores[fold == f] = e_step(x[test], mixture.parameters_, torch.from_numpy(null[test]))[1].numpy()
-        scores = crew.sum(scores)
+        scores = group.all_reduce(scores)
         tried.append((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores)))))
         history.add("modules", n_modules=k, score=tried[-1][1], standard_error=tried[-1][2])
         best = max(tried, key=lambda row: row[1])

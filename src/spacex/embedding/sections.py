@@ -10,9 +10,9 @@ from torch import Tensor
 
 from spacex.embedding.encoder import Encoder
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
-from spacex.embedding.refinement.boosting import directions
+from spacex.embedding.refinement.boosting import l2_normalize_tensor
 from spacex.embedding.transform import strength
-from spacex.imaging.layout import Canvas, section_parts
+from spacex.imaging.layout import SectionLayout, section_parts
 
 
 def section_metric(part: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def section_metric(part: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def embed_sections(model: MaskedAutoencoder, batches: Iterable[Tensor], canvas: Canvas) -> Tensor:
+def embed_sections(model: MaskedAutoencoder, batches: Iterable[Tensor], layout: SectionLayout) -> Tensor:
     """Embeddings (n_sections, G, D) of maps that come in batches (B, P), each from the pixels of one section alone.
 
     The direction is the pattern in that section, in the dimensions of all; the norm is its strength: the root mean
@@ -38,7 +38,7 @@ def embed_sections(model: MaskedAutoencoder, batches: Iterable[Tensor], canvas: 
     encoder = model.eval().encoder
     weight = torch.linalg.vector_norm(encoder.linear, dim=0).clamp(min=1e-12)
     unit, sections = encoder.linear / weight, []
-    for part in section_parts(canvas.section, len(canvas.grids)):
+    for part in section_parts(layout.section, len(layout.grids)):
         smooth = encoder.basis[part]
         turn = section_metric(unit[part]) * weight / weight[:, None]
         sections.append((part, turn, smooth @ section_metric(smooth)))
@@ -47,7 +47,7 @@ def embed_sections(model: MaskedAutoencoder, batches: Iterable[Tensor], canvas: 
         parts = []
         for part, turn, smooth in sections:
             norm = strength(maps[:, part], smooth, encoder.trust).sqrt()
-            parts.append(directions(_seen(encoder, maps, part) @ turn) * norm[:, None])
+            parts.append(l2_normalize_tensor(_seen(encoder, maps, part) @ turn) * norm[:, None])
         found.append(torch.stack(parts).cpu())
     return torch.cat(found, dim=1)
 

@@ -12,84 +12,84 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from spacex._infra.atomic_write import synced, whole_path, written
+from spacex._infra.atomic_write import atomic_path, fsync, translate_os_errors
 from spacex._infra.errors import InputError
-from spacex._infra.serialization import digest, digest_of, read_json
+from spacex._infra.serialization import file_sha256, json_sha256, read_json
 from spacex._infra.validation import check_path
 from spacex.embedding.encoder import Encoder
 from spacex.embedding.mixture import Parameters
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
 from spacex.imaging.grid import Grid
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 
 FORMAT = 5  # 2: fine dimensions; 3: weighted smooth dimensions; 4: strength weighted likewise; 5: sealed
-UNSEALED = 4
+FORMAT_WITHOUT_CHECKSUMS = 4
 """An earlier format that is the same but for the digests."""
 SETTINGS, ARRAYS = "config.json", "model.safetensors"
 
 
 def write(directory: str | Path, settings: dict[str, Any], arrays: dict[str, Tensor]) -> None:
     """Write both files; each appears under its name only when it is complete."""
-    folder = check_path(directory, name="directory", mend="the name of a folder")
+    folder = check_path(directory, name="directory", hint="the name of a folder")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"directory='{folder}' is a file; pass the name of a folder")
     if (folder / SETTINGS).exists() and not _is_settings(folder / SETTINGS):
         raise InputError(f"directory='{folder}' holds a {SETTINGS} of something else; pass another folder")
-    with written(folder):
+    with translate_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with whole_path(folder / SETTINGS) as noted, whole_path(folder / ARRAYS) as draft:
+    with atomic_path(folder / SETTINGS) as noted, atomic_path(folder / ARRAYS) as draft:
         save_file({key: value.detach().cpu().contiguous() for key, value in arrays.items()}, draft)
-        noted.write_text(json.dumps(_sealed({"format": FORMAT, **settings}, digest(draft)), indent=1))
-        synced(noted)
+        noted.write_text(json.dumps(_with_checksums({"format": FORMAT, **settings}, file_sha256(draft)), indent=1))
+        fsync(noted)
         (folder / SETTINGS).unlink(missing_ok=True)  # between the two renames there is no model, not a mixed one
 
 
 def _is_settings(path: Path) -> bool:
     try:
-        return "format" in read_json(path, mend="pass another folder")
+        return "format" in read_json(path, hint="pass another folder")
     except (OSError, ValueError, TypeError):
         return False
 
 
 def read(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Settings and arrays that `write` left; an error that says what is wrong with the folder."""
-    folder = check_path(directory, name="directory", mend="a folder that SpaCEX.save(directory) wrote")
+    folder = check_path(directory, name="directory", hint="a folder that SpaCEX.save(directory) wrote")
     for name in (SETTINGS, ARRAYS):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no {name}; pass a folder that SpaCEX.save(directory) wrote")
-    settings = read_json(folder / SETTINGS, mend="save the model again")
+    settings = read_json(folder / SETTINGS, hint="save the model again")
     found, seals = settings.get("format"), settings.pop("sha256", None)
-    if found not in (UNSEALED, FORMAT):
-        known = f"{UNSEALED} and {FORMAT}"
+    if found not in (FORMAT_WITHOUT_CHECKSUMS, FORMAT):
+        known = f"{FORMAT_WITHOUT_CHECKSUMS} and {FORMAT}"
         raise InputError(f"the model in {folder} has format {found!r}, this version reads {known}; save it again")
     if found == FORMAT or seals is not None:  # a seal under an earlier format: somebody changed the format
-        _check_seals(folder, settings, seals)
+        _check_checksums(folder, settings, seals)
     try:
         return settings, load_file(folder / ARRAYS)
     except SafetensorError as error:
         raise InputError(f"the model in {folder} cannot be read ({error}); save it again") from error
 
 
-def _check_seals(folder: Path, settings: dict[str, Any], seals: Any) -> None:
+def _check_checksums(folder: Path, settings: dict[str, Any], seals: Any) -> None:
     """Raise `InputError` where settings or arrays are not those that were written together."""
-    for what, found in (("settings", digest_of(settings)), ("arrays", digest(folder / ARRAYS))):
+    for what, found in (("settings", json_sha256(settings)), ("arrays", file_sha256(folder / ARRAYS))):
         if not isinstance(seals, dict) or seals.get(what) != found:
             raise InputError(f"the {what} of the model in {folder} are not those that were saved; save it again")
 
 
-def _sealed(settings: dict[str, Any], arrays: str) -> dict[str, Any]:
+def _with_checksums(settings: dict[str, Any], arrays: str) -> dict[str, Any]:
     """Settings with the digests by which `read` knows that they and the arrays are those that were written."""
     plain = json.loads(json.dumps(settings))
-    return {**plain, "sha256": {"settings": digest_of(plain), "arrays": arrays}}
+    return {**plain, "sha256": {"settings": json_sha256(plain), "arrays": arrays}}
 
 
-def canvas_settings(canvas: Canvas) -> list[dict[str, Any]]:
-    """The grids of a canvas for JSON."""
-    return [{"shape": list(g.shape), "kind": g.kind, "aspect": g.aspect, "pitch": g.pitch} for g in canvas.grids]
+def layout_settings(layout: SectionLayout) -> list[dict[str, Any]]:
+    """The grids of a layout for JSON."""
+    return [{"shape": list(g.shape), "kind": g.kind, "aspect": g.aspect, "pitch": g.pitch} for g in layout.grids]
 
 
-def canvas_of(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Canvas:
-    """The canvas that `canvas_settings` and the arrays ``canvas.*`` describe."""
+def layout_of(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> SectionLayout:
+    """The canvas that `layout_settings` and the arrays ``canvas.*`` describe."""
     grids = tuple(
         Grid((int(g["shape"][0]), int(g["shape"][1])), g["kind"], float(g["aspect"]), float(g["pitch"]))
         for g in settings
@@ -97,7 +97,7 @@ def canvas_of(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Canv
     for grid in grids:
         if not grid.is_sound:
             raise InputError(f"the saved model has a grid that cannot be, {grid}; save it again")
-    return Canvas(grids, np.asarray(arrays["canvas.section"]), np.asarray(arrays["canvas.pixel"]))
+    return SectionLayout(grids, np.asarray(arrays["canvas.section"]), np.asarray(arrays["canvas.pixel"]))
 
 
 def autoencoder_of(arrays: dict[str, Tensor], *, width: int, depth: int, heads: int) -> MaskedAutoencoder:
@@ -116,18 +116,18 @@ def parameters_of(arrays: dict[str, Tensor]) -> Parameters:
     return Parameters(*(arrays[f"mixture.{name}"] for name in Parameters._fields))
 
 
-def check_sizes(canvas: Canvas, model: MaskedAutoencoder, parameters: Parameters, n_modules: int) -> None:
+def check_sizes(layout: SectionLayout, model: MaskedAutoencoder, parameters: Parameters, n_modules: int) -> None:
     """Raise `InputError` where grid, encoder and mixture do not fit one another."""
     n_pixels, n_dims = model.encoder.linear.shape
-    pixels_fit = canvas.pixel.shape == (n_pixels, 2) and canvas.section.shape == (n_pixels,)
+    pixels_fit = layout.pixel.shape == (n_pixels, 2) and layout.section.shape == (n_pixels,)
     shapes = [tuple(value.shape) for value in parameters]
     k = n_modules + 1
     if not pixels_fit or shapes != [(k,), (k, n_dims), (k,), (k,)]:
         raise InputError("the parts of the saved model do not fit one another; save it again")
-    sides = np.array([grid.shape for grid in canvas.grids])
-    if len(sides) > n_pixels or (canvas.pixel < 0).any():
+    sides = np.array([grid.shape for grid in layout.grids])
+    if len(sides) > n_pixels or (layout.pixel < 0).any():
         raise InputError("the saved model has more grids than pixels, or pixels outside of all; save it again")
-    if canvas.section.min() < 0 or canvas.section.max() >= len(canvas.grids):
+    if layout.section.min() < 0 or layout.section.max() >= len(layout.grids):
         raise InputError("the saved model names a section that has no grid; save it again")
 
 

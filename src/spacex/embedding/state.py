@@ -12,7 +12,7 @@ from spacex._config import Config
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int
 from spacex.embedding import serialization as store
-from spacex.embedding.context import Session
+from spacex.embedding.context import FitContext
 from spacex.embedding.history import History
 from spacex.embedding.modules import unfitted
 
@@ -28,13 +28,13 @@ def keep(model: SpaCEX, directory: str | Path) -> None:
         "n_modules": model.n_modules_,
         "null_mean": model.null_mean_,
         "null_shape": model.null_shape_,
-        "canvas": store.canvas_settings(model.canvas_),
+        "canvas": store.layout_settings(model.layout_),
         "history": model.history_.to_dict(),
     }
     arrays = {f"model.{key}": value for key, value in model.model_.state_dict().items()}
     arrays |= {f"mixture.{key}": value for key, value in model.mixture_.parameters_._asdict().items()}
-    arrays["canvas.section"] = torch.from_numpy(model.canvas_.section)
-    arrays["canvas.pixel"] = torch.from_numpy(model.canvas_.pixel)
+    arrays["canvas.section"] = torch.from_numpy(model.layout_.section)
+    arrays["canvas.pixel"] = torch.from_numpy(model.layout_.pixel)
     store.write(directory, settings, arrays)
 
 
@@ -55,15 +55,15 @@ def _assembled(kind: type[SpaCEX], settings: dict[str, Any], arrays: dict[str, T
     # Wherever it was fitted: what is loaded works in this process.
     config, n_modules = Config.from_dict(settings["config"]).alone(), settings["n_modules"]
     model = kind(config, n_modules=n_modules, device=device, seed=settings["seed"])
-    session = Session.open(config, device, model.seed, progress=model.progress)
+    session = FitContext.open(config, device, model.seed, progress=model.progress)
     model.n_modules_ = check_int(n_modules, name="n_modules", low=1)
     model.null_mean_, model.null_shape_ = (store.positive(settings, name) for name in ("null_mean", "null_shape"))
-    model.canvas_ = store.canvas_of(settings["canvas"], arrays)
+    model.layout_ = store.layout_of(settings["canvas"], arrays)
     model.history_ = History(store.history_of(settings["history"]))
     model.model_ = store.autoencoder_of(arrays, **attention_sizes(config)).to(session.device)
     model.mixture_ = unfitted(config)
     model.mixture_.parameters_ = store.parameters_of(arrays)
-    store.check_sizes(model.canvas_, model.model_, model.mixture_.parameters_, n_modules)
+    store.check_sizes(model.layout_, model.model_, model.mixture_.parameters_, n_modules)
     return model
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_n_modules
-from spacex.embedding.context import Session
+from spacex.embedding.context import FitContext
 from spacex.embedding.device_images import maps_on, on_device
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 
 
 def check_fit(images: Any, n_modules: Any) -> None:
@@ -25,16 +25,16 @@ def check_fit(images: Any, n_modules: Any) -> None:
     check_n_modules(n_modules, high=images.n_genes)
 
 
-def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, session: Session) -> Iterator[Tensor]:
-    """Maps (B, P) on the device, in batches, from gene images on a canvas, or an array (G, H, W).
+def maps_of(images: GeneImages | np.ndarray, layout: SectionLayout, session: FitContext) -> Iterator[Tensor]:
+    """Maps (B, P) on the device, in batches, from gene images on a layout, or an array (G, H, W).
 
-    In a crew, those of the genes that are this process's own. An error for images of another canvas.
+    In a process group, those of the genes that are this process's own. An error for images of another layout.
     """
     if isinstance(images, GeneImages):
-        if images.shape != canvas.shape or not np.array_equal(images.canvas.flat, canvas.flat):
+        if images.shape != layout.shape or not np.array_equal(images.layout.flat, layout.flat):
             raise InputError(
                 f"the images lie on a grid of {images.shape} with {images.n_pixels} pixels, the model on one of "
-                f"{canvas.shape} with {len(canvas.section)}; fit a model to these images: SpaCEX(...).fit(images)"
+                f"{layout.shape} with {len(layout.section)}; fit a model to these images: SpaCEX(...).fit(images)"
             )
         yield from own_maps(on_device(images, session.device), session)
         return
@@ -44,21 +44,21 @@ def maps_of(images: GeneImages | np.ndarray, canvas: Canvas, session: Session) -
         raise InputError(
             f"images is a {type(images).__name__} that holds no numbers; pass GeneImages or an array (G, H, W)"
         ) from error
-    if images.ndim != 3 or images.shape[1:] != canvas.shape or not len(images):
-        raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {canvas.shape}")
+    if images.ndim != 3 or images.shape[1:] != layout.shape or not len(images):
+        raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {layout.shape}")
     flat = images.reshape(len(images), -1)
-    for genes in session.crew.batches(len(images), session.config.batch):
-        yield session.tensor(np.ascontiguousarray(flat[genes, canvas.flat]))
+    for genes in session.group.batches(len(images), session.config.batch):
+        yield session.tensor(np.ascontiguousarray(flat[genes, layout.flat]))
 
 
-def own_maps(images: GeneImages, session: Session) -> Iterator[Tensor]:
+def own_maps(images: GeneImages, session: FitContext) -> Iterator[Tensor]:
     """Maps (B, P) on the device, in batches, of the genes that are this process's own."""
-    for genes in session.crew.batches(images.n_genes, images.batch_size(session.config.batch)):
+    for genes in session.group.batches(images.n_genes, images.batch_size(session.config.batch)):
         yield maps_on(images, genes, session.device)
 
 
 @torch.inference_mode()
-def embed(model: MaskedAutoencoder, images: GeneImages, session: Session) -> Tensor:
+def embed(model: MaskedAutoencoder, images: GeneImages, session: FitContext) -> Tensor:
     """Embeddings (G, D) of all genes, on the device."""
     model.eval()
     parts = [model.encoder(maps) for maps in own_maps(images, session)]

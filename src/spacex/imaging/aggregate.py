@@ -11,28 +11,28 @@ import scipy.sparse as sp
 
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 
-TINY = 2.0**-10
+TINY_VALUE = 2.0**-10
 
 
 @dataclass(frozen=True)
-class Pixels:
+class SpotToPixel:
     """Where spots are summed.
 
     Attributes
     ----------
     label
         (S,) pixel of every spot, as a number; -1 for a spot that is left out.
-    canvas
+    layout
         Where the pixels lie; each holds a spot, but perhaps no count.
     """
 
     label: np.ndarray
-    canvas: Canvas
+    layout: SectionLayout
 
     @classmethod
-    def of(cls, pixels: Sequence[np.ndarray], grids: Sequence[Grid], section: np.ndarray) -> Pixels:
+    def of(cls, pixels: Sequence[np.ndarray], grids: Sequence[Grid], section: np.ndarray) -> SpotToPixel:
         """Pixels of spots whose `section` (S,) is known; -1 leaves a spot out.
 
         `pixels` are, for each section, the (S_k, 2) rows and columns of its spots, in the order of the spots.
@@ -45,10 +45,10 @@ class Pixels:
             place.append(np.column_stack([flat // grid.shape[1], flat % grid.shape[1]]))
             owner.append(np.full(len(flat), s))
             start += len(flat)
-        return cls(label, Canvas(tuple(grids), np.concatenate(owner), np.concatenate(place)))
+        return cls(label, SectionLayout(tuple(grids), np.concatenate(owner), np.concatenate(place)))
 
     def __len__(self) -> int:
-        return len(self.canvas.section)
+        return len(self.layout.section)
 
     def sum(self, matrix: Any, rows: slice = slice(None)) -> sp.csc_array:
         """Sums (P, G) over the spots of each pixel of a matrix (B, G), sparse or dense, of the spots `rows`."""
@@ -72,11 +72,11 @@ class Pixels:
             summed = _scaled(sp.csc_array(sp.diags_array(1.0 / spots) @ summed))
             pixel_library = spots.astype(np.float64)
         tissue = pixel_library > 0
-        canvas = self.canvas
+        layout = self.layout
         if not tissue.all():
             summed, pixel_library = summed[tissue], pixel_library[tissue]
-            canvas = Canvas(canvas.grids, canvas.section[tissue], canvas.pixel[tissue])
-        return GeneImages(summed, pixel_library, canvas, is_count, theta)
+            layout = SectionLayout(layout.grids, layout.section[tissue], layout.pixel[tissue])
+        return GeneImages(summed, pixel_library, layout, is_count, theta)
 
 
 def _scaled(values: sp.csc_array) -> sp.csc_array:
@@ -86,7 +86,7 @@ def _scaled(values: sp.csc_array) -> sp.csc_array:
     single precision, and random draws that follow from values would be alike.
     """
     largest = np.abs(values).max(axis=0).toarray().ravel()
-    shift = np.where((largest > 0) & (largest < TINY), -np.frexp(largest)[1], 0)
+    shift = np.where((largest > 0) & (largest < TINY_VALUE), -np.frexp(largest)[1], 0)
     if shift.any():
         values.data = np.ldexp(values.data, np.repeat(shift, np.diff(values.indptr)))
     return values

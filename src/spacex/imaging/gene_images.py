@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.sparse as sp
 
-from spacex.imaging.layout import Canvas, section_means
+from spacex.imaging.layout import SectionLayout, section_means
 
 BLOCK = 48
-MOST_AT_ONCE = 2**26
+MAX_BATCH_VALUES = 2**26
 """Values of a batch of maps: fewer genes where there are many pixels."""
 WORKING_BYTES = (60, 17_300)
 """For each count that is kept, and for each pixel: what an embedding and a test take at their peak, as measured."""
 
 
-def log_normalise(
+def log_normalize(
     counts: sp.csr_matrix | sp.csr_array, library: np.ndarray | None = None
 ) -> sp.csr_matrix | sp.csr_array:
     """Log1p of counts (N, G) scaled to the median library; rows without counts stay empty.
@@ -47,7 +47,7 @@ class GeneImages:
         gene of tiny ones in a larger unit.
     library
         (P,) library size of each pixel (all genes of the section, also those that are not imaged).
-    canvas
+    layout
         Where the pixels lie.
     is_count
         Whether `counts` are counts; else residuals are plain z-scores.
@@ -57,14 +57,14 @@ class GeneImages:
 
     counts: sp.csc_array
     library: np.ndarray
-    canvas: Canvas
+    layout: SectionLayout
     is_count: bool = True
     theta: float = 100.0
     totals: np.ndarray = field(init=False, repr=False)
     share: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        section, n_sections = self.canvas.section, len(self.canvas.grids)
+        section, n_sections = self.layout.section, len(self.layout.grids)
         member = sp.csr_array(
             (np.ones(len(section)), (section, np.arange(len(section)))), shape=(n_sections, len(section))
         )
@@ -85,12 +85,12 @@ class GeneImages:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns (H, W) of an image."""
-        return self.canvas.shape
+        return self.layout.shape
 
     @property
     def mask(self) -> np.ndarray:
         """(H, W) tissue mask."""
-        return self.canvas.mask
+        return self.layout.mask
 
     def __len__(self) -> int:
         return self.n_genes
@@ -115,7 +115,7 @@ class GeneImages:
             if self.is_count:
                 self._pearson(rows[block], totals[block], out[block])
             else:
-                self._standardise(rows[block], out[block])
+                self._standardize(rows[block], out[block])
         return out
 
     def lognorm(self, genes: slice | np.ndarray = slice(None)) -> np.ndarray:
@@ -125,14 +125,14 @@ class GeneImages:
         """
         if not self.is_count:
             return self.residuals(genes)
-        section = self.canvas.section
-        maps: np.ndarray = log_normalise(self.counts[:, genes].tocsr(), self.library).toarray().T
-        maps -= section_means(maps, section, len(self.canvas.grids))[:, section]
+        section = self.layout.section
+        maps: np.ndarray = log_normalize(self.counts[:, genes].tocsr(), self.library).toarray().T
+        maps -= section_means(maps, section, len(self.layout.grids))[:, section]
         return maps
 
     def _pearson(self, counts: sp.csr_array, totals: np.ndarray, out: np.ndarray) -> None:
         """Centred, clipped Pearson residuals of counts (B, P) with section totals (B, n_sections)."""
-        section = self.canvas.section
+        section = self.layout.section
         limit = np.sqrt(np.bincount(section), dtype=np.float32)[section]  # of its own section, as of one alone
         mean = totals[:, section] if totals.shape[1] > 1 else np.repeat(totals, self.n_pixels, axis=1)
         mean *= self.share.astype(np.float32)
@@ -147,11 +147,11 @@ class GeneImages:
         np.divide(mean, spread, out=out)
         np.maximum(np.negative(out, out=out), -limit, out=out)
         out[row, counts.indices] = filled
-        out -= section_means(out, section, len(self.canvas.grids))[:, section]
+        out -= section_means(out, section, len(self.layout.grids))[:, section]
 
-    def _standardise(self, values: sp.csr_array, out: np.ndarray) -> None:
+    def _standardize(self, values: sp.csr_array, out: np.ndarray) -> None:
         """Z-scores of intensities (B, P) in each section."""
-        section, n_sections = self.canvas.section, len(self.canvas.grids)
+        section, n_sections = self.layout.section, len(self.layout.grids)
         out[:] = values.toarray()
         out -= section_means(out, section, n_sections)[:, section]
         scale = np.sqrt(section_means(out**2, section, n_sections))
@@ -159,7 +159,7 @@ class GeneImages:
 
     def images(self, genes: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Residual images (B, H, W) float32 of some genes, zero off the tissue."""
-        return self.canvas.paint(self.residuals(genes))
+        return self.layout.to_images(self.residuals(genes))
 
     @property
     def working_bytes(self) -> int:
@@ -167,8 +167,8 @@ class GeneImages:
         return WORKING_BYTES[0] * self.counts.nnz + WORKING_BYTES[1] * self.n_pixels
 
     def batch_size(self, most: int) -> int:
-        """Genes in a batch: `most`, or as many as keep its maps within `MOST_AT_ONCE` values."""
-        return max(1, min(most, MOST_AT_ONCE // self.n_pixels))
+        """Genes in a batch: `most`, or as many as keep its maps within `MAX_BATCH_VALUES` values."""
+        return max(1, min(most, MAX_BATCH_VALUES // self.n_pixels))
 
     def batches(self, most: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Residual maps in batches of genes: a slice of at most so many genes, and their maps (B, P)."""
@@ -236,7 +236,7 @@ class GeneImages:
 
     def _thin_values(self, fraction: float, rng: np.random.Generator) -> tuple[GeneImages, GeneImages]:
         values = self.counts.toarray()
-        order = np.lexsort((self.canvas.pixel[:, 1], self.canvas.pixel[:, 0], self.canvas.section))
+        order = np.lexsort((self.layout.pixel[:, 1], self.layout.pixel[:, 0], self.layout.section))
         noise = np.sqrt(np.mean(np.diff(values[order], axis=0) ** 2, axis=0) / 2)
         draws = np.stack([own.standard_normal(self.n_pixels) for own in self._gene_generators(rng)], axis=1)
         first = fraction * values + draws * noise * np.sqrt(fraction * (1 - fraction))

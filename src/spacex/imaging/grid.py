@@ -19,7 +19,7 @@ from spacex._infra.errors import InputError
 HEX_ASPECT = float(np.sqrt(3.0) / 2.0)
 """Distance between rows of a hexagonal lattice, in distances between its columns."""
 
-WIDEST_GAP = 0.5
+MAX_GAP = 0.5
 MAX_LATTICE_SIDE = 160
 """A lattice larger than this (Visium HD) is binned like free positions."""
 
@@ -115,8 +115,8 @@ def _without_gaps(xy: np.ndarray) -> np.ndarray:
         order = np.argsort(xy[:, axis], kind="stable")
         low, high = np.quantile(xy[:, axis], [0.05, 0.95])
         step = np.diff(xy[order, axis])
-        if high > low and step.max(initial=0.0) > WIDEST_GAP * (high - low):
-            closed[order[1:], axis] = xy[order[0], axis] + np.cumsum(np.minimum(step, WIDEST_GAP * (high - low)))
+        if high > low and step.max(initial=0.0) > MAX_GAP * (high - low):
+            closed[order[1:], axis] = xy[order[0], axis] + np.cumsum(np.minimum(step, MAX_GAP * (high - low)))
     return closed
 
 
@@ -155,12 +155,12 @@ def _fit_lattice(xy: np.ndarray) -> tuple[Grid, np.ndarray] | None:
     points = np.unique(xy, axis=0)
     if len(points) < 16:
         return None
-    distance, neighbour = cKDTree(points).query(points, k=7)
+    distance, neighbor = cKDTree(points).query(points, k=7)
     low, pitch, high = np.quantile(distance[:, 1], [0.1, 0.5, 0.9])
     if high - low > 0.25 * pitch:
         return None
     near = (distance[:, 1:] < 1.25 * pitch).ravel()
-    step = (points[neighbour[:, 1:]] - points[:, None]).reshape(-1, 2)[near]
+    step = (points[neighbor[:, 1:]] - points[:, None]).reshape(-1, 2)[near]
     angle = np.arctan2(step[:, 1], step[:, 0])
     four, six = np.exp(4j * angle).mean(), np.exp(6j * angle).mean()
     kind: Literal["hex", "square"] = "hex" if abs(six) > abs(four) else "square"
@@ -181,9 +181,9 @@ def _fit_lattice(xy: np.ndarray) -> tuple[Grid, np.ndarray] | None:
 
 def _grow(xy: np.ndarray, basis: np.ndarray, pitch: float) -> tuple[np.ndarray, np.ndarray]:
     """Whole-number coordinates (S, 2) of `xy` on the lattice, refitting its basis while the disc grows."""
-    centre = xy[np.argmin(np.linalg.norm(xy - np.median(xy, axis=0), axis=1))]
-    radius, far = np.linalg.norm(xy - centre, axis=1), 4 * pitch
-    origin = centre
+    center = xy[np.argmin(np.linalg.norm(xy - np.median(xy, axis=0), axis=1))]
+    radius, far = np.linalg.norm(xy - center, axis=1), 4 * pitch
+    origin = center
     while True:
         index = np.rint((xy - origin) @ np.linalg.inv(basis)).astype(int)
         inside = radius <= far
@@ -220,8 +220,8 @@ def _bin(xy: np.ndarray, size: GridSize, max_side: int, spots_per_pixel: float) 
 
 def _auto_side(xy: np.ndarray, max_side: int, spots_per_pixel: float) -> float:
     """Side of a pixel: `spots_per_pixel` spots at the median density, and at most `max_side` pixels a side."""
-    neighbours = min(9, len(xy))
-    distance, _ = cKDTree(xy).query(xy, k=neighbours)
+    neighbors = min(9, len(xy))
+    distance, _ = cKDTree(xy).query(xy, k=neighbors)
     radius = np.median(distance[:, -1])
-    wanted = np.sqrt(spots_per_pixel * np.pi * radius**2 / max(neighbours - 1, 1))
+    wanted = np.sqrt(spots_per_pixel * np.pi * radius**2 / max(neighbors - 1, 1))
     return float(max(wanted, np.ptp(xy, axis=0).max() / max_side))

@@ -10,7 +10,7 @@ from spacex.imaging.grid import Grid
 
 
 @dataclass(frozen=True)
-class Canvas:
+class SectionLayout:
     """One or several sections side by side: the plane on which gene images live.
 
     Attributes
@@ -29,29 +29,29 @@ class Canvas:
 
     @property
     def offsets(self) -> np.ndarray:
-        """First column of each section on the canvas; sections stand one column apart."""
+        """First column of each section on the layout; sections stand one column apart."""
         widths = [grid.shape[1] + 1 for grid in self.grids]
         return np.concatenate([[0], np.cumsum(widths)[:-1]]).astype(int)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns (H, W) of the canvas."""
+        """Rows and columns (H, W) of the layout."""
         height = max(grid.shape[0] for grid in self.grids)
         return height, sum(grid.shape[1] for grid in self.grids) + len(self.grids) - 1
 
     @property
     def flat(self) -> np.ndarray:
-        """(P,) position of every tissue pixel in the flattened canvas."""
+        """(P,) position of every tissue pixel in the flattened layout."""
         return self.pixel[:, 0] * self.shape[1] + self.pixel[:, 1] + self.offsets[self.section]
 
     @property
     def mask(self) -> np.ndarray:
-        """(H, W) whether a pixel of the canvas lies on tissue."""
+        """(H, W) whether a pixel of the layout lies on tissue."""
         mask = np.zeros(self.shape[0] * self.shape[1], dtype=bool)
         mask[self.flat] = True
         return mask.reshape(self.shape)
 
-    def paint(self, values: np.ndarray) -> np.ndarray:
+    def to_images(self, values: np.ndarray) -> np.ndarray:
         """Values (B, P) of tissue pixels as images (B, H, W), zero off the tissue."""
         images = np.zeros((len(values), self.shape[0] * self.shape[1]), dtype=values.dtype)
         images[:, self.flat] = values
@@ -61,7 +61,7 @@ class Canvas:
 def section_parts(section: np.ndarray, n_sections: int) -> list[slice | np.ndarray]:
     """The pixels of each section, of pixels whose `section` (P,) is known, to index arrays with.
 
-    Slices where pixels stand in the order of their sections, as they do on a canvas that was made from spots: what is
+    Slices where pixels stand in the order of their sections, as they do on a layout that was made from spots: what is
     done for each section then costs no look at the pixels of all.
     """
     if np.all(section[1:] >= section[:-1]):

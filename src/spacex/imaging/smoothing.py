@@ -1,4 +1,4 @@
-"""Smooth functions on tissue: Gaussian smoothing of maps over the pixels of a canvas, at any width.
+"""Smooth functions on tissue: Gaussian smoothing of maps over the pixels of a layout, at any width.
 
 A Gaussian is separable, so that smoothing a batch of maps is a few dense matrix products whatever
 its width. Staggered (hexagonal) rows are handled exactly: even and odd rows are smoothed apart and added.
@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import eigh, qr
 
-from spacex.distributed.process_group import SOLO, Crew
+from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid
-from spacex.imaging.layout import Canvas, section_parts
+from spacex.imaging.layout import SectionLayout, section_parts
 
 BATCH = 512
 POWER_ITERATIONS = 3
@@ -52,26 +52,26 @@ class Smoother:
 
     Parameters
     ----------
-    canvas
+    layout
         Where the pixels lie.
     sigma
         Width of the Gaussian in pixel pitches.
     """
 
-    def __init__(self, canvas: Canvas, sigma: float):
-        self.canvas, self.sigma = canvas, float(sigma)
-        self._parts = section_parts(canvas.section, len(canvas.grids))
-        ones = np.ones((1, len(canvas.section)), dtype=np.float32)
+    def __init__(self, layout: SectionLayout, sigma: float):
+        self.layout, self.sigma = layout, float(sigma)
+        self._parts = section_parts(layout.section, len(layout.grids))
+        ones = np.ones((1, len(layout.section)), dtype=np.float32)
         self.weight = self._sum(ones, self.sigma)[0]
         # The squared kernel is a Gaussian too, of width sigma / sqrt(2).
         self.variance = self._sum(ones, self.sigma / np.sqrt(2.0))[0] / self.weight**2
 
     def _sum(self, maps: np.ndarray, sigma: float) -> np.ndarray:
-        # Pixels first: whole rows are copied to and from the canvas, and the products are large.
+        # Pixels first: whole rows are copied to and from the layout, and the products are large.
         source = np.ascontiguousarray(maps.T)
         out = np.empty_like(source)
-        for grid, here in zip(self.canvas.grids, self._parts, strict=True):
-            row, col = self.canvas.pixel[here].T
+        for grid, here in zip(self.layout.grids, self._parts, strict=True):
+            row, col = self.layout.pixel[here].T
             images = np.zeros((*grid.shape, len(maps)), dtype=maps.dtype)
             images[row, col] = source[here]
             out[here] = _convolve(images, grid, sigma)[row, col]
@@ -86,7 +86,7 @@ class Smoother:
         return self._sum(maps / self.weight, self.sigma)
 
 
-class Hollow(Smoother):
+class NeighborMean(Smoother):
     """A Gaussian mean of the neighbours of a pixel, the pixel itself left out."""
 
     def apply(self, maps: np.ndarray) -> np.ndarray:
@@ -109,26 +109,26 @@ def smooth_basis(
     sigma: float,
     n_components: int,
     seed: int,
-    further: np.ndarray | None = None,
-    crew: Crew = SOLO,
+    extra_maps: np.ndarray | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Leading components (P, D) of the smoothed residual maps, and their eigenvalues (D,).
 
-    `further` maps (B, P) take part like those of the images. The genes are shared among a `crew`.
+    `further` maps (B, P) take part like those of the images. The genes are shared among a `group`.
 
     Components are orthonormal, with fixed signs, largest first. Randomised subspace iteration (Halko, Martinsson &
     Tropp 2011, algorithm 4.4) on W R'R W' for residual maps R (G, P) and smoother W: the maps stream by in batches
     of genes, and only the basis is ever smoothed.
     """
-    smoother = Smoother(images.canvas, sigma)
+    smoother = Smoother(images.layout, sigma)
     rank = min(n_components, images.n_pixels - 1, images.n_genes)
-    times = _smoothed_covariance(images, smoother, further, crew)
-    basis, values = subspace(times, images.n_pixels, rank + 16, seed)
+    times = _smoothed_covariance(images, smoother, extra_maps, group)
+    basis, values = randomized_eigh(times, images.n_pixels, rank + 16, seed)
     return _fixed_signs(basis[:, :rank]), values[:rank]
 
 
 def fine_basis(
-    images: GeneImages, coarse: np.ndarray, *, n_components: int, seed: int, crew: Crew = SOLO
+    images: GeneImages, coarse: np.ndarray, *, n_components: int, seed: int, group: ProcessGroup = SINGLE_PROCESS
 ) -> np.ndarray:
     """Leading components (P, m) of the residual maps, each scaled to unit norm, outside the span of `coarse` (P, D).
 
@@ -137,11 +137,11 @@ def fine_basis(
     rank = min(n_components, images.n_pixels - 1 - coarse.shape[1], images.n_genes)
     if rank < 1:
         return np.zeros((images.n_pixels, 0), dtype=np.float32)
-    times = _unit_covariance(images, coarse, crew)
-    return _fixed_signs(subspace(times, images.n_pixels, rank + 16, seed, FINE_ITERATIONS)[0][:, :rank])
+    times = _unit_covariance(images, coarse, group)
+    return _fixed_signs(randomized_eigh(times, images.n_pixels, rank + 16, seed, FINE_ITERATIONS)[0][:, :rank])
 
 
-Times = Callable[[np.ndarray], np.ndarray]
+LinearOperator = Callable[[np.ndarray], np.ndarray]
 
 
 def _fixed_signs(basis: np.ndarray) -> np.ndarray:
@@ -150,8 +150,8 @@ def _fixed_signs(basis: np.ndarray) -> np.ndarray:
     return basis * np.sign(basis[largest, np.arange(basis.shape[1])])
 
 
-def subspace(
-    times: Times, n_pixels: int, width: int, seed: int, iterations: int = POWER_ITERATIONS
+def randomized_eigh(
+    times: LinearOperator, n_pixels: int, width: int, seed: int, iterations: int = POWER_ITERATIONS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Leading eigenvectors (P, width) and eigenvalues, largest first, of a covariance given by its product.
 
@@ -165,21 +165,23 @@ def subspace(
     return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
 
 
-def _smoothed_covariance(images: GeneImages, smoother: Smoother, further: np.ndarray | None, crew: Crew) -> Times:
+def _smoothed_covariance(
+    images: GeneImages, smoother: Smoother, extra_maps: np.ndarray | None, group: ProcessGroup
+) -> LinearOperator:
     """B -> S'S B for the smoothed maps S = R W' (G, P) and a matrix B (P, R), streaming over genes."""
 
     def times(basis: np.ndarray) -> np.ndarray:
         smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
-        out = images.gram(smooth, crew.batches(images.n_genes, images.batch_size(BATCH)))
-        if further is not None:
-            own = further[crew.part(len(further))]
+        out = images.gram(smooth, group.batches(images.n_genes, images.batch_size(BATCH)))
+        if extra_maps is not None:
+            own = extra_maps[group.shard(len(extra_maps))]
             out += own.T @ (own @ smooth)
-        return smoother.apply(crew.sum(out).T).T
+        return smoother.apply(group.all_reduce(out).T).T
 
     return times
 
 
-def _unit_covariance(images: GeneImages, coarse: np.ndarray, crew: Crew) -> Times:
+def _unit_covariance(images: GeneImages, coarse: np.ndarray, group: ProcessGroup) -> LinearOperator:
     """B -> Q U'U Q B for maps U (G, P) of unit norm and the projection Q away from `coarse`, streaming over genes."""
 
     def away(basis: np.ndarray) -> np.ndarray:
@@ -187,7 +189,7 @@ def _unit_covariance(images: GeneImages, coarse: np.ndarray, crew: Crew) -> Time
 
     def times(basis: np.ndarray) -> np.ndarray:
         outside = np.ascontiguousarray(away(basis))
-        batches = crew.batches(images.n_genes, images.batch_size(BATCH))
-        return away(crew.sum(images.gram(outside, batches, unit=True)))
+        batches = group.batches(images.n_genes, images.batch_size(BATCH))
+        return away(group.all_reduce(images.gram(outside, batches, unit=True)))
 
     return times

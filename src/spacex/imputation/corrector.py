@@ -16,27 +16,27 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from spacex.imputation import Panel, Transfer, cell_components, nearness
+from spacex.imputation import Panel, Transfer, cell_components, max_cosine
 
 CELL_COMPONENTS = 32
 """Components of the target's cells in which genes are corrected."""
 
-WIDTH = 64
+HIDDEN_SIZE = 64
 EPOCHS, PATIENCE = 400, 60
 RATE, DECAY = 2e-3, 1e-2
 CRITIC_STEPS, PENALTY = 2, 10.0
 CRITIC_SHARE = 0.02
 """Weight of the critic in the generator's loss, beside the squared error of the coefficients."""
 
-TRUST = -4.0
+MEMORY_GATE_INIT = -4.0
 """Logit of the share of what is looked up in the memory, before training."""
 
-HELD_OUT = 0.2
+HOLDOUT_SHARE = 0.2
 """Share of the panel's genes that stop the training."""
 
 
 @dataclass(frozen=True)
-class Genes:
+class GeneBatch:
     """Genes to translate.
 
     Attributes
@@ -53,9 +53,9 @@ class Genes:
     linear: np.ndarray
     true: np.ndarray | None = None
 
-    def take(self, index: np.ndarray) -> Genes:
+    def take(self, index: np.ndarray) -> GeneBatch:
         """Some of the genes."""
-        return Genes(self.key[index], self.linear[index], None if self.true is None else self.true[index])
+        return GeneBatch(self.key[index], self.linear[index], None if self.true is None else self.true[index])
 
 
 class Generator(nn.Module):
@@ -63,13 +63,13 @@ class Generator(nn.Module):
 
     def __init__(self, n_key: int, n_out: int):
         super().__init__()
-        self.query = nn.Linear(n_key, WIDTH, bias=False)
+        self.query = nn.Linear(n_key, HIDDEN_SIZE, bias=False)
         self.sharpness = nn.Parameter(torch.zeros(()))
-        self.trust = nn.Parameter(torch.tensor(TRUST))
-        last = nn.Linear(WIDTH, n_out)
+        self.trust = nn.Parameter(torch.tensor(MEMORY_GATE_INIT))
+        last = nn.Linear(HIDDEN_SIZE, n_out)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.perceptron = nn.Sequential(nn.Linear(n_key + n_out, WIDTH), nn.GELU(), last)
+        self.perceptron = nn.Sequential(nn.Linear(n_key + n_out, HIDDEN_SIZE), nn.GELU(), last)
 
     def forward(
         self, key: torch.Tensor, linear: torch.Tensor, memory: tuple[torch.Tensor, torch.Tensor], *, itself: bool
@@ -89,14 +89,14 @@ class Critic(nn.Module):
 
     def __init__(self, n_key: int, n_out: int):
         super().__init__()
-        self.score = nn.Sequential(nn.Linear(n_key + n_out, WIDTH), nn.LeakyReLU(0.2), nn.Linear(WIDTH, 1))
+        self.score = nn.Sequential(nn.Linear(n_key + n_out, HIDDEN_SIZE), nn.LeakyReLU(0.2), nn.Linear(HIDDEN_SIZE, 1))
 
     def forward(self, key: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
         """Scores (G, 1)."""
         return self.score(torch.cat([key, made], dim=1))
 
 
-class Translator:
+class ResidualCorrector:
     """Generator and memory, trained on the genes of a panel.
 
     Parameters
@@ -113,12 +113,12 @@ class Translator:
         training. Where the second is not larger, `correct` gives zeros.
     """
 
-    def __init__(self, panel: Genes, *, seed: int, device: torch.device, progress: bool = False):
+    def __init__(self, panel: GeneBatch, *, seed: int, device: torch.device, progress: bool = False):
         assert panel.true is not None
         self.device = device
         self._centre, self._scale = panel.key.mean(axis=0), float(panel.key.std()) or 1.0
         order = np.random.default_rng(seed).permutation(len(panel.key))
-        n_held_out = max(2, round(HELD_OUT * len(order)))
+        n_held_out = max(2, round(HOLDOUT_SHARE * len(order)))
         seen, held_out = panel.take(order[n_held_out:]), panel.take(order[:n_held_out])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -128,15 +128,15 @@ class Translator:
             self.linear_ = _cosine(held_out.linear, held_out.true)
             self.learned_ = self._train(seen, held_out, progress=progress)
 
-    def correct(self, genes: Genes, *, rounds: int = 1, nearness: np.ndarray | None = None) -> np.ndarray:
+    def correct(self, genes: GeneBatch, *, rounds: int = 1, max_cosine: np.ndarray | None = None) -> np.ndarray:
         """Corrections (G, K) to add to the linear coefficients.
 
-        In several rounds the genes with the largest `nearness` (G,) to the panel come first, and enter the memory.
+        In several rounds the genes with the largest `max_cosine` (G,) to the panel come first, and enter the memory.
         """
         found = np.zeros_like(genes.linear)
         if self.learned_ <= self.linear_:
             return found
-        order = np.arange(len(found)) if nearness is None else np.argsort(-nearness, kind="stable")
+        order = np.arange(len(found)) if max_cosine is None else np.argsort(-max_cosine, kind="stable")
         memory = self.memory
         for batch in np.array_split(order, max(1, min(rounds, len(order)))):
             key, linear = self._tensors(genes.take(batch))
@@ -146,16 +146,16 @@ class Translator:
             memory = torch.cat([memory[0], key]), torch.cat([memory[1], made])
         return found
 
-    def _tensors(self, genes: Genes) -> tuple[torch.Tensor, torch.Tensor]:
+    def _tensors(self, genes: GeneBatch) -> tuple[torch.Tensor, torch.Tensor]:
         key = (genes.key - self._centre) / self._scale
         key, linear = (torch.as_tensor(x, dtype=torch.float32, device=self.device) for x in (key, genes.linear))
         return key, linear
 
-    def _memory(self, genes: Genes) -> tuple[torch.Tensor, torch.Tensor]:
+    def _memory(self, genes: GeneBatch) -> tuple[torch.Tensor, torch.Tensor]:
         key, linear = self._tensors(genes)
         return key, torch.as_tensor(genes.true, dtype=torch.float32, device=self.device) - linear
 
-    def _train(self, seen: Genes, held_out: Genes, *, progress: bool) -> float:
+    def _train(self, seen: GeneBatch, held_out: GeneBatch, *, progress: bool) -> float:
         """Train until the genes held out gain no more, and keep the best; their mean cosine."""
         key, linear = self._tensors(seen)
         true = self.memory[1] + linear
@@ -194,7 +194,7 @@ class Translator:
         (slope,) = torch.autograd.grad(self.critic(key, between).sum(), between, create_graph=True)
         return PENALTY * (slope.norm(dim=1) - 1.0).square().mean()
 
-    def _cosine_of(self, genes: Genes) -> float:
+    def _cosine_of(self, genes: GeneBatch) -> float:
         key, linear = self._tensors(genes)
         with torch.no_grad():
             made = linear + self.generator(key, linear, self.memory, itself=False)
@@ -218,10 +218,10 @@ def correction(
     """
     axes = cell_components(panel, CELL_COMPONENTS)
     turn = axes.T @ panel.within
-    measured = Genes(key[panel.number], (turn @ found.crossed).T, (axes.T @ panel.across).T)
-    translator = Translator(measured, seed=seed, device=device, progress=progress)
-    near = nearness(key[panel.number], key[wanted])
-    made = translator.correct(Genes(key[wanted], (turn @ found.weights).T), rounds=rounds, nearness=near)
+    measured = GeneBatch(key[panel.number], (turn @ found.crossed).T, (axes.T @ panel.across).T)
+    translator = ResidualCorrector(measured, seed=seed, device=device, progress=progress)
+    near = max_cosine(key[panel.number], key[wanted])
+    made = translator.correct(GeneBatch(key[wanted], (turn @ found.weights).T), rounds=rounds, max_cosine=near)
     return axes @ made.T, {"linear": translator.linear_, "learned": translator.learned_}
 
 

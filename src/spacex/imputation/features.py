@@ -12,10 +12,10 @@ from scipy.spatial import cKDTree
 from spacex.imputation.reference import moments
 from spacex.imputation.transfer import Panel
 
-NEIGHBOURS = 12
+N_NEIGHBORS = 12
 """Cells of a neighbourhood, the cell itself among them."""
 
-OWN = 0.5
+SELF_WEIGHT = 0.5
 """Share of a cell's own values; the rest is its neighbourhood's."""
 
 BATCH = 4096
@@ -47,7 +47,7 @@ class Cells:
     def of(cls, values: sp.csr_matrix | sp.csr_array, xy: np.ndarray | None, section: np.ndarray) -> Cells:
         """Cells with values (N, P) at positions (N, 2), whose neighbours are of the same section (N,)."""
         mean, scale = moments(values)
-        around = None if xy is None else _neighbourhoods(xy, section)
+        around = None if xy is None else _neighborhoods(xy, section)
         return cls(values, mean, scale, around, np.diff(values.indptr) > 0)
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class Cells:
                 yield part, own, own
                 continue
             near = (((self.around[part] @ self.values).toarray() - self.mean) / scale).astype(np.float32)
-            share = np.where(self.counted[part], OWN, 0.0).astype(np.float32)[:, None]
+            share = np.where(self.counted[part], SELF_WEIGHT, 0.0).astype(np.float32)[:, None]
             yield part, own, share * own + (1.0 - share) * near
 
     def panel(self, number: np.ndarray) -> tuple[Panel, np.ndarray]:
@@ -79,12 +79,12 @@ class Cells:
         return Panel(number, within / len(self) - np.outer(mean, mean), across / len(self)), mean
 
 
-def _neighbourhoods(xy: np.ndarray, section: np.ndarray) -> sp.csr_array:
+def _neighborhoods(xy: np.ndarray, section: np.ndarray) -> sp.csr_array:
     """Rows (N, N) that average over the nearest cells of the same section, a cell itself among them."""
     rows, columns, weights = [], [], []
     for s in np.unique(section):
         here = np.flatnonzero(section == s)
-        n = min(NEIGHBOURS, len(here))
+        n = min(N_NEIGHBORS, len(here))
         near = np.asarray(cKDTree(xy[here]).query(xy[here], k=n)[1]).reshape(len(here), n)
         rows.append(np.repeat(here, n))
         columns.append(here[near.ravel()])

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from spacex._infra.errors import InputError
-from spacex.gene_names import AMBIGUOUS, UNKNOWN, GeneNames, Index, each, fold, is_ensembl, listed, not_a_number
+from spacex.gene_names import AMBIGUOUS, UNKNOWN, GeneNames, Index, each, fold, is_ensembl, join_names, not_a_number
 
 logger = logging.getLogger("spacex")
 
-FEWEST_SHARED = 10
+MIN_SHARED = 10
 """Genes that a target and a reference must share."""
 
 ORTHOLOGS = "a table of orthologs (Ensembl BioMart, or HGNC's HCOP)"
@@ -26,7 +26,7 @@ _MARKS = {
 }
 """Names that only one species has: clones, open reading frames, the major histocompatibility complex, Ensembl."""
 
-FEWEST_MARKS = 3
+MIN_SPECIES_MARKERS = 3
 
 
 def species_of(genes: GeneNames) -> str | None:
@@ -37,7 +37,7 @@ def species_of(genes: GeneNames) -> str | None:
         for species, mark in _MARKS.items()
     }
     best = max(marks, key=lambda species: marks[species])
-    if marks[best] >= FEWEST_MARKS and marks[best] >= 5 * min(marks.values()):
+    if marks[best] >= MIN_SPECIES_MARKERS and marks[best] >= 5 * min(marks.values()):
         return best
     return None
 
@@ -49,10 +49,10 @@ def _titled(names: Iterable[str]) -> bool:
     return bool(worded) and len(titled) > 0.8 * len(worded)
 
 
-def shared(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, np.ndarray]:
+def shared_genes(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (n,) of the genes that both have, in the target and in the reference, by `match_genes`.
 
-    Raises `InputError` for two species, or fewer than `FEWEST_SHARED` genes.
+    Raises `InputError` for two species, or fewer than `MIN_SHARED` genes.
     """
     sides = {"target": target, "reference": reference}
     kinds = [species_of(genes) or ("mouse" if _titled(genes.symbols) else None) for genes in sides.values()]
@@ -68,13 +68,13 @@ def shared(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, np.ndar
         if doubtful.any():
             logger.warning(
                 "%d gene(s) of the %s may be any of several, or repeat another, and are not used: %s",
-                doubtful.sum(), side, listed(genes.labels[doubtful]),
+                doubtful.sum(), side, join_names(genes.labels[doubtful]),
             )  # fmt: skip
-    if len(pairs[0]) < FEWEST_SHARED:
+    if len(pairs[0]) < MIN_SHARED:
         raise InputError(
             f"the target and the reference share {len(pairs[0])} gene(s) by name or symbol (target: "
             f"{', '.join(target.symbols[:3])}, ...; reference: {', '.join(reference.symbols[:3])}, ...); at least "
-            f"{FEWEST_SHARED} are needed: put symbols into var['gene_symbol'] where names are identifiers, and for two "
+            f"{MIN_SHARED} are needed: put symbols into var['gene_symbol'] where names are identifiers, and for two "
             f"species use {ORTHOLOGS}"
         )
     symbols = zip(target.symbols[pairs[0]], reference.symbols[pairs[1]], strict=True)
@@ -87,7 +87,7 @@ def shared(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, np.ndar
     return pairs
 
 
-def find(names: Sequence[str], reference: GeneNames) -> tuple[np.ndarray, list[str]]:
+def find_requested_genes(names: Sequence[str], reference: GeneNames) -> tuple[np.ndarray, list[str]]:
     """Numbers in the reference of genes that are asked for, and their names; ambiguous ones are left out and told.
 
     Raises `InputError` for a gene that is unknown or occurs twice, and where all are ambiguous.
@@ -99,7 +99,7 @@ def find(names: Sequence[str], reference: GeneNames) -> tuple[np.ndarray, list[s
     if len(lost := asked[numbers == AMBIGUOUS]):
         if len(lost) == len(asked):
             reference.index(lost[0])  # raises, with the genes that it may be
-        logger.warning("genes: %d are ambiguous in the reference and left out: %s", len(lost), listed(lost))
+        logger.warning("genes: %d are ambiguous in the reference and left out: %s", len(lost), join_names(lost))
     asked, numbers = asked[numbers >= 0], numbers[numbers >= 0]
     if len(twice := asked[pd.Index(numbers).duplicated()]):
         raise InputError(f"{len(twice)} of genes occur more than once (first: {twice[0]!r}); pass each once")

@@ -9,21 +9,21 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from spacex._config import Config
-from spacex.imaging.gene_images import log_normalise
+from spacex.imaging.gene_images import log_normalize
 
-MOST_CELLS = 20_000
+MAX_CELLS = 20_000
 """Cells of the reference that are looked at; drawn at random where there are more."""
 
-MOST_GENES = 3000
+MAX_GENES = 3000
 """Genes that components are made of: those with the largest share of variance that is not noise."""
 
 RANKS = (10, 20, 40, 80)
 """Numbers of components that are tried."""
 
-FEWEST_CELLS = 5
+MIN_CELLS = 5
 """A gene that is seen in fewer cells of the reference says nothing."""
 
-FLAT = 1e-6
+MIN_VARIANCE = 1e-6
 """Standard deviation, of the largest where that is below one, up to which a gene is taken to be the same everywhere."""
 
 BATCH = 256
@@ -71,7 +71,7 @@ def moments(values: sp.spmatrix | sp.sparray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
 
 
-def learn(
+def fit_reference(
     matrix: sp.csr_matrix | sp.csr_array,
     is_count: bool,
     rng: np.random.Generator,
@@ -84,16 +84,16 @@ def learn(
     variance that is not noise, 1 - 1 / v, where v is the variance of their Pearson residuals. The vector of a gene
     holds its covariances with the leading components of the cells.
     """
-    if matrix.shape[0] > MOST_CELLS:
-        matrix = matrix[np.sort(rng.choice(matrix.shape[0], MOST_CELLS, replace=False))]
+    if matrix.shape[0] > MAX_CELLS:
+        matrix = matrix[np.sort(rng.choice(matrix.shape[0], MAX_CELLS, replace=False))]
     n_cells = matrix.shape[0]
-    values = (log_normalise(matrix) if is_count else matrix.astype(np.float32)).tocsc()
+    values = (log_normalize(matrix) if is_count else matrix.astype(np.float32)).tocsc()
     mean, scale = moments(values)
-    least = FLAT * min(1.0, float(scale.max(initial=0.0)))
-    seen = (np.diff(values.indptr) >= FEWEST_CELLS) & (scale > least)
+    least = MIN_VARIANCE * min(1.0, float(scale.max(initial=0.0)))
+    seen = (np.diff(values.indptr) >= MIN_CELLS) & (scale > least)
     weight = np.where(seen, np.sqrt(_signal(matrix, Config().theta)) if is_count else 1.0, 0.0)
-    used = np.argsort(-weight, kind="stable")[:MOST_GENES]
-    used = used[weight[used] > 0] if (weight[used] > 0).sum() >= 2 else np.flatnonzero(seen)[:MOST_GENES]
+    used = np.argsort(-weight, kind="stable")[:MAX_GENES]
+    used = used[weight[used] > 0] if (weight[used] > 0).sum() >= 2 else np.flatnonzero(seen)[:MAX_GENES]
     factors = _factors(values[:, used], mean[used], np.maximum(scale[used], least), weight[used])
     loading = np.asarray((values.T @ factors) / n_cells)  # components have mean zero, so that no mean need be taken off
     loading = np.where(seen[:, None], loading / np.where(seen, scale, 1.0)[:, None], 0.0)

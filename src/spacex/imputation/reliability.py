@@ -21,14 +21,14 @@ class Calibration:
         Of the line.
     """
 
-    centre: np.ndarray
+    center: np.ndarray
     scale: np.ndarray
     slope: float
     level: float
 
     def reliability(self, traits: np.ndarray) -> np.ndarray:
         """Correlation (G,) to expect of predictions with traits (G, T), from 0 to 1."""
-        score = ((traits - self.centre) / self.scale).sum(axis=1)
+        score = ((traits - self.center) / self.scale).sum(axis=1)
         return np.clip(self.level + self.slope * score, 0.0, 1.0)
 
 
@@ -41,8 +41,8 @@ def calibrate(traits: np.ndarray, pcc: np.ndarray) -> Calibration:
     if not known.any():
         raise InputError("no gene of the panel varies in the target and in the reference; check the counts of both")
     traits, pcc = traits[known], pcc[known]
-    centre, scale = traits.mean(axis=0), np.maximum(traits.std(axis=0), 1e-9)
-    score = ((traits - centre) / scale).sum(axis=1)
+    center, scale = traits.mean(axis=0), np.maximum(traits.std(axis=0), 1e-9)
+    score = ((traits - center) / scale).sum(axis=1)
     variance = float(score.var())
     slope = max(0.0, float(np.mean(score * (pcc - pcc.mean()))) / variance) if variance > 0 else 0.0
-    return Calibration(centre, scale, slope, float(pcc.mean()))
+    return Calibration(center, scale, slope, float(pcc.mean()))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy.linalg
 
-from spacex.stats import unit_rows
+from spacex.stats import l2_normalize
 
 RIDGES = (0.3, 1.0, 3.0)
 """Variance of what the panel's genes do not share, in units of a gene's variance."""
@@ -25,11 +25,11 @@ CHOSEN = 4
 
 FOLDS = 5
 
-TRAITS = ("spread", "agreement", "support")
+RELIABILITY_FEATURES = ("spread", "agreement", "support")
 """Of a prediction over the cells: its standard deviation; the mean correlation of the predictions that it is the mean
 of; and the mean of its five largest correlations with genes of the panel as they were measured."""
 
-SUPPORTERS = 5
+N_SUPPORT = 5
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Transfer:
     weights
         (P, G) by which standardised values of wanted genes are made.
     traits
-        (G, 3) spread, agreement and support of the predictions, as in `TRAITS`.
+        (G, 3) spread, agreement and support of the predictions, as in `RELIABILITY_FEATURES`.
     crossed
         (P, P) weights by which the genes of the panel were predicted when their fold was held out; zero within it.
     held_out
@@ -83,7 +83,7 @@ def transfer(vectors: dict[str, np.ndarray], panel: Panel, wanted: np.ndarray, r
     n_panel = len(panel.number)
     folds = np.array_split(rng.permutation(n_panel), min(FOLDS, n_panel))
     known = {name: of[panel.number] for name, of in vectors.items()}
-    crossed = [_crossed(known[name], ridge, folds) for name, ridge in candidates]
+    crossed = [_oof_weights(known[name], ridge, folds) for name, ridge in candidates]
     score = np.array([_mean_of_known(_correlation(weights, panel.within, panel.across)) for weights in crossed])
     best = np.sort(np.argsort(-score, kind="stable")[:CHOSEN])
     tried = pd.DataFrame(candidates, columns=["vectors", "ridge"])
@@ -91,9 +91,9 @@ def transfer(vectors: dict[str, np.ndarray], panel: Panel, wanted: np.ndarray, r
     parts = [_weights(known[name], vectors[name][wanted], ridge) for name, ridge in (candidates[c] for c in best)]
     out = [crossed[c] for c in best]
     crossing = np.mean(out, axis=0)
-    held_out = pd.DataFrame(_traits(out, panel, itself=True), columns=list(TRAITS))
+    held_out = pd.DataFrame(_reliability_features(out, panel, itself=True), columns=list(RELIABILITY_FEATURES))
     held_out.insert(0, "pcc", _correlation(crossing, panel.within, panel.across))
-    return Transfer(np.mean(parts, axis=0), _traits(parts, panel), crossing, held_out, tried)
+    return Transfer(np.mean(parts, axis=0), _reliability_features(parts, panel), crossing, held_out, tried)
 
 
 def _mean_of_known(values: np.ndarray) -> float:
@@ -110,9 +110,9 @@ def cell_components(panel: Panel, n: int) -> np.ndarray:
     return np.asarray(vector[:, ::-1] / np.sqrt(np.maximum(value[::-1], 1e-9 * value[-1])))
 
 
-def nearness(panel: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def max_cosine(panel: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Largest cosine (G,) of each wanted gene (G, D) with a gene of the panel (P, D)."""
-    return np.asarray((unit_rows(wanted) @ unit_rows(panel).T).max(axis=1))
+    return np.asarray((l2_normalize(wanted) @ l2_normalize(panel).T).max(axis=1))
 
 
 def _weights(panel: np.ndarray, wanted: np.ndarray, ridge: float) -> np.ndarray:
@@ -121,7 +121,7 @@ def _weights(panel: np.ndarray, wanted: np.ndarray, ridge: float) -> np.ndarray:
     return np.asarray(scipy.linalg.solve(gram, panel @ wanted.T, assume_a="pos"))
 
 
-def _crossed(panel: np.ndarray, ridge: float, folds: list[np.ndarray]) -> np.ndarray:
+def _oof_weights(panel: np.ndarray, ridge: float, folds: list[np.ndarray]) -> np.ndarray:
     """Weights (P, P) of the panel's genes for those of each fold when it is held out: zero within it."""
     found = np.zeros((len(panel), len(panel)))
     for fold in folds:
@@ -141,8 +141,8 @@ def _correlation(weights: np.ndarray, within: np.ndarray, across: np.ndarray) ->
     return np.where(spread > 1e-12, (weights * across).sum(axis=0) / np.where(spread > 1e-12, spread, 1.0), np.nan)
 
 
-def _traits(parts: list[np.ndarray], panel: Panel, *, itself: bool = False) -> np.ndarray:
-    """`TRAITS` (G, 3) of the mean of predictions by weights (P, G); `itself`: of the panel's own genes, in order."""
+def _reliability_features(parts: list[np.ndarray], panel: Panel, *, itself: bool = False) -> np.ndarray:
+    """`RELIABILITY_FEATURES` (G, 3) of the mean prediction by weights (P, G); `itself`: of the panel's own genes."""
     scaled = [part / np.maximum(_spread(part, panel.within), 1e-12) for part in parts]
     alike = [np.einsum("pg,pq,qg->g", a, panel.within, b, optimize=True) for a, b in combinations(scaled, 2)]
     mean = np.mean(parts, axis=0)
@@ -150,5 +150,5 @@ def _traits(parts: list[np.ndarray], panel: Panel, *, itself: bool = False) -> n
     measured = mean.T @ panel.across / np.maximum(spread, 1e-12)[:, None]
     if itself:
         np.fill_diagonal(measured, -1.0)  # a gene is no support of itself
-    support = np.sort(measured, axis=1)[:, -SUPPORTERS:].mean(axis=1)
+    support = np.sort(measured, axis=1)[:, -N_SUPPORT:].mean(axis=1)
     return np.stack([spread, np.mean(alike, axis=0), support], axis=1)

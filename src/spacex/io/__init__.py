@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spacex import _adata
-from spacex._infra.errors import InputError, shortened
+from spacex._infra.errors import InputError, truncate
 from spacex._infra.validation import check_extra, check_flag, check_key, check_path
 from spacex.io._anndata import is_zarr_store, read_h5ad_file, read_zarr_store
 from spacex.io._files import reading
 from spacex.io._readers.h5ad import is_h5ad
 from spacex.io._readers.tables import read_pair
 from spacex.io._readers.visium_hd import DEFAULT_BIN
-from spacex.io._registry import UNDERSTOOD, find_reader, not_understood
+from spacex.io._registry import SUPPORTED_FORMATS, find_reader, unsupported_input_error
 from spacex.io._registry import is_section as is_section
 from spacex.io._request import Request
 from spacex.io._spatialdata import from_spatialdata, to_spatialdata
@@ -120,7 +120,7 @@ def read(
             request = _of_sample(request)
         found = find_reader(request)
         if found is None:
-            raise not_understood(request)
+            raise unsupported_input_error(request)
         reader, request = found
         return _in_tissue(reader.read(request))
 
@@ -151,14 +151,14 @@ def _read_lazily(path: Path, positions: Path | None) -> AnnData:
 
 def _existing(path: str | os.PathLike[str], name: str) -> Path:
     """Return a path that is there and may be read."""
-    place = check_path(path, name=name, mend=UNDERSTOOD)
+    place = check_path(path, name=name, hint=SUPPORTED_FORMATS)
     # Not Path.exists, which raises where a folder on the way may not be entered.
     if not os.path.exists(place):
         raise FileNotFoundError(
-            shortened(f"{name}='{place}' cannot be found; check its spelling and the working directory")
+            truncate(f"{name}='{place}' cannot be found; check its spelling and the working directory")
         )
     if not (place.is_file() or place.is_dir()):
-        raise InputError(f"{name}='{place}' is neither a file nor a folder; pass {UNDERSTOOD}")
+        raise InputError(f"{name}='{place}' is neither a file nor a folder; pass {SUPPORTED_FORMATS}")
     with reading(place, "input"):
         if not os.access(place, os.R_OK):
             raise PermissionError

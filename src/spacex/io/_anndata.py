@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
 from spacex._infra.validation import check_extra
-from spacex.io._bounds import sound
-from spacex.io._files import READABLE, listed, reading, require_hdf5, unpacked
+from spacex.io._bounds import validate_arrays
+from spacex.io._files import READABLE, join_names, reading, require_hdf5, unpacked
 from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
 
 if TYPE_CHECKING:
@@ -39,11 +39,13 @@ def _read_h5ad(path: Path, plain: Path, *, lazy: bool) -> AnnData:
         with h5py.File(plain, "r") as file:
             missing = [name for name in ("obs", "var") if name not in file]
             if missing:
-                raise InputError(f"path='{path}' is HDF5 but not AnnData ({listed(missing)} missing); pass {READABLE}")
+                raise InputError(
+                    f"path='{path}' is HDF5 but not AnnData ({join_names(missing)} missing); pass {READABLE}"
+                )
             if lazy:
                 return _matrices_on_disk(file, path)
             _check_size(path, file)
-        return sound(anndata.read_h5ad(plain), path)
+        return validate_arrays(anndata.read_h5ad(plain), path)
 
 
 def _check_size(path: Path, root: Any) -> None:
@@ -60,7 +62,7 @@ def _check_size(path: Path, root: Any) -> None:
         for name, element in root.members(max_depth=None):
             add(name, element)
     check_memory(
-        sum(sizes), what=f"path='{path}': reading it whole", mend="read it with lazy=True (spacex run: --lazy), which "
+        sum(sizes), what=f"path='{path}': reading it whole", hint="read it with lazy=True (spacex run: --lazy), which "
         "leaves counts on disk (extra scale), or where there is more",
     )  # fmt: skip
 
@@ -104,7 +106,7 @@ def read_zarr_store(path: Path, bin: str, *, lazy: bool = False) -> AnnData:
             if lazy:
                 return _matrices_on_disk(root, path)
             _check_size(path, root)
-            return sound(anndata.read_zarr(path), path)
+            return validate_arrays(anndata.read_zarr(path), path)
         if lazy:
             raise InputError(
                 f"path='{path}' is not the store of an AnnData; lazy=True reads these and .h5ad files: pass lazy=False"
@@ -116,7 +118,7 @@ def read_zarr_store(path: Path, bin: str, *, lazy: bool = False) -> AnnData:
         chosen = [name for name in ("table", f"square_{bin}") if name in names]
         if len(names) > 1 and not chosen:
             raise InputError(
-                f"path='{path}' is a SpatialData store with the tables {listed(names)}, none named 'table'; "
+                f"path='{path}' is a SpatialData store with the tables {join_names(names)}, none named 'table'; "
                 f"read one of them: anndata.read_zarr('{tables / names[0]}')"
             )
         return _read_spatialdata(path, tables / [*chosen, names[0]][0])
@@ -126,7 +128,7 @@ def _read_spatialdata(path: Path, table_path: Path) -> AnnData:
     """Read one table of a SpatialData store; the rest is opened only where it is needed."""
     import anndata
 
-    table = sound(anndata.read_zarr(table_path), table_path)
+    table = validate_arrays(anndata.read_zarr(table_path), table_path)
     needs_shapes, needs_images = "spatial" not in table.obsm, IMAGES in table.uns
     if needs_shapes:
         check_extra("spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table")

@@ -11,23 +11,23 @@ import numpy as np
 
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_indices
-from spacex.io._files import COPY_AGAIN
+from spacex.io._files import REDOWNLOAD_HINT
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-HARMLESS = 2**28
+SIZE_SLACK = 2**28
 """Bytes that anything may claim."""
 
-MOST_PACKED = 1_100
+MAX_COMPRESSION_RATIO = 1_100
 """Bytes that deflate, and what else HDF5 and gzip pack with, make of one at most: 1,032."""
 
-SHORTEST_ENTRY = 4
+MIN_ENTRY_LENGTH = 4
 """Bytes of the shortest entry of a MatrixMarket file: two numbers, a space and the end of the line."""
 
 CONTROL = bytes(set(range(32)) - set(b"\t\n\r"))
 BLOCK = 2**24
-LONGEST_ENTRY = 1000
+MAX_ENTRY_LENGTH = 1000
 WHOLE = re.compile(rb"[ \t]*([0-9]+[ \t]+){0,2}[-+]?[0-9]+")
 REAL = re.compile(rb"[ \t]*([0-9]+[ \t]+){0,2}[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
@@ -54,8 +54,8 @@ def _wrong(found: Any) -> str | None:
     if found.external:
         return f"{found.name} lies in another file, which is not read; copy it in"
     claimed, stored = int(np.prod(found.shape or (), dtype=object)) * found.dtype.itemsize, found.id.get_storage_size()
-    if claimed > HARMLESS + MOST_PACKED * stored:
-        return f"{found.name} is said to have {claimed / 1e9:.3g} GB and has {stored} bytes; {COPY_AGAIN}"
+    if claimed > SIZE_SLACK + MAX_COMPRESSION_RATIO * stored:
+        return f"{found.name} is said to have {claimed / 1e9:.3g} GB and has {stored} bytes; {REDOWNLOAD_HINT}"
     return None
 
 
@@ -75,8 +75,10 @@ def check_market(path: Path, file: Path, sides: tuple[int, int]) -> None:
         )
     if field == "complex":
         raise InputError(f"path='{path}' holds complex numbers, which are no counts; export the raw counts")
-    if (entries if form == "coordinate" else rows * columns) * SHORTEST_ENTRY > file.stat().st_size + HARMLESS:
-        raise InputError(f"path='{path}' is said to have {entries} entries, and is too short for them; {COPY_AGAIN}")
+    if (entries if form == "coordinate" else rows * columns) * MIN_ENTRY_LENGTH > file.stat().st_size + SIZE_SLACK:
+        raise InputError(
+            f"path='{path}' is said to have {entries} entries, and is too short for them; {REDOWNLOAD_HINT}"
+        )
 
 
 def _check_text(path: Path, market: Path, entry: re.Pattern[bytes]) -> None:
@@ -88,14 +90,14 @@ def _check_text(path: Path, market: Path, entry: re.Pattern[bytes]) -> None:
     with market.open("rb") as file:
         while block := file.read(BLOCK):
             if len(block.translate(None, CONTROL)) != len(block):
-                raise InputError(f"path='{path}' is no text: it holds control characters; {COPY_AGAIN}")
-            tail = (tail + block)[-LONGEST_ENTRY:]
+                raise InputError(f"path='{path}' is no text: it holds control characters; {REDOWNLOAD_HINT}")
+            tail = (tail + block)[-MAX_ENTRY_LENGTH:]
     last = tail[tail.rfind(b"\n") + 1 :]
     if last and not entry.fullmatch(last):
-        raise InputError(f"path='{path}' ends in {last[:20]!r}, which is no entry; {COPY_AGAIN}")
+        raise InputError(f"path='{path}' ends in {last[:20]!r}, which is no entry; {REDOWNLOAD_HINT}")
 
 
-def sound(adata: AnnData, path: Path) -> AnnData:
+def validate_arrays(adata: AnnData, path: Path) -> AnnData:
     """Return an AnnData whose sparse matrices fit together."""
     matrices = {"X": adata.X} | {
         f"{name}[{key!r}]": value
@@ -111,5 +113,5 @@ def check_settings(found: Any, path: Path) -> dict[str, Any]:
     """Return what a JSON file of settings holds, if they are numbers and texts by name."""
     plain = isinstance(found, Mapping) and all(isinstance(value, (int, float, str)) for value in found.values())
     if not plain:
-        raise InputError(f"path='{path}' holds no settings by name; {COPY_AGAIN}")
+        raise InputError(f"path='{path}' holds no settings by name; {REDOWNLOAD_HINT}")
     return dict(found)

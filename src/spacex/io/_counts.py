@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spacex._infra.errors import InputError
 from spacex.io._delimited import Header, is_number, read_delimited, read_header, unique_names
-from spacex.io._files import COPY_AGAIN, reading
+from spacex.io._files import REDOWNLOAD_HINT, reading
 from spacex.io._identifiers import STRONG, is_identifier_name, is_row_number_name, name_class
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def read_count_table(path: Path, *, labels: Sequence[str] | None = None, known: 
             texts.append(chunk[named])
             blocks.append(sparse.csr_matrix(_values(chunk[valued], chunk[named[0]], header, path)))
     if not sum(block.shape[0] for block in blocks):
-        raise InputError(f"path='{path}' has a header and no rows; {COPY_AGAIN}")
+        raise InputError(f"path='{path}' has a header and no rows; {REDOWNLOAD_HINT}")
     obs = pd.concat(texts, ignore_index=True)
     obs.columns = unique_names([header.names[i] for i in named])
     counts = assemble(sparse.vstack(blocks, format="csr"), obs.iloc[:, 0], [header.names[i] for i in valued])

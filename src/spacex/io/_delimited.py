@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from spacex._infra.errors import InputError
-from spacex.io._files import COPY_AGAIN, listed, open_binary, reading
+from spacex.io._files import REDOWNLOAD_HINT, join_names, open_binary, reading
 from spacex.io._spellings import as_text
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def read_header(path: Path) -> Header:
     with reading(path, "table"), open_text(path) as file:
         preamble, lines = _first_lines(file)
     if not lines:
-        raise InputError(f"path='{path}' is empty; {COPY_AGAIN}")
+        raise InputError(f"path='{path}' is empty; {REDOWNLOAD_HINT}")
     comments = [line for line in preamble if line.startswith("#")]
     if comments and preamble[-1] is comments[-1] and _is_header(comments[-1][1:], lines):
         lines = [comments[-1][1:], *lines]
@@ -215,8 +215,8 @@ def typed(text: pd.Series, decimal: str = ".") -> pd.Series:
     return values.reindex(code).set_axis(text.index)
 
 
-def require_columns(names: Sequence[str], needed: Sequence[str], path: Path, advice: str = COPY_AGAIN) -> None:
+def require_columns(names: Sequence[str], needed: Sequence[str], path: Path, advice: str = REDOWNLOAD_HINT) -> None:
     """Raise `InputError` for columns that a table lacks."""
     missing = [name for name in needed if name not in names]
     if missing:
-        raise InputError(f"path='{path}' lacks the column(s) {listed(missing)}; {advice}")
+        raise InputError(f"path='{path}' lacks the column(s) {join_names(missing)}; {advice}")

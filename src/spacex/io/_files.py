@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from spacex._infra.errors import InputError, shortened
+from spacex._infra.errors import InputError, truncate
 
 READABLE = "a file or folder of a layout that sx.read describes"
-COPY_AGAIN = "copy or download it again"
+REDOWNLOAD_HINT = "copy or download it again"
 PACKED = r"(?:\.(?:gz|bz2|xz|zip))?"
 """The ending of a compressed file, or none, for patterns."""
 
@@ -34,13 +34,13 @@ def reading(path: Path, what: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise InputError(
-            f"path='{path}' does not fit into memory ({shortened(str(error))[:100]}); read a part of it"
+            f"path='{path}' does not fit into memory ({truncate(str(error))[:100]}); read a part of it"
         ) from error
     except PermissionError as error:
         raise InputError(f"path='{path}' may not be read; ask its owner for permission (chmod +r)") from error
     except Exception as error:  # parsers of damaged files fail in every way there is
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"path='{path}' is not a readable {what}: {reason[:200]}; {COPY_AGAIN}") from error
+        raise InputError(f"path='{path}' is not a readable {what}: {reason[:200]}; {REDOWNLOAD_HINT}") from error
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -90,7 +90,7 @@ def require_hdf5(path: Path, file: Path | None = None) -> None:
 
     file = file or path
     if file.stat().st_size == 0:
-        raise InputError(f"path='{path}' is empty (0 bytes); {COPY_AGAIN}")
+        raise InputError(f"path='{path}' is empty (0 bytes); {REDOWNLOAD_HINT}")
     if not h5py.is_hdf5(file):
         raise InputError(f"path='{path}' is not an HDF5 file in spite of its name; pass {READABLE}")
     from spacex.io._bounds import check_hdf5
@@ -99,6 +99,6 @@ def require_hdf5(path: Path, file: Path | None = None) -> None:
         check_hdf5(opened, path)
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Join names for a message."""
     return ", ".join(map(str, names))

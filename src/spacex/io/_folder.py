@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spacex._infra.errors import InputError
-from spacex.io._files import COPY_AGAIN, PACKED, listed
+from spacex.io._files import PACKED, REDOWNLOAD_HINT, join_names
 
 SEPARATORS = "._ -"
 MAX_SHOWN = 12
@@ -98,7 +98,7 @@ class Folder:
         """The same, or an error that says what is lacking where nothing fits."""
         part = self.only(*patterns)
         if part is None:
-            raise InputError(f"path='{self.path}' lacks {patterns[0].replace('{}', '')}; {lacks or COPY_AGAIN}")
+            raise InputError(f"path='{self.path}' lacks {patterns[0].replace('{}', '')}; {lacks or REDOWNLOAD_HINT}")
         return part
 
     def beside(self, part: Part, *patterns: str, inside: Iterable[str] = ("",)) -> list[Path]:
@@ -130,8 +130,8 @@ def several_samples(folder: Path, paths: Iterable[Path], names: Iterable[str]) -
     files = [path.name for path in paths]
     more = ", ..." if len(files) > MAX_SHOWN else ""
     return InputError(
-        f"path='{folder}' holds several samples, {listed(map(repr, names[:MAX_SHOWN]))} (files "
-        f"{listed(files[:MAX_SHOWN])}{more}); pass one of them: sample={names[0]!r}"
+        f"path='{folder}' holds several samples, {join_names(map(repr, names[:MAX_SHOWN]))} (files "
+        f"{join_names(files[:MAX_SHOWN])}{more}); pass one of them: sample={names[0]!r}"
     )
 
 

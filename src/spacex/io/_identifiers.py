@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spacex._infra.errors import InputError
-from spacex.io._files import listed
+from spacex.io._files import join_names
 from spacex.io._spellings import MIN_SHARE, Match, Names, match
 
 _STRONG = (
@@ -117,7 +117,8 @@ def _chosen(found: list[Found], source: object) -> Found | None:
     rivals = list(dict.fromkeys(one.column for one in (*alike, *others) if one.disagrees(chosen)))
     if rivals:
         raise InputError(
-            f"path='{source}' has several columns that could name its rows, {listed([chosen.column, *rivals])}, and "
+            f"path='{source}' has several columns that could name its rows, "
+            f"{join_names([chosen.column, *rivals])}, and "
             "they disagree; name the right one barcode"
         )
     return max(better, key=lambda one: one.match.share, default=chosen)

@@ -12,7 +12,7 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite
 from spacex.io._counts import transposed, without_index_names
 from spacex.io._delimited import typed
-from spacex.io._files import COPY_AGAIN, listed
+from spacex.io._files import REDOWNLOAD_HINT, join_names
 from spacex.io._identifiers import OTHER, STRONG, Found, is_identifier_name, is_row_number_name, name_class
 from spacex.io._positions import Positions
 from spacex.io._spellings import MIN_SHARE, Names
@@ -98,7 +98,7 @@ def _example(positions: Positions) -> str:
     return repr(columns[name].text[0]) if name is not None and len(positions.table) else "none"
 
 
-def place(counts: AnnData, positions: Positions, *, partly: bool = False) -> AnnData:
+def join_positions(counts: AnnData, positions: Positions, *, partly: bool = False) -> AnnData:
     """Name the spots, and write ``obsm["spatial"]`` and ``obs`` from the coordinate table.
 
     `partly`: what has no position is left out.
@@ -155,10 +155,10 @@ def _write_positions(adata: AnnData, positions: Positions, row: np.ndarray, iden
         values = [typed(table[name], positions.decimal).to_numpy(dtype=float) for name in positions.xy]
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"path='{positions.source}' has a coordinate that is no number: {error}; {COPY_AGAIN}"
+            f"path='{positions.source}' has a coordinate that is no number: {error}; {REDOWNLOAD_HINT}"
         ) from error
     xy = np.column_stack(values)
-    check_finite(xy, name=f"path='{positions.source}', columns {listed(positions.xy)}", mend="leave such spots out")
+    check_finite(xy, name=f"path='{positions.source}', columns {join_names(positions.xy)}", hint="leave such spots out")
     adata.obsm["spatial"] = xy
     for column in table.columns.drop(positions.xy):
         if column != identifier and not is_row_number_name(column):

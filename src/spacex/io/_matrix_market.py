@@ -16,7 +16,7 @@ from spacex._infra.errors import InputError
 from spacex.io._bounds import check_market
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._delimited import TEXT_NAME, is_number, is_text_table, open_text, read_header, unique_names
-from spacex.io._files import COPY_AGAIN, PACKED, listed, reading, unpacked
+from spacex.io._files import PACKED, REDOWNLOAD_HINT, join_names, reading, unpacked
 from spacex.io._identifiers import OTHER, STRONG, is_identifier_name, is_row_number_name, name_class
 from spacex.io._positions import is_positions
 from spacex.io._ten_x import genes_of
@@ -83,7 +83,7 @@ def read_matrix_market(path: Path) -> AnnData:
 def _only_matrix(folder: Path) -> Path:
     matrices = sorted(path for path in folder.iterdir() if is_matrix_market(path) and path.is_file())
     if len(matrices) != 1:
-        held = f"several, {listed(m.name for m in matrices)}; leave one" if matrices else f"none; {COPY_AGAIN}"
+        held = f"several, {join_names(m.name for m in matrices)}; leave one" if matrices else f"none; {REDOWNLOAD_HINT}"
         raise InputError(f"path='{folder}' must hold one matrix.mtx or matrix.mtx.gz and holds {held}")
     return matrices[0]
 
@@ -196,8 +196,8 @@ def _feature_columns(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, Any]:
         first = others[0] if others else symbol
         symbol = first if symbol is None else symbol
     else:
-        first, *further = table.columns
-        names = [name for name in further if 2 * table[name].nunique() >= len(table)]  # a type repeats
+        first, *extra_maps = table.columns
+        names = [name for name in extra_maps if 2 * table[name].nunique() >= len(table)]  # a type repeats
         symbol = names[0] if names and not all(map(is_number, table[names[0]])) else first
-        types = next((name for name in further if name != symbol), None)
+        types = next((name for name in extra_maps if name != symbol), None)
     return table[first], table[symbol], None if types is None else table[types].tolist()

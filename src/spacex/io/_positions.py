@@ -13,7 +13,7 @@ from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_extra
 from spacex.io._delimited import Header, is_number, read_header, read_text_table, require_columns
-from spacex.io._files import listed, reading
+from spacex.io._files import join_names, reading
 from spacex.io._identifiers import OTHER, Found, identifier_column, is_identifier_name, is_row_number_name, name_class
 from spacex.io._spellings import Names, by_value
 
@@ -152,7 +152,8 @@ def read_positions(path: Path, *, xy: list[str] | None = None, needed: Sequence[
     xy = xy or known_pair(list(table.columns))
     if xy is None:
         raise InputError(
-            f"coordinates='{path}' has the columns {listed(list(table.columns)[:12])}, none known as x and y; name two "
+            f"coordinates='{path}' has the columns {join_names(list(table.columns)[:12])}, "
+            f"none known as x and y; name two "
             "of them x and y"
         )
     positions = Positions(_without_repeats(table), xy, path, decimal)

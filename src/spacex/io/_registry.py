@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from spacex._infra.errors import InputError
-from spacex.io._files import listed
+from spacex.io._files import join_names
 from spacex.io._readers import cosmx, curio, h5ad, merscope, stereoseq, tables, visium, visium_hd, xenium, zarr_store
 from spacex.io._request import Request
 
@@ -38,7 +38,7 @@ READERS: tuple[Reader, ...] = (
 )  # fmt: skip
 
 
-UNDERSTOOD = listed(reader.LAYOUT for reader in READERS)
+SUPPORTED_FORMATS = join_names(reader.LAYOUT for reader in READERS)
 
 
 def find_reader(request: Request) -> tuple[Reader, Request] | None:
@@ -66,17 +66,17 @@ def is_section(path: Path) -> bool:
     return False
 
 
-def not_understood(request: Request) -> InputError:
+def unsupported_input_error(request: Request) -> InputError:
     """The error for an input of no known layout: what was found, and the nearest layout."""
     path = request.path
     if not request.is_folder:
-        return InputError(f"path='{path}' is not a format that is understood; pass {UNDERSTOOD}")
+        return InputError(f"path='{path}' is not a format that is understood; pass {SUPPORTED_FORMATS}")
     names = [entry.name for entry in request.folder.entries]
-    shown = listed(names[:MAX_LISTED]) + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
+    shown = join_names(names[:MAX_LISTED]) + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
     nearest = max(READERS, key=lambda reader: _n_fitting(reader, names))
-    near = f"nearest to {nearest.LAYOUT} ({listed(nearest.FILES)}); " if _n_fitting(nearest, names) else ""
+    near = f"nearest to {nearest.LAYOUT} ({join_names(nearest.FILES)}); " if _n_fitting(nearest, names) else ""
     return InputError(
-        f"path='{path}' is a folder that holds {shown or 'nothing'}; {near}what is understood: {UNDERSTOOD}"
+        f"path='{path}' is a folder that holds {shown or 'nothing'}; {near}what is understood: {SUPPORTED_FORMATS}"
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_extra, check_finite, check_key
-from spacex.io._files import listed
+from spacex.io._files import join_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -60,7 +60,7 @@ def to_spatialdata(adata: AnnData) -> SpatialData:
     check_extra("spatialdata", extra="io", purpose="to_spatialdata")
     _adata.check_adata(adata)
     xy = _adata.read_positions(adata, "spatial")
-    check_finite(xy, name="obsm['spatial']", mend="drop the spots without coordinates")
+    check_finite(xy, name="obsm['spatial']", hint="drop the spots without coordinates")
     if adata.obs_names.has_duplicates:
         raise InputError("obs_names repeat, and shapes need names of their own: call adata.obs_names_make_unique()")
     from spatialdata import SpatialData
@@ -154,9 +154,11 @@ def from_spatialdata(sdata: SpatialData, *, table: str | None = None) -> AnnData
     names = list(sdata.tables)
     check_key(table, name="table")
     if table is not None and table not in names:
-        raise InputError(f"table={table!r} is not in the SpatialData; pass one of {listed(map(repr, names)) or 'none'}")
+        raise InputError(
+            f"table={table!r} is not in the SpatialData; pass one of {join_names(map(repr, names)) or 'none'}"
+        )
     if table is None and TABLE not in names and len(names) != 1:
-        raise InputError(f"the SpatialData has the tables {listed(names) or 'none'}; pass table= with one of them")
+        raise InputError(f"the SpatialData has the tables {join_names(names) or 'none'}; pass table= with one of them")
     name = table if table is not None else TABLE if TABLE in names else names[0]
     adata = sdata.tables[name].copy()
     if "spatial" not in adata.obsm:
@@ -190,7 +192,9 @@ def _coordinates(adata: AnnData, sdata: SpatialData) -> np.ndarray:
     regions = [str(region) for region in np.atleast_1d(attrs["region"])]
     absent = [region for region in regions if region not in sdata]
     if absent:
-        raise InputError(f"the table annotates {listed(absent)}, which the SpatialData lacks; save it with its shapes")
+        raise InputError(
+            f"the table annotates {join_names(absent)}, which the SpatialData lacks; save it with its shapes"
+        )
     centroids = []
     for region in regions:
         systems = list(get_transformation(sdata[region], get_all=True))

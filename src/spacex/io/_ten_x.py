@@ -17,7 +17,7 @@ import numpy as np
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_indices
 from spacex.io._counts import assemble, unique_genes
-from spacex.io._files import COPY_AGAIN, PACKED, listed, reading, require_hdf5, unpacked
+from spacex.io._files import PACKED, REDOWNLOAD_HINT, join_names, reading, require_hdf5, unpacked
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -66,7 +66,8 @@ def _matrix_group(file: Any, path: Path) -> Any:
     groups = [name for name in file if "barcodes" in getattr(file[name], "keys", list)()]
     if len(groups) != 1:
         raise InputError(
-            f"path='{path}' must hold one 10x matrix of one genome, and holds {listed(groups) or 'none'}; pass another"
+            f"path='{path}' must hold one 10x matrix of one genome, and holds "
+            f"{join_names(groups) or 'none'}; pass another"
         )
     return file[groups[0]]
 
@@ -86,7 +87,9 @@ def _matrix(parts: list[np.ndarray], shape: np.ndarray, path: Path) -> Any:
     data, indices, indptr = parts
     n_genes, n_spots = (int(length) for length in shape)
     if len(indptr) != n_spots + 1 or len(indices) != len(data):
-        raise InputError(f"path='{path}' is damaged: its parts do not fit a matrix {n_genes} x {n_spots}; {COPY_AGAIN}")
+        raise InputError(
+            f"path='{path}' is damaged: its parts do not fit a matrix {n_genes} x {n_spots}; {REDOWNLOAD_HINT}"
+        )
     with reading(path, "10x matrix"):
         matrix = sparse.csr_matrix((data, indices, indptr), shape=(n_spots, n_genes))
     return check_indices(matrix, what=f"path='{path}' is damaged")
@@ -117,7 +120,7 @@ def genes_of(adata: AnnData, types: Sequence[str] | None, path: Path) -> AnnData
     if not is_gene.any():
         is_gene = np.array([_NOT_GENES.fullmatch(kind) is None for kind in folded], dtype=bool)
     if not is_gene.any():
-        logger.info("%s: no feature is a gene; all are kept (%s)", path.name, listed(sorted(set(types))[:5]))
+        logger.info("%s: no feature is a gene; all are kept (%s)", path.name, join_names(sorted(set(types))[:5]))
         return adata
     if is_gene.all():
         return adata

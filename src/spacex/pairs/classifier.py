@@ -18,11 +18,11 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from spacex._infra.errors import InputError
 
 N_FOLDS = 4
-FEWEST_PAIRS = 40
+MIN_PAIRS = 40
 ROUNDS = 50
 PENALTY = 0.003
 """Inverse strength of the ridge penalty: known pairs share genes, so that there are fewer of them than they seem."""
-FEWEST_OF_A_KIND = 5
+MIN_PER_CLASS = 5
 
 
 def degree_matched(pairs: np.ndarray, fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -71,7 +71,7 @@ def calibration_error(probability: np.ndarray, truth: np.ndarray, n_bins: int = 
 
 
 @dataclass(frozen=True)
-class Fitted:
+class CrossValidationReport:
     """How a `CrossFit` did on known and negative pairs whose genes its models had not seen.
 
     Attributes
@@ -110,7 +110,7 @@ class CrossFit:
         """Negative pairs for known ones."""
         return degree_matched(known, self.fold, self.rng)
 
-    def fit(self, pairs: np.ndarray, features: np.ndarray, truth: np.ndarray) -> Fitted:
+    def fit(self, pairs: np.ndarray, features: np.ndarray, truth: np.ndarray) -> CrossValidationReport:
         """Fit all models on pairs (N, 2) with features (N, F), calibrate them, and tell how they did.
 
         Raises `InputError` where pairs of few genes leave a model too little to learn from.
@@ -119,16 +119,16 @@ class CrossFit:
         for a in range(N_FOLDS):
             for b in range(a, N_FOLDS):
                 seen = ~((folds == a) | (folds == b)).any(axis=1)
-                if min(truth[seen].sum(), (~truth[seen]).sum()) < FEWEST_OF_A_KIND:
+                if min(truth[seen].sum(), (~truth[seen]).sum()) < MIN_PER_CLASS:
                     raise InputError(
                         f"known: its {truth.sum()} pairs centre on so few genes that a model which leaves out two "
-                        f"quarters of all genes has fewer than {FEWEST_OF_A_KIND} pairs of a kind; pass more pairs"
+                        f"quarters of all genes has fewer than {MIN_PER_CLASS} pairs of a kind; pass more pairs"
                     )
                 self.models_[a, b] = _model().fit(features[seen], truth[seen])
         score = self._score(pairs, features)
         self.platt_ = LogisticRegression(C=1e6).fit(score[:, None], truth)
         probability = self.probability(pairs, features)
-        return Fitted(
+        return CrossValidationReport(
             int(truth.sum()), int((~truth).sum()), float(roc_auc_score(truth, probability)),
             calibration_error(probability, truth),
         )  # fmt: skip

@@ -8,8 +8,8 @@ import numpy as np
 
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.layout import section_means
-from spacex.imaging.smoothing import Hollow
-from spacex.stats import unit_rows
+from spacex.imaging.smoothing import NeighborMean
+from spacex.stats import l2_normalize
 
 BLOCK = 1024
 WIDTH = 1.0
@@ -34,7 +34,7 @@ class Colocation:
 
     def __init__(self, images: GeneImages, where: Where):
         self.images = images
-        self.smoother = Hollow(images.canvas, WIDTH) if where == "neighbours" else None
+        self.smoother = NeighborMean(images.layout, WIDTH) if where == "neighbours" else None
 
     def of(self, pairs: np.ndarray) -> np.ndarray:
         """Correlation (N,) of pairs (N, 2), block by block of the genes in them."""
@@ -61,8 +61,8 @@ class Colocation:
 
     def _standard(self, maps: np.ndarray) -> np.ndarray:
         """Maps (n, P) of unit length, centred in each section."""
-        canvas = self.images.canvas
-        return unit_rows(maps - section_means(maps, canvas.section, len(canvas.grids))[:, canvas.section])
+        layout = self.images.layout
+        return l2_normalize(maps - section_means(maps, layout.section, len(layout.grids))[:, layout.section])
 
 
 def _between(left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -17,9 +17,9 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from spacex.pairs.similarity import Likeness
+from spacex.pairs.similarity import SimilarityMeasure
 
-MOST_BINS = 8
+MAX_BINS = 8
 GENES_PER_BIN = 100
 SAMPLE_PER_BIN = 300
 POINTS = 400
@@ -27,7 +27,7 @@ LARGEST = 0.995
 
 
 @dataclass(frozen=True)
-class MirrorNull:
+class SignFlipNull:
     """Chance of a likeness between genes of given strengths.
 
     Attributes
@@ -46,10 +46,10 @@ class MirrorNull:
 
     @classmethod
     def of(
-        cls, likeness: Likeness, strength: np.ndarray, seed: int, *, sample_per_bin: int = SAMPLE_PER_BIN
-    ) -> MirrorNull:
+        cls, likeness: SimilarityMeasure, strength: np.ndarray, seed: int, *, sample_per_bin: int = SAMPLE_PER_BIN
+    ) -> SignFlipNull:
         """From a random sample of genes in every bin of strength (G,), and all pairs of them."""
-        n_bins = int(np.clip(len(strength) // GENES_PER_BIN, 1, MOST_BINS))
+        n_bins = int(np.clip(len(strength) // GENES_PER_BIN, 1, MAX_BINS))
         edges = np.unique(np.quantile(strength, np.arange(1, n_bins) / n_bins))
         bin_of = np.searchsorted(edges, strength, side="right")
         rng = np.random.default_rng(seed)

@@ -8,14 +8,14 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from spacex._infra.memory import check_memory
-from spacex.stats import unit_rows
+from spacex.stats import l2_normalize
 
 PAIRS_AT_ONCE = 100_000
 BYTES_OF_PAIR = 100
 """What a pair takes while all are sorted, and in the matrix that is made of them."""
 
 
-class Likeness(Protocol):
+class SimilarityMeasure(Protocol):
     """A symmetric measure of how alike two genes are, from -1 (opposite patterns) to 1."""
 
     def of(self, pairs: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ class Likeness(Protocol):
         """Measure (n, n) between all of a few genes."""
 
 
-class Directions:
+class CosineSimilarity:
     """Cosine of embeddings.
 
     Parameters
@@ -35,7 +35,7 @@ class Directions:
     """
 
     def __init__(self, z: np.ndarray):
-        self.unit = unit_rows(z.astype(np.float32))
+        self.unit = l2_normalize(z.astype(np.float32))
 
     def of(self, pairs: np.ndarray) -> np.ndarray:
         """Cosine (N,) of pairs (N, 2)."""
@@ -50,15 +50,15 @@ class Directions:
         return self.unit[genes] @ self.unit[genes].T
 
 
-def neighbour_pairs(z: np.ndarray, n_neighbors: int) -> np.ndarray:
+def neighbor_pairs(z: np.ndarray, n_neighbors: int) -> np.ndarray:
     """Pairs (N, 2), the smaller number first, of genes of which one is among the nearest of the other by cosine.
 
     Exact; memory is bounded by the blocks in which scikit-learn computes distances.
     """
-    unit = unit_rows(z.astype(np.float32))
+    unit = l2_normalize(z.astype(np.float32))
     k = min(n_neighbors, len(unit) - 1)
     check_memory(
-        BYTES_OF_PAIR * k * len(unit), what=f"comparing {len(unit)} genes with {k} each", mend="pass fewer n_neighbors="
+        BYTES_OF_PAIR * k * len(unit), what=f"comparing {len(unit)} genes with {k} each", hint="pass fewer n_neighbors="
     )
     near = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(unit).kneighbors(return_distance=False)
     pairs = np.column_stack([np.repeat(np.arange(len(unit)), k), near.ravel()])

@@ -10,15 +10,15 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from spacex._adata import UNASSIGNED
-from spacex._infra.errors import InputError, shown
+from spacex._infra.errors import InputError, safe_repr
 
 # Okabe & Ito (2008) without black, then colours farthest from those before them in Oklab, for normal vision and for
 # both colour blindnesses as simulated by Machado et al. (2009).
-SAFE = (
+OKABE_ITO_EXTENDED = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#790000",
     "#183D6D", "#AA3118", "#6186F3", "#79556D", "#CEE7B6", "#0049AA", "#CEDBFF", "#79C279",
 )  # fmt: skip
-GREY = "#bfbfbf"
+GRAY = "#bfbfbf"
 SEQUENTIAL = "viridis"
 
 Palette = str | Sequence[str] | Mapping[str, str] | None
@@ -31,21 +31,24 @@ def category_colors(categories: Sequence[str], palette: Palette = None) -> dict[
         missing = [name for name in names if name not in palette and name != UNASSIGNED]
         if missing:
             raise InputError(f"palette has no colour for {', '.join(missing)}; pass a colour for every category")
-        return {name: to_hex(palette.get(name, GREY)).lower() for name in names}
+        return {name: to_hex(palette.get(name, GRAY)).lower() for name in names}
     try:
         colors = _colors_of(palette, len(names))
         chosen = [name for name in names if name != UNASSIGNED]
         return {name: to_hex(colors[i % len(colors)]).lower() for i, name in enumerate(chosen)} | {
-            name: GREY for name in names if name == UNASSIGNED
+            name: GRAY for name in names if name == UNASSIGNED
         }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"palette={shown(palette)} is not allowed; pass the name of a colour map, a list of colours or a dict"
+            f"palette={safe_repr(palette)} is not allowed; pass the name of a colour map, a list of colours or a dict"
         ) from error
 
 
 def matched_colors(
-    labels: pd.Categorical, reference: pd.Categorical, colors: Mapping[str, str], spare: Sequence[str] = SAFE
+    labels: pd.Categorical,
+    reference: pd.Categorical,
+    colors: Mapping[str, str],
+    spare: Sequence[str] = OKABE_ITO_EXTENDED,
 ) -> dict[str, str]:
     """Colour of each category of `labels`: that of the reference category it shares most spots with, one to one.
 
@@ -66,7 +69,7 @@ def matched_colors(
 
 def _colors_of(palette: str | Sequence[str] | None, n: int) -> Sequence:
     if palette is None:
-        return SAFE
+        return OKABE_ITO_EXTENDED
     if isinstance(palette, str):
         cmap = colormaps[palette]
         return getattr(cmap, "colors", None) or list(cmap(np.linspace(0, 1, n)))

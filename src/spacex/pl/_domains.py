@@ -16,7 +16,7 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_flag, check_key, check_number
 from spacex.pl._colors import SEQUENTIAL, Palette, categories_of, category_colors, matched_colors
 from spacex.pl._gene_images import color_bar, map_size
-from spacex.pl._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex.pl._panels import AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
 from spacex.pl._tissue import tissue_of
 
 OVER_IMAGE = 0.6
@@ -33,7 +33,7 @@ def domains(
     image: bool = True,
     alpha: float | None = None,
     library_key: str | None = None,
-    ax: Target = None,
+    ax: AxesLike = None,
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
@@ -118,7 +118,7 @@ def domains(
         sure = adata.obs[_adata.DOMAIN_PROB].to_numpy(dtype=float)
         color_bar(drawn[-1], tissue.draw(drawn[-1], sure, cmap=cmap, norm=Normalize(0, 1)), "probability")
         title(drawn[-1], "probability of the domain", fontsize=10)
-    return finish(ax, drawn, show=show, save=save)
+    return save_or_show(ax, drawn, show=show, save=save)
 
 
 def _legend(ax: Axes, labels: pd.Categorical, colors: dict[str, str]) -> None:

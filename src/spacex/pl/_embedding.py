@@ -14,11 +14,11 @@ from matplotlib.patheffects import withStroke
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_names, check_number
-from spacex.pl._colors import GREY, SEQUENTIAL, Palette, categories_of, category_colors
+from spacex.pl._colors import GRAY, SEQUENTIAL, Palette, categories_of, category_colors
 from spacex.pl._gene_images import color_bar
 from spacex.pl._layout import gene_layout
 from spacex.pl._maps import mean_expression, robust_norm
-from spacex.pl._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex.pl._panels import AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
 
 HALO = [withStroke(linewidth=2.0, foreground="white")]
 
@@ -32,7 +32,7 @@ def embedding(
     cmap: str | Colormap = SEQUENTIAL,
     size: float | None = None,
     columns: int = 3,
-    ax: Target = None,
+    ax: AxesLike = None,
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
@@ -103,7 +103,7 @@ def embedding(
             _draw_categories(one, place, categories_of(column), area, palette)
         for gene in marked:
             _name(one, place[gene], known.labels[gene])
-    return finish(ax, drawn, show=show, save=save)
+    return save_or_show(ax, drawn, show=show, save=save)
 
 
 def _values(adata: AnnData, color: str) -> tuple[str, pd.Series]:
@@ -120,10 +120,10 @@ def _values(adata: AnnData, color: str) -> tuple[str, pd.Series]:
         return "strength of the spatial signal", pd.Series(strength, index)
     column = f"{_adata.SVG}_score" if color == "svg" else color
     if column not in adata.var:
-        mend = (
+        hint = (
             "call sx.tl.svg(adata)" if color == "svg" else "pass 'module', 'svg', 'expression', 'strength' or a column"
         )
-        raise InputError(f"color={color!r}: var[{column!r}] is missing; {mend}")
+        raise InputError(f"color={color!r}: var[{column!r}] is missing; {hint}")
     values = adata.var[column]
     number = pd.api.types.is_float_dtype(values)
     return "SVG score" if color == "svg" else color, values.astype(float) if number else values
@@ -143,7 +143,7 @@ def _draw_numbers(
     """Colour points by numbers, the highest on top; without a number they are grey."""
     missing = ~np.isfinite(values)
     x, y = place.T
-    ax.scatter(x[missing], y[missing], s=area, c=GREY, lw=0, rasterized=True)
+    ax.scatter(x[missing], y[missing], s=area, c=GRAY, lw=0, rasterized=True)
     order = np.flatnonzero(~missing)[np.argsort(values[~missing], kind="stable")]
     norm = robust_norm(values)
     points = ax.scatter(x[order], y[order], s=area, c=values[order], cmap=cmap, norm=norm, lw=0, rasterized=True)
@@ -153,17 +153,17 @@ def _draw_numbers(
 def _draw_categories(ax: Axes, place: np.ndarray, labels: pd.Categorical, area: float, palette: Palette) -> None:
     """Colour points by categories, each named where its genes are; unassigned ones lie below the others."""
     colors = category_colors(list(labels.categories), palette)
-    table = np.array([*colors.values(), GREY])
+    table = np.array([*colors.values(), GRAY])
     rest = np.isin(np.asarray(labels), [_adata.UNASSIGNED]) | (labels.codes < 0)
     x, y = place.T
-    ax.scatter(x[rest], y[rest], s=area * 0.7, c=GREY, alpha=0.5, lw=0, rasterized=True)
+    ax.scatter(x[rest], y[rest], s=area * 0.7, c=GRAY, alpha=0.5, lw=0, rasterized=True)
     ax.scatter(x[~rest], y[~rest], s=area, c=table[labels.codes[~rest]], lw=0, rasterized=True)
     for code, name in enumerate(labels.categories):
         member = place[(labels.codes == code) & np.isfinite(place[:, 0])]
         if name == _adata.UNASSIGNED or not len(member):
             continue
-        centre = np.median(member, axis=0)
-        left, up = map(float, member[np.argmin(np.linalg.norm(member - centre, axis=1))])
+        center = np.median(member, axis=0)
+        left, up = map(float, member[np.argmin(np.linalg.norm(member - center, axis=1))])
         text = ax.text(left, up, name, fontsize=8, weight="bold", ha="center", va="center", path_effects=HALO)
         text.set_parse_math(False)
 

@@ -16,10 +16,10 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_names, check_number
 from spacex.pl._colors import SEQUENTIAL
 from spacex.pl._maps import Value, gene_values, robust_norm
-from spacex.pl._panels import Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex.pl._panels import AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
 from spacex.pl._tissue import LETTER, Tissue, tissue_of
 
-MOST_LARGE = 4
+MAX_LARGE = 4
 """Maps in a figure up to which they are drawn in detail."""
 
 MAX_INCHES = 10.0
@@ -43,7 +43,7 @@ def gene_images(
     columns: int = 4,
     image: bool | None = None,
     library_key: str | None = None,
-    ax: Target = None,
+    ax: AxesLike = None,
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
@@ -97,7 +97,7 @@ def gene_images(
     _adata.check_adata(adata)
     adata = _adata.on_tissue(adata)
     names = check_names(genes, name="genes")
-    large = len(names) <= MOST_LARGE
+    large = len(names) <= MAX_LARGE
     image = large if image is None else image
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     vmin, vmax = _limits(vmin, vmax)
@@ -121,7 +121,7 @@ def gene_images(
     for one, name, row in zip(drawn, known.labels[index], values, strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth, vmin=vmin, vmax=vmax)
         title(one, name, fontsize=10, fontstyle="italic")
-    return finish(ax, drawn, show=show, save=save)
+    return save_or_show(ax, drawn, show=show, save=save)
 
 
 def _limits(vmin: float | None, vmax: float | None) -> tuple[float | None, float | None]:

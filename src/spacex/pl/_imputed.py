@@ -17,7 +17,7 @@ from spacex.imputation import match_genes
 from spacex.pl._colors import SEQUENTIAL
 from spacex.pl._gene_images import draw_gene, map_size
 from spacex.pl._maps import gene_values
-from spacex.pl._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex.pl._panels import MAX_MAPS, AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
 from spacex.pl._tissue import tissue_of
 
 SIDE = 2.4
@@ -34,7 +34,7 @@ def imputed(
     cmap: str | Colormap = SEQUENTIAL,
     image: bool = False,
     library_key: str | None = None,
-    ax: Target = None,
+    ax: AxesLike = None,
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
@@ -90,7 +90,7 @@ def imputed(
     if "reliability" not in adata.var:
         raise InputError('var["reliability"] is missing; pass the result of sx.tl.impute(target, reference)')
     if genes is None:
-        n_genes = check_int(n_genes, name="n_genes", low=1, high=MOST_MAPS)
+        n_genes = check_int(n_genes, name="n_genes", low=1, high=MAX_MAPS)
         genes = list(adata.var["reliability"].sort_values(ascending=False, kind="stable").index[:n_genes])
     names, known = check_names(genes, name="genes"), _adata.read_gene_names(adata)
     lost = [name for name in names if not known.matches(name)]
@@ -121,7 +121,7 @@ def imputed(
             if target is not None and gene in numbers["measured"]:
                 words += _correlation(values, _values(target, numbers["measured"][gene], "measured")[0])
         title(one, words, fontsize=8.5)
-    return finish(ax, drawn, show=show, save=save)
+    return save_or_show(ax, drawn, show=show, save=save)
 
 
 def _numbers_in(source: AnnData, imputed: AnnData) -> dict[int, int]:

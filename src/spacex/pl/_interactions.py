@@ -15,11 +15,11 @@ from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_names
 from spacex.pl._colors import category_colors
-from spacex.pl._panels import Path, Target, check_drawing, finish, panels
-from spacex.stats import unit_rows
+from spacex.pl._panels import AxesLike, Path, check_drawing, panels, save_or_show
+from spacex.stats import l2_normalize
 
 DIVERGING = "RdBu_r"
-MOST_GENES = 150
+MAX_GENES = 150
 CELL = 0.16
 """Inches of a gene in the heat map."""
 
@@ -30,7 +30,7 @@ def interactions(
     *,
     n_genes: int = 40,
     cmap: str | Colormap = DIVERGING,
-    ax: Target = None,
+    ax: AxesLike = None,
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
@@ -73,10 +73,10 @@ def interactions(
     """
     _adata.check_adata(adata)
     check_drawing(ax, show, save, cmap=cmap)
-    check_int(n_genes, name="n_genes", low=3, high=MOST_GENES)
+    check_int(n_genes, name="n_genes", low=3, high=MAX_GENES)
     z = _adata.read_embedding(adata)
     index = _most_connected(adata, n_genes) if genes is None else _asked_for(adata, genes)
-    direction = unit_rows(z[index].astype(np.float64))
+    direction = l2_normalize(z[index].astype(np.float64))
     cosine = np.clip(direction @ direction.T, -1.0, 1.0)
     tree = linkage(squareform(1.0 - cosine, checks=False), "average", optimal_ordering=True)
     side = CELL * max(len(index), 8)
@@ -91,14 +91,14 @@ def interactions(
     leaves = _draw_tree(drawn[0], tree)
     _draw_modules(drawn[1], adata, index[leaves])
     _draw_heat(drawn[2], cosine[np.ix_(leaves, leaves)], list(labels[leaves]), cmap)
-    return finish(ax, drawn, show=show, save=save)
+    return save_or_show(ax, drawn, show=show, save=save)
 
 
 def _asked_for(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
     """Numbers of the genes asked for, each once."""
     names = list(dict.fromkeys(check_names(genes, name="genes")))
-    if not 3 <= len(names) <= MOST_GENES:
-        raise InputError(f"genes holds {len(names)} gene(s); pass from 3 to {MOST_GENES}")
+    if not 3 <= len(names) <= MAX_GENES:
+        raise InputError(f"genes holds {len(names)} gene(s); pass from 3 to {MAX_GENES}")
     return _adata.embedded_genes(adata, names, name="genes")
 
 

@@ -38,15 +38,15 @@ def _umap(direction: np.ndarray) -> np.ndarray:
         warnings.simplefilter("ignore")  # its notices are about threads and seeds, which are as wanted
         from umap import UMAP
 
-        neighbour, distance = _neighbours(direction)
+        neighbor, distance = _neighbors(direction)
         layout = UMAP(
             n_neighbors=N_NEIGHBORS, min_dist=0.3, n_epochs=200, init="pca", metric="cosine", random_state=0, n_jobs=1,
-            precomputed_knn=(neighbour, distance, None),
+            precomputed_knn=(neighbor, distance, None),
         )  # fmt: skip
         return np.asarray(layout.fit_transform(direction), dtype=np.float64)
 
 
-def _neighbours(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _neighbors(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Neighbours (N, k) by cosine, each vector its own first, and their distances."""
     found = np.empty((len(direction), N_NEIGHBORS), dtype=np.int32)
     distance = np.empty(found.shape, dtype=np.float32)

@@ -42,7 +42,7 @@ def gene_values(
         images = _images(adata, layer)
         maps, label = images.residuals(np.asarray(genes)), "Pearson residual" if images.is_count else "z-score"
         if smooth:
-            maps, label = Smoother(images.canvas, smooth).apply(maps), f"{label}, smoothed σ = {smooth:g}"
+            maps, label = Smoother(images.layout, smooth).apply(maps), f"{label}, smoothed σ = {smooth:g}"
         return at_spots(adata, images, maps), label
     columns, library, is_count = _adata.read_columns(adata, layer, genes)
     values = columns.astype(np.float64)
@@ -53,7 +53,7 @@ def gene_values(
         label = "log1p normalised counts"
     if smooth:
         images = _images(adata, layer)
-        pixels = Smoother(images.canvas, smooth).apply(_pixel_means(adata, images, values).astype(np.float32))
+        pixels = Smoother(images.layout, smooth).apply(_pixel_means(adata, images, values).astype(np.float32))
         values, label = at_spots(adata, images, pixels), f"{label}, smoothed σ = {smooth:g}"
     return values, label
 
@@ -151,7 +151,7 @@ def module_maps(adata: AnnData, modules: Sequence[str], *, n_genes: int, sigma: 
         listed = ", ".join(sorted(known, key=lambda name: (len(name), name)))
         raise InputError(f"there is no module {', '.join(unknown)}; known are {listed}")
     images = _images(adata, _adata.embedded_layer(adata))
-    smoother = Smoother(images.canvas, sigma)
+    smoother = Smoother(images.layout, sigma)
     labels = _adata.read_gene_names(adata).labels
     made = []
     for name in map(str, modules):

@@ -16,10 +16,10 @@ from spacex._infra.validation import check_int, check_names
 from spacex.pl._colors import SEQUENTIAL
 from spacex.pl._gene_images import color_bar, map_size
 from spacex.pl._maps import MAP_LABEL, MEAN_LABEL, N_MEAN, ModuleMaps, module_maps, module_sizes, robust_norm
-from spacex.pl._panels import Box, Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
+from spacex.pl._panels import AxesLike, Box, Path, check_drawing, despine, panels, rows_of_boxes, save_or_show, title
 from spacex.pl._tissue import Tissue, tissue_of
 
-LONGEST_TERM = 70
+MAX_TERM = 70
 TERM_SIZE = 7
 
 
@@ -34,7 +34,7 @@ def modules(
     cmap: str | Colormap = SEQUENTIAL,
     image: bool = False,
     library_key: str | None = None,
-    ax: Target = None,
+    ax: AxesLike = None,
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
@@ -112,7 +112,7 @@ def modules(
         _draw_card(drawn[first : first + 1 + n_genes], card, tissue, cmap)
         for row, term in enumerate(best_terms(enriched, card.name, n_terms)):
             write_term(drawn[first], term, row)
-    return finish(ax, drawn, show=show, save=save)
+    return save_or_show(ax, drawn, show=show, save=save)
 
 
 def best_terms(enriched: pd.DataFrame | None, module: str, n: int) -> list[str]:
@@ -127,7 +127,7 @@ def write_term(ax: Axes, term: str, row: int) -> None:
     """A term in words below the map, in the row of its rank."""
     words = term.removeprefix("HALLMARK_").replace("_", " ").split(" Homo sapiens")[0]
     words = words if not words.isupper() else words.lower()
-    words = words if len(words) <= LONGEST_TERM else f"{words[:LONGEST_TERM]}…"
+    words = words if len(words) <= MAX_TERM else f"{words[:MAX_TERM]}…"
     place = (0, -9 - 9 * row)
     ax.annotate(
         words, (0, 0), xytext=place, xycoords="axes fraction", textcoords="offset points", va="center", color="0.25",
@@ -151,7 +151,7 @@ def _draw_sizes(ax: Axes, sizes: pd.Series, chosen: list[str]) -> None:
     colors = ["#0072B2" if name in chosen else "#9DB9CC" for name in sizes.index]
     ax.bar(np.arange(len(sizes)), sizes.to_numpy(), color=colors, width=0.8)
     ax.set_xticks(np.arange(len(sizes)), list(sizes.index))
-    plain(ax)
+    despine(ax)
     ax.tick_params(axis="x", labelsize=8 if len(sizes) <= 30 else 6, length=0)
     ax.set_xlim(-0.6, len(sizes) - 0.4)
     ax.set_xlabel("module")

@@ -12,19 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import Colormap
 
-from spacex._infra.atomic_write import whole_path
-from spacex._infra.errors import InputError, shown
-from spacex._infra.validation import check_flag, check_int, check_key, check_number, check_target
+from spacex._infra.atomic_write import atomic_path
+from spacex._infra.errors import InputError, safe_repr
+from spacex._infra.validation import check_flag, check_int, check_key, check_number, check_output_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Target = Axes | Sequence[Axes] | None
+AxesLike = Axes | Sequence[Axes] | None
 Path = str | os.PathLike[str]
-MOST_MAPS = 500
+MAX_MAPS = 500
 """Maps in a figure where only their number is given."""
 
-DPI, LARGEST_FIGURE = 200, 2**16
+DPI, MAX_FIGURE = 200, 2**16
 """Dots per inch of a figure that is saved, and dots on a side from which on matplotlib draws no picture."""
 
 Box = tuple[float, float, float, float]
@@ -59,7 +59,7 @@ def rows_of_boxes(
     return boxes, size
 
 
-def panels(ax: Target, boxes: Sequence[Box], size: tuple[float, float]) -> list[Axes]:
+def panels(ax: AxesLike, boxes: Sequence[Box], size: tuple[float, float]) -> list[Axes]:
     """One Axes for every box: of a new figure of `size`, inside the one Axes given, or the Axes given."""
     if isinstance(ax, Axes):
         if len(boxes) == 1:
@@ -73,10 +73,10 @@ def panels(ax: Target, boxes: Sequence[Box], size: tuple[float, float]) -> list[
                 f"ax has {len(given)} item(s) for {len(boxes)} panel(s); pass one Axes a panel, or one for all"
             )
         return given
-    if max(size) * DPI >= LARGEST_FIGURE:
+    if max(size) * DPI >= MAX_FIGURE:
         raise InputError(
             f"a figure of {len(boxes)} panels would be {size[0]:.0f} × {size[1]:.0f} inches large, and none can be "
-            f"larger than {LARGEST_FIGURE // DPI}; draw fewer at a time, or in another number of columns="
+            f"larger than {MAX_FIGURE // DPI}; draw fewer at a time, or in another number of columns="
         )
     figure = plt.figure(figsize=size)
     return [figure.add_axes(_fraction(box, size)) for box in boxes]
@@ -103,26 +103,26 @@ def check_drawing(
     if show is not None:
         check_flag(show, name="show")
     if ax is not None and not isinstance(ax, Axes) and (isinstance(ax, (str, bytes)) or not isinstance(ax, Iterable)):
-        raise InputError(f"ax={shown(ax)} is not allowed; pass one Axes, or one a panel")
+        raise InputError(f"ax={safe_repr(ax)} is not allowed; pass one Axes, or one a panel")
     if cmap is not None and not isinstance(cmap, Colormap) and (not isinstance(cmap, str) or cmap not in colormaps):
-        raise InputError(f"cmap={shown(cmap)} is not the name of a colour map; pass one, such as 'viridis'")
+        raise InputError(f"cmap={safe_repr(cmap)} is not the name of a colour map; pass one, such as 'viridis'")
     check_int(columns, name="columns", low=1)
     check_number(smooth, name="smooth", at_least=0.0)
     if save is None:
         return
-    place = check_target(save, name="save", example="figure.png")
+    place = check_output_file(save, name="save", example="figure.png")
     known = FigureCanvasBase.get_supported_filetypes()
     if place.suffix and place.suffix[1:].lower() not in known:
         raise InputError(f"save='{save}' is not a format of figures; pass one that ends in {', '.join(sorted(known))}")
 
 
-def finish(ax: Target, drawn: list[Axes], *, show: bool | None, save: Path | None) -> Axes | list[Axes]:
+def save_or_show(ax: AxesLike, drawn: list[Axes], *, show: bool | None, save: Path | None) -> Axes | list[Axes]:
     """Save and show the figure; return the one Axes that was given or drawn on, else the list of them."""
     figure: Figure = drawn[0].get_figure(root=True)  # type: ignore[assignment]
     if save is not None:
-        place = check_target(save, name="save", example="figure.png")
+        place = check_output_file(save, name="save", example="figure.png")
         place = place if place.suffix else place.with_name(f"{place.name}.png")
-        with whole_path(place) as draft:
+        with atomic_path(place) as draft:
             figure.savefig(draft, format=place.suffix[1:].lower(), dpi=DPI, bbox_inches="tight", facecolor="white")
     if show:
         plt.show()
@@ -136,7 +136,7 @@ def title(ax: Axes, text: str, **style: object) -> None:
     ax.set_title(text, **{"fontsize": 9, **style}).set_parse_math(False)  # type: ignore[arg-type]
 
 
-def plain(ax: Axes) -> None:
+def despine(ax: Axes) -> None:
     """Leave a chart the two axes that are read."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8)

@@ -14,7 +14,7 @@ from spacex._infra.validation import check_int
 from spacex.pl._colors import SEQUENTIAL
 from spacex.pl._gene_images import draw_gene, map_size
 from spacex.pl._maps import Value, gene_values
-from spacex.pl._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, rows_of_boxes, title
+from spacex.pl._panels import MAX_MAPS, AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
 from spacex.pl._tissue import tissue_of
 
 
@@ -29,7 +29,7 @@ def pattern(
     columns: int = 4,
     image: bool = False,
     library_key: str | None = None,
-    ax: Target = None,
+    ax: AxesLike = None,
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
@@ -77,7 +77,7 @@ def pattern(
     _adata.check_adata(adata)
     adata = _adata.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
-    check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
+    check_int(n_genes, name="n_genes", low=0, high=MAX_MAPS)
     if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):
         raise InputError("found is not a table with gene, similarity and qvalue; pass what sx.tl.pattern returned")
     weights = _adata.read_pattern(adata)
@@ -97,4 +97,4 @@ def pattern(
     for one, row, name, (_, hit) in zip(drawn[1:], values, known.labels[genes], top.iterrows(), strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth)
         title(one, f"{name}\nsimilarity {hit['similarity']:.2f}, q {hit['qvalue']:.1g}", fontsize=8)
-    return finish(ax, drawn, show=show, save=save)
+    return save_or_show(ax, drawn, show=show, save=save)

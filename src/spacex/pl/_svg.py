@@ -9,10 +9,20 @@ from matplotlib.colors import Colormap
 
 from spacex import _adata
 from spacex._infra.validation import check_int, check_number
-from spacex.pl._colors import GREY, SEQUENTIAL
+from spacex.pl._colors import GRAY, SEQUENTIAL
 from spacex.pl._gene_images import draw_gene, map_size
 from spacex.pl._maps import Value, gene_values, mean_expression
-from spacex.pl._panels import MOST_MAPS, Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
+from spacex.pl._panels import (
+    MAX_MAPS,
+    AxesLike,
+    Path,
+    check_drawing,
+    despine,
+    panels,
+    rows_of_boxes,
+    save_or_show,
+    title,
+)
 from spacex.pl._tissue import tissue_of
 
 
@@ -27,7 +37,7 @@ def svg(
     columns: int = 4,
     image: bool = False,
     library_key: str | None = None,
-    ax: Target = None,
+    ax: AxesLike = None,
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
@@ -74,7 +84,7 @@ def svg(
     _adata.check_adata(adata)
     adata = _adata.on_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
-    check_int(n_genes, name="n_genes", low=0, high=MOST_MAPS)
+    check_int(n_genes, name="n_genes", low=0, high=MAX_MAPS)
     alpha = check_number(alpha, name="alpha", above=0.0, at_most=1.0)
     top = ranked_genes(adata)[:n_genes]
     empty = np.empty((0, adata.n_obs))
@@ -93,7 +103,7 @@ def svg(
     for one, name, row in zip(drawn[2:], _adata.read_gene_names(adata).labels[top], values, strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth)
         title(one, name, fontstyle="italic")
-    return finish(ax, drawn, show=show, save=save)
+    return save_or_show(ax, drawn, show=show, save=save)
 
 
 def ranked_genes(adata: AnnData) -> np.ndarray:
@@ -116,7 +126,7 @@ def draw_qq(ax: Axes, adata: AnnData) -> None:
     ax.set_xlabel("expected −log10 p")
     ax.set_ylabel("observed −log10 p")
     title(ax, f"QQ plot · {len(score)} genes tested", fontsize=10)
-    plain(ax)
+    despine(ax)
 
 
 def draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
@@ -125,7 +135,7 @@ def draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
     tested = np.isfinite(score) & (mean > 0)
     variable = tested & (qvalue < alpha)
     for here, color, name in (
-        (tested & ~variable, GREY, f"q ≥ {alpha:g}"),
+        (tested & ~variable, GRAY, f"q ≥ {alpha:g}"),
         (variable, "#0072B2", f"q < {alpha:g}"),
     ):
         label = f"{name} ({here.sum()})"
@@ -139,4 +149,4 @@ def draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
     for handle in legend.legend_handles:
         handle.set_alpha(1)  # type: ignore[union-attr]
     title(ax, "Score against expression", fontsize=10)
-    plain(ax)
+    despine(ax)

@@ -114,11 +114,11 @@ class Tissue:
         scale = min(box.width / width, box.height / height) * 72 / ax.figure.dpi
         for name in self.labels:
             size = min(FONT_SIZE, 0.8 * name.height * scale)
-            words = shortened(name.text, int(name.width * scale / (LETTER * size)))
+            words = shorten_name(name.text, int(name.width * scale / (LETTER * size)))
             ax.text(name.x, name.y, words, ha="center", va="top", fontsize=size, parse_math=False)
 
 
-def shortened(text: str, n: int) -> str:
+def shorten_name(text: str, n: int) -> str:
     """At most `n` characters of a text, three at least: its beginning and its end, by which names differ."""
     half = max(n - 1, 2) / 2
     return text if len(text) <= max(n, 3) else f"{text[: int(np.ceil(half))]}…{text[-int(half) :]}"
@@ -137,7 +137,7 @@ def tissue_of(
     It has about as many points as a square of side `resolution`, so that a long strip is not coarser than a square.
     `image`: over the photographs of the tissue in ``uns["spatial"]``, where there are any.
     """
-    grid = _adata.gridded_by(adata)
+    grid = _adata.rasterize_arguments(adata)
     xy = _adata.read_positions(adata, spatial_key or grid.get("spatial_key") or "spatial")
     if not len(xy):
         raise InputError("adata has no spots, and a map needs some; pass a section that has not lost them all")

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex.pl._panels import Path, Target, check_drawing, finish, panels, plain, rows_of_boxes, title
+from spacex.pl._panels import AxesLike, Path, check_drawing, despine, panels, rows_of_boxes, save_or_show, title
 
 # What the held-out counts say: drawn as gain over the first record, in per cent, on one axis.
 HELD_OUT = ("correlation", "retrieval")
@@ -27,7 +27,7 @@ LINES = {"correlation": ("reconstruction", "#0072B2", "-"), "retrieval": ("retri
 
 
 def training(
-    adata: AnnData, *, ax: Target = None, show: bool | None = None, save: Path | None = None
+    adata: AnnData, *, ax: AxesLike = None, show: bool | None = None, save: Path | None = None
 ) -> Axes | list[Axes]:
     """Draw the history of the fit: one panel a stage, in the order in which they ran.
 
@@ -59,7 +59,7 @@ def training(
     """
     _adata.check_adata(adata)
     check_drawing(ax, show, save)
-    history, stages = _adata.noted(adata, "history"), stages_of(adata)
+    history, stages = _adata.read_parameters(adata, "history"), stages_of(adata)
     if not stages:
         raise InputError('no history of a fit is kept: uns["spacex"]["history"] is missing; call sx.tl.embed(adata)')
     boxes, size = rows_of_boxes(
@@ -68,12 +68,12 @@ def training(
     drawn = panels(ax, boxes, size)
     for one, stage in zip(drawn, stages, strict=True):
         _draw(one, stage, history[stage])
-    return finish(ax, drawn, show=show, save=save)
+    return save_or_show(ax, drawn, show=show, save=save)
 
 
 def stages_of(adata: AnnData) -> list[str]:
     """Stages of which a history is kept, in their order."""
-    history = _adata.noted(adata, "history")
+    history = _adata.read_parameters(adata, "history")
     return [stage for stage in STAGES if stage in history and len(_along(history[stage], stage))]
 
 
@@ -95,7 +95,7 @@ def _draw(ax: Axes, stage: str, columns: Mapping[str, np.ndarray]) -> None:
         if column in HELD_OUT:
             y = 100 * (y / y[0] - 1)
         ax.plot(x[: len(y)], y, style, color=color, marker="o" if len(y) <= 30 else None, ms=3.5, lw=1.4, label=label)
-    plain(ax)
+    despine(ax)
     if shown == HELD_OUT:
         ax.axhline(0, color="0.6", lw=0.8, ls=":")
         ax.legend(frameon=False, fontsize=7)

@@ -15,16 +15,16 @@ from spacex.imaging.gene_images import GeneImages
 from spacex.pl._colors import categories_of, category_colors
 from spacex.pl._tissue import SectionName, Tissue, tissue_of
 
-MOST_VALUES = 150_000_000
+MAX_VALUES = 150_000_000
 """Places times genes that a page can hold in memory, a byte each."""
 
 RESOLUTION = 640
 NEAR = 6
-MOST_COLUMNS, MOST_CATEGORIES = 6, 40
+MAX_COLUMNS, MAX_CATEGORIES = 6, 40
 
 
 @dataclass(frozen=True)
-class Places:
+class DisplayUnits:
     """What the page shows of the tissue.
 
     Attributes
@@ -70,26 +70,26 @@ class Places:
         return float(np.median(cKDTree(self.xy).query(self.xy, k=2)[0][:, 1])) if len(self) > 1 else 1.0
 
 
-def places_of(adata: AnnData, images: GeneImages) -> Places:
+def display_units_of(adata: AnnData, images: GeneImages) -> DisplayUnits:
     """The spots of a section, or its pixels if every spot's counts would be too much for a page."""
     tissue = tissue_of(adata, resolution=RESOLUTION)
     pixel = _adata.read_pixel_of_spot(adata, images)
-    if adata.n_obs * adata.n_vars <= MOST_VALUES:
+    if adata.n_obs * adata.n_vars <= MAX_VALUES:
         return _spots(adata, tissue, pixel)
     return _pixels(images, tissue, pixel)
 
 
-def _spots(adata: AnnData, tissue: Tissue, pixel: np.ndarray) -> Places:
+def _spots(adata: AnnData, tissue: Tissue, pixel: np.ndarray) -> DisplayUnits:
     matrix, _ = _adata.read_matrix(adata, _adata.embedded_layer(adata))
     library = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
     names = adata.obs_names.to_numpy().astype(str)
     owner = np.arange(adata.n_obs)
-    return Places(names, matrix.tocsc(), library, pixel, tissue.index, tissue.place, owner, tissue.labels)
+    return DisplayUnits(names, matrix.tocsc(), library, pixel, tissue.index, tissue.place, owner, tissue.labels)
 
 
-def _pixels(images: GeneImages, tissue: Tissue, pixel: np.ndarray) -> Places:
-    canvas = images.canvas
-    at = zip(canvas.section, *canvas.pixel.T, strict=True)
+def _pixels(images: GeneImages, tissue: Tissue, pixel: np.ndarray) -> DisplayUnits:
+    layout = images.layout
+    at = zip(layout.section, *layout.pixel.T, strict=True)
     names = [f"section {s} row {row} column {column}" for s, row, column in at]
     kept = pixel >= 0
     n_spots = np.maximum(np.bincount(pixel[kept], minlength=images.n_pixels), 1)
@@ -97,10 +97,10 @@ def _pixels(images: GeneImages, tissue: Tissue, pixel: np.ndarray) -> Places:
     picture = np.where(tissue.index >= 0, pixel[np.maximum(tissue.index, 0)], -1)
     number = np.arange(images.n_pixels)
     xy = np.column_stack(sums) / n_spots[:, None]
-    return Places(np.array(names), images.counts, images.library, number, picture, xy, pixel, tissue.labels)
+    return DisplayUnits(np.array(names), images.counts, images.library, number, picture, xy, pixel, tissue.labels)
 
 
-def neighbours(places: Places) -> np.ndarray:
+def neighbor_units(places: DisplayUnits) -> np.ndarray:
     """(N, 6) nearest places, -1 where one is farther than places that touch: what a smoothed map is averaged over."""
     n = min(NEAR + 1, len(places))
     distance, near = cKDTree(places.xy).query(places.xy, k=n)
@@ -111,12 +111,12 @@ def neighbours(places: Places) -> np.ndarray:
     return found
 
 
-def shown_annotations(adata: AnnData, places: Places) -> list[tuple[str, list[str], list[str], np.ndarray]]:
+def shown_annotations(adata: AnnData, places: DisplayUnits) -> list[tuple[str, list[str], list[str], np.ndarray]]:
     """Title, categories, their colours and the category (N,) of every place: domains, then other columns of ``obs``."""
     columns = [_adata.DOMAIN] if _adata.DOMAIN in adata.obs else []
     others = [name for name in adata.obs if name != _adata.DOMAIN and _is_shown(adata.obs[name])]
     found = []
-    for column in [*columns, *others][:MOST_COLUMNS]:
+    for column in [*columns, *others][:MAX_COLUMNS]:
         labels = categories_of(adata.obs[column])
         colors = category_colors(list(labels.categories))
         title = "SpaCEX domain" if column == _adata.DOMAIN else str(column)
@@ -127,10 +127,10 @@ def shown_annotations(adata: AnnData, places: Places) -> list[tuple[str, list[st
 
 def _is_shown(column: pd.Series) -> bool:
     text = isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object
-    return text and 2 <= column.nunique() <= MOST_CATEGORIES
+    return text and 2 <= column.nunique() <= MAX_CATEGORIES
 
 
-def _most_frequent(places: Places, codes: np.ndarray, n: int) -> np.ndarray:
+def _most_frequent(places: DisplayUnits, codes: np.ndarray, n: int) -> np.ndarray:
     """Category (N,) that most spots of a place have, -1 where none has one."""
     kept = (places.owner >= 0) & (codes >= 0)
     table = np.zeros((len(places), n), dtype=np.int64)

@@ -26,7 +26,7 @@ from spacex.pl._tissue import Tissue
 LEVELS = 64
 """Colours in a map: more cannot be told apart at this size, and cost bytes."""
 
-INK = "#010203"
+TEXT_COLOR_TOKEN = "#010203"
 """Drawn in place of text colour, and replaced by that of the page."""
 
 
@@ -54,7 +54,7 @@ def _png(codes: np.ndarray, colors: Sequence[Sequence[float]]) -> str:
 def _chart(draw: Draw, boxes: Sequence[Box], size: tuple[float, float], name: str) -> Markup:
     """An SVG drawn on axes in the given boxes (inches), without a size of its own and in the page's colours."""
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    style: dict[Any, Any] = {**dict.fromkeys(inked, INK), "axes.facecolor": "none"}
+    style: dict[Any, Any] = {**dict.fromkeys(inked, TEXT_COLOR_TOKEN), "axes.facecolor": "none"}
     with mpl.rc_context({**style, "svg.fonttype": "none", "svg.hashsalt": name}):
         figure = Figure(figsize=size)
         axes = [figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1])) for x, y, w, h in boxes]
@@ -66,7 +66,11 @@ def _chart(draw: Draw, boxes: Sequence[Box], size: tuple[float, float], name: st
     head, rest = text.split(">", 1)
     head = re.sub(r' (width|height)="[^"]*"', "", head)
     rest = re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.S)
-    rest = rest.replace(INK, "currentColor").replace("#ffffff", "var(--card)").replace("#0072b2", "var(--accent)")
+    rest = (
+        rest.replace(TEXT_COLOR_TOKEN, "currentColor")
+        .replace("#ffffff", "var(--card)")
+        .replace("#0072b2", "var(--accent)")
+    )
     # matplotlib's own SVG, whose texts it escapes
     return Markup(f'{head} role="img" style="max-width:{size[0]:.2f}in">{rest}')  # nosec B704
 

@@ -13,7 +13,7 @@ LEVEL = 6
 
 
 @dataclass
-class Blocks:
+class PackedArrays:
     """Packed arrays by name, and what the page must know to unpack them.
 
     Attributes

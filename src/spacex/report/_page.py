@@ -19,9 +19,9 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from spacex import _adata
-from spacex._infra.atomic_write import whole_file
+from spacex._infra.atomic_write import atomic_file
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_key, check_target
+from spacex._infra.validation import check_key, check_output_file
 from spacex.pl._colors import SEQUENTIAL
 from spacex.pl._layout import gene_layout
 from spacex.pl._maps import N_MEAN, ModuleMaps, module_maps, robust_norm
@@ -80,11 +80,11 @@ def write_report(
     '<!doctype html>'
     """
     _adata.check_adata(adata)
-    target = check_target(path, name="path", example="report.html")
+    target = check_output_file(path, name="path", example="report.html")
     if target.is_file() and target.stat().st_size and not _is_page(target):
         raise InputError(f"path='{path}' is there already and no page; pass another name, such as 'report.html'")
     page = build(adata, enrichment=enrichment, title=title)
-    with whole_file(target) as file:
+    with atomic_file(target) as file:
         file.write(page)
 
 
@@ -111,9 +111,9 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     _adata.read_embedding(adata)
     _adata.check_unique(adata)
     check_enrichment(enrichment)
-    run = _adata.noted(adata, "run")
+    run = _adata.read_parameters(adata, "run")
     if enrichment is None:
-        noted = _adata.notes(adata).get("enrichment")
+        noted = _adata.read_notes(adata).get("enrichment")
         enrichment = noted if isinstance(noted, pd.DataFrame) else None
     genes, modules = gene_table(adata), module_table(adata, enrichment)
     cards = module_maps(adata, list(modules["module"]), n_genes=N_GENES)
@@ -136,7 +136,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "seconds": seconds_of(run),
         "peak": run.get("peak_memory_mb"),
         "parameters": parameters_of(adata),
-        "versions": _adata.noted(adata, "versions"),
+        "versions": _adata.read_parameters(adata, "versions"),
         "alpha": ALPHA,
         **_interactive(adata, genes, cards),
         **_resources(),

@@ -18,12 +18,12 @@ from spacex.imaging.gene_images import GeneImages
 from spacex.patterns import BATCH, spanned_basis
 from spacex.pl._colors import category_colors
 from spacex.pl._maps import ModuleMaps, robust_norm
-from spacex.report._display_units import Places, neighbours, places_of, shown_annotations
-from spacex.report._packed_arrays import Blocks, bytes_of, smallest_int
-from spacex.stats import unit_rows
+from spacex.report._display_units import DisplayUnits, display_units_of, neighbor_units, shown_annotations
+from spacex.report._packed_arrays import PackedArrays, bytes_of, smallest_int
+from spacex.stats import l2_normalize
 from spacex.tl._images import embedded_images
 
-MOST_CHARACTERS = 18_000_000
+MAX_CHARACTERS = 18_000_000
 """For counts; the weakest genes have no map where they do not fit."""
 
 CHUNK = 64
@@ -35,16 +35,16 @@ EXACT = 255
 class Payload:
     """Arrays, and in words and short lists the rest that the page needs."""
 
-    blocks: Blocks
+    blocks: PackedArrays
     notes: dict[str, Any]
-    places: Places
+    places: DisplayUnits
 
 
 def payload(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> Payload:
     """Everything for the page, from the table of `gene_table` and the maps of all modules, the largest first."""
     images = embedded_images(adata)
-    places = places_of(adata, images)
-    blocks = Blocks()
+    places = display_units_of(adata, images)
+    blocks = PackedArrays()
     known = _adata.read_gene_names(adata)
     notes: dict[str, Any] = {
         "genes": known.names.tolist(), "symbols": known.symbols.tolist() if known.has_symbols else None,
@@ -63,14 +63,14 @@ def payload(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> Pay
     return Payload(blocks, {**notes, "shapes": blocks.shapes}, places)
 
 
-def _add_places(blocks: Blocks, places: Places) -> None:
+def _add_places(blocks: PackedArrays, places: DisplayUnits) -> None:
     blocks.add("picture", smallest_int(places.picture))
-    blocks.add("near", smallest_int(neighbours(places)))
+    blocks.add("near", smallest_int(neighbor_units(places)))
     blocks.add("library", places.library.astype(np.float32))
     blocks.add("pixel", smallest_int(places.pixel))
 
 
-def _add_counts(blocks: Blocks, places: Places, is_count: bool, strength: np.ndarray) -> None:
+def _add_counts(blocks: PackedArrays, places: DisplayUnits, is_count: bool, strength: np.ndarray) -> None:
     """Counts in chunks of genes, the strongest first; ``slot`` (G,) says where a gene is, ``most`` (G,) its maximum.
 
     A byte is the count itself where no count of the gene exceeds it, else 255 √(count / most); an intensity's is
@@ -87,13 +87,13 @@ def _add_counts(blocks: Blocks, places: Places, is_count: bool, strength: np.nda
         coded = np.where(exact, values, EXACT * np.sqrt(share)) if is_count else EXACT * share
         size += blocks.add(f"counts {k}", np.rint(coded).astype(np.uint8))
         slot[chosen] = start + np.arange(len(chosen))
-        if size > MOST_CHARACTERS:
+        if size > MAX_CHARACTERS:
             break
     blocks.add("slot", slot.astype(np.int32))
     blocks.add("most", most.astype(np.float32))
 
 
-def _add_annotations(blocks: Blocks, adata: AnnData, places: Places) -> list[dict[str, Any]]:
+def _add_annotations(blocks: PackedArrays, adata: AnnData, places: DisplayUnits) -> list[dict[str, Any]]:
     found = []
     for i, (title, categories, colors, codes) in enumerate(shown_annotations(adata, places)):
         blocks.add(f"annotation {i}", codes.astype(np.int16))
@@ -101,7 +101,9 @@ def _add_annotations(blocks: Blocks, adata: AnnData, places: Places) -> list[dic
     return found
 
 
-def _add_modules(blocks: Blocks, adata: AnnData, places: Places, cards: list[ModuleMaps]) -> list[dict[str, Any]]:
+def _add_modules(
+    blocks: PackedArrays, adata: AnnData, places: DisplayUnits, cards: list[ModuleMaps]
+) -> list[dict[str, Any]]:
     """Mean map of each module at the places; its name, colour and size are returned."""
     maps = np.zeros((len(cards), len(places)), dtype=np.uint8)
     kept = places.owner >= 0
@@ -115,7 +117,7 @@ def _add_modules(blocks: Blocks, adata: AnnData, places: Places, cards: list[Mod
     return [{"name": card.name, "color": colors[card.name], "size": len(card.genes)} for card in cards]
 
 
-def _add_embedding(blocks: Blocks, adata: AnnData, images: GeneImages) -> None:
+def _add_embedding(blocks: PackedArrays, adata: AnnData, images: GeneImages) -> None:
     """Directions of the embedded genes, and what a pattern is compared with them by (see `spacex.patterns`).
 
     Components (P, D) are kept as an orthonormal basis (P, r) and its turn (r, D); ``length`` is that of every gene's
@@ -124,7 +126,7 @@ def _add_embedding(blocks: Blocks, adata: AnnData, images: GeneImages) -> None:
     z = _adata.read_embedding(adata).astype(np.float64)
     embedded = np.flatnonzero(np.isfinite(z).all(axis=1))
     blocks.add("embedded", embedded.astype(np.int32))
-    blocks.add("direction", np.rint(unit_rows(z[embedded]) * 32767).astype(np.int16))
+    blocks.add("direction", np.rint(l2_normalize(z[embedded]) * 32767).astype(np.int16))
     if _adata.COMPONENTS not in adata.obsm:
         return  # a result of another program; the page then offers no patterns
     components = _adata.read_components(adata, _adata.read_pixel_of_spot(adata, images), images.n_pixels)
@@ -136,10 +138,10 @@ def _add_embedding(blocks: Blocks, adata: AnnData, images: GeneImages) -> None:
     blocks.add("turn", (basis.T @ components).astype(np.float32))
     blocks.add("length", length.astype(np.float32))
     blocks.add("pixel library", images.library.astype(np.float32))
-    blocks.add("pixel section", images.canvas.section.astype(np.int16))
+    blocks.add("pixel section", images.layout.section.astype(np.int16))
 
 
-def _add_interactions(blocks: Blocks, adata: AnnData) -> None:
+def _add_interactions(blocks: PackedArrays, adata: AnnData) -> None:
     """The partners of every gene with the largest probabilities, -1 where there are fewer, and these as bytes."""
     if _adata.INTERACTIONS not in adata.varp:
         return

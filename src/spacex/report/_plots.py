@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spacex.report._display_units import Places
+from spacex.report._display_units import DisplayUnits
 
 LABEL: dict[str, Any] = {
     "background_fill_color": "white",
@@ -64,7 +64,7 @@ def gene_plot(layout: np.ndarray, genes: pd.DataFrame, modules: list[dict[str, A
     return _item(plot)
 
 
-def tissue_plot(places: Places) -> dict[str, Any]:
+def tissue_plot(places: DisplayUnits) -> dict[str, Any]:
     """The tissue as a JSON item; sources "picture", "spots", whose selection is a lasso's, and "section names"."""
     from bokeh.models import ColumnDataSource, HoverTool
 

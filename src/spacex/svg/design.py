@@ -11,9 +11,9 @@ from spacex.imaging.gene_images import GeneImages
 RIDGE = 0.1
 """Prior precision of an effect, on the scale of log counts: a gene that a domain lacks keeps a finite effect there."""
 ITERATIONS = 12
-LONGEST_STEP = 2.0
-SETTLED = 1e-4
-INDEPENDENT = 1e-6
+MAX_STEP = 2.0
+TOL = 1e-4
+RANK_TOL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Design:
             here = np.flatnonzero(section == s)
             inside = given[here] - given[here].mean(axis=0)
             spread = inside.std(axis=0)
-            effects.append(inside[:, spread > INDEPENDENT] / spread[spread > INDEPENDENT])
+            effects.append(inside[:, spread > RANK_TOL] / spread[spread > RANK_TOL])
             left, size, _ = np.linalg.svd(np.column_stack([np.ones(len(here)), effects[-1]]), full_matrices=False)
-            column = np.zeros((len(section), int((size > INDEPENDENT * size[0]).sum())), dtype=np.float32)
+            column = np.zeros((len(section), int((size > RANK_TOL * size[0]).sum())), dtype=np.float32)
             column[here] = left[:, : column.shape[1]]
             parts.append(column)
         return cls(tuple(effects), np.hstack(parts))
@@ -53,7 +53,7 @@ class Design:
         """Whether there are no covariates."""
         return all(part.shape[1] == 0 for part in self.effects)
 
-    def centre(self, maps: np.ndarray) -> np.ndarray:
+    def center(self, maps: np.ndarray) -> np.ndarray:
         """Maps (B, P) without what lies in the span of the effects."""
         return maps - (maps @ self.basis) @ self.basis.T
 
@@ -67,18 +67,18 @@ class Design:
         if self.is_plain:
             return images.residuals(genes)
         if not images.is_count:
-            return self.centre(images.residuals(genes))
+            return self.center(images.residuals(genes))
         counts = images.counts[:, genes].T.toarray().astype(np.float32)
         mean = self.means(images, counts)
-        limit = np.sqrt(np.bincount(images.canvas.section), dtype=np.float32)[images.canvas.section]
+        limit = np.sqrt(np.bincount(images.layout.section), dtype=np.float32)[images.layout.section]
         spread = np.sqrt(np.maximum(mean + mean**2 / images.theta, 1e-12))
-        return self.centre(np.clip((counts - mean) / spread, -limit, limit))
+        return self.center(np.clip((counts - mean) / spread, -limit, limit))
 
     def means(self, images: GeneImages, counts: np.ndarray) -> np.ndarray:
         """Expected counts (B, P) of counts (B, P): library size times the exponential of the effects."""
         out = np.empty_like(counts)
         for s, effects in enumerate(self.effects):
-            here = images.canvas.section == s
+            here = images.layout.section == s
             out[:, here] = poisson_means(counts[:, here], images.share[here], effects)
         return out
 
@@ -102,7 +102,7 @@ def poisson_means(counts: np.ndarray, share: np.ndarray, effects: np.ndarray) ->
         slope = observed - mean @ columns - prior * beta
         bend = (mean @ pairs).reshape(len(counts), len(prior), -1) + np.diag(prior)
         step = np.linalg.solve(bend, slope[..., None])[..., 0]
-        beta += np.clip(step, -LONGEST_STEP, LONGEST_STEP)
-        if np.abs(step).max(initial=0.0) < SETTLED:
+        beta += np.clip(step, -MAX_STEP, MAX_STEP)
+        if np.abs(step).max(initial=0.0) < TOL:
             break
     return (share * np.exp(np.clip(beta @ columns.T, -30.0, 30.0))).astype(np.float32)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spacex.imaging.grid import Grid
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 from spacex.imaging.smoothing import Smoother
 from spacex.svg.design import Design
 
@@ -22,12 +22,12 @@ ROWS = 256
 NEGLIGIBLE = 1e-7
 
 
-def choose_scales(canvas: Canvas) -> tuple[float, ...]:
+def choose_scales(layout: SectionLayout) -> tuple[float, ...]:
     """Widths σ in pixel pitches: `SCALES` up to a third of the largest section's side, two at least.
 
     Wider ones see the same few gradients again, and would only dilute the others.
     """
-    side = np.sqrt(np.bincount(canvas.section).max())
+    side = np.sqrt(np.bincount(layout.section).max())
     return tuple(sigma for i, sigma in enumerate(SCALES) if i < 2 or sigma <= side / 3)
 
 
@@ -88,7 +88,7 @@ class PairKernel:
 
     Parameters
     ----------
-    canvas
+    layout
         Where the pixels lie.
     sigma
         Width in pixel pitches.
@@ -102,7 +102,7 @@ class PairKernel:
 
     def __init__(
         self,
-        canvas: Canvas,
+        layout: SectionLayout,
         sigma: float,
         *,
         design: Design | None = None,
@@ -110,15 +110,15 @@ class PairKernel:
         seed: int = 0,
     ):
         self.sigma = float(sigma)
-        self.design = Design.of(canvas.section) if design is None else design
-        self.section = canvas.section
-        self.n_sections = len(canvas.grids)
-        self.member = np.eye(self.n_sections, dtype=np.float32)[canvas.section]
-        self._smoother = Smoother(canvas, np.sqrt(2.0) * self.sigma)
-        self._energy = [Energy(grid, np.sqrt(2.0) * self.sigma) for grid in canvas.grids]
+        self.design = Design.of(layout.section) if design is None else design
+        self.section = layout.section
+        self.n_sections = len(layout.grids)
+        self.member = np.eye(self.n_sections, dtype=np.float32)[layout.section]
+        self._smoother = Smoother(layout, np.sqrt(2.0) * self.sigma)
+        self._energy = [Energy(grid, np.sqrt(2.0) * self.sigma) for grid in layout.grids]
         self._set_diagonal()
         self.square = self._trace_of_square()
-        self.cross, self.both = self._unequal(canvas, np.zeros(len(self.section)) if library is None else library)
+        self.cross, self.both = self._unequal(layout, np.zeros(len(self.section)) if library is None else library)
         self.cube, self.third = self._from_rows(np.random.default_rng(seed))
 
     def _by_section(self, values: np.ndarray) -> np.ndarray:
@@ -146,9 +146,9 @@ class PairKernel:
         inner = basis.T @ product
         return self._by_section(squares - 2.0 * np.sum(product**2, axis=1) + np.sum((basis @ inner) ** 2, axis=1))
 
-    def _unequal(self, canvas: Canvas, library: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _unequal(self, layout: SectionLayout, library: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means of d_j and of d_i d_j over pairs of pixels, weighted by the square of the kernel."""
-        squared = Smoother(canvas, self.sigma)  # the square of a Gaussian is a Gaussian, of width σ
+        squared = Smoother(layout, self.sigma)  # the square of a Gaussian is a Gaussian, of width σ
         known = library.astype(np.float32)
         near = (squared.apply(known[None]) * squared.weight)[0] - known
         pairs = np.maximum(self._by_section(squared.weight - 1.0), 1e-30)
@@ -156,8 +156,8 @@ class PairKernel:
 
     def apply(self, maps: np.ndarray) -> np.ndarray:
         """K r for maps (B, P)."""
-        maps = self.design.centre(maps)
-        return self.design.centre(self._smoother.apply(maps) * self._smoother.weight - self._diagonal * maps)
+        maps = self.design.center(maps)
+        return self.design.center(self._smoother.apply(maps) * self._smoother.weight - self._diagonal * maps)
 
     def statistic(self, images: list[np.ndarray], squares: np.ndarray) -> np.ndarray:
         """Statistic r'K r (B, S) of centred maps r, as images (H, W, B) of each section and squares (B, P)."""
@@ -189,12 +189,12 @@ class PairKernel:
         return known * sums[1], known * sums[2]
 
 
-def section_images(canvas: Canvas, maps: np.ndarray) -> list[np.ndarray]:
+def section_images(layout: SectionLayout, maps: np.ndarray) -> list[np.ndarray]:
     """Images (H, W, B) of each section from maps (B, P), zero off the tissue."""
     images = []
-    for s, grid in enumerate(canvas.grids):
-        here = canvas.section == s
-        row, col = canvas.pixel[here].T
+    for s, grid in enumerate(layout.grids):
+        here = layout.section == s
+        row, col = layout.pixel[here].T
         images.append(np.zeros((*grid.shape, len(maps)), dtype=np.float32))
         images[s][row, col] = maps.T[here]
     return images

@@ -13,7 +13,7 @@ from spacex.svg.design import Design
 from spacex.svg.moments import count_skewness, dispersion, relative_library, variance_slope
 
 BATCH = 512
-VARIES = 1e-12
+MIN_VARIANCE = 1e-12
 
 
 class Batch(NamedTuple):
@@ -48,8 +48,8 @@ class StandardMaps:
     design: Design
 
     def __post_init__(self) -> None:
-        section = self.images.canvas.section
-        self.n_sections = len(self.images.canvas.grids)
+        section = self.images.layout.section
+        self.n_sections = len(self.images.layout.grids)
         self.member = np.eye(self.n_sections, dtype=np.float32)[section]
         self.degrees = np.maximum(np.bincount(section) - self.design.rank(section), 1.0)
         self.phi = dispersion(self.images) if self.images.is_count else np.zeros(self.images.n_genes)
@@ -60,8 +60,8 @@ class StandardMaps:
         # Pixels first in memory, as the products want them.
         maps = np.asfortranarray(self.design.residuals(self.images, genes))
         variance = (maps**2 @ self.member).astype(np.float64) / self.degrees
-        scale = np.where(variance > VARIES, 1.0 / np.sqrt(np.maximum(variance, VARIES)), 0.0)
-        maps *= scale.astype(np.float32)[:, self.images.canvas.section]
+        scale = np.where(variance > MIN_VARIANCE, 1.0 / np.sqrt(np.maximum(variance, MIN_VARIANCE)), 0.0)
+        maps *= scale.astype(np.float32)[:, self.images.layout.section]
         return maps, variance
 
     def covariance(self, columns: np.ndarray, genes: np.ndarray) -> np.ndarray:
@@ -87,4 +87,4 @@ class StandardMaps:
             else:
                 skewness = (squares * maps @ self.member).astype(np.float64) / self.degrees
                 slope = np.zeros_like(skewness)
-            yield Batch(genes, maps, squares, skewness, slope, (variance > VARIES).astype(float))
+            yield Batch(genes, maps, squares, skewness, slope, (variance > MIN_VARIANCE).astype(float))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spacex.imaging.layout import Canvas
+from spacex.imaging.layout import SectionLayout
 from spacex.svg.kernels import Null
 
 ROWS = 1024
@@ -15,7 +15,7 @@ class PatternKernel:
 
     Parameters
     ----------
-    canvas
+    layout
         Where the pixels lie.
     patterns
         V (P, n), orthonormal.
@@ -27,9 +27,11 @@ class PatternKernel:
         Of the sample of rows in sections of more than `ROWS` pixels.
     """
 
-    def __init__(self, canvas: Canvas, patterns: np.ndarray, weight: np.ndarray, library: np.ndarray, *, seed: int):
-        self.n_sections = len(canvas.grids)
-        self.member = np.eye(self.n_sections)[canvas.section]
+    def __init__(
+        self, layout: SectionLayout, patterns: np.ndarray, weight: np.ndarray, library: np.ndarray, *, seed: int
+    ):
+        self.n_sections = len(layout.grids)
+        self.member = np.eye(self.n_sections)[layout.section]
         self.patterns, self.weight = patterns.astype(np.float64), weight
         self.diagonal = self.patterns**2 @ weight
         self._overlap = self._overlaps(library)

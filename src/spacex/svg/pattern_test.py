@@ -8,9 +8,9 @@ from spacex.imaging.gene_images import GeneImages
 from spacex.svg.maps import Batch, StandardMaps
 from spacex.svg.pattern_kernel import PatternKernel
 from spacex.svg.shared_patterns import learn_patterns, pattern_weights, rms_correlation
-from spacex.svg.tails import log_tail, trust
+from spacex.svg.tails import gaussian_share, log_tail
 
-MOST_PATTERNS = 32
+MAX_PATTERNS = 32
 GENES_PER_PATTERN = 40
 PARTS = (5, 2)
 MANY_GENES = 4000
@@ -71,8 +71,8 @@ class SharedPatterns:
                 continue
             weight = pattern_weights(energy[here] - own[here], self.correlation)
             if weight.any():
-                canvas, library = self.maps.images.canvas, self.maps.library
-                self.kernels[part] = PatternKernel(canvas, patterns, weight, library, seed=self.seed)
+                layout, library = self.maps.images.layout, self.maps.library
+                self.kernels[part] = PatternKernel(layout, patterns, weight, library, seed=self.seed)
 
     def evidence(self, batch: Batch, *, kept: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Log p-value (B,) of each map, NaN where the other genes have no clear pattern, and how far to trust it (B,).
@@ -87,7 +87,7 @@ class SharedPatterns:
                 continue
             null = kernel.null(batch.skewness[here], batch.slope[here], batch.present[here])
             log_p[here] = log_tail(kernel.statistic(energy[here], own[here]), null.variance, null.third)
-            trusted[here] = trust(null.gaussian, null.third)
+            trusted[here] = gaussian_share(null.gaussian, null.third)
         return log_p, trusted
 
     def _measure(self, batch: Batch) -> np.ndarray:

@@ -37,7 +37,7 @@ def refine(
     the analytic null knows and shuffled maps do not.
     """
     out = log_p.copy()
-    section = maps.images.canvas.section
+    section = maps.images.layout.section
     chosen = log_p < np.log(LEVEL)
     bar = tqdm(total=int(chosen.sum()), desc="permutations", unit="gene", disable=not progress)
     for batch in maps.batches():

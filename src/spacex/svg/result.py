@@ -15,7 +15,7 @@ EXCESS = 0.05
 
 
 @dataclass(frozen=True)
-class Evidence:
+class SVGResult:
     """What the test found. NaN for genes that cannot be tested.
 
     Attributes
@@ -45,7 +45,7 @@ class Evidence:
     scales: tuple[float, ...]
 
     @classmethod
-    def empty(cls, n_genes: int, n_sections: int, scales: tuple[float, ...]) -> Evidence:
+    def empty(cls, n_genes: int, n_sections: int, scales: tuple[float, ...]) -> SVGResult:
         """Evidence on so many genes, all NaN, to be filled in."""
 
         def none(*shape: int) -> np.ndarray:
@@ -54,7 +54,9 @@ class Evidence:
         return cls(none(), none(len(scales)), none(), none(), none(n_sections), none(), scales)
 
 
-def join_kernels(widths: np.ndarray, trust: np.ndarray, shared: np.ndarray, shared_trust: np.ndarray) -> np.ndarray:
+def combine_kernel_pvalues(
+    widths: np.ndarray, trust: np.ndarray, shared: np.ndarray, shared_trust: np.ndarray
+) -> np.ndarray:
     """Log p-value (B,) of widths (W, B) and shared patterns (B,; NaN: none), by how far each is to be trusted."""
     found = np.isfinite(shared)
     odds = SHARED_WEIGHT / (1.0 - SHARED_WEIGHT) * np.where(found, shared_trust, 0.0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spacex.imaging.smoothing import Hollow, subspace
+from spacex.imaging.smoothing import NeighborMean, randomized_eigh
 from spacex.svg.maps import StandardMaps
 
 WIDTH = 1.0
@@ -28,14 +28,14 @@ SPARE = 8
 
 def learn_patterns(maps: StandardMaps, genes: np.ndarray, n_patterns: int, seed: int) -> np.ndarray:
     """Leading orthonormal patterns (P, n) of the neighbours' means in the maps of some genes, centred by the design."""
-    smoother = Hollow(maps.images.canvas, WIDTH)
+    smoother = NeighborMean(maps.images.layout, WIDTH)
 
     def times(basis: np.ndarray) -> np.ndarray:
         smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T.astype(np.float32)).T)
         return smoother.apply(maps.covariance(smooth, genes).T).T.astype(np.float64)
 
-    basis, _ = subspace(times, maps.images.n_pixels, n_patterns + SPARE, seed)
-    return np.linalg.qr(maps.design.centre(basis[:, :n_patterns].T).T)[0].astype(np.float32)
+    basis, _ = randomized_eigh(times, maps.images.n_pixels, n_patterns + SPARE, seed)
+    return np.linalg.qr(maps.design.center(basis[:, :n_patterns].T).T)[0].astype(np.float32)
 
 
 def rms_correlation(maps: StandardMaps, seed: int) -> float:

@@ -18,11 +18,11 @@ from spacex.svg.maps import BATCH, StandardMaps
 
 WIDTH = 2.0
 FIRST_WIDTH = 2.0
-STEADY = 0.4
+STABLE_QUANTILE = 0.4
 """Quantile of the genes by whose energy library sizes are judged: half of them may be loud, in a panel."""
 
 
-def background_library(images: GeneImages, seed: int) -> GeneImages:
+def background_size_factors(images: GeneImages, seed: int) -> GeneImages:
     """The images with library sizes that follow, over a distance of `WIDTH` pitches, the steadier half of the genes.
 
     They are taken if under them a gene of the steadier half changes less than under the sums of counts: the better
@@ -35,12 +35,12 @@ def background_library(images: GeneImages, seed: int) -> GeneImages:
     change = energy * per_change
     background = library_of(images, change <= np.median(change))
     after = energies(background, kernel)[0]
-    return background if np.quantile(after, STEADY) < np.quantile(energy, STEADY) else images
+    return background if np.quantile(after, STABLE_QUANTILE) < np.quantile(energy, STABLE_QUANTILE) else images
 
 
 def first_kernel(images: GeneImages, seed: int) -> PairKernel:
     """The kernel by whose statistic library sizes are judged; it does not depend on them."""
-    return PairKernel(images.canvas, FIRST_WIDTH, design=Design.of(images.canvas.section), seed=seed)
+    return PairKernel(images.layout, FIRST_WIDTH, design=Design.of(images.layout.section), seed=seed)
 
 
 def energies(images: GeneImages, kernel: PairKernel) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +54,7 @@ def energies(images: GeneImages, kernel: PairKernel) -> tuple[np.ndarray, np.nda
     for start in range(0, images.n_genes, BATCH):  # the noise's moments are not asked for here
         genes = slice(start, start + BATCH)
         standard, _ = maps.residuals(genes)
-        energy[genes] = kernel.statistic(section_images(images.canvas, standard), standard**2).sum(axis=1)
+        energy[genes] = kernel.statistic(section_images(images.layout, standard), standard**2).sum(axis=1)
     mean = images.totals.sum(axis=0) / images.n_pixels
     return energy, (1.0 + maps.phi * mean) / mean
 
@@ -66,10 +66,10 @@ def library_of(images: GeneImages, chosen: np.ndarray) -> GeneImages:
     towards one by the share of its variance that counting noise explains, so that few counts change little.
     """
     background = np.asarray(images.counts[:, np.flatnonzero(chosen)].sum(axis=1), dtype=np.float32).ravel()
-    smoother = Smoother(images.canvas, WIDTH)
+    smoother = Smoother(images.layout, WIDTH)
     counted, library = smoother.apply(np.stack([background, images.library.astype(np.float32)]))
     factor = counted / np.maximum(library, 1e-9)
-    section = images.canvas.section
+    section = images.layout.section
     factor = factor / np.maximum((np.bincount(section, factor) / np.bincount(section))[section], 1e-9)
     # A smoothed count has this variance over its square: the kernel's energy over the counts that it sees.
     noise = float(np.mean(smoother.variance / np.maximum(counted, 1e-9)))

@@ -10,14 +10,14 @@ from spacex.svg.design import Design
 from spacex.svg.kernels import Null, PairKernel, choose_scales, section_images
 from spacex.svg.maps import Batch, StandardMaps
 from spacex.svg.moments import can_be_tested
-from spacex.svg.pattern_test import MOST_PATTERNS, SharedPatterns
+from spacex.svg.pattern_test import MAX_PATTERNS, SharedPatterns
 from spacex.svg.permutation import refine
-from spacex.svg.result import Evidence, heterogeneity, join_kernels
-from spacex.svg.size_factors import background_library
-from spacex.svg.tails import combine, log_tail, trust
+from spacex.svg.result import SVGResult, combine_kernel_pvalues, heterogeneity
+from spacex.svg.size_factors import background_size_factors
+from spacex.svg.tails import combine, gaussian_share, log_tail
 
 
-def assess(
+def spatial_variability_test(
     images: GeneImages,
     *,
     covariates: np.ndarray | None = None,
@@ -25,7 +25,7 @@ def assess(
     n_permutations: int = 0,
     seed: int = 0,
     progress: bool = False,
-) -> Evidence:
+) -> SVGResult:
     """Test every gene for spatial variation.
 
     Under the null the residuals of a gene are independent between pixels, with a variance that follows the library
@@ -51,8 +51,8 @@ def assess(
         Whether to show the progress of permutations on stderr.
     """
     tested = can_be_tested(images)
-    scales = choose_scales(images.canvas)
-    found = Evidence.empty(images.n_genes, len(images.canvas.grids), scales)
+    scales = choose_scales(images.layout)
+    found = SVGResult.empty(images.n_genes, len(images.layout.grids), scales)
     if not tested.any():
         return found
     # Its products are small: threads that wait for one another cost more than they bring.
@@ -71,7 +71,7 @@ class VariationTest:
     Parameters
     ----------
     images, covariates, shared, seed
-        As in `assess`; all genes can be tested.
+        As in `spatial_variability_test`; all genes can be tested.
     scales
         Widths of the Gaussian kernels.
     """
@@ -79,16 +79,16 @@ class VariationTest:
     def __init__(
         self, images: GeneImages, scales: tuple[float, ...], covariates: np.ndarray | None, shared: bool, seed: int
     ):
-        design = Design.of(images.canvas.section, covariates)
-        self.maps = StandardMaps(background_library(images, seed), design)
-        self.size = np.bincount(images.canvas.section)
+        design = Design.of(images.layout.section, covariates)
+        self.maps = StandardMaps(background_size_factors(images, seed), design)
+        self.size = np.bincount(images.layout.section)
         self.scales = np.array(scales)
         self.kernels = [
-            PairKernel(images.canvas, sigma, design=design, library=self.maps.library, seed=seed) for sigma in scales
+            PairKernel(images.layout, sigma, design=design, library=self.maps.library, seed=seed) for sigma in scales
         ]
-        self.shared = SharedPatterns(self.maps, most=MOST_PATTERNS if shared else 0, seed=seed)
+        self.shared = SharedPatterns(self.maps, most=MAX_PATTERNS if shared else 0, seed=seed)
 
-    def run(self, found: Evidence, genes: np.ndarray) -> np.ndarray:
+    def run(self, found: SVGResult, genes: np.ndarray) -> np.ndarray:
         """Log p-values (G,) of all genes; the rest of the evidence goes to rows `genes` of `found`."""
         n = len(genes)
         trusted, moments = np.empty((len(self.kernels), n)), []
@@ -111,7 +111,7 @@ class VariationTest:
             here = genes[batch.genes]
             found.log_p_shared[here], trust_of_shared = self.shared.evidence(batch)
             widths = found.log_p_widths[here].T
-            log_p[batch.genes] = join_kernels(
+            log_p[batch.genes] = combine_kernel_pvalues(
                 widths, trusted[:, batch.genes], found.log_p_shared[here], trust_of_shared
             )
         return log_p
@@ -119,11 +119,11 @@ class VariationTest:
     def log_p(self, batch: Batch) -> np.ndarray:
         """Log p-values (B,) of maps that `run` has not seen; it was called before."""
         widths, trusted = self._widths(*self._measure(batch))
-        return join_kernels(widths, trusted, *self.shared.evidence(batch, kept=False))
+        return combine_kernel_pvalues(widths, trusted, *self.shared.evidence(batch, kept=False))
 
     def _measure(self, batch: Batch) -> tuple[np.ndarray, Null]:
         """Statistics and null cumulants (W, B, S) of a batch."""
-        pictures = section_images(self.maps.images.canvas, batch.maps)
+        pictures = section_images(self.maps.images.layout, batch.maps)
         statistic = [kernel.statistic(pictures, batch.squares) for kernel in self.kernels]
         nulls = [kernel.null(batch.skewness, batch.slope) for kernel in self.kernels]
         return np.stack(statistic), Null(*(np.stack(part) * batch.present for part in zip(*nulls, strict=True)))
@@ -132,11 +132,11 @@ class VariationTest:
     def _widths(statistic: np.ndarray, null: Null) -> tuple[np.ndarray, np.ndarray]:
         """Log p-values (W, B) of the widths, the sections' statistics and cumulants added up, and the trust in them."""
         variance, third, gaussian = (part.sum(axis=2) for part in null)
-        return log_tail(statistic.sum(axis=2), variance, third), trust(gaussian, third)
+        return log_tail(statistic.sum(axis=2), variance, third), gaussian_share(gaussian, third)
 
     def _by_section(self, statistic: np.ndarray, null: Null) -> np.ndarray:
         """Log p-values (B, S) of each section, all widths together; NaN where a gene is absent."""
         alone = log_tail(statistic, null.variance, null.third)
-        weight = trust(null.gaussian, null.third)
+        weight = gaussian_share(null.gaussian, null.third)
         joined = np.stack([combine(alone[..., s], weight[..., s]) for s in range(len(self.size))], axis=1)
         return np.where(null.variance[0] > 0, joined, np.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaincc, gammaln, logsumexp
 
-LARGEST_P = 0.999
+MAX_P = 0.999
 
 
 def log_gamma_sf(shape: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -36,13 +36,13 @@ def log_tail(value: np.ndarray, variance: np.ndarray, third: np.ndarray) -> np.n
 def combine(log_p: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Cauchy combination (Liu & Xie 2020) of log p-values (K, G), weighted, over the first axis, in log space."""
     weight = weight / weight.sum(axis=0)
-    p = np.exp(np.clip(log_p, -30.0, np.log(LARGEST_P)))
+    p = np.exp(np.clip(log_p, -30.0, np.log(MAX_P)))
     body = np.log(0.5 - np.arctan(np.sum(weight * np.tan((0.5 - p) * np.pi), axis=0)) / np.pi)
     far = -logsumexp(-log_p, b=weight, axis=0)  # tan((1/2 - p) π) tends to 1 / (p π)
     return np.where(log_p.min(axis=0) < -20.0, far, body)
 
 
-def trust(gaussian: np.ndarray, third: np.ndarray) -> np.ndarray:
+def gaussian_share(gaussian: np.ndarray, third: np.ndarray) -> np.ndarray:
     """How far to trust a statistic: the share of its third cumulant that Gaussian noise would have as well.
 
     For sparse genes narrow kernels are all skewness and little power.

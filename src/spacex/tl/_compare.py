@@ -13,13 +13,13 @@ from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_key, check_seed
 from spacex.differential import context_change, distances, label_splits, module_context, pair_change, pooled_pvalue
-from spacex.pairs import neighbour_pairs
-from spacex.stats import unit_rows
+from spacex.pairs import neighbor_pairs
+from spacex.stats import l2_normalize
 
 logger = logging.getLogger("spacex")
 
-FEWEST_COUNTS = 5
-MOST_SPLITS = 200
+MIN_COUNTS = 5
+MAX_SPLITS = 200
 
 
 def compare(
@@ -97,8 +97,8 @@ def compare(
     matrix, is_count = _adata.read_matrix(adata, _adata.choose_matrix(adata, None))
     member = np.eye(len(second))[section]
     total = (matrix.T @ member)[genes]
-    present = total >= FEWEST_COUNTS if is_count else total > 0
-    splits = label_splits(second, MOST_SPLITS, np.random.default_rng(seed))
+    present = total >= MIN_COUNTS if is_count else total > 0
+    splits = label_splits(second, MAX_SPLITS, np.random.default_rng(seed))
     by_gene, rank = _compare_genes(z, module, present, second, splits)
     by_gene["gene"], by_gene["partner"] = genes, -1
     for column in ("context_0", "context_1"):
@@ -175,8 +175,8 @@ def _compare_pairs(
     if len(everywhere) < 3:
         columns = ["gene", "partner", "effect", "pvalue", "qvalue", "similarity_0", "similarity_1"]
         return pd.DataFrame({name: np.empty(0, dtype=int if name in columns[:2] else float) for name in columns})
-    direction = unit_rows(z[everywhere])
-    near = [neighbour_pairs(direction[:, s], n_neighbors) for s in range(len(second))]
+    direction = l2_normalize(z[everywhere])
+    near = [neighbor_pairs(direction[:, s], n_neighbors) for s in range(len(second))]
     pairs = np.unique(np.concatenate(near), axis=0)
     a, b = pairs.T
     cosine = np.stack([np.einsum("nd,nd->n", direction[a, s], direction[b, s]) for s in range(len(second))], axis=1)

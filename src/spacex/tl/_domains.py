@@ -11,7 +11,15 @@ from scipy.spatial import cKDTree
 from spacex import _adata
 from spacex._config import Config
 from spacex._infra.validation import check_int, check_seed
-from spacex.domains import agree, by_size, components, field, independent, neighbours, strongest
+from spacex.domains import (
+    components,
+    consensus_clustering,
+    effective_sample_size,
+    hmrf_mean_field,
+    pixel_neighbors,
+    relabel_by_size,
+    select_genes,
+)
 from spacex.imaging.gene_images import GeneImages
 
 logger = logging.getLogger("spacex")
@@ -25,13 +33,13 @@ CHOICE = (5, 15)
 CHOICE_SHARE = 50
 """Mean number of pixels that each of these domains has at least: small sections divide stably into noise."""
 
-FEWEST_PIXELS = 5
+MIN_PIXELS = 5
 """Mean number of pixels a domain must be able to have."""
 
 CHOICE_PIXELS = 2000
 """Pixels on which the number of domains is chosen."""
 
-REACH = 2.0
+MAX_FILL_DISTANCE = 2.0
 """Distance in pixel pitches within which a spot without counts takes the domain of the nearest pixel."""
 
 
@@ -84,28 +92,30 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     _adata.check_adata(adata, writes=True)
     norm = np.linalg.norm(_adata.read_embedding(adata), axis=1)
     seed = check_seed(seed)
-    config = Config.from_dict(_adata.noted(adata, "parameters"))
+    config = Config.from_dict(_adata.read_parameters(adata, "parameters"))
     images = _adata.read_images(adata, layer=_adata.choose_matrix(adata, None), config=config)
-    most = max(2, images.n_pixels // FEWEST_PIXELS)
+    most = max(2, images.n_pixels // MIN_PIXELS)
     if n_domains is not None:
         check_int(n_domains, name="n_domains", low=2, high=most)
-    genes, weight = strongest(norm, images.n_pixels)
+    genes, weight = select_genes(norm, images.n_pixels)
     scores = components(images, images.residuals, genes, weight, SIGMA)
-    places = independent(images.n_pixels, SIGMA)
+    places = effective_sample_size(images.n_pixels, SIGMA)
     tried = _agreements(scores, places) if n_domains is None else {}
     k = int(n_domains) if n_domains is not None else max(tried, key=lambda number: tried[number])
-    found = agree(scores, places, k, np.random.default_rng(seed))
+    found = consensus_clustering(scores, places, k, np.random.default_rng(seed))
     border = components(images, images.lognorm, genes, weight, BORDER_SIGMA)
-    label = field(border, found.label, neighbours(images.canvas), independent(images.n_pixels, BORDER_SIGMA))
+    label = hmrf_mean_field(
+        border, found.label, pixel_neighbors(images.layout), effective_sample_size(images.n_pixels, BORDER_SIGMA)
+    )
     sure = found.confidence[np.arange(len(label)), label]
     pixel = _pixel_of_spot(adata, images)
     _adata.write_domains(
         adata,
-        _at_spots(by_size(label), pixel, -1),
+        _at_spots(relabel_by_size(label), pixel, -1),
         _at_spots(sure, pixel, np.nan),
         _at_spots(scores, pixel, np.nan),
     )
-    _adata.note(
+    _adata.write_parameters(
         adata,
         domains={
             "n_domains": k,
@@ -128,7 +138,10 @@ def _agreements(scores: np.ndarray, places: float) -> dict[int, float]:
     if len(scores) > CHOICE_PIXELS:
         scores = scores[np.sort(rng.choice(len(scores), CHOICE_PIXELS, replace=False))]
         places = min(places, CHOICE_PIXELS)
-    return {k: agree(scores, places, k, rng, inits=2).agreement for k in range(min(CHOICE[0], high), high + 1)}
+    return {
+        k: consensus_clustering(scores, places, k, rng, inits=2).agreement
+        for k in range(min(CHOICE[0], high), high + 1)
+    }
 
 
 def _at_spots(values: np.ndarray, pixel: np.ndarray, missing: float) -> np.ndarray:
@@ -139,16 +152,16 @@ def _at_spots(values: np.ndarray, pixel: np.ndarray, missing: float) -> np.ndarr
 
 
 def _pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
-    """Pixel (S,) with counts that each spot belongs to, or the nearest one within `REACH`; -1 where there is none."""
+    """Pixel (S,) with counts of each spot, or the nearest one within `MAX_FILL_DISTANCE`; -1 where there is none."""
     pixel = _adata.read_pixel_of_spot(adata, images)
     grids, place, section = _adata.read_grid(adata)
-    canvas, empty, found = images.canvas, (pixel < 0) & (section >= 0), pixel.copy()
+    layout, empty, found = images.layout, (pixel < 0) & (section >= 0), pixel.copy()
     for s, grid in enumerate(grids):
-        lost, here = np.flatnonzero(empty & (section == s)), np.flatnonzero(canvas.section == s)
+        lost, here = np.flatnonzero(empty & (section == s)), np.flatnonzero(layout.section == s)
         if len(lost) and len(here):
-            tree = cKDTree(grid.positions(canvas.pixel[here]))
+            tree = cKDTree(grid.positions(layout.pixel[here]))
             distance, nearest = tree.query(grid.positions(place[lost]))
-            found[lost] = np.where(distance <= REACH, here[nearest], -1)
+            found[lost] = np.where(distance <= MAX_FILL_DISTANCE, here[nearest], -1)
     if empty.any():
         logger.warning(
             "%d spot(s) lie in pixels without counts: %d take the domain of the nearest pixel, %d have none",

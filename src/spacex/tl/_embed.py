@@ -103,11 +103,11 @@ def embed(
         found = assign(posterior(model.mixture_, z, null), config.unassigned)
         _adata.write_embedding(adata, embedded, z)
         _adata.write_components(adata, model.components(), _adata.read_pixel_of_spot(adata, images))
-        several = len(images.canvas.grids) > 1
+        several = len(images.layout.grids) > 1
         _adata.write_section_embeddings(adata, embedded, model.transform_sections(images) if several else None)
         _adata.write_modules(adata, embedded, found.module, found.probability)
         learnt = {"n_modules": model.n_modules_, "dimensions": z.shape[1], "null_shape": model.null_shape_}
-        _adata.note(
+        _adata.write_parameters(
             adata,
             seed=seed,
             parameters=config.to_dict(),
@@ -127,7 +127,7 @@ def _images_to_embed(
     images = _adata.read_images(adata, layer=layer, config=config)
     total = np.asarray(images.counts.sum(axis=0)).ravel()
     least = config.min_counts if images.is_count else 0.0
-    embedded = _adata.by_name(adata, (total >= least) & (np.diff(images.counts.indptr) > 1))
+    embedded = _adata.indices_sorted_by_name(adata, (total >= least) & (np.diff(images.counts.indptr) > 1))
     wanted = 2 if n_modules == "auto" else max(2, n_modules)
     if len(embedded) < wanted:
         raise InputError(

@@ -16,7 +16,7 @@ from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_names, check_path
 from spacex.gene_names import GeneNames, fold
-from spacex.stats import unit_rows
+from spacex.stats import l2_normalize
 
 logger = logging.getLogger("spacex")
 
@@ -116,7 +116,7 @@ def _around(
     if not names:
         raise InputError("around is empty; pass one gene or several, or leave it out for modules")
     wanted = _adata.embedded_genes(adata, names, name="around")
-    direction = unit_rows(z[embedded])
+    direction = l2_normalize(z[embedded])
     place = np.cumsum(embedded)[wanted] - 1
     similarity = direction[place] @ direction.T
     similarity[np.arange(len(place)), place] = -np.inf
@@ -202,7 +202,7 @@ def read_gene_sets(gene_sets: GeneSets) -> dict[str, list[str]]:
     {'myelin': ['MBP', 'PLP1']}
     """
     if isinstance(gene_sets, (str, os.PathLike)):
-        return _read_gmt(check_path(gene_sets, name="gene_sets", mend="the path of a GMT file"))
+        return _read_gmt(check_path(gene_sets, name="gene_sets", hint="the path of a GMT file"))
     if not isinstance(gene_sets, Mapping):
         raise InputError(
             f"gene_sets is a {type(gene_sets).__name__}; pass the path of a GMT file or a dict from name to genes"

@@ -15,24 +15,34 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from spacex import _adata
-from spacex._infra.errors import InputError, shown
+from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.validation import check_flag, check_int, check_names, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.gene_names import GeneNames, fold
-from spacex.imaging.gene_images import log_normalise
-from spacex.imputation import TRAITS, Cells, Reference, calibrate, find, learn, shared, shares_name, transfer
+from spacex.imaging.gene_images import log_normalize
+from spacex.imputation import (
+    RELIABILITY_FEATURES,
+    Cells,
+    Reference,
+    calibrate,
+    find_requested_genes,
+    fit_reference,
+    shared_genes,
+    shares_name,
+    transfer,
+)
 from spacex.imputation.corrector import correction
-from spacex.stats import signal_share, unit_rows
+from spacex.stats import l2_normalize, signal_share
 from spacex.tl._embed import embed
 from spacex.tl._impute_positions import reference_places, spots_in_tissue, target_places
 from spacex.tl._stream import check_h5ad, write_rows
 
 logger = logging.getLogger("spacex")
 
-MOST_BYTES = 4_000_000_000
+MAX_BYTES = 4_000_000_000
 """Size of a result that is held in memory."""
 
-FEWEST_LEARNED = 200
+MIN_LEARNED = 200
 """Panel genes from which on a generator is tried."""
 
 PREDICTABLE = 0.1
@@ -155,27 +165,27 @@ def impute(
     wanted, names = _wanted(measured, known, genes)
     _check_size(target.n_obs, len(names), where)
     kept = np.flatnonzero(~shares_name(measured, known.take(wanted)))
-    panel_t, panel_r = shared(measured.take(kept), known)
+    panel_t, panel_r = shared_genes(measured.take(kept), known)
     cells = _cells(target, kept, panel_t, layer, xy, section)
     rng = np.random.default_rng(seed)
     embedding = _embedded(reference, matrix, reference_xy, seed=seed, device=device) if is_count else None
-    learnt = learn(matrix, is_count, rng, embedding=embedding)
+    learnt = fit_reference(matrix, is_count, rng, embedding=embedding)
     panel, mean = cells.panel(panel_r)
     found = transfer(learnt.vectors, panel, wanted, rng)
     weights, gain = found.weights, dict[str, float]()
-    if learned is True or (learned == "auto" and len(panel_r) >= FEWEST_LEARNED):
+    if learned is True or (learned == "auto" and len(panel_r) >= MIN_LEARNED):
         added, gain = correction(
             learnt.key, panel, found, wanted, rounds=rounds, seed=seed, device=resolve_device(device), progress=progress
         )
         weights = weights + added
-    calibration = calibrate(found.held_out[list(TRAITS)].to_numpy(), found.held_out["pcc"].to_numpy())
+    calibration = calibrate(found.held_out[list(RELIABILITY_FEATURES)].to_numpy(), found.held_out["pcc"].to_numpy())
     reliability = np.where(learnt.seen[wanted], calibration.reliability(found.traits), 0.0)
     frame = _frame(target, names, known.symbols[wanted], reliability)
     held_out = found.held_out.set_axis(target.var_names[kept[panel_t]].astype(str))
-    held_out["reliability"] = calibration.reliability(held_out[list(TRAITS)].to_numpy())
+    held_out["reliability"] = calibration.reliability(held_out[list(RELIABILITY_FEATURES)].to_numpy())
     held_out = measured.with_symbols(held_out, symbol=kept[panel_t])
     notes = {"held_out": held_out, "tried": found.tried, "n_panel": len(held_out), "seed": seed, "counts": counts}
-    _adata.note(frame, impute=notes | gain)
+    _adata.write_parameters(frame, impute=notes | gain)
     poor = int((~frame.var["predictable"]).sum())
     if poor:
         logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", poor, len(names))
@@ -193,10 +203,10 @@ def _check_settings(aliases: object, learned: object, rounds: object, seed: obje
     check_int(rounds, name="rounds", low=1)
     if aliases is not None and not isinstance(aliases, Mapping):
         raise InputError(
-            f"aliases={shown(aliases)} is not allowed; pass a dict, name in the target: name in the reference"
+            f"aliases={safe_repr(aliases)} is not allowed; pass a dict, name in the target: name in the reference"
         )
     if not isinstance(learned, (bool, str)) or learned not in (True, False, "auto"):
-        raise InputError(f"learned={shown(learned)} is not allowed; pass True, False or 'auto'")
+        raise InputError(f"learned={safe_repr(learned)} is not allowed; pass True, False or 'auto'")
 
 
 def _check_size(n_cells: int, n_genes: int, path: Path | None) -> None:
@@ -204,12 +214,12 @@ def _check_size(n_cells: int, n_genes: int, path: Path | None) -> None:
     needed = 4 * n_cells * n_genes
     size = f"{n_cells} cells × {n_genes} genes take {needed / 1e9:.1f} GB"
     if path is None:
-        if needed > MOST_BYTES:
-            mend = "pass path='result.h5ad' to write them there a batch of cells at a time, or fewer genes"
-            raise InputError(f"{size}; {mend}")
+        if needed > MAX_BYTES:
+            hint = "pass path='result.h5ad' to write them there a batch of cells at a time, or fewer genes"
+            raise InputError(f"{size}; {hint}")
     elif needed > (free := shutil.disk_usage(path.parent).free):
-        mend = "free some, pass a path on another disk, or fewer genes"
-        raise InputError(f"{size}, and {free / 1e9:.1f} GB are free on the disk of path='{path}'; {mend}")
+        hint = "free some, pass a path on another disk, or fewer genes"
+        raise InputError(f"{size}, and {free / 1e9:.1f} GB are free on the disk of path='{path}'; {hint}")
 
 
 def _wanted(measured: GeneNames, known: GeneNames, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
@@ -224,7 +234,7 @@ def _wanted(measured: GeneNames, known: GeneNames, genes: Sequence[str] | None) 
     names = check_names(genes, name="genes")
     if not names:
         raise InputError("genes is empty; pass names of genes of the reference, or leave it out")
-    return find(names, known)
+    return find_requested_genes(names, known)
 
 
 def _cells(
@@ -233,7 +243,7 @@ def _cells(
     """The target's cells by its panel: of the genes `kept`, which make the libraries, those with numbers `panel`."""
     matrix, is_count = _adata.read_matrix(target, _adata.choose_matrix(target, layer))
     values = matrix[:, kept]
-    values = (log_normalise(values) if is_count else values)[:, panel]
+    values = (log_normalize(values) if is_count else values)[:, panel]
     return Cells.of(values, xy, section)
 
 
@@ -252,7 +262,7 @@ def _embedded(
         reference = AnnData(counts, obs=obs, var=var, obsm={"spatial": xy})
         embed(reference, n_modules=2, seed=seed, device=device, progress=False)
     z = np.nan_to_num(_adata.read_embedding(reference)).astype(np.float64)
-    return unit_rows(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))
+    return l2_normalize(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))
 
 
 def _frame(target: AnnData, names: list[str], symbols: np.ndarray, reliability: np.ndarray) -> AnnData:

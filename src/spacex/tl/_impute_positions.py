@@ -39,6 +39,6 @@ def reference_places(reference: AnnData) -> np.ndarray | None:
         return None
     _, xy = _adata.choose_positions(reference, "spatial")
     section, array = np.zeros(reference.n_obs, dtype=np.int64), _adata.read_array(reference)
-    mend = "embed its sections first: sx.tl.embed(reference, library_key={0!r}) (spacex run: --library-key {0})".format
-    _adata.check_overlaid(reference, xy, section, array, library_key=None, mend=mend)
+    hint = "embed its sections first: sx.tl.embed(reference, library_key={0!r}) (spacex run: --library-key {0})".format
+    _adata.check_overlaid(reference, xy, section, array, library_key=None, hint=hint)
     return xy

@@ -13,14 +13,22 @@ from scipy.stats import false_discovery_control
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_choice, check_int, check_seed
-from spacex.pairs import Colocation, CrossFit, Directions, Fitted, Likeness, MirrorNull, neighbour_pairs
-from spacex.pairs.classifier import FEWEST_PAIRS
+from spacex.pairs import (
+    Colocation,
+    CosineSimilarity,
+    CrossFit,
+    CrossValidationReport,
+    SignFlipNull,
+    SimilarityMeasure,
+    neighbor_pairs,
+)
+from spacex.pairs.classifier import MIN_PAIRS
 from spacex.tl._images import embedded_images
 from spacex.tl._pair_table import PairTable, find_pairs, read_pairs
 
 logger = logging.getLogger("spacex")
 
-FEWEST_GENES = 10
+MIN_GENES = 10
 MAPS_PER_BIN = 100
 """Genes of each bin of strength whose maps, which are larger than embeddings, tell what is chance."""
 
@@ -83,11 +91,11 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     genes, z = _embedded(adata)
     table = None if known is None else read_pairs(adata, known, name="known")
     scorer = _Scorer(adata, genes, z, table, seed)
-    pairs = neighbour_pairs(z, n_neighbors)
+    pairs = neighbor_pairs(z, n_neighbors)
     probability = scorer.probability(pairs, scorer.likeness.of(pairs))
     names = _adata.read_gene_names(adata).names[genes]
     learnt = {} if scorer.fitted is None else _note_of(names[scorer.known], scorer.fitted)
-    _adata.note(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
+    _adata.write_parameters(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
     _adata.write_interactions(adata, genes[pairs], probability)
     logger.info(
         "%d pairs of %d genes kept, %d with a probability above .9", len(pairs), len(z), (probability > 0.9).sum()
@@ -162,12 +170,12 @@ class _Scorer:
         *, by: By = "embedding",
     ):  # fmt: skip
         self.strength = np.log(np.maximum(np.linalg.norm(z, axis=1), 1e-6))
-        self.likeness: Likeness = Directions(z)
+        self.likeness: SimilarityMeasure = CosineSimilarity(z)
         if by != "embedding":
             self.likeness = Colocation(embedded_images(adata).take(genes), by)
         sample = {} if by == "embedding" else {"sample_per_bin": MAPS_PER_BIN}
-        self.null = MirrorNull.of(self.likeness, self.strength, seed, **sample)
-        self.fitted: Fitted | None = None
+        self.null = SignFlipNull.of(self.likeness, self.strength, seed, **sample)
+        self.fitted: CrossValidationReport | None = None
         if known is not None:
             self._learn(adata, genes, known, seed)
 
@@ -183,9 +191,9 @@ class _Scorer:
         place = _among(genes, find_pairs(adata, known, name="known"))
         place = np.unique(np.sort(place[(place >= 0).all(axis=1)], axis=1), axis=0)
         place = place[place[:, 0] != place[:, 1]]
-        if len(place) < FEWEST_PAIRS:
+        if len(place) < MIN_PAIRS:
             raise InputError(
-                f"known: only {len(place)} pair(s) join two embedded genes, and a classifier needs {FEWEST_PAIRS}; "
+                f"known: only {len(place)} pair(s) join two embedded genes, and a classifier needs {MIN_PAIRS}; "
                 "pass more pairs, or leave known= out"
             )
         self.known = place
@@ -210,9 +218,9 @@ def _embedded(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (n,) and embeddings (n, D) of the embedded genes."""
     full = _adata.read_embedding(adata)
     genes = np.flatnonzero(np.isfinite(full).all(axis=1))
-    if len(genes) < FEWEST_GENES:
+    if len(genes) < MIN_GENES:
         raise InputError(
-            f"only {len(genes)} gene(s) are embedded, and pairs need {FEWEST_GENES}; pass more genes to sx.tl.embed"
+            f"only {len(genes)} gene(s) are embedded, and pairs need {MIN_GENES}; pass more genes to sx.tl.embed"
         )
     return genes, full[genes]
 
@@ -222,7 +230,7 @@ def _among(genes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     return np.where(numbers >= 0, np.searchsorted(genes, numbers), -1)
 
 
-def _note_of(known: np.ndarray, fitted: Fitted) -> dict[str, object]:
+def _note_of(known: np.ndarray, fitted: CrossValidationReport) -> dict[str, object]:
     """What `score_pairs` needs to fit the classifier again, names (N, 2) of the known pairs, and how it did."""
     return {
         "known_a": known[:, 0].astype(object), "known_b": known[:, 1].astype(object),
@@ -232,8 +240,8 @@ def _note_of(known: np.ndarray, fitted: Fitted) -> dict[str, object]:
 
 def _known(adata: AnnData) -> tuple[pd.DataFrame | None, int]:
     """The pairs, and the seed, that `interactions` was called with; None where it knew of none."""
-    if "known_a" not in _adata.noted(adata, "interactions"):
+    if "known_a" not in _adata.read_parameters(adata, "interactions"):
         return None, 0
-    noted = _adata.noted(adata, "interactions", "known_a", "known_b", "seed")
+    noted = _adata.read_parameters(adata, "interactions", "known_a", "known_b", "seed")
     names = {"gene_a": np.asarray(noted["known_a"]), "gene_b": np.asarray(noted["known_b"])}
     return pd.DataFrame(names).astype(str), int(noted["seed"])

@@ -14,7 +14,7 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_key
 
 COLUMNS = ("domain", "gene", "score", "log2_fold_change", "share_in", "share_out", "pvalue", "qvalue")
-FEWEST_SPOTS = 3
+MIN_SPOTS = 3
 
 
 def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, layer: str | None = None) -> pd.DataFrame:
@@ -67,12 +67,10 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
         raise InputError(f"groupby={groupby!r} is not a column of adata.obs; {call}")
     _adata.check_unique(adata)
     code, names = _adata.read_labels(adata, groupby)
-    large = np.flatnonzero(np.bincount(code[code >= 0], minlength=len(names)) >= FEWEST_SPOTS)
+    large = np.flatnonzero(np.bincount(code[code >= 0], minlength=len(names)) >= MIN_SPOTS)
     groups = [names[k] for k in large]
     if len(groups) < 2:
-        raise InputError(
-            f"obs[{groupby!r}] has {len(groups)} label(s) of {FEWEST_SPOTS} spots or more; markers need two"
-        )
+        raise InputError(f"obs[{groupby!r}] has {len(groups)} label(s) of {MIN_SPOTS} spots or more; markers need two")
     matrix, is_count = _adata.read_matrix(adata, _adata.choose_matrix(adata, layer))
     kept = np.isin(code, large)
     here = np.array(names, dtype=object)[code[kept]]

@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex.gene_names import AMBIGUOUS, UNKNOWN, GeneNames, listed
+from spacex.gene_names import AMBIGUOUS, UNKNOWN, GeneNames, join_names
 
 logger = logging.getLogger("spacex")
 
@@ -79,7 +79,7 @@ def _warn(genes: GeneNames, pairs: np.ndarray, unusable: dict[str, np.ndarray], 
     """Warn of genes that cannot be used, by name and number; an error where no pair is left."""
     is_same = (pairs[:, 0] == pairs[:, 1]) & (pairs[:, 0] >= 0)
     n_usable = int(((pairs >= 0).all(axis=1) & ~is_same).sum())
-    reasons = [f"{len(lost)} gene(s) {why} ({listed(lost)})" for why, lost in unusable.items() if len(lost)]
+    reasons = [f"{len(lost)} gene(s) {why} ({join_names(lost)})" for why, lost in unusable.items() if len(lost)]
     if not n_usable:
         raise InputError(
             f"{name}: none of {len(pairs)} pair(s) joins two embedded genes: "

@@ -13,8 +13,8 @@ from scipy.stats import false_discovery_control
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite, check_int, check_key, check_names
-from spacex.patterns import expected_map, expected_pattern, extended_embedding, missing_component
-from spacex.stats import chance_similarity, noise_spread, unit_rows
+from spacex.patterns import expected_map, expected_pattern, extended_embedding, orthogonal_remainder
+from spacex.stats import cosine_pvalue, l2_normalize, noise_spread
 from spacex.tl._images import embedded_images
 
 Weights = str | np.ndarray | Sequence[float] | Mapping[str, Iterable[object]] | Sequence[np.ndarray]
@@ -104,15 +104,15 @@ def pattern(
         _adata.write_pattern(adata, np.where(pixel >= 0, query[np.maximum(pixel, 0)], np.nan))
         genes = np.flatnonzero(np.isfinite(full).all(axis=1))
         target = expected_map(query, images)
-        further = missing_component(target, components)
-        z = extended_embedding(full[genes].astype(np.float64), images.take(genes), components, further)
-        return _nearest_genes(adata, genes, z, target @ np.hstack([components, further]), n)
+        extra_maps = orthogonal_remainder(target, components)
+        z = extended_embedding(full[genes].astype(np.float64), images.take(genes), components, extra_maps)
+        return _nearest_genes(adata, genes, z, target @ np.hstack([components, extra_maps]), n)
 
 
 def _nearest_genes(adata: AnnData, genes: np.ndarray, z: np.ndarray, query: np.ndarray, n: int) -> pd.DataFrame:
     """The table of the genes, by number (G,) and with embeddings (G, D), nearest to a direction (D,)."""
-    similarity = unit_rows(z) @ unit_rows(query)
-    pvalue = chance_similarity(similarity, query, noise_spread(z))
+    similarity = l2_normalize(z) @ l2_normalize(query)
+    pvalue = cosine_pvalue(similarity, query, noise_spread(z))
     order = np.argsort(-similarity, kind="stable")[:n]
     table = {
         "gene": adata.var_names[genes[order]].to_numpy(),
@@ -145,7 +145,7 @@ def _spot_weights(adata: AnnData, given: Weights, name: str, spatial_key: str | 
     if values.shape != (adata.n_obs,):
         raise InputError(f"{name} has shape {values.shape}; pass one number for each of the {adata.n_obs} spots")
     inside = values[_adata.read_in_tissue(adata)]
-    check_finite(inside, name=name, mend="pass numbers for all spots")
+    check_finite(inside, name=name, hint="pass numbers for all spots")
     if np.ptp(inside) == 0:
         raise InputError(f"{name} is {inside[0]:g} for every spot; pass weights that differ between spots")
     return values
@@ -190,7 +190,7 @@ def _inside(adata: AnnData, polygons: Sequence[np.ndarray], name: str, spatial_k
     """Which spots (S,) lie in any polygon."""
     from matplotlib.path import Path  # an import that only drawn patterns need
 
-    xy = _adata.read_positions(adata, spatial_key or _adata.gridded_by(adata).get("spatial_key") or "spatial")
+    xy = _adata.read_positions(adata, spatial_key or _adata.rasterize_arguments(adata).get("spatial_key") or "spatial")
     wanted = np.zeros(len(xy), dtype=bool)
     for polygon in polygons:
         corners = np.asarray(polygon, dtype=np.float64)

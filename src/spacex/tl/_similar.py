@@ -10,7 +10,7 @@ from scipy.stats import false_discovery_control
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int
-from spacex.stats import chance_similarity, noise_spread, unit_rows
+from spacex.stats import cosine_pvalue, l2_normalize, noise_spread
 
 
 def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
@@ -56,10 +56,10 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
             f"gene {gene!r} was not embedded: it has too few counts in this section; choose another, or pass "
             "Config(min_counts=...) to sx.tl.embed"
         )
-    direction = unit_rows(full)
+    direction = l2_normalize(full)
     others = np.flatnonzero(embedded & (np.arange(len(full)) != index))
     similarity = direction[others] @ direction[index]
-    pvalue = chance_similarity(similarity, direction[index], noise_spread(full[embedded]))
+    pvalue = cosine_pvalue(similarity, direction[index], noise_spread(full[embedded]))
     order = np.argsort(-similarity, kind="stable")[:n]
     table = {
         "gene": adata.var_names[others[order]].to_numpy(),

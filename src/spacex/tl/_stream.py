@@ -10,16 +10,16 @@ import anndata as ad
 import numpy as np
 from anndata import AnnData
 
-from spacex._infra.atomic_write import whole_path
+from spacex._infra.atomic_write import atomic_path
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_path, check_target
+from spacex._infra.validation import check_output_file, check_path
 
 
 def check_h5ad(path: str | os.PathLike[str]) -> Path:
     """The path of a ``.h5ad`` file that can be written, or `InputError`."""
-    if check_path(path, name="path", mend="the name of a file that ends in .h5ad").suffix != ".h5ad":
+    if check_path(path, name="path", hint="the name of a file that ends in .h5ad").suffix != ".h5ad":
         raise InputError(f"path='{path}' is not allowed; pass the name of a file that ends in .h5ad")
-    return check_target(path, name="path", example="imputed.h5ad")
+    return check_output_file(path, name="path", example="imputed.h5ad")
 
 
 def write_rows(frame: AnnData, rows: Iterable[tuple[slice, np.ndarray]], path: Path) -> AnnData:
@@ -29,7 +29,7 @@ def write_rows(frame: AnnData, rows: Iterable[tuple[slice, np.ndarray]], path: P
     """
     import h5py
 
-    with whole_path(path) as draft:
+    with atomic_path(path) as draft:
         frame.write_h5ad(draft)
         with h5py.File(draft, "r+") as file:
             if "X" in file:

@@ -12,11 +12,11 @@ from scipy.stats import false_discovery_control
 from spacex import _adata, pp
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_flag, check_int, check_names, check_seed
-from spacex.svg import Evidence, assess
+from spacex.svg import SVGResult, spatial_variability_test
 
 logger = logging.getLogger("spacex")
 
-FEWEST_PERMUTATIONS, MOST_PERMUTATIONS = 50, 10_000
+MIN_PERMUTATIONS, MAX_PERMUTATIONS = 50, 10_000
 
 
 def svg(
@@ -113,12 +113,12 @@ def svg(
         images = pp.gene_images(adata, layer=layer)
         _adata.check_working_memory(images, "the test for spatial variation")
         values = _adata.read_pixel_covariates(adata, covariates, images) if covariates else None
-        found = assess(
+        found = spatial_variability_test(
             images, covariates=values, shared=shared, n_permutations=n_permutations, seed=seed, progress=progress
         )
         _write(adata, found)
         null = "negative binomial" if images.is_count else "intensities"
-        _adata.note(
+        _adata.write_parameters(
             adata,
             svg={
                 "scales": list(found.scales), "covariates": np.array(list(covariates), dtype=object),
@@ -128,15 +128,15 @@ def svg(
 
 
 def _check_permutations(n_permutations: int) -> int:
-    n_permutations = check_int(n_permutations, name="n_permutations", low=0, high=MOST_PERMUTATIONS)
-    if 0 < n_permutations < FEWEST_PERMUTATIONS:
+    n_permutations = check_int(n_permutations, name="n_permutations", low=0, high=MAX_PERMUTATIONS)
+    if 0 < n_permutations < MIN_PERMUTATIONS:
         raise InputError(
-            f"n_permutations={n_permutations} is too few to fit a tail; pass 0, or {FEWEST_PERMUTATIONS} or more"
+            f"n_permutations={n_permutations} is too few to fit a tail; pass 0, or {MIN_PERMUTATIONS} or more"
         )
     return n_permutations
 
 
-def _write(adata: AnnData, found: Evidence) -> None:
+def _write(adata: AnnData, found: SVGResult) -> None:
     """Write the evidence to its slots."""
     log_p = found.log_p
     tested = np.isfinite(log_p)

@@ -6,7 +6,7 @@ import torch
 from spacex.embedding.encoder import Encoder, patch_index
 from spacex.embedding.mixture import Parameters, e_step, start
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
-from spacex.embedding.refinement.boosting import boosting_loss, directions, target_distribution
+from spacex.embedding.refinement.boosting import boosting_loss, l2_normalize_tensor, target_distribution
 
 
 def setting(seed=0, n=40, side=9, d=5, k=3):
@@ -22,7 +22,7 @@ def setting(seed=0, n=40, side=9, d=5, k=3):
         torch.nn.init.normal_(model.encoder.what, std=0.1)
     maps = torch.from_numpy(rng.normal(size=(n, len(pixel))))
     with torch.no_grad():
-        x = directions(model.encoder(maps))
+        x = l2_normalize_tensor(model.encoder(maps))
         p = start(x[:k].clone(), x, background=0.2)
         target = target_distribution(e_step(x, p)[0], 2.0)
     return model, maps, p, target
@@ -35,7 +35,7 @@ def loss_of(model, maps, p, target):
 def test_the_target_is_a_sharper_distribution_that_keeps_the_background():
     model, maps, p, target = setting()
     with torch.no_grad():
-        posterior = e_step(directions(model.encoder(maps)), p)[0].exp()
+        posterior = e_step(l2_normalize_tensor(model.encoder(maps)), p)[0].exp()
     np.testing.assert_allclose(target.sum(1), 1.0, atol=1e-12)
     np.testing.assert_allclose(target[:, -1], posterior[:, -1], atol=1e-12)
 
@@ -57,7 +57,7 @@ def test_the_loss_is_zero_at_its_own_target_and_positive_elsewhere():
     model, maps, p, target = setting()
     with torch.no_grad():
         z = model.encoder(maps)
-        assert abs(float(boosting_loss(z, p, e_step(directions(z), p)[0].exp()))) < 1e-12
+        assert abs(float(boosting_loss(z, p, e_step(l2_normalize_tensor(z), p)[0].exp()))) < 1e-12
         assert float(boosting_loss(z, p, target)) > 0
 
 

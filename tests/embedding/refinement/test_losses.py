@@ -10,10 +10,10 @@ import torch
 
 import spacex as sx
 from spacex.embedding import mixture as mx
-from spacex.embedding.context import Session
+from spacex.embedding.context import FitContext
 from spacex.embedding.fit import build
 from spacex.embedding.refinement.autoencoder import draw_mask
-from spacex.embedding.refinement.boosting import directions, target_distribution
+from spacex.embedding.refinement.boosting import l2_normalize_tensor, target_distribution
 from spacex.embedding.refinement.losses import Boosting, Reconstruction
 
 
@@ -21,7 +21,7 @@ from spacex.embedding.refinement.losses import Boosting, Reconstruction
 def batch():
     images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=150, n_modules=3, depth=1.0))
     config = sx.Config(n_dims=6, genes_per_dim=5, fine_dims=4, epochs=1)
-    model = build(images, images, Session.open(config, "cpu", 0, progress=False), 0)
+    model = build(images, images, FitContext.open(config, "cpu", 0, progress=False), 0)
     maps = torch.from_numpy(images.residuals())
     mask = draw_mask(
         model.owner, len(model.encoder.index), len(maps), patch_mask=0.5, pixel_mask=0.3,
@@ -33,7 +33,7 @@ def batch():
 def objective(model, maps, kind, n):
     if kind == "reconstruction":
         return Reconstruction(model, n)
-    z = directions(model.encoder(maps).double().detach())
+    z = l2_normalize_tensor(model.encoder(maps).double().detach())
     null = torch.linspace(0.01, 0.9, len(z), dtype=torch.float64)
     mixture = mx.StudentMixture().fit(z, mx.start(z[[0, 20, 40]], z, background=0.2), null, iterations=3)
     return Boosting(model, n, mixture, target_distribution(mixture.log_resp(z, null), 2.0), null)

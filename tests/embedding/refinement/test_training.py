@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import spacex as sx
-from spacex.embedding.context import Session, resolve_device
+from spacex.embedding.context import FitContext, resolve_device
 from spacex.embedding.fit import build
 from spacex.embedding.history import History
 from spacex.embedding.refinement.training import Validation, pretrain, validate
@@ -18,7 +18,7 @@ def images():
 
 
 def prepared(images, **settings):
-    session = Session.open(sx.Config(**settings), "cpu", 0, progress=False)
+    session = FitContext.open(sx.Config(**settings), "cpu", 0, progress=False)
     train, held = images.thin(0.8, np.random.default_rng(0))
     return build(images, train, session, 0), train, held, session
 
@@ -57,5 +57,5 @@ def test_validation_prefers_the_right_embedding(images):
 def test_a_device_that_is_not_there_is_a_clear_error():
     with pytest.raises(sx.InputError, match="device='nowhere'"):
         resolve_device("nowhere")
-    session = Session.open(sx.Config(), "cpu", 0, progress=False)
+    session = FitContext.open(sx.Config(), "cpu", 0, progress=False)
     assert session.device.type == "cpu"

@@ -8,7 +8,7 @@ from torch import Tensor
 from spacex.embedding.mixture import Parameters, e_step
 
 
-def directions(z: Tensor) -> Tensor:
+def l2_normalize_tensor(z: Tensor) -> Tensor:
     """Embeddings (N, D) as points on the unit sphere; a zero embedding stays zero."""
     return z / torch.linalg.vector_norm(z, dim=1, keepdim=True).clamp(min=1e-12)
 
@@ -34,6 +34,6 @@ def boosting_loss(
     Differentiable in the embeddings (N, D) and in the mixture's parameters (Xie et al. 2016, eq. 2); `null` as in
     `e_step`. `n_genes`, where these are part of a batch, is the number of genes in all of it.
     """
-    log_resp, _ = e_step(directions(z), parameters, null)
+    log_resp, _ = e_step(l2_normalize_tensor(z), parameters, null)
     entropy = torch.special.xlogy(target, target).sum(1)
     return (entropy - (target * log_resp).sum(1)).sum() / (len(z) if n_genes is None else n_genes)

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from spacex.embedding.context import Session
+from spacex.embedding.context import FitContext
 from spacex.embedding.device_images import maps_on
 from spacex.embedding.history import History
 from spacex.embedding.mixture import StudentMixture
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder, draw_mask
-from spacex.embedding.refinement.boosting import directions, target_distribution
+from spacex.embedding.refinement.boosting import l2_normalize_tensor, target_distribution
 from spacex.embedding.refinement.losses import Boosting, Reconstruction
 from spacex.embedding.transform import embed
 from spacex.imaging.gene_images import GeneImages
 
-VALIDATED = 2048
-RANKED_AT_ONCE = 1024
+MAX_VALIDATION_GENES = 2048
+RANK_BATCH = 1024
 
 
 class Validation(NamedTuple):
@@ -41,33 +41,35 @@ class Validation(NamedTuple):
 
 
 @torch.inference_mode()
-def validate(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, session: Session) -> Validation:
+def validate(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, session: FitContext) -> Validation:
     """Ask the counts that were held out, of at most 2,048 genes evenly spaced."""
     model.eval()
-    if train.n_genes > VALIDATED:
-        chosen = np.linspace(0, train.n_genes - 1, VALIDATED).astype(int)
+    if train.n_genes > MAX_VALIDATION_GENES:
+        chosen = np.linspace(0, train.n_genes - 1, MAX_VALIDATION_GENES).astype(int)
         train, held = train.take(chosen), held.take(chosen)
-    crew = session.crew
+    group = session.group
     total, queries, answers = 0.0, [], []
-    for genes in crew.batches(train.n_genes, session.config.batch):
+    for genes in group.batches(train.n_genes, session.config.batch):
         truth = maps_on(held, genes, session.device)
         answers.append(model.encoder(maps_on(train, genes, session.device)))
         queries.append(model.encoder(truth))
         guess = model.reconstruct(answers[-1])
         total += float(torch.nn.functional.cosine_similarity(guess, truth, dim=1).double().sum())
-    total = float(crew.sum(np.array([total]))[0])
-    known, asked = session.gather(directions(torch.cat(answers))), directions(torch.cat(queries))
-    first = crew.part(train.n_genes).start
+    total = float(group.all_reduce(np.array([total]))[0])
+    known, asked = session.gather(l2_normalize_tensor(torch.cat(answers))), l2_normalize_tensor(torch.cat(queries))
+    first = group.shard(train.n_genes).start
     ranks = []
-    for start in range(0, max(len(asked), 1), RANKED_AT_ONCE):
-        similarity = asked[start : start + RANKED_AT_ONCE] @ known.T
+    for start in range(0, max(len(asked), 1), RANK_BATCH):
+        similarity = asked[start : start + RANK_BATCH] @ known.T
         own = similarity.diagonal(first + start)[:, None]
         ranks.append(1.0 / (similarity >= own).sum(1))
     found = session.gather(torch.cat(ranks))
     return Validation(max(total / train.n_genes, 1e-9), float(found.double().mean()))
 
 
-def pretrain(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, history: History, session: Session) -> None:
+def pretrain(
+    model: MaskedAutoencoder, train: GeneImages, held: GeneImages, history: History, session: FitContext
+) -> None:
     """Train on masked maps; stop when the held-out counts gain no more, and keep the best state.
 
     The linear start is a candidate like every epoch: where training adds nothing, it is what is kept.
@@ -79,7 +81,7 @@ def pretrain(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, hist
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95)
     )
-    objective, steps = session.prepare(Reconstruction(model, session.crew.size), optimiser)
+    objective, steps = session.prepare(Reconstruction(model, session.group.size), optimiser)
     epochs = tqdm(range(1, config.epochs + 1), desc="pre-training", unit="epoch", disable=not session.progress)
     for epoch in epochs:
         loss = _epoch(model, train, objective, steps, session)
@@ -97,14 +99,14 @@ def pretrain(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, hist
 
 
 def _epoch(
-    model: MaskedAutoencoder, images: GeneImages, objective: nn.Module, optimiser: Any, session: Session
+    model: MaskedAutoencoder, images: GeneImages, objective: nn.Module, optimiser: Any, session: FitContext
 ) -> float:
     """One pass over the genes in random order, at most `Config.epoch_genes` of them; returns the mean loss.
 
     Every process draws the order and the masks of whole batches, and computes its part of each.
     """
     model.train()
-    config, crew = session.config, session.crew
+    config, group = session.config, session.group
     order = torch.randperm(images.n_genes, generator=session.generator)[: config.epoch_genes]
     losses = []
     for genes in order.split(config.batch):
@@ -116,13 +118,13 @@ def _epoch(
             pixel_mask=config.pixel_mask,
             generator=session.generator,
         )
-        part = crew.part(len(genes))
+        part = group.shard(len(genes))
         own = genes[part]
         maps = maps_on(images, own.numpy(), session.device)
         loss = objective(maps, mask.part(part), (~mask.visible).sum(), own.to(session.device), len(genes))
         session.step(loss, model, optimiser)
         losses.append(loss.detach())
-    return float(crew.sum(torch.stack(losses).mean().cpu().numpy().reshape(1))[0]) / crew.size
+    return float(group.all_reduce(torch.stack(losses).mean().cpu().numpy().reshape(1))[0]) / group.size
 
 
 def refine(
@@ -132,7 +134,7 @@ def refine(
     held: GeneImages,
     null: Tensor,
     history: History,
-    session: Session,
+    session: FitContext,
 ) -> None:
     """Discriminatively boosted clustering: adapt encoder and mixture to a sharpened target, in turns.
 
@@ -140,7 +142,7 @@ def refine(
     not, or when fewer than one gene in two hundred changes its module.
     """
     config = session.config
-    x = directions(embed(model, train, session)).double().cpu()
+    x = l2_normalize_tensor(embed(model, train, session)).double().cpu()
     log_resp = mixture.log_resp(x, null)
     first = validate(model, train, held, session)
     history.add("boosting", round=0, loss=float("nan"), changed=float("nan"), **first._asdict())
@@ -149,11 +151,11 @@ def refine(
         kept_state, kept_parameters = copy.deepcopy(model.state_dict()), mixture.parameters_
         target = target_distribution(log_resp, config.boost_power)
         loss = _boost(model, mixture, train, target, null, session)
-        x = directions(embed(model, train, session)).double().cpu()
-        own = session.crew.part(len(x))
-        mixture.fit(x[own], mixture.parameters_, null[own], crew=session.crew)
+        x = l2_normalize_tensor(embed(model, train, session)).double().cpu()
+        own = session.group.shard(len(x))
+        mixture.fit(x[own], mixture.parameters_, null[own], group=session.group)
         new = mixture.log_resp(x, null)
-        changed = session.crew.first(float((new.argmax(1) != log_resp.argmax(1)).double().mean()))
+        changed = session.group.broadcast(float((new.argmax(1) != log_resp.argmax(1)).double().mean()))
         now = validate(model, train, held, session)
         history.add("boosting", round=step, loss=loss, changed=changed, **now._asdict())
         rounds.set_postfix(loss=f"{loss:.4f}", gain=f"{now.against(first):+.2%}", changed=f"{changed:.3f}")
@@ -173,11 +175,11 @@ def _boost(
     train: GeneImages,
     target: Tensor,
     null: Tensor,
-    session: Session,
+    session: FitContext,
 ) -> float:
     """Gradient steps on encoder and mixture towards a fixed target, with the reconstruction as a tether."""
     config = session.config
-    boosting = Boosting(model, session.crew.size, mixture, target, null)
+    boosting = Boosting(model, session.group.size, mixture, target, null)
     optimiser = torch.optim.AdamW(boosting.parameters(), lr=config.boost_learning_rate, weight_decay=0.0)
     objective, steps = session.prepare(boosting, optimiser)
     losses = [_epoch(model, train, objective, steps, session) for _ in range(config.boost_epochs)]

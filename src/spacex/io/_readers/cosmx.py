@@ -15,7 +15,7 @@ from spacex._infra.errors import InputError
 from spacex.io._counts import read_count_table, unique_genes
 from spacex.io._delimited import read_header, require_columns
 from spacex.io._identifiers import is_row_number_name
-from spacex.io._joining import place
+from spacex.io._joining import join_positions
 from spacex.io._positions import Positions, read_positions
 from spacex.io._readers.merscope import pair_of_tables, with_fields_of_view, without_controls
 from spacex.io._request import Request
@@ -73,7 +73,7 @@ def _joined(counts: AnnData, positions: Positions, path: Path) -> AnnData:
     table = cells.drop(columns=["cell_id"], errors="ignore")
     counts.obs = counts.obs[[]]
     # A row of cell 0 has what lies outside of all cells; segmentation may have dropped others.
-    return place(counts, replace(positions, table=table, identifier=_KEY_COLUMN), partly=True)
+    return join_positions(counts, replace(positions, table=table, identifier=_KEY_COLUMN), partly=True)
 
 
 def _key(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from spacex._infra.errors import InputError
 from spacex.io._anndata import read_h5ad_file
-from spacex.io._joining import place
+from spacex.io._joining import join_positions
 from spacex.io._matrix_market import read_matrix_market
 from spacex.io._positions import read_positions
 from spacex.io._request import Request
@@ -35,4 +35,4 @@ def read(request: Request) -> AnnData:
     beads = folder.beside(counts, _BEADS)
     if not beads:
         raise InputError(f"path='{folder.path}' lacks {_BEADS} for {counts.path.name}; {copy_all}")
-    return place(read_matrix_market(counts.path), read_positions(beads[0]))
+    return join_positions(read_matrix_market(counts.path), read_positions(beads[0]))

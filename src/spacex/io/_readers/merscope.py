@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from spacex._infra.errors import InputError
 from spacex.io._counts import read_count_table, unique_genes
 from spacex.io._folder import Folder
-from spacex.io._joining import place
+from spacex.io._joining import join_positions
 from spacex.io._positions import read_positions
 from spacex.io._request import Request
 
@@ -39,7 +39,7 @@ def read(request: Request) -> AnnData:
     counts = without_controls(read_count_table(counts_path), _CONTROLS)
     positions = read_positions(cells_path, xy=_XY)
     # Counts may have cells that segmentation dropped.
-    adata = place(counts, positions, partly=True)
+    adata = join_positions(counts, positions, partly=True)
     return unique_genes(with_fields_of_view(adata), counts_path)
 
 

@@ -20,7 +20,7 @@ from spacex._infra.validation import check_int
 from spacex.io._bins import CellBins, SquareBins
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._delimited import Header, is_text_table, read_delimited, read_header
-from spacex.io._files import COPY_AGAIN, PACKED, listed, reading, require_hdf5, unpacked
+from spacex.io._files import PACKED, REDOWNLOAD_HINT, join_names, reading, require_hdf5, unpacked
 from spacex.io._request import Request
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def read(request: Request) -> AnnData:
     if request.is_folder:
         chips = _chips(request)
         if len(chips) > 1:
-            raise InputError(f"path='{path}' holds several Stereo-seq files, {listed(c.name for c in chips)}; pass one")
+            raise InputError(
+                f"path='{path}' holds several Stereo-seq files, {join_names(c.name for c in chips)}; pass one"
+            )
         path = chips[0]
     if not _GEF.search(path.name):
         return unique_genes(_read_gem(path, request.bin), path)
@@ -115,13 +117,13 @@ def _read_gem(path: Path, bin: str | int | None) -> AnnData:
     needed = [role for role in _ROLES if role != "cell" or in_cells]
     missing = [_USUAL[role] for role in needed if role not in roles]
     if missing:
-        raise InputError(f"path='{path}' lacks the column(s) {listed(missing)} of a GEM file; {COPY_AGAIN}")
+        raise InputError(f"path='{path}' lacks the column(s) {join_names(missing)} of a GEM file; {REDOWNLOAD_HINT}")
     bins: SquareBins | CellBins = CellBins() if in_cells else SquareBins(_size(bin))
     codes = dict[str, int]()
     with reading(path, "GEM file"):
         for block in _blocks(path, header, {role: roles[role] for role in needed}):
             if (block["count"] < 0).any():
-                raise InputError(f"path='{path}' holds negative counts; {COPY_AGAIN}")
+                raise InputError(f"path='{path}' holds negative counts; {REDOWNLOAD_HINT}")
             gene_code = _coded(block["gene"], codes)
             x, y, counts = (block[name].to_numpy() for name in ("x", "y", "count"))
             if isinstance(bins, CellBins):
@@ -129,7 +131,7 @@ def _read_gem(path: Path, bin: str | int | None) -> AnnData:
             else:
                 bins.add(gene_code, x, y, counts)
         if not codes:
-            raise InputError(f"path='{path}' has a header and no molecules; {COPY_AGAIN}")
+            raise InputError(f"path='{path}' has a header and no molecules; {REDOWNLOAD_HINT}")
         adata = bins.result(list(codes))
     if not adata.n_obs:
         raise InputError(f"path='{path}' has no molecule in a cell; pass the side of squares: bin={DEFAULT_BIN}")
@@ -165,12 +167,14 @@ def _read_squares(path: Path, size: int) -> AnnData:
 
     with h5py.File(path) as file:
         if "geneExp/bin1" not in file:
-            found = listed(file["geneExp"]) if "geneExp" in file else listed(file)
+            found = join_names(file["geneExp"]) if "geneExp" in file else join_names(file)
             raise InputError(f"path='{path}' lacks geneExp/bin1 (it holds {found}); pass the .raw.gef or .tissue.gef")
         genes, molecules = file["geneExp/bin1/gene"][:], file["geneExp/bin1/expression"]
         ends = (genes["offset"].astype(np.int64) + genes["count"]).astype(np.int64)
         if len(ends) == 0 or ends[-1] != len(molecules):
-            raise InputError(f"path='{path}' has genes that do not fit its {len(molecules)} molecules; {COPY_AGAIN}")
+            raise InputError(
+                f"path='{path}' has genes that do not fit its {len(molecules)} molecules; {REDOWNLOAD_HINT}"
+            )
         bins = SquareBins(size)
         for start in range(0, len(molecules), BLOCK):
             block = molecules[start : start + BLOCK]
@@ -187,12 +191,12 @@ def _read_cells(path: Path) -> AnnData:
     with h5py.File(path) as file:
         if "cellBin/cell" not in file:
             raise InputError(
-                f"path='{path}' lacks cellBin/cell (it holds {listed(file)}); pass the .cellbin.gef of a run"
+                f"path='{path}' lacks cellBin/cell (it holds {join_names(file)}); pass the .cellbin.gef of a run"
             )
         cells, genes, counts = (file[f"cellBin/{name}"][:] for name in ("cell", "gene", "cellExp"))
     indptr = np.append(cells["offset"].astype(np.int64), len(counts))
     if (np.diff(indptr) != cells["geneCount"]).any():
-        raise InputError(f"path='{path}' has cells that do not fit its {len(counts)} counts; {COPY_AGAIN}")
+        raise InputError(f"path='{path}' has cells that do not fit its {len(counts)} counts; {REDOWNLOAD_HINT}")
     matrix = sparse.csr_matrix((counts["count"], counts["geneID"].astype(np.int64), indptr), (len(cells), len(genes)))
     adata = assemble(matrix, cells["id"], _gene_names(genes))
     adata.obsm["spatial"] = np.column_stack([cells["x"], cells["y"]]).astype(float)

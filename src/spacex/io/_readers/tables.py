@@ -13,9 +13,9 @@ from spacex._infra.errors import InputError
 from spacex.io._anndata import read_h5ad_file
 from spacex.io._counts import read_count_table, transposed, unique_genes, without_index_names
 from spacex.io._delimited import is_text_table, read_header
-from spacex.io._files import listed
+from spacex.io._files import join_names
 from spacex.io._folder import Folder, Part, is_of_sample, sample_names, several_samples
-from spacex.io._joining import check_unique_rows, orient, place
+from spacex.io._joining import check_unique_rows, join_positions, orient
 from spacex.io._matrix_market import companions, is_companion, is_matrix_market, read_matrix_market
 from spacex.io._positions import GRID_NAME, is_positions, read_positions
 from spacex.io._readers import h5ad
@@ -64,7 +64,7 @@ def read(request: Request) -> AnnData:
 def read_pair(counts: Path, coordinates: Path, sample: str | None = None) -> AnnData:
     """Read counts of any form, turned so that spots are rows, with the coordinates of another file."""
     positions = read_positions(coordinates)
-    adata = place(orient(_read_counts(counts, list(positions.table)), positions, counts), positions)
+    adata = join_positions(orient(_read_counts(counts, list(positions.table)), positions, counts), positions)
     folder = Folder(counts.parent, sample)
     images = read_images(lambda file: _of_counts(counts, folder.parts(file, inside=INSIDE), sample))
     if images["images"] and "spatial" not in adata.uns:
@@ -101,11 +101,13 @@ def _read_places(path: Path) -> AnnData:
     if n_columns > n_rows:
         adata = transposed(adata)
     places = [GRID_NAME.fullmatch(name) for name in adata.obs_names]
-    odd = [name for name, place in zip(adata.obs_names, places, strict=True) if place is None]
+    odd = [name for name, join_positions in zip(adata.obs_names, places, strict=True) if join_positions is None]
     if odd:
         raise InputError(f"path='{path}' has spots named by their places, such as 10x12, and {odd[0]!r}; leave it out")
     check_unique_rows(adata)
-    adata.obsm["spatial"] = np.array([place.groups() for place in places if place], dtype=float)
+    adata.obsm["spatial"] = np.array(
+        [join_positions.groups() for join_positions in places if join_positions], dtype=float
+    )
     adata.obs = adata.obs[[]]
     return unique_genes(without_index_names(adata), path)
 
@@ -143,7 +145,8 @@ def find_pair(folder: Folder) -> tuple[Path, Path]:
         raise several_samples(folder.path, counts, names)
     raise InputError(
         f"path='{folder.path}' should hold one file of counts and one of coordinates, and holds "
-        f"{listed(path.name for path in counts) or 'none'} and {listed(path.name for path in positions) or 'none'}; "
+        f"{join_names(path.name for path in counts) or 'none'} and "
+        f"{join_names(path.name for path in positions) or 'none'}; "
         "name both: sx.read(counts, coordinates=positions)"
     )
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from spacex._infra.errors import InputError
 from spacex.io._bounds import check_settings
-from spacex.io._files import listed, open_binary, reading
+from spacex.io._files import join_names, open_binary, reading
 from spacex.io._folder import SEPARATORS, Folder
-from spacex.io._joining import place
+from spacex.io._joining import join_positions
 from spacex.io._matrix_market import read_matrix_market
 from spacex.io._positions import read_positions
 from spacex.io._request import Request
@@ -67,10 +67,11 @@ def read_space_ranger(folder: Folder) -> AnnData:
     if not positions:
         names = ("tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet")
         raise InputError(
-            f"path='{folder.path}' has none of {listed(names)} for {matrix.path.name}; copy the vendor's whole output "
+            f"path='{folder.path}' has none of {join_names(names)} for {matrix.path.name}; "
+            f"copy the vendor's whole output "
             "folder"
         )
-    adata = place(read_10x(matrix.path), read_positions(positions[0], needed=_SPACE_RANGER))
+    adata = join_positions(read_10x(matrix.path), read_positions(positions[0], needed=_SPACE_RANGER))
     library = folder.path.resolve()
     name = matrix.sample.before.strip(SEPARATORS) if not matrix.is_alone else ""
     adata.uns["spatial"] = {

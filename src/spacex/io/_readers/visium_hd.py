@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spacex._infra.errors import InputError
-from spacex.io._files import COPY_AGAIN, listed, open_binary, reading
+from spacex.io._files import REDOWNLOAD_HINT, join_names, open_binary, reading
 from spacex.io._folder import Folder
 from spacex.io._readers.visium import INSIDE, MATRIX, holds_matrix, read_10x, read_images, read_space_ranger
 from spacex.io._request import Request
@@ -60,7 +60,8 @@ def read(request: Request) -> AnnData:
     if bins is None or f"square_{size}" not in squares:
         sizes = [name.removeprefix("square_") for name in squares] + [CELLS] * (cells is not None)
         raise InputError(
-            f"bin={size!r} is not in '{bins or request.path}'; pass one of {listed(map(repr, sizes)) or 'none found'}"
+            f"bin={size!r} is not in '{bins or request.path}'; pass one of "
+            f"{join_names(map(repr, sizes)) or 'none found'}"
         )
     folder = Folder(bins / f"square_{size}")
     if not holds_matrix(folder):
@@ -103,7 +104,7 @@ def _outlines(collection: Any) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Names (C,), centroids (C, 2) and areas (C,) of the cells of a GeoJSON collection."""
     features = collection["features"]
     if not features:
-        raise InputError(f"it holds no cells; {COPY_AGAIN}")
+        raise InputError(f"it holds no cells; {REDOWNLOAD_HINT}")
     names, centroids, areas = [], np.empty((len(features), 2)), np.empty(len(features))
     for i, feature in enumerate(features):
         properties, geometry = feature["properties"], feature["geometry"]

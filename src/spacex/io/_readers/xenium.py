@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spacex._infra.errors import InputError
-from spacex.io._files import listed
-from spacex.io._joining import place
+from spacex.io._files import join_names
+from spacex.io._joining import join_positions
 from spacex.io._positions import read_positions
 from spacex.io._readers.visium import read_10x
 from spacex.io._request import Request
@@ -41,7 +41,9 @@ def read(request: Request) -> AnnData:
     matrix = folder.one(*_MATRICES)
     cells = folder.beside(matrix, *_CELLS)
     if not cells:
-        raise InputError(f"path='{folder.path}' has none of {listed(_CELLS)}; copy the vendor's whole output folder")
-    adata = place(read_10x(matrix.path), read_positions(cells[0]))
+        raise InputError(
+            f"path='{folder.path}' has none of {join_names(_CELLS)}; copy the vendor's whole output folder"
+        )
+    adata = join_positions(read_10x(matrix.path), read_positions(cells[0]))
     adata.obs = adata.obs[[column for column in _COLUMNS if column in adata.obs]]
     return adata
