@@ -76,7 +76,7 @@ def test_a_fit_by_way_of_the_device_is_the_same(training: dict[str, int], monkey
     plain, there = adata.copy(), adata.copy()
     config = sx.Config(**training)
     sx.tl.embed(plain, n_modules=4, config=config, device="cpu", progress=False)
-    for module in ("fitting", "embedding"):
+    for module in ("fit", "transform"):
         monkeypatch.setattr(f"spacex.embedding.{module}.on_device", DeviceImages.of)
     made = []
     maps = DeviceImages.maps

@@ -227,7 +227,7 @@ class SpaCEX:
         return posterior(self.mixture_, *self._embed(images, self._session())).exp().numpy()
 
     def _embed(self, images: GeneImages | np.ndarray, session: FitContext) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (G, D) and null probabilities (G,); a process group shares the genes, and each process gets all."""
+        """Embeddings (G, D) and null probabilities (G,); the processes share the genes, each gets all."""
         parts, squares = [], []
         for maps in maps_of(images, self.layout_, session):
             z, square = embed_maps(self.model_, maps)

@@ -238,7 +238,8 @@ class StudentMixture:
     ) -> StudentMixture:
         """Fit to points (N, D) from the parameters `first`, as `start` gives them; `null` as in `e_step`.
 
-        `iterations`, where given, stands in for that of the constructor: `resume` can go on from there. In a process group each
+        `iterations`, where given, stands in for that of the constructor: `resume` can go on from there. In a process
+        group each
         process hands in points of its own; the fit is that of all of them, and the same in every process.
         """
         self.parameters_ = first

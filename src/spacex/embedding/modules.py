@@ -64,7 +64,8 @@ def fit_modules(
 ) -> StudentMixture:
     """Mixture fitted to embeddings (G, D), whose genes look like noise with probability `null` (G,).
 
-    The best of several fits (`Config.em_starts` unless given), by its log posterior. Every process of a process group knows all
+    The best of several fits (`Config.em_starts` unless given), by its log posterior. Every process of a process
+    group knows all
     genes; the runs of K-means are shared among them, and the sums of EM by genes. EM runs on `device`; its parameters
     come back to the processor.
     """
