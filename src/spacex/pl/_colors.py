@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from spacex._adata import UNASSIGNED
+from spacex._adata.keys import UNASSIGNED
 from spacex._infra.errors import InputError, safe_repr
 
 # Okabe & Ito (2008) without black, then colours farthest from those before them in Oklab, for normal vision and for

@@ -95,7 +95,7 @@ def gene_images(
     ['gene0001', 'gene0002']
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     names = check_names(genes, name="genes")
     large = len(names) <= MAX_LARGE
     image = large if image is None else image

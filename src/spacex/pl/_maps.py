@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from spacex import _adata
 from spacex._config import Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_choice, check_key, check_number
+from spacex._infra.validation import check_choice, check_name, check_number
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import Smoother
 
@@ -36,15 +36,15 @@ def gene_values(
     """
     check_choice(value, name="value", allowed=("lognorm", "counts", "residual"))
     smooth = check_number(smooth, name="smooth", at_least=0.0)
-    check_key(layer, name="layer")
-    layer = _adata.embedded_layer(adata) if layer is None else layer
+    check_name(layer, name="layer")
+    layer = _adata.read_embedded_layer(adata) if layer is None else layer
     if value == "residual":
         images = _images(adata, layer)
         maps, label = images.residuals(np.asarray(genes)), "Pearson residual" if images.is_count else "z-score"
         if smooth:
             maps, label = Smoother(images.layout, smooth).apply(maps), f"{label}, smoothed σ = {smooth:g}"
         return at_spots(adata, images, maps), label
-    columns, library, is_count = _adata.read_columns(adata, layer, genes)
+    columns, library, is_count = _adata.read_gene_values(adata, layer, genes)
     values = columns.astype(np.float64)
     label = "counts" if is_count else "intensity"
     if value == "lognorm" and is_count:
@@ -78,7 +78,7 @@ def _pixel_means(adata: AnnData, images: GeneImages, values: np.ndarray) -> np.n
 
 def mean_expression(adata: AnnData) -> np.ndarray:
     """Mean count (G,), or intensity, of every gene over the spots."""
-    return _adata.read_totals(adata, _adata.embedded_layer(adata)) / adata.n_obs
+    return _adata.read_gene_totals(adata, _adata.read_embedded_layer(adata)) / adata.n_obs
 
 
 def robust_norm(
@@ -131,7 +131,7 @@ def module_sizes(adata: AnnData) -> pd.Series:
     """Number of genes in each module, the largest first; genes without a module are not counted."""
     column = _adata.read_modules(adata).astype(str)
     embedded = np.isfinite(_adata.read_embedding(adata)[:, 0])
-    sizes = column[embedded & (column != _adata.UNASSIGNED).to_numpy()].value_counts()
+    sizes = column[embedded & (column != _adata.keys.UNASSIGNED).to_numpy()].value_counts()
     return sizes.loc[sorted(sizes.index, key=lambda name: (-sizes[name], len(name), name))]
 
 
@@ -150,7 +150,7 @@ def module_maps(adata: AnnData, modules: Sequence[str], *, n_genes: int, sigma: 
     if unknown:
         listed = ", ".join(sorted(known, key=lambda name: (len(name), name)))
         raise InputError(f"there is no module {', '.join(unknown)}; known are {listed}")
-    images = _images(adata, _adata.embedded_layer(adata))
+    images = _images(adata, _adata.read_embedded_layer(adata))
     smoother = Smoother(images.layout, sigma)
     labels = _adata.read_gene_names(adata).labels
     made = []

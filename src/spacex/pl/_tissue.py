@@ -144,7 +144,7 @@ def tissue_of(
     if np.ptp(xy, axis=0).max() <= 0:
         raise InputError("all spots lie in one place; a map needs positions that differ: check obsm['spatial']")
     section, names = _adata.read_sections(adata, grid.get("library_key") if library_key is None else library_key)
-    unit, reach = common_units(xy, section, len(names), array=_adata.read_array(adata))
+    unit, reach = common_units(xy, section, len(names), array=_adata.read_array_positions(adata))
     low, high = (np.stack([f(xy[section == s], axis=0) for s in range(len(names))]) for f in (np.min, np.max))
     arrangement = arrange((high - low) * unit + 2 * reach[:, None], min_gap=0.5 * float(reach.max()))
     shift = arrangement.corner + reach[:, None] - low * unit

@@ -59,7 +59,7 @@ def training(
     """
     _adata.check_adata(adata)
     check_drawing(ax, show, save)
-    history, stages = _adata.read_parameters(adata, "history"), stages_of(adata)
+    history, stages = _adata.read_uns_entry(adata, "history"), stages_of(adata)
     if not stages:
         raise InputError('no history of a fit is kept: uns["spacex"]["history"] is missing; call sx.tl.embed(adata)')
     boxes, size = rows_of_boxes(
@@ -73,7 +73,7 @@ def training(
 
 def stages_of(adata: AnnData) -> list[str]:
     """Stages of which a history is kept, in their order."""
-    history = _adata.read_parameters(adata, "history")
+    history = _adata.read_uns_entry(adata, "history")
     return [stage for stage in STAGES if stage in history and len(_along(history[stage], stage))]
 
 
