@@ -431,5 +431,5 @@ def test_settings_run_only_where_they_are_asked_for():
     asked = scoreboard.chosen_entries(["setting"])
     assert {entry.name for entry in asked} == set(SETTINGS)
     assert len({entry.digest for entry in asked}) == len(asked), "no two settings share a kept run"
-    assert all(config.learns for config in TRAINING.values())
-    assert entries()["patch 4"].description == "SpaCEX with patch=4, epochs=4"
+    assert all(config.is_trained for config in TRAINING.values())
+    assert entries()["patch 4"].description == "SpaCEX with patch_size=4, epochs=4"

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_installed
-from spacex.cli import log_status
 from spacex.cli._interrupt import PARENT
+from spacex.cli._log import log_status
 
 CONNECT_SECONDS = 10
 

@@ -100,7 +100,7 @@ def embed(
         model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress)
         z = model.fit_transform(images)
         null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
-        found = assign(posterior(model.mixture_, z, null), config.unassigned)
+        found = assign(posterior(model.mixture_, z, null), config.background_threshold)
         _adata.write_embedding(adata, embedded, z)
         _adata.write_components(adata, model.components(), _adata.read_pixel_of_spot(adata, images))
         several = len(images.layout.grids) > 1

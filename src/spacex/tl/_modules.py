@@ -56,7 +56,7 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     null = null_probability(np.linalg.norm(z, axis=1), shape)
     history = History()
     k = choose_n_modules(z, null, config, seed, history) if n_modules == "auto" else n_modules
-    mixture = relabel_by_size(fit_modules(z, null, k, config, seed), z, null, config.unassigned)
-    found = assign(posterior(mixture, z, null), config.unassigned)
+    mixture = relabel_by_size(fit_modules(z, null, k, config, seed), z, null, config.background_threshold)
+    found = assign(posterior(mixture, z, null), config.background_threshold)
     _adata.write_modules(adata, embedded, found.module, found.probability)
     _adata.write_uns(adata, modules={"n_modules": k, "seed": seed, "tried": history.columns().get("modules", {})})
