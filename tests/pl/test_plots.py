@@ -64,7 +64,7 @@ def test_new_axes_come_back(adata, name):
     assert len(drawn) == PANELS[name]
     assert all(isinstance(ax, Axes) and ax.has_data() for ax in drawn)
     assert len({ax.figure for ax in drawn}) == 1
-    drawn[0].figure.layout.draw()  # names are no formulas: nothing fails to be set
+    drawn[0].figure.canvas.draw()  # names are no formulas: nothing fails to be set
 
 
 @pytest.mark.parametrize("name", DRAWN)

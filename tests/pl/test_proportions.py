@@ -215,7 +215,7 @@ def test_figures_name_their_sections_where_they_stand():
     shown = {text.get_text(): text for text in ax.texts}
     assert next(iter(shown)) == "$x_1$"  # sections are in the order of their names
     assert all(text.startswith("a ra") and text.endswith(tuple("12")) for text in list(shown)[1:])
-    ax.figure.layout.draw()
+    ax.figure.canvas.draw()
     boxes = [text.get_window_extent() for text in shown.values()]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     map_box = ax.get_window_extent()
@@ -226,7 +226,7 @@ def test_figures_name_their_sections_where_they_stand():
 @pytest.mark.parametrize("shape", [(120, 6), (6, 120)])
 def test_colour_bars_of_long_maps_have_a_width_of_their_own(shape):
     ax = sx.pl.gene_images(sections_at(lattice(*shape)), "gene0")
-    ax.figure.layout.draw()
+    ax.figure.canvas.draw()
     bar = ax.child_axes[0].get_window_extent()
     assert 0.05 < bar.width / ax.figure.dpi < 0.2
     assert max(ax.figure.get_size_inches()) < 13
