@@ -16,6 +16,7 @@ from spacex._adata._grid import (
     read_images,
     read_pixel_covariates,
     read_pixel_of_spot,
+    values_at_spots,
     write_grid,
 )
 from spacex._adata._in_tissue import on_tissue, read_in_tissue, report_off_tissue
@@ -74,7 +75,7 @@ from spacex._adata._results import (
     write_svg_sections,
 )
 from spacex._adata._sections import SECTIONS, read_section_embeddings, write_section_embeddings
-from spacex._adata._uns import KEY, embedded_layer, read_notes, read_parameters, write_parameters
+from spacex._adata._uns import KEY, embedded_config, embedded_layer, read_notes, read_parameters, write_parameters
 from spacex._adata._validate import check_adata
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "check_working_memory",
     "choose_matrix",
     "choose_positions",
+    "embedded_config",
     "embedded_genes",
     "embedded_layer",
     "find_spatial_key",
@@ -144,6 +146,7 @@ __all__ = [
     "report_off_tissue",
     "restored_on_error",
     "usual_spatial_keys",
+    "values_at_spots",
     "write_components",
     "write_domains",
     "write_embedding",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from anndata import AnnData
 
+from spacex._config import Config
 from spacex._infra.errors import InputError
 
 KEY = "spacex"
@@ -55,6 +56,11 @@ def embedded_layer(adata: AnnData) -> str | None:
     if not isinstance(layer, str):
         raise InputError(f'uns["{KEY}"]["embed"]["layer"]={layer!r} is not a name; call sx.tl.embed(adata)')
     return layer or None
+
+
+def embedded_config(adata: AnnData) -> Config:
+    """Return the stored settings of the embedding; settings that are not stored have their defaults."""
+    return Config.from_dict(read_parameters(adata, "parameters"))
 
 
 def _writable(value: Any) -> Any:

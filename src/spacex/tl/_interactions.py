@@ -10,9 +10,10 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from spacex import _adata
+from spacex import _adata, pp
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_choice, check_int, check_seed
+from spacex.get import embedded_images
 from spacex.pairs import (
     Colocation,
     CosineSimilarity,
@@ -23,7 +24,6 @@ from spacex.pairs import (
     neighbor_pairs,
 )
 from spacex.pairs.classifier import MIN_PAIRS
-from spacex.tl._images import embedded_images
 from spacex.tl._pair_table import PairTable, find_pairs, read_pairs
 
 logger = logging.getLogger("spacex")
@@ -172,7 +172,9 @@ class _Scorer:
         self.strength = np.log(np.maximum(np.linalg.norm(z, axis=1), 1e-6))
         self.likeness: SimilarityMeasure = CosineSimilarity(z)
         if by != "embedding":
-            self.likeness = Colocation(embedded_images(adata).take(genes), by)
+            with _adata.restored_on_error(adata):
+                pp.require_grid(adata, config=_adata.embedded_config(adata))
+                self.likeness = Colocation(embedded_images(adata).take(genes), by)
         sample = {} if by == "embedding" else {"sample_per_bin": MAPS_PER_BIN}
         self.null = SignFlipNull.of(self.likeness, self.strength, seed, **sample)
         self.fitted: CrossValidationReport | None = None
