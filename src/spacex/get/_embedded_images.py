@@ -40,5 +40,5 @@ def embedded_images(adata: AnnData, *, layer: str | None = None) -> GeneImages:
     True
     """
     _adata.check_adata(adata)
-    layer = _adata.embedded_layer(adata) if layer is None else layer
-    return _adata.read_images(adata, layer=layer, config=_adata.embedded_config(adata))
+    layer = _adata.read_embedded_layer(adata) if layer is None else layer
+    return _adata.read_images(adata, layer=layer, config=_adata.read_config(adata))

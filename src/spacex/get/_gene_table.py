@@ -41,8 +41,8 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     ['gene', 'module', 'probability', 'strength']
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
-    layer, genes = _adata.embedded_layer(adata), _adata.read_gene_names(adata)
+    adata = _adata.subset_to_tissue(adata)
+    layer, genes = _adata.read_embedded_layer(adata), _adata.read_gene_names(adata)
     table = pd.DataFrame(
         {
             "gene": genes.names,
@@ -52,9 +52,9 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
             "strength": np.linalg.norm(_adata.read_embedding(adata).astype(np.float64), axis=1),
         }
     )
-    if f"{_adata.SVG}_score" in adata.var:
+    if _adata.keys.svg_column("score") in adata.var:
         for name in ("score", "pvalue", "qvalue"):
             table[f"svg_{name}"] = _adata.read_svg(adata, name)
-    table["mean_count"] = _adata.read_totals(adata, layer) / adata.n_obs
-    table["detected"] = _adata.read_detected(adata, layer) / adata.n_obs
+    table["mean_count"] = _adata.read_gene_totals(adata, layer) / adata.n_obs
+    table["detected"] = _adata.read_detection_counts(adata, layer) / adata.n_obs
     return table

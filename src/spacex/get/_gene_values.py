@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 
 from spacex import _adata
-from spacex._infra.validation import check_choice, check_key, check_names, check_number
+from spacex._infra.validation import check_choice, check_name, check_names, check_number
 from spacex.get._embedded_images import embedded_images
 from spacex.imaging.smoothing import Smoother
 
@@ -77,12 +77,12 @@ def gene_values(
     _adata.check_adata(adata)
     check_choice(value, name="value", allowed=("lognorm", "counts", "residual"))
     smooth = check_number(smooth, name="smooth", at_least=0.0)
-    check_key(layer, name="layer")
+    check_name(layer, name="layer")
     index = _gene_positions(adata, genes)
     if value == "residual":
         return _residuals(adata, index, smooth, layer)
-    layer = _adata.embedded_layer(adata) if layer is None else layer
-    columns, library, is_count = _adata.read_columns(adata, layer, index)
+    layer = _adata.read_embedded_layer(adata) if layer is None else layer
+    columns, library, is_count = _adata.read_gene_values(adata, layer, index)
     values, label = columns.astype(np.float64), "counts" if is_count else "intensity"
     if value == "lognorm" and is_count:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -136,4 +136,4 @@ def mean_expression(adata: AnnData) -> np.ndarray:
     (40,)
     """
     _adata.check_adata(adata)
-    return _adata.read_totals(adata, _adata.embedded_layer(adata)) / adata.n_obs
+    return _adata.read_gene_totals(adata, _adata.read_embedded_layer(adata)) / adata.n_obs

@@ -87,7 +87,7 @@ def connected_genes(adata: AnnData, *, n: int = 40) -> np.ndarray:
     degree = np.asarray(_adata.read_interactions(adata).sum(axis=1)).ravel()
     module = _adata.read_modules(adata).astype(str).to_numpy()
     order = np.argsort(-degree, kind="stable")
-    order = order[(degree[order] > 0) & (module[order] != _adata.UNASSIGNED)]
+    order = order[(degree[order] > 0) & (module[order] != _adata.keys.UNASSIGNED)]
     rank = pd.Series(module[order]).groupby(module[order]).cumcount().to_numpy()
     genes = order[np.argsort(rank, kind="stable")][:n]
     if len(genes) < 3:

@@ -38,7 +38,7 @@ def module_sizes(adata: AnnData) -> pd.Series:
     _adata.check_adata(adata)
     module = _adata.read_modules(adata).astype(str)
     is_embedded = np.isfinite(_adata.read_embedding(adata)[:, 0])
-    sizes = module[is_embedded & (module != _adata.UNASSIGNED).to_numpy()].value_counts()
+    sizes = module[is_embedded & (module != _adata.keys.UNASSIGNED).to_numpy()].value_counts()
     return sizes.loc[sorted(sizes.index, key=lambda name: (-sizes[name], len(name), name))]
 
 
@@ -73,7 +73,7 @@ def module_genes(adata: AnnData, module: str) -> np.ndarray:
     modules = _adata.read_modules(adata).astype(str).to_numpy()
     member = np.flatnonzero(modules == str(module))
     if not len(member):
-        names = sorted(set(modules) - {_adata.UNASSIGNED}, key=lambda name: (len(name), name))
+        names = sorted(set(modules) - {_adata.keys.UNASSIGNED}, key=lambda name: (len(name), name))
         raise InputError(f"there is no module {module}; modules are {', '.join(names)}")
     strength = np.linalg.norm(_adata.read_embedding(adata)[member].astype(np.float64), axis=1)
     weight = strength * _adata.read_module_probability(adata)[member]

@@ -84,7 +84,7 @@ def module_maps(adata: AnnData, modules: Sequence[str | int] | None = None, *, n
         listed = ", ".join(sorted(sizes.index, key=lambda name: (len(name), name)))
         raise InputError(f"there is no module {', '.join(unknown)}; modules are {listed}")
     images = embedded_images(adata)
-    smoother = Smoother(images.layout, _adata.embedded_config(adata).sigma)
+    smoother = Smoother(images.layout, _adata.read_config(adata).sigma)
     pixel = _adata.read_pixel_of_spot(adata, images)
     labels = _adata.read_gene_names(adata).labels
     maps_of_modules = []

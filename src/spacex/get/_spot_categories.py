@@ -9,7 +9,7 @@ from spacex import _adata
 from spacex._infra.errors import InputError
 
 
-def spot_categories(adata: AnnData, column: str = _adata.DOMAIN) -> pd.Categorical:
+def spot_categories(adata: AnnData, column: str = _adata.keys.DOMAIN) -> pd.Categorical:
     """Return the labels of the spots as text, such as the domains or an annotation.
 
     Parameters
@@ -37,7 +37,7 @@ def spot_categories(adata: AnnData, column: str = _adata.DOMAIN) -> pd.Categoric
     """
     _adata.check_adata(adata)
     if column not in adata.obs:
-        hint = "call sx.tl.domains(adata)" if column == _adata.DOMAIN else "pass a column of adata.obs"
+        hint = "call sx.tl.domains(adata)" if column == _adata.keys.DOMAIN else "pass a column of adata.obs"
         raise InputError(f'obs["{column}"] is missing; {hint}')
     return text_categories(adata.obs[column])
 

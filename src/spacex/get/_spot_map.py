@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_flag, check_int, check_key
+from spacex._infra.validation import check_bool, check_int, check_name
 from spacex.get._arrangement import arrange
 from spacex.get._photograph import Frame, photograph
 from spacex.get._units import common_units
@@ -129,9 +129,9 @@ def spot_map(
     True
     """
     _adata.check_adata(adata)
-    check_key(library_key, name="library_key")
+    check_name(library_key, name="library_key")
     check_int(resolution, name="resolution", low=1)
-    check_flag(image, name="image")
+    check_bool(image, name="image")
     grid = _adata.rasterize_arguments(adata)
     xy = _adata.read_positions(adata, spatial_key or grid.get("spatial_key") or "spatial")
     if not len(xy):
@@ -139,7 +139,7 @@ def spot_map(
     if np.ptp(xy, axis=0).max() <= 0:
         raise InputError("all spots lie in one place, and a map needs positions that differ: check obsm['spatial']")
     section, names = _adata.read_sections(adata, grid.get("library_key") if library_key is None else library_key)
-    unit, reach = common_units(xy, section, len(names), array=_adata.read_array(adata))
+    unit, reach = common_units(xy, section, len(names), array=_adata.read_array_positions(adata))
     low, high = (np.stack([f(xy[section == s], axis=0) for s in range(len(names))]) for f in (np.min, np.max))
     arrangement = arrange((high - low) * unit + 2 * reach[:, None], min_gap=0.5 * float(reach.max()))
     shift = arrangement.corner + reach[:, None] - low * unit

@@ -35,7 +35,7 @@ def training_history(adata: AnnData) -> dict[str, pd.DataFrame]:
     ['mixture']
     """
     _adata.check_adata(adata)
-    history = _adata.read_parameters(adata, "history")
+    history = _adata.read_uns_entry(adata, "history")
     tables = {}
     for stage, number in STAGES.items():
         columns = {name: pd.Series(np.atleast_1d(values)) for name, values in dict(history.get(stage, {})).items()}

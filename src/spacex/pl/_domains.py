@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from spacex import _adata, get
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_flag, check_key, check_number
+from spacex._infra.validation import check_bool, check_name, check_number
 from spacex.pl._gene_images import color_bar, map_size
 from spacex.pl._panels import AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
 from spacex.pl._tissue import draw_categories, draw_values
@@ -83,17 +83,17 @@ def domains(
     ['SpaCEX domains', 'domain']
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
-    if _adata.DOMAIN not in adata.obs:
+    if _adata.keys.DOMAIN not in adata.obs:
         raise InputError('the spots have no domains yet: obs["spacex_domain"] is missing; call sx.tl.domains(adata)')
-    check_key(reference, name="reference")
-    probability = check_flag(probability, name="probability")
+    check_name(reference, name="reference")
+    probability = check_bool(probability, name="probability")
     if reference is not None and reference not in adata.obs:
         raise InputError(f"reference={reference!r} is not a column of adata.obs; pass one with labels of the spots")
-    if probability and _adata.DOMAIN_PROB not in adata.obs:
-        raise InputError(f'obs["{_adata.DOMAIN_PROB}"] is missing; call sx.tl.domains(adata)')
-    columns = [_adata.DOMAIN] + ([reference] if reference is not None else [])
+    if probability and _adata.keys.DOMAIN_PROB not in adata.obs:
+        raise InputError(f'obs["{_adata.keys.DOMAIN_PROB}"] is missing; call sx.tl.domains(adata)')
+    columns = [_adata.keys.DOMAIN] + ([reference] if reference is not None else [])
     if alpha is not None:
         alpha = check_number(alpha, name="alpha", at_least=0.0, at_most=1.0)
     tissue = get.spot_map(adata, library_key=library_key, image=image)
@@ -107,14 +107,14 @@ def domains(
     for one, column in zip(drawn, columns, strict=False):
         labels = labels_of[column]
         colors = category_colors(list(labels.categories), palette)
-        if reference is not None and column == _adata.DOMAIN and not isinstance(palette, Mapping):
+        if reference is not None and column == _adata.keys.DOMAIN and not isinstance(palette, Mapping):
             annotation = labels_of[reference]
             colors = matched_colors(labels, annotation, category_colors(list(annotation.categories), palette))
         draw_categories(one, tissue, np.asarray(labels.codes), list(colors.values()), alpha=alpha)
         _legend(one, labels, colors)
-        title(one, "SpaCEX domains" if column == _adata.DOMAIN else column, fontsize=10)
+        title(one, "SpaCEX domains" if column == _adata.keys.DOMAIN else column, fontsize=10)
     if probability:
-        values = adata.obs[_adata.DOMAIN_PROB].to_numpy(dtype=float)
+        values = adata.obs[_adata.keys.DOMAIN_PROB].to_numpy(dtype=float)
         picture = draw_values(drawn[-1], tissue, values, cmap=cmap, norm=Normalize(0, 1))
         color_bar(drawn[-1], picture, "probability")
         title(drawn[-1], "probability of the domain", fontsize=10)

@@ -117,7 +117,7 @@ def _values(adata: AnnData, color: str) -> tuple[str, pd.Series]:
     if color == "strength":
         strength = np.linalg.norm(_adata.read_embedding(adata).astype(np.float64), axis=1)
         return "strength of the spatial signal", pd.Series(strength, index)
-    column = f"{_adata.SVG}_score" if color == "svg" else color
+    column = _adata.keys.svg_column("score") if color == "svg" else color
     if column not in adata.var:
         hint = (
             "call sx.tl.svg(adata)" if color == "svg" else "pass 'module', 'svg', 'expression', 'strength' or a column"
@@ -151,13 +151,13 @@ def _draw_categories(ax: Axes, xy: np.ndarray, labels: pd.Categorical, area: flo
     """Color points by categories and label each category at its median gene; unassigned points lie below the others."""
     colors = category_colors(list(labels.categories), palette)
     table = np.array([*colors.values(), GRAY])
-    rest = np.isin(np.asarray(labels), [_adata.UNASSIGNED]) | (labels.codes < 0)
+    rest = np.isin(np.asarray(labels), [_adata.keys.UNASSIGNED]) | (labels.codes < 0)
     x, y = xy.T
     ax.scatter(x[rest], y[rest], s=area * 0.7, c=GRAY, alpha=0.5, lw=0, rasterized=True)
     ax.scatter(x[~rest], y[~rest], s=area, c=table[labels.codes[~rest]], lw=0, rasterized=True)
     for code, name in enumerate(labels.categories):
         member = xy[(labels.codes == code) & np.isfinite(xy[:, 0])]
-        if name == _adata.UNASSIGNED or not len(member):
+        if name == _adata.keys.UNASSIGNED or not len(member):
             continue
         center = np.median(member, axis=0)
         left, up = map(float, member[np.argmin(np.linalg.norm(member - center, axis=1))])

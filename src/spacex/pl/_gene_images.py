@@ -97,7 +97,7 @@ def gene_images(
     ['gene0001', 'gene0002']
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     names = check_names(genes, name="genes")
     is_detailed = len(names) <= MAX_DETAILED
     image = is_detailed if image is None else image

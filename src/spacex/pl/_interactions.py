@@ -99,7 +99,7 @@ def _gene_positions(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
     names = list(dict.fromkeys(check_names(genes, name="genes")))
     if not 3 <= len(names) <= MAX_GENES:
         raise InputError(f"genes holds {len(names)} gene(s); pass from 3 to {MAX_GENES}")
-    return _adata.embedded_genes(adata, names, name="genes")
+    return _adata.embedded_gene_indices(adata, names, name="genes")
 
 
 def _draw_tree(ax: Axes, tree: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def _draw_modules(ax: Axes, adata: AnnData, index: np.ndarray) -> None:
         ax.add_patch(_cell(i, color[name]))
     starts = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
     for start, end in zip(starts, np.append(starts[1:], len(names)), strict=True):
-        if names[start] != _adata.UNASSIGNED and end - start >= 2:
+        if names[start] != _adata.keys.UNASSIGNED and end - start >= 2:
             text_color = "white" if rgb_to_hsv(to_rgb(color[names[start]]))[2] < 0.75 else "0.1"
             ax.text((start + end - 1) / 2, 0.5, names[start], ha="center", va="center", fontsize=6, color=text_color)
     ax.set_xlim(-0.5, len(index) - 0.5)

@@ -90,7 +90,7 @@ def modules(
     4
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     check_int(n_modules, name="n_modules", low=1)
     check_int(n_genes, name="n_genes", low=0, high=ModuleMaps.MAX_MEAN_GENES)

@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap
 
 from spacex._infra.atomic_write import atomic_path
 from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.validation import check_flag, check_int, check_key, check_number, check_output_file
+from spacex._infra.validation import check_bool, check_int, check_name, check_number, check_output_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,10 +98,10 @@ def check_drawing(
     library_key: Any = None,
 ) -> None:
     """Raise `InputError` for invalid drawing arguments, before anything is drawn."""
-    check_flag(image, name="image")
-    check_key(library_key, name="library_key")
+    check_bool(image, name="image")
+    check_name(library_key, name="library_key")
     if show is not None:
-        check_flag(show, name="show")
+        check_bool(show, name="show")
     if ax is not None and not isinstance(ax, Axes) and (isinstance(ax, (str, bytes)) or not isinstance(ax, Iterable)):
         raise InputError(f"ax={safe_repr(ax)} is not allowed; pass one Axes, or one for each panel")
     if cmap is not None and not isinstance(cmap, Colormap) and (not isinstance(cmap, str) or cmap not in colormaps):

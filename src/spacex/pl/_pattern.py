@@ -75,7 +75,7 @@ def pattern(
     4
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MAX_MAPS)
     if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):

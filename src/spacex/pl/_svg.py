@@ -82,7 +82,7 @@ def svg(
     4
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MAX_MAPS)
     alpha = check_number(alpha, name="alpha", above=0.0, at_most=1.0)

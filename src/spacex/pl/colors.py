@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import Normalize, to_hex
 
-from spacex._adata import UNASSIGNED
+from spacex._adata.keys import UNASSIGNED
 from spacex._infra.errors import InputError, safe_repr
 
 # Okabe & Ito (2008) without black, then colors with the largest distance in Oklab to all before them, for normal vision

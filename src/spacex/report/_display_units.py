@@ -80,7 +80,7 @@ def display_units_of(adata: AnnData, images: GeneImages) -> DisplayUnits:
 
 
 def _spots(adata: AnnData, tissue: SpotMap, pixel: np.ndarray) -> DisplayUnits:
-    matrix, _ = _adata.read_matrix(adata, _adata.embedded_layer(adata))
+    matrix, _ = _adata.read_matrix(adata, _adata.read_embedded_layer(adata))
     library = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
     names = adata.obs_names.to_numpy().astype(str)
     owner = np.arange(adata.n_obs)
@@ -110,13 +110,13 @@ def neighbor_units(places: DisplayUnits) -> np.ndarray:
 
 def shown_annotations(adata: AnnData, places: DisplayUnits) -> list[tuple[str, list[str], list[str], np.ndarray]]:
     """Title, categories, their colours and the category (N,) of every place: domains, then other columns of ``obs``."""
-    columns = [_adata.DOMAIN] if _adata.DOMAIN in adata.obs else []
-    others = [name for name in adata.obs if name != _adata.DOMAIN and _is_shown(adata.obs[name])]
+    columns = [_adata.keys.DOMAIN] if _adata.keys.DOMAIN in adata.obs else []
+    others = [name for name in adata.obs if name != _adata.keys.DOMAIN and _is_shown(adata.obs[name])]
     found = []
     for column in [*columns, *others][:MAX_COLUMNS]:
         labels = spot_categories(adata, column)
         colors = category_colors(list(labels.categories))
-        title = "SpaCEX domain" if column == _adata.DOMAIN else str(column)
+        title = "SpaCEX domain" if column == _adata.keys.DOMAIN else str(column)
         codes = _most_frequent(places, np.asarray(labels.codes), len(labels.categories))
         found.append((title, list(colors), list(colors.values()), codes))
     return found

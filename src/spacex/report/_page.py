@@ -21,7 +21,7 @@ from matplotlib.colors import to_hex
 from spacex import _adata
 from spacex._infra.atomic_write import atomic_file
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_key, check_output_file
+from spacex._infra.validation import check_name, check_output_file
 from spacex.get import (
     ModuleMaps,
     SpotMap,
@@ -112,13 +112,13 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     >>> "default-src 'none'" in build(adata, title="my section")
     True
     """
-    check_key(title, name="title")
-    adata = _adata.on_tissue(adata)
+    check_name(title, name="title")
+    adata = _adata.subset_to_tissue(adata)
     _adata.read_embedding(adata)
-    _adata.check_unique(adata)
-    run = _adata.read_parameters(adata, "run")
+    _adata.check_unique_gene_names(adata)
+    run = _adata.read_uns_entry(adata, "run")
     if enrichment is None:
-        noted = _adata.read_notes(adata).get("enrichment")
+        noted = _adata.read_uns(adata).get("enrichment")
         enrichment = noted if isinstance(noted, pd.DataFrame) else None
     genes, modules = gene_table(adata), module_table(adata, enrichment)
     cards = module_maps(adata, list(modules["module"]), n_genes=N_GENES)
@@ -135,13 +135,13 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "n_mean": ModuleMaps.MAX_MEAN_GENES,
         "enriched": enrichment is not None,
         "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
-        "domains": _adata.DOMAIN in adata.obs,
-        "partners": _adata.INTERACTIONS in adata.varp,
+        "domains": _adata.keys.DOMAIN in adata.obs,
+        "partners": _adata.keys.INTERACTIONS in adata.varp,
         "training": training_chart(adata, len(training_history(adata))) if training_history(adata) else None,
         "seconds": seconds_of(run),
         "peak": run.get("peak_memory_mb"),
         "parameters": parameters_of(adata),
-        "versions": _adata.read_parameters(adata, "versions"),
+        "versions": _adata.read_uns_entry(adata, "versions"),
         "alpha": ALPHA,
         **_interactive(adata, genes, cards),
         **_resources(),

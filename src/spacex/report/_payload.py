@@ -48,7 +48,7 @@ def payload(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> Pay
     notes: dict[str, Any] = {
         "genes": known.names.tolist(), "symbols": known.symbols.tolist() if known.has_symbols else None,
         "labels": {int(gene): known.labels[gene] for gene in np.flatnonzero(known.labels != known.symbols)},
-        "module": genes["module"].tolist(), "unassigned": _adata.UNASSIGNED,
+        "module": genes["module"].tolist(), "unassigned": _adata.keys.UNASSIGNED,
         "places": places.names.tolist(), "isCount": images.is_count, "theta": images.theta, "chunk": CHUNK,
     }  # fmt: skip
     for name in genes.columns.drop(["gene", "symbol", "module"], errors="ignore"):
@@ -124,7 +124,7 @@ def _add_embedding(blocks: PackedArrays, adata: AnnData, images: GeneImages) -> 
     embedded = np.flatnonzero(np.isfinite(z).all(axis=1))
     blocks.add("embedded", embedded.astype(np.int32))
     blocks.add("direction", np.rint(l2_normalize(z[embedded]) * 32767).astype(np.int16))
-    if _adata.COMPONENTS not in adata.obsm:
+    if _adata.keys.COMPONENTS not in adata.obsm:
         return  # a result of another program; the page then offers no patterns
     components = _adata.read_components(adata, _adata.read_pixel_of_spot(adata, images), images.n_pixels)
     basis = spanned_basis(components)
@@ -140,7 +140,7 @@ def _add_embedding(blocks: PackedArrays, adata: AnnData, images: GeneImages) -> 
 
 def _add_interactions(blocks: PackedArrays, adata: AnnData) -> None:
     """The partners of every gene with the largest probabilities, -1 where there are fewer, and these as bytes."""
-    if _adata.INTERACTIONS not in adata.varp:
+    if _adata.keys.INTERACTIONS not in adata.varp:
         return
     pairs = interaction_partners(adata, n=PARTNERS)
     gene, rank = adata.var_names.get_indexer(pairs["gene"]), pairs.groupby("gene").cumcount()

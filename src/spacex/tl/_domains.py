@@ -92,7 +92,7 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     _adata.check_adata(adata, writes=True)
     norm = np.linalg.norm(_adata.read_embedding(adata), axis=1)
     seed = check_seed(seed)
-    config = Config.from_dict(_adata.read_parameters(adata, "parameters"))
+    config = Config.from_dict(_adata.read_uns_entry(adata, "parameters"))
     images = _adata.read_images(adata, layer=_adata.choose_matrix(adata, None), config=config)
     most = max(2, images.n_pixels // MIN_PIXELS)
     if n_domains is not None:
@@ -115,7 +115,7 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
         _adata.values_at_spots(sure, pixel, np.nan),
         _adata.values_at_spots(scores, pixel, np.nan),
     )
-    _adata.write_parameters(
+    _adata.write_uns(
         adata,
         domains={
             "n_domains": k,
