@@ -19,7 +19,7 @@ import pandas as pd
 
 from spacex._infra.atomic_write import atomic_file, atomic_path
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_choice, check_extra
+from spacex._infra.validation import check_choice, check_installed
 from spacex.datasets._addresses import DLPFC_SECTIONS, VISIUM, Remote, dlpfc_files, dlpfc_layers, visium_files
 from spacex.io import read
 
@@ -126,7 +126,7 @@ def fetch_visium(section: str = "V1_Adult_Mouse_Brain", *, folder: str | os.Path
 
 
 def _home(folder: str | os.PathLike[str] | None) -> Path:
-    check_extra("pooch", extra="fetch", purpose="fetching public sections")
+    check_installed("pooch", extra="fetch", purpose="fetching public sections")
     import pooch
 
     return Path(folder or os.environ.get(CACHE_VARIABLE) or pooch.os_cache("spacex")).expanduser()

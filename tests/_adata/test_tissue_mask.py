@@ -12,7 +12,7 @@ import pytest
 from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
-from tests._adata.messages import said
+from tests._adata.messages import error_message
 
 import spacex as sx
 from spacex import _adata
@@ -45,7 +45,7 @@ def section(values: Any, n: int) -> AnnData:
 @given(st.lists(st.booleans(), min_size=1, max_size=30).filter(any), st.sampled_from(sorted(FORMS)))
 def test_zero_is_off_the_tissue_in_every_type(inside: list[bool], form: str) -> None:
     adata = section(FORMS[form](np.array(inside)), len(inside))
-    found = _adata.read_in_tissue(adata)
+    found = _adata.read_tissue_mask(adata)
     assert (found.tolist(), found.dtype) == (inside, bool)
 
 
@@ -56,21 +56,21 @@ def test_all_are_in_the_tissue_where_nothing_is_known() -> None:
             del adata.obs["in_tissue"]
         else:
             adata.obs["in_tissue"] = values
-        assert _adata.read_in_tissue(adata).all()
-        assert _adata.on_tissue(adata) is adata
+        assert _adata.read_tissue_mask(adata).all()
+        assert _adata.subset_to_tissue(adata) is adata
     adata.obs["in_tissue"] = pd.array([0, pd.NA] * 6, dtype="Int64")
-    assert _adata.read_in_tissue(adata).tolist() == [False, True] * 6
-    assert _adata.on_tissue(adata).n_obs == 6
+    assert _adata.read_tissue_mask(adata).tolist() == [False, True] * 6
+    assert _adata.subset_to_tissue(adata).n_obs == 6
 
 
 def test_values_that_say_neither_are_refused() -> None:
-    message = said(lambda: _adata.read_in_tissue(section(["1", "perhaps"] * 6, 12)))
+    message = error_message(lambda: _adata.read_tissue_mask(section(["1", "perhaps"] * 6, 12)))
     assert "obs['in_tissue'] holds 'perhaps'" in message
     assert "del adata.obs['in_tissue']" in message
     adata = section(1, 12)
     adata.obs["in_tissue"] = pd.Series([[1]] * 12, adata.obs_names)
-    assert "obs['in_tissue']" in said(lambda: _adata.read_in_tissue(adata))
-    message = said(lambda: sx.pp.rasterize(section(0, 12)))
+    assert "obs['in_tissue']" in error_message(lambda: _adata.read_tissue_mask(adata))
+    message = error_message(lambda: sx.pp.rasterize(section(0, 12)))
     assert "obs['in_tissue'] is 0 for all 12 spots" in message
 
 
@@ -99,16 +99,18 @@ def test_a_section_that_lies_off_the_tissue_is_none() -> None:
     codes, names = _adata.read_sections(adata, "slice")
     assert (codes.tolist(), names) == ([0] * 20 + [-1] * 20, ["a"])
     adata.obs["in_tissue"] = [1] * 25 + [0] * 15
-    assert "section(s) b of obs['slice'] have fewer than 10" in said(lambda: _adata.read_sections(adata, "slice"))
+    assert "section(s) b of obs['slice'] have fewer than 10" in error_message(
+        lambda: _adata.read_sections(adata, "slice")
+    )
     adata.obs["in_tissue"] = [1] * 9 + [0] * 31
-    assert "9 spot(s) in the tissue, of 40" in said(lambda: sx.pp.rasterize(adata))
+    assert "9 spot(s) in the tissue, of 40" in error_message(lambda: sx.pp.rasterize(adata))
 
 
 def test_a_spot_in_the_tissue_without_a_pixel_is_an_error() -> None:
     adata = section(np.repeat([1, 0], 20), 40)
     sx.pp.rasterize(adata)
     adata.obs["in_tissue"] = 1  # after all
-    assert "20 spot(s) outside the grid" in said(lambda: _adata.read_grid(adata))
+    assert "20 spot(s) outside the grid" in error_message(lambda: _adata.read_grid(adata))
 
 
 def test_covariates_are_those_of_the_tissue() -> None:

@@ -2,59 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spacex._adata._in_tissue import read_in_tissue
+from spacex._adata.tissue_mask import read_tissue_mask
+from spacex._adata.validation import MIN_PIXELS
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_finite, check_key
+from spacex._infra.validation import check_finite, check_name
 
-MIN_PIXELS = 10
 SPOTS_PER_VALUE = 5
-
-
-def check_names(adata: AnnData) -> None:
-    """Raise `InputError` for too few genes or spots, or gene names that are not unique."""
-    if adata.n_vars < 2:
-        raise InputError(f"adata has {adata.n_vars} gene(s); SpaCEX compares genes and needs at least 2")
-    check_spots(adata)
-    check_unique(adata)
-
-
-def check_spots(adata: AnnData) -> None:
-    """Raise `InputError` for too few spots in the tissue."""
-    n_spots = int(read_in_tissue(adata).sum())
-    if n_spots < MIN_PIXELS:
-        where = f" in the tissue, of {adata.n_obs}" if n_spots < adata.n_obs else ""
-        raise InputError(f"adata has {n_spots} spot(s){where}; SpaCEX needs at least {MIN_PIXELS}")
-
-
-def check_unique(adata: AnnData) -> None:
-    """Raise `InputError` for gene names that are not unique."""
-    if not adata.var_names.is_unique:
-        twice = adata.var_names[adata.var_names.duplicated()].unique()
-        raise InputError(
-            f"{len(twice)} gene name(s) occur more than once (first: {twice[0]!r}); call adata.var_names_make_unique()"
-        )
-
-
-def indices_sorted_by_name(adata: AnnData, genes: np.ndarray) -> np.ndarray:
-    """Numbers of the genes in a mask (G,), in the order of their names.
-
-    What is made of genes in this order does not depend on the order in which a file has them, to the last bit.
-    """
-    names = [str(name) for name in adata.var_names]
-    return np.array(sorted(np.flatnonzero(genes), key=names.__getitem__), dtype=np.int64)
 
 
 def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, list[str]]:
     """Section (S,) of every spot as a number, -1 off the tissue, and the names of the sections."""
-    check_key(library_key, name="library_key")
-    in_tissue = read_in_tissue(adata)
+    check_name(library_key, name="library_key")
+    in_tissue = read_tissue_mask(adata)
     if library_key is None:
         return np.where(in_tissue, 0, -1), ["section"]
     if library_key not in adata.obs:
@@ -98,7 +63,7 @@ def read_covariates(adata: AnnData, names: Sequence[str]) -> np.ndarray:
 
     An error for a column that is missing, has missing values, or tells almost every spot apart.
     """
-    in_tissue = read_in_tissue(adata)
+    in_tissue = read_tissue_mask(adata)
     columns = []
     for name in names:
         if name not in adata.obs:
@@ -121,31 +86,3 @@ def read_covariates(adata: AnnData, names: Sequence[str]) -> np.ndarray:
     covariates = np.full((adata.n_obs, inside.shape[1]), np.nan)
     covariates[in_tissue] = inside
     return covariates
-
-
-def read_libraries(adata: AnnData) -> dict[str, Mapping[str, Any]]:
-    """The libraries of ``uns["spatial"]``, where scanpy and squidpy keep images; what else lies there is left out."""
-    libraries = adata.uns.get("spatial")
-    if not isinstance(libraries, Mapping):
-        return {}
-    return {str(name): entry for name, entry in libraries.items() if isinstance(entry, Mapping)}
-
-
-def read_tissue_image(adata: AnnData, library: str | None) -> tuple[np.ndarray, float] | None:
-    """Image (H, W, 3) from 0 to 1 of a section and its pixels per unit of ``obsm["spatial"]``, where there is one.
-
-    Looked for in ``uns["spatial"][library]``; ``None`` is the only library. The image of higher resolution is taken.
-    """
-    libraries = read_libraries(adata)
-    entry = next(iter(libraries.values())) if library is None and len(libraries) == 1 else libraries.get(str(library))
-    images, factors = ((entry or {}).get(part) for part in ("images", "scalefactors"))
-    if not isinstance(images, Mapping) or not isinstance(factors, Mapping):
-        return None
-    for kind in ("hires", "lowres"):
-        scale = factors.get(f"tissue_{kind}_scalef")
-        image = np.asarray(images[kind]) if images.get(kind) is not None and scale is not None else np.empty(0)
-        if (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))) and image.dtype.kind in "uif":
-            image = image / 255.0 if image.dtype.kind in "ui" else image.astype(np.float64)
-            image = image[..., None] if image.ndim == 2 else image
-            return np.broadcast_to(image[..., :3], (*image.shape[:2], 3)), float(np.asarray(scale))
-    return None

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spacex._adata._input import MIN_PIXELS, read_libraries
+from spacex._adata.tissue_images import read_libraries
+from spacex._adata.validation import MIN_PIXELS
 from spacex.imaging.overlap import is_chance, separates, shared_positions
 
 LIBRARY_ID = "library_id"

@@ -9,52 +9,58 @@ from typing import Any, Literal
 import numpy as np
 from anndata import AnnData
 
+from spacex._adata import keys
+from spacex._config import Config
 from spacex._infra.errors import InputError
 
-KEY = "spacex"
 PACKAGES = ("anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
 WRITTEN_BY = {"grid": "sx.pp.rasterize(adata)", "interactions": "sx.tl.interactions(adata)"}
 
 
-def write_parameters(adata: AnnData, **sections: Any) -> None:
+def write_uns(adata: AnnData, **sections: Any) -> None:
     """Write sections of ``uns["spacex"]``, keeping the others; values of types that HDF5 and zarr can hold."""
-    uns = read_notes(adata)
+    uns = read_uns(adata)
     for name, values in sections.items():
         uns[name] = _writable(values)
     uns["versions"] = _versions()
-    adata.uns[KEY] = uns
+    adata.uns[keys.UNS] = uns
 
 
-def read_notes(adata: AnnData) -> dict[str, Any]:
+def read_uns(adata: AnnData) -> dict[str, Any]:
     """All of ``uns["spacex"]``; empty where nothing was written."""
-    found = adata.uns.get(KEY, {})
+    found = adata.uns.get(keys.UNS, {})
     if not isinstance(found, Mapping):
         raise InputError(
-            f'uns["{KEY}"] is a {type(found).__name__} and not what SpaCEX wrote; delete it, del adata.uns["{KEY}"], '
-            "and call sx.tl.embed(adata)"
+            f'uns["{keys.UNS}"] is a {type(found).__name__} and not what SpaCEX wrote; delete it, '
+            f'del adata.uns["{keys.UNS}"], and call sx.tl.embed(adata)'
         )
     return dict(found)
 
 
-def read_parameters(adata: AnnData, name: str, *needed: str) -> dict[str, Any]:
+def read_uns_entry(adata: AnnData, name: str, *needed: str) -> dict[str, Any]:
     """One section of ``uns["spacex"]``; empty where it was not written, an error where it lacks what is `needed`."""
-    found = read_notes(adata).get(name, {})
+    found = read_uns(adata).get(name, {})
     lost = [key for key in needed if key not in found] if isinstance(found, Mapping) else []
     if lost or not isinstance(found, Mapping):
         what = f"{', '.join(lost)} missing" if lost else f"it is a {type(found).__name__}"
         raise InputError(
-            f'uns["{KEY}"]["{name}"] is not what SpaCEX wrote ({what}); '
+            f'uns["{keys.UNS}"]["{name}"] is not what SpaCEX wrote ({what}); '
             f"call {WRITTEN_BY.get(name, 'sx.tl.embed(adata)')}"
         )
     return dict(found)
 
 
-def embedded_layer(adata: AnnData) -> str | None:
+def read_embedded_layer(adata: AnnData) -> str | None:
     """The layer that the embedding was made from; None for ``X``, and where there is no embedding."""
-    layer = read_parameters(adata, "embed").get("layer", "")
+    layer = read_uns_entry(adata, "embed").get("layer", "")
     if not isinstance(layer, str):
-        raise InputError(f'uns["{KEY}"]["embed"]["layer"]={layer!r} is not a name; call sx.tl.embed(adata)')
+        raise InputError(f'uns["{keys.UNS}"]["embed"]["layer"]={layer!r} is not a name; call sx.tl.embed(adata)')
     return layer or None
+
+
+def read_config(adata: AnnData) -> Config:
+    """Return the stored settings of the embedding; settings that are not stored have their defaults."""
+    return Config.from_dict(read_uns_entry(adata, "parameters"))
 
 
 def _writable(value: Any) -> Any:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from spacex._adata._input import MIN_PIXELS, check_names, read_covariates, read_sections
-from spacex._adata._matrix import read_sums
-from spacex._adata._uns import read_notes, read_parameters, write_parameters
+from spacex._adata import keys
+from spacex._adata.labels import read_covariates, read_sections
+from spacex._adata.matrix import read_sums
+from spacex._adata.uns import read_uns, read_uns_entry, write_uns
+from spacex._adata.validation import MIN_PIXELS, check_genes_and_spots
 from spacex._config import Config
 from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
@@ -18,7 +20,6 @@ from spacex.imaging.aggregate import SpotToPixel
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid, GridSize
 
-PIXEL = "spacex_pixel"
 COLUMNS = ("section", "kind", "height", "width", "aspect", "pitch")
 
 
@@ -33,7 +34,7 @@ def write_grid(
     size: GridSize = "auto",
 ) -> None:
     """Write ``obsm["spacex_pixel"]``, (-1, -1) for spots off the tissue, and ``uns["spacex"]["grid"]``."""
-    write_parameters(
+    write_uns(
         adata,
         grid={
             "section": np.array(names, dtype=object),
@@ -47,19 +48,19 @@ def write_grid(
             "size": size,
         },
     )
-    adata.obsm[PIXEL] = pixel.astype(np.int64)
+    adata.obsm[keys.PIXEL] = pixel.astype(np.int64)
 
 
 def has_grid(adata: AnnData) -> bool:
     """Whether `write_grid` was called on this AnnData."""
-    return "grid" in read_notes(adata) and PIXEL in adata.obsm
+    return "grid" in read_uns(adata) and keys.PIXEL in adata.obsm
 
 
 def rasterize_arguments(adata: AnnData) -> dict[str, Any]:
     """The arguments of `pp.rasterize` that the grid was made with; empty where there is none."""
-    if "grid" not in read_notes(adata):
+    if "grid" not in read_uns(adata):
         return {}
-    found = read_parameters(adata, "grid", "spatial_key", "library_key")
+    found = read_uns_entry(adata, "grid", "spatial_key", "library_key")
     for name in ("spatial_key", "library_key"):
         if not isinstance(found[name], (str, int)):
             raise _raise_damaged_grid(f'uns["spacex"]["grid"]["{name}"]={found[name]!r}')
@@ -73,7 +74,7 @@ def rasterize_arguments(adata: AnnData) -> dict[str, Any]:
 def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
     """Grids, pixel (S, 2) and section (S,) of every spot, as `write_grid` left them; -1 for spots off the tissue."""
     if not has_grid(adata):
-        lost = f'obsm["{PIXEL}"]' if PIXEL not in adata.obsm else 'uns["spacex"]["grid"]'
+        lost = f'obsm["{keys.PIXEL}"]' if keys.PIXEL not in adata.obsm else 'uns["spacex"]["grid"]'
         raise InputError(f"the spots have no pixels yet: {lost} is missing; call sx.pp.rasterize(adata)")
     known, grids = _noted_grids(adata)
     codes, names = read_sections(adata, rasterize_arguments(adata)["library_key"])
@@ -88,7 +89,7 @@ def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
 
 def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
     """Names of the sections and their grids; an error where these are no grids."""
-    found = read_parameters(adata, "grid", *COLUMNS)
+    found = read_uns_entry(adata, "grid", *COLUMNS)
     try:
         names, *columns = (np.atleast_1d(found[name]).tolist() for name in COLUMNS)
         grids = [
@@ -105,13 +106,13 @@ def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
 
 def _pixels_within(adata: AnnData, grids: list[Grid], section: np.ndarray) -> np.ndarray:
     """``obsm["spacex_pixel"]`` (S, 2), each in the grid of its section (S,); an error where one is not."""
-    pixel = np.asarray(adata.obsm[PIXEL])
+    pixel = np.asarray(adata.obsm[keys.PIXEL])
     if pixel.shape != (adata.n_obs, 2) or pixel.dtype.kind not in "iu":
-        raise _raise_damaged_grid(f'obsm["{PIXEL}"] of shape {pixel.shape} and type {pixel.dtype}')
+        raise _raise_damaged_grid(f'obsm["{keys.PIXEL}"] of shape {pixel.shape} and type {pixel.dtype}')
     limit = np.array([grid.shape for grid in grids])[section]
     outside = ((pixel < 0) | (pixel >= limit)).any(axis=1) & (section >= 0)
     if outside.any():
-        raise _raise_damaged_grid(f'obsm["{PIXEL}"] has {int(outside.sum())} spot(s) outside the grid and')
+        raise _raise_damaged_grid(f'obsm["{keys.PIXEL}"] has {int(outside.sum())} spot(s) outside the grid and')
     return np.where((section >= 0)[:, None], pixel.astype(np.int64, copy=False), -1)
 
 
@@ -121,7 +122,7 @@ def _raise_damaged_grid(what: str) -> InputError:
 
 def read_images(adata: AnnData, *, layer: str | None, config: Config) -> GeneImages:
     """Images of all genes, from the grid that `write_grid` left."""
-    check_names(adata)
+    check_genes_and_spots(adata)
     grids, pixel, section = read_grid(adata)
     where = SpotToPixel.of([pixel[section == s] for s in range(len(grids))], grids, section)
     sums, is_count = read_sums(adata, layer, where)
@@ -166,3 +167,14 @@ def mean_by_pixel(values: np.ndarray, pixel: np.ndarray, n_pixels: int) -> np.nd
     inside = pixel >= 0
     spots = np.bincount(pixel[inside], minlength=n_pixels)
     return np.bincount(pixel[inside], values[inside], n_pixels) / np.maximum(spots, 1)
+
+
+def values_at_spots(values: np.ndarray, pixel_of_spot: np.ndarray, missing: float = np.nan) -> np.ndarray:
+    """Values (S, ...) of the spots, from those of the tissue pixels (P, ...) and the pixel (S,) of each spot.
+
+    Spots outside the pixels (-1) get `missing`.
+    """
+    at_spots = np.full((len(pixel_of_spot), *values.shape[1:]), missing, dtype=values.dtype)
+    inside = pixel_of_spot >= 0
+    at_spots[inside] = values[pixel_of_spot[inside]]
+    return at_spots

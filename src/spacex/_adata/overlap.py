@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from anndata import AnnData
 
-from spacex._adata._input import MIN_PIXELS
-from spacex._adata._library_columns import Hint, LibraryColumns
+from spacex._adata.library_columns import Hint, LibraryColumns
+from spacex._adata.validation import MIN_PIXELS
 from spacex._infra.errors import InputError
 from spacex.imaging.overlap import are_evenly_spaced, in_area, largest_overlap, sample_of_groups, shared_positions
 
@@ -37,7 +37,7 @@ MAX_LATTICE = 50_000
 Warn = Callable[..., None]
 
 
-def check_overlaid(
+def check_overlapping_sections(
     adata: AnnData,
     xy: np.ndarray,
     section: np.ndarray,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from anndata import AnnData
-from tests._adata.messages import said
+from tests._adata.messages import error_message
 
 from spacex import _adata
 from spacex.imaging.grid import Grid
@@ -39,15 +39,15 @@ def test_they_stand_with_genes_first(embedded: AnnData) -> None:
         np.testing.assert_array_equal(full[gene], Z[:, row])
     assert np.isnan(full[[0, 3]]).all()
     np.testing.assert_array_equal(read(embedded), full)
-    noted = _adata.read_parameters(embedded, "sections")
+    noted = _adata.read_uns_entry(embedded, "sections")
     assert noted["library_key"] == "slice"
     assert noted["name"].tolist() == ["a", "b", "c"]
     assert noted["n_spots"].tolist() == [11, 12, 10]
     _adata.write_section_embeddings(embedded, SOME, None)
     assert "X_spacex_sections" not in embedded.varm
-    assert not _adata.read_parameters(embedded, "sections")
+    assert not _adata.read_uns_entry(embedded, "sections")
     _adata.write_section_embeddings(embedded, SOME, None)  # nothing to drop
-    assert said(lambda: read(embedded)) == (
+    assert error_message(lambda: read(embedded)) == (
         "varm[\"X_spacex_sections\"] has no embeddings by 'slice': they are missing; "
         "call sx.tl.embed(adata, library_key='slice')"
     )
@@ -57,7 +57,7 @@ def test_another_column_is_refused(embedded: AnnData) -> None:
     for key in ("slice", "other"):  # whatever the grid was made by since
         pixel, grids = embedded.obsm["spacex_pixel"], [Grid((1, 12), "square", 1.0, 1.0)] * 3
         _adata.write_grid(embedded, grids, pixel, ["a", "b", "c"], spatial_key="spatial", library_key=key)
-        assert said(lambda: read(embedded, "other")) == (
+        assert error_message(lambda: read(embedded, "other")) == (
             "varm[\"X_spacex_sections\"] has no embeddings by 'other': they were made with 'slice'; "
             "call sx.tl.embed(adata, library_key='other')"
         )
@@ -75,7 +75,7 @@ def test_some_of_the_sections_have_their_own(embedded: AnnData) -> None:
 
 def test_unknown_sections_are_refused(embedded: AnnData) -> None:
     embedded.obs["slice"] = embedded.obs["slice"].replace({"b": "e", "a": "d"})
-    assert said(lambda: read(embedded)) == (
+    assert error_message(lambda: read(embedded)) == (
         "section(s) d, e of obs['slice'] were not embedded (there are: a, b, c); "
         "call sx.tl.embed(adata, library_key='slice')"
     )
@@ -87,28 +87,32 @@ def test_sections_that_changed_their_names_are_refused(embedded: AnnData, names:
     if n_spots == 10:  # all of one size
         embedded = embedded[[*range(20), *range(21, 31)]].copy()
         _adata.write_section_embeddings(embedded, SOME, Z)
-        assert _adata.read_parameters(embedded, "sections")["n_spots"].tolist() == [10, 10, 10]
+        assert _adata.read_uns_entry(embedded, "sections")["n_spots"].tolist() == [10, 10, 10]
     read(embedded)
     embedded.obs["slice"] = embedded.obs["slice"].replace(names)
-    assert "does not have the spots that it was embedded with; call sx.tl.embed" in said(lambda: read(embedded))
+    assert "does not have the spots that it was embedded with; call sx.tl.embed" in error_message(
+        lambda: read(embedded)
+    )
 
 
 def test_files_of_earlier_versions_are_read(embedded: AnnData) -> None:
     full = embedded.varm["X_spacex_sections"]
     del embedded.uns["spacex"]["sections"]
     np.testing.assert_array_equal(read(embedded), full)
-    assert "they were made with 'slice'" in said(lambda: read(embedded, "other"))
-    assert said(lambda: read(embedded[embedded.obs["slice"] != "b"].copy())) == (
+    assert "they were made with 'slice'" in error_message(lambda: read(embedded, "other"))
+    assert error_message(lambda: read(embedded[embedded.obs["slice"] != "b"].copy())) == (
         "varm[\"X_spacex_sections\"] holds 3 section(s), and 2 are named by 'slice'; "
         "call sx.tl.embed(adata, library_key='slice')"
     )
     del embedded.uns["spacex"]["grid"]
-    assert "made with ''" in said(lambda: read(embedded))
+    assert "made with ''" in error_message(lambda: read(embedded))
 
 
 def test_what_is_damaged_is_refused(embedded: AnnData) -> None:
     del embedded.uns["spacex"]["sections"]["mark"]
-    assert "is not what SpaCEX wrote (mark missing)" in said(lambda: read(embedded))
+    assert "is not what SpaCEX wrote (mark missing)" in error_message(lambda: read(embedded))
     del embedded.uns["spacex"]["sections"]
     embedded.varm["X_spacex_sections"] = np.ones((5, 3))
-    assert 'varm["X_spacex_sections"] is not what SpaCEX wrote (of shape (5, 3)' in said(lambda: read(embedded))
+    assert 'varm["X_spacex_sections"] is not what SpaCEX wrote (of shape (5, 3)' in error_message(
+        lambda: read(embedded)
+    )

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
-from tests._adata.messages import said
+from tests._adata.messages import error_message
 
 from spacex import _adata
 
@@ -27,18 +27,21 @@ def given(n_obs: int = N, n_vars: int = 3) -> AnnData:
 
 
 def test_a_section_has_genes_and_spots_enough() -> None:
-    _adata.check_names(given(10, 2))
-    assert said(lambda: _adata.check_names(given(10, 1))) == (
+    _adata.check_genes_and_spots(given(10, 2))
+    assert error_message(lambda: _adata.check_genes_and_spots(given(10, 1))) == (
         "adata has 1 gene(s); SpaCEX compares genes and needs at least 2"
     )
-    assert said(lambda: _adata.check_names(given(9, 2))) == "adata has 9 spot(s); SpaCEX needs at least 10"
+    assert (
+        error_message(lambda: _adata.check_genes_and_spots(given(9, 2)))
+        == "adata has 9 spot(s); SpaCEX needs at least 10"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Variable names are not unique")
 def test_names_occur_once() -> None:
     adata = given(n_vars=5)
     adata.var_names = ["x", "b", "b", "x", "b"]
-    assert said(lambda: _adata.check_names(adata)) == (
+    assert error_message(lambda: _adata.check_genes_and_spots(adata)) == (
         "2 gene name(s) occur more than once (first: 'b'); call adata.var_names_make_unique()"
     )
 
@@ -97,7 +100,7 @@ def test_positions_that_cannot_be_used_are_refused(what: str) -> None:
     adata = given()
     values, message = BAD_POSITIONS[what]
     adata.obsm["xy"] = values
-    assert said(lambda: _adata.read_positions(adata, "xy")) == message
+    assert error_message(lambda: _adata.read_positions(adata, "xy")) == message
 
 
 def test_large_positions_are_not_too_large() -> None:
@@ -108,13 +111,13 @@ def test_large_positions_are_not_too_large() -> None:
 
 def test_positions_that_are_missing_are_named_with_those_that_are_there() -> None:
     adata = given()
-    assert said(lambda: _adata.read_positions(adata, "xy")) == (
+    assert error_message(lambda: _adata.read_positions(adata, "xy")) == (
         "obsm['xy'] is missing (there: 'spatial'); put coordinates (n_obs, 2) there or pass spatial_key="
     )
     adata.obsm["X_pca"] = np.zeros((N, 2))
-    assert "(there: 'spatial', 'X_pca')" in said(lambda: _adata.read_positions(adata, "xy"))
-    assert "(there: none)" in said(lambda: _adata.read_positions(AnnData(np.ones((N, 2))), "xy"))
-    assert said(lambda: _adata.read_positions(adata, ["xy"])).startswith("spatial_key=['xy'] is not a name")  # type: ignore[arg-type]
+    assert "(there: 'spatial', 'X_pca')" in error_message(lambda: _adata.read_positions(adata, "xy"))
+    assert "(there: none)" in error_message(lambda: _adata.read_positions(AnnData(np.ones((N, 2))), "xy"))
+    assert error_message(lambda: _adata.read_positions(adata, ["xy"])).startswith("spatial_key=['xy'] is not a name")  # type: ignore[arg-type]
 
 
 def test_positions_as_text_or_single_precision_are_read() -> None:
@@ -138,11 +141,11 @@ def test_three_columns_are_warned_of_and_two_are_not(caplog: pytest.LogCaptureFi
 
 def test_array_coordinates_are_whole_and_complete() -> None:
     adata = given()
-    assert _adata.read_array(adata) is None
+    assert _adata.read_array_positions(adata) is None
     adata.obs["array_row"] = np.arange(N, dtype=float)
-    assert _adata.read_array(adata) is None  # columns alone do not place a spot
+    assert _adata.read_array_positions(adata) is None  # columns alone do not place a spot
     adata.obs["array_col"] = [str(i % 4) for i in range(N)]
-    read = _adata.read_array(adata)
+    read = _adata.read_array_positions(adata)
     assert read is not None
     assert read.dtype.kind == "i"
     np.testing.assert_array_equal(read, np.column_stack([np.arange(N), np.arange(N) % 4]))
@@ -150,7 +153,7 @@ def test_array_coordinates_are_whole_and_complete() -> None:
         other = adata.copy()
         other.obs["array_row"] = other.obs["array_row"].astype(object)
         other.obs.loc[other.obs_names[3], "array_row"] = spoilt
-        assert _adata.read_array(other) is None
+        assert _adata.read_array_positions(other) is None
 
 
 # -- sections ----------------------------------------------------------------------------------------------
@@ -167,20 +170,20 @@ def test_sections_are_numbered_in_the_order_of_their_names() -> None:
 
 def test_sections_that_cannot_be_used_are_refused() -> None:
     adata = given()
-    assert said(lambda: _adata.read_sections(adata, "slice")) == (
+    assert error_message(lambda: _adata.read_sections(adata, "slice")) == (
         "library_key='slice' is not a column of adata.obs; pass one that names the sections"
     )
     adata.obs["slice"] = ["a"] * 9 + ["b"] * 2 + ["c"] * 9
-    assert said(lambda: _adata.read_sections(adata, "slice")) == (
+    assert error_message(lambda: _adata.read_sections(adata, "slice")) == (
         "section(s) a, b, c of obs['slice'] have fewer than 10 spots; leave them out"
     )
     adata.obs["slice"] = ["a"] * 10 + ["b"] * 9 + ["c"]
-    assert said(lambda: _adata.read_sections(adata, "slice")).startswith("section(s) b, c of")
+    assert error_message(lambda: _adata.read_sections(adata, "slice")).startswith("section(s) b, c of")
     adata.obs["slice"] = [None, np.nan] + ["c"] * 18
-    assert said(lambda: _adata.read_sections(adata, "slice")) == (
+    assert error_message(lambda: _adata.read_sections(adata, "slice")) == (
         "obs['slice'] is missing for 2 spot(s); name a section for each"
     )
-    assert said(lambda: _adata.read_sections(adata, ["a"])).startswith("library_key=['a'] is not a name")  # type: ignore[arg-type]
+    assert error_message(lambda: _adata.read_sections(adata, ["a"])).startswith("library_key=['a'] is not a name")  # type: ignore[arg-type]
 
 
 # -- covariates --------------------------------------------------------------------------------------------
@@ -204,26 +207,26 @@ def test_covariates_that_cannot_be_used_are_refused() -> None:
     adata.obs["holed"] = [1.0, np.nan, np.nan] + [2.0] * (N - 3)
     adata.obs["endless"] = [np.inf] + [2.0] * (N - 1)
     adata.obs["four"], adata.obs["five"] = ([str(i % n) for i in range(N)] for n in (4, 5))
-    assert said(lambda: _adata.read_covariates(adata, ["none"])) == (
+    assert error_message(lambda: _adata.read_covariates(adata, ["none"])) == (
         "covariates: 'none' is not a column of adata.obs; pass names of columns"
     )
-    assert said(lambda: _adata.read_covariates(adata, ["holed"])) == (
+    assert error_message(lambda: _adata.read_covariates(adata, ["holed"])) == (
         "obs['holed'] is missing for 2 spot(s); fill or drop them"
     )
-    assert said(lambda: _adata.read_covariates(adata, ["endless"])) == (
+    assert error_message(lambda: _adata.read_covariates(adata, ["endless"])) == (
         "obs['endless'] holds 1 NaN or infinite value(s); all must be finite: fill or drop them"
     )
     assert _adata.read_covariates(adata, ["four"]).shape == (N, 4)
-    assert said(lambda: _adata.read_covariates(adata, ["five"])) == (
+    assert error_message(lambda: _adata.read_covariates(adata, ["five"])) == (
         "obs['five'] has 5 values for 20 spots; a covariate needs 5 spots for each value, or numbers"
     )
     few = given(10)
     few.obs["two"], few.obs["three"] = ([str(i % n) for i in range(10)] for n in (2, 3))
     assert _adata.read_covariates(few, ["two"]).shape == (10, 2)
-    assert "3 values for 10 spots" in said(lambda: _adata.read_covariates(few, ["three"]))
+    assert "3 values for 10 spots" in error_message(lambda: _adata.read_covariates(few, ["three"]))
     eleven = given(11)
     eleven.obs["two"], eleven.obs["three"] = ([str(i % n) for i in range(11)] for n in (2, 3))
-    assert "3 values for 11 spots" in said(lambda: _adata.read_covariates(eleven, ["three"]))
+    assert "3 values for 11 spots" in error_message(lambda: _adata.read_covariates(eleven, ["three"]))
     tiny = given(4)
     tiny.obs["two"] = ["a", "b"] * 2
     assert _adata.read_covariates(tiny, ["two"]).shape == (4, 2)  # two values are always few

@@ -13,7 +13,7 @@ import pytest
 from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests._adata.messages import said
+from tests._adata.messages import error_message
 
 import spacex as sx
 
@@ -74,7 +74,7 @@ OVERLAID: dict[str, Callable[[], AnnData]] = {
 @pytest.mark.parametrize("kind", OVERLAID)
 def test_sections_on_top_of_each_other_are_refused(kind: str) -> None:
     adata = OVERLAID[kind]()
-    message = said(lambda: sx.pp.rasterize(adata))
+    message = error_message(lambda: sx.pp.rasterize(adata))
     assert "sections lie on top of each other" in message
     assert "library_key='sample'" in message
     has_array = "array_row" in adata.obs
@@ -91,7 +91,7 @@ def test_sections_on_top_of_each_other_are_refused(kind: str) -> None:
 def test_the_order_of_spots_does_not_matter(seed: int, kind: str) -> None:
     adata = OVERLAID[kind]()
     order = np.random.default_rng(seed).permutation(adata.n_obs)
-    assert said(lambda: sx.pp.rasterize(adata[order].copy())) == said(lambda: sx.pp.rasterize(adata))
+    assert error_message(lambda: sx.pp.rasterize(adata[order].copy())) == error_message(lambda: sx.pp.rasterize(adata))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_order_of_spots_does_not_matter(seed: int, kind: str) -> None:
 def test_the_column_may_be_of_any_type(form: Callable[[pd.Series], pd.Series]) -> None:
     adata = joined(visium(), visium())
     adata.obs["sample"] = form(adata.obs["sample"].astype(str))
-    assert "library_key='sample'" in said(lambda: sx.pp.rasterize(adata))
+    assert "library_key='sample'" in error_message(lambda: sx.pp.rasterize(adata))
 
 
 def test_certain_names_are_preferred() -> None:
@@ -113,12 +113,14 @@ def test_certain_names_are_preferred() -> None:
     for name in ("nonsense", "batch", "sample"):  # of which the last is named first
         adata.obs[name] = adata.obs["condition"].to_numpy()
         best = name if name != "nonsense" else "condition"
-        assert f"library_key={best!r}" in said(lambda: sx.pp.rasterize(adata))
+        assert f"library_key={best!r}" in error_message(lambda: sx.pp.rasterize(adata))
     adata.obs["capture"] = adata.obs["condition"].to_numpy()
     adata.uns["spatial"] = {"a": {"images": {}}, "b": {}, "is_single": np.bool_(False)}
-    assert "library_key='condition'" in said(lambda: sx.pp.rasterize(adata))  # the first that holds names of libraries
+    assert "library_key='condition'" in error_message(
+        lambda: sx.pp.rasterize(adata)
+    )  # the first that holds names of libraries
     adata.uns["spatialdata_attrs"] = {"region": ["a", "b"], "region_key": "capture", "instance_key": "i"}
-    assert "library_key='capture'" in said(lambda: sx.pp.rasterize(adata))
+    assert "library_key='capture'" in error_message(lambda: sx.pp.rasterize(adata))
 
 
 def test_a_column_that_separates_only_some_is_not_named() -> None:
@@ -127,15 +129,15 @@ def test_a_column_that_separates_only_some_is_not_named() -> None:
     adata.obs["library"] = np.where(np.arange(adata.n_obs) < 200, "one", "two")
     adata.obs["total"] = np.random.default_rng(1).random(adata.n_obs)
     adata.obs["id"] = np.arange(adata.n_obs)
-    assert "library_key='sample'" in said(lambda: sx.pp.rasterize(adata))
-    message = said(lambda: sx.pp.rasterize(unlabeled(adata, "sample")))
+    assert "library_key='sample'" in error_message(lambda: sx.pp.rasterize(adata))
+    message = error_message(lambda: sx.pp.rasterize(unlabeled(adata, "sample")))
     assert "add a column to adata.obs that names the section of each spot" in message
     assert "library_key='section'" in message
 
 
 def test_names_of_spots_or_two_columns_may_tell() -> None:
     adata = dropped(joined(visium(), visium(), visium()), "sample")
-    message = said(lambda: sx.pp.rasterize(adata))
+    message = error_message(lambda: sx.pp.rasterize(adata))
     call = "adata.obs['section'] = adata.obs_names.str.rsplit('-', n=1).str[-1]"
     assert call in message
     exec(call, {"adata": adata})
@@ -143,14 +145,14 @@ def test_names_of_spots_or_two_columns_may_tell() -> None:
     adata = joined(visium(), visium(), visium(), visium())
     adata.obs["donor"] = adata.obs["sample"].map({"a": 1, "b": 1, "c": 2, "d": 2})
     adata.obs["slice"] = adata.obs["sample"].map({"a": 1, "b": 2, "c": 1, "d": 2})
-    message = said(lambda: sx.pp.rasterize(unlabeled(adata, "sample")))
+    message = error_message(lambda: sx.pp.rasterize(unlabeled(adata, "sample")))
     assert "adata.obs['section'] = adata.obs['slice'].astype(str) + '-' + adata.obs['donor'].astype(str)" in message
     # with a key that is too coarse
     for key, other in (("donor", "slice"), ("slice", "donor")):
-        message = said(lambda key=key: sx.pp.rasterize(adata, library_key=key))
+        message = error_message(lambda key=key: sx.pp.rasterize(adata, library_key=key))
         assert f"adata.obs['section'] = adata.obs[{key!r}].astype(str) + '-' + adata.obs[{other!r}]" in message
     adata.obs["section"] = adata.obs["donor"].astype(str) + adata.obs["slice"].astype(str)
-    assert "library_key='section'" in said(lambda: sx.pp.rasterize(adata, library_key="donor"))
+    assert "library_key='section'" in error_message(lambda: sx.pp.rasterize(adata, library_key="donor"))
     sx.pp.rasterize(adata, library_key="section")
 
 
@@ -159,7 +161,7 @@ def test_sections_that_were_named_may_lie_anywhere(caplog: pytest.LogCaptureFixt
     adata = unlabeled(joined(pair(), pair(), label="slide"), "sample")
     assert lines(adata, caplog, library_key="slide") == []
     third = unlabeled(joined(joined(visium(), visium(shift=(31.0, 55.0))), visium(), label="slide"))
-    assert "add a column" in said(lambda: sx.pp.rasterize(third, library_key="slide"))
+    assert "add a column" in error_message(lambda: sx.pp.rasterize(third, library_key="slide"))
 
 
 def test_every_tool_refuses_before_any_work() -> None:
@@ -171,8 +173,8 @@ def test_every_tool_refuses_before_any_work() -> None:
         lambda: sx.pp.gene_images(both),
         lambda: sx.tl.impute(both[:, :40].copy(), parts[0], progress=False),
     ):
-        assert "library_key='sample'" in said(call)
-    message = said(lambda: sx.tl.impute(parts[0][:, :40].copy(), both, progress=False))
+        assert "library_key='sample'" in error_message(call)
+    message = error_message(lambda: sx.tl.impute(parts[0][:, :40].copy(), both, progress=False))
     assert "sx.tl.embed(reference, library_key='sample')" in message
     assert not both.uns
     assert list(both.obsm) == ["spatial"]
@@ -182,7 +184,7 @@ def test_every_tool_refuses_before_any_work() -> None:
     both = joined(*parts, uns_merge="first")
     assert "spacex_pixel" in both.obsm
     for call in (lambda: sx.tl.embed(both, progress=False), lambda: sx.tl.svg(both, progress=False)):
-        assert "library_key='sample'" in said(call)
+        assert "library_key='sample'" in error_message(call)
 
 
 # -- areas that overlap ------------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ STRONG: dict[str, Callable[[], AnnData]] = {
 def test_certain_columns_whose_areas_overlap_are_refused(kind: str) -> None:
     adata = STRONG[kind]()
     key = next(iter(adata.obs.columns[adata.obs.columns.isin(["sample", "library_id"])]))
-    assert f"library_key={key!r}" in said(lambda: sx.pp.rasterize(adata))
+    assert f"library_key={key!r}" in error_message(lambda: sx.pp.rasterize(adata))
     sx.pp.rasterize(adata, library_key=key)
 
 
@@ -221,7 +223,7 @@ def test_arrays_known_by_their_coordinates_alone(label: str, shift: tuple[float,
     if shift[1] > 800:  # side by side, in part
         sx.pp.rasterize(adata)
         return
-    assert f"library_key={label!r}" in said(lambda: sx.pp.rasterize(adata))
+    assert f"library_key={label!r}" in error_message(lambda: sx.pp.rasterize(adata))
     sx.pp.rasterize(adata, library_key=label)
 
 

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from spacex._adata._grid import rasterize_arguments, read_grid
-from spacex._adata._input import read_sections
-from spacex._adata._results import COMPONENTS, numbers_of
-from spacex._adata._uns import read_parameters, write_parameters
+from spacex._adata import keys
+from spacex._adata.grid import rasterize_arguments, read_grid
+from spacex._adata.labels import read_sections
+from spacex._adata.results import numbers_of
+from spacex._adata.uns import read_uns_entry, write_uns
 from spacex._infra.errors import InputError
-
-SECTIONS = "X_spacex_sections"
 
 
 def write_section_embeddings(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray | None) -> None:
@@ -22,19 +21,19 @@ def write_section_embeddings(adata: AnnData, embedded: np.ndarray, embedding: np
     In the order of the grid's sections; ``uns["spacex"]["sections"]`` has their names, and what tells their spots.
     """
     if embedding is None:
-        adata.varm.pop(SECTIONS, None)
-        if read_parameters(adata, "sections"):
-            write_parameters(adata, sections={})
+        adata.varm.pop(keys.SECTION_EMBEDDINGS, None)
+        if read_uns_entry(adata, "sections"):
+            write_uns(adata, sections={})
         return
     n_sections, _, n_dims = embedding.shape
     full = np.full((adata.n_vars, n_sections, n_dims), np.nan, dtype=np.float32)
     full[embedded] = embedding.transpose(1, 0, 2)
-    adata.varm[SECTIONS] = full
+    adata.varm[keys.SECTION_EMBEDDINGS] = full
     library_key, section = rasterize_arguments(adata)["library_key"], read_grid(adata)[2]
     first = [int(np.flatnonzero(section == s)[0]) for s in range(n_sections)]
     n_spots, mark = _spot_fingerprint(adata, section, n_sections)
     names = adata.obs[library_key].iloc[first].astype(str).to_numpy(dtype=object)
-    write_parameters(adata, sections={"library_key": library_key, "name": names, "n_spots": n_spots, "mark": mark})
+    write_uns(adata, sections={"library_key": library_key, "name": names, "n_spots": n_spots, "mark": mark})
 
 
 def read_section_embeddings(adata: AnnData, library_key: str) -> np.ndarray:
@@ -44,19 +43,24 @@ def read_section_embeddings(adata: AnnData, library_key: str) -> np.ndarray:
     """
     section, names = read_sections(adata, library_key)
     call = f"call sx.tl.embed(adata, library_key={library_key!r})"
-    made = read_parameters(adata, "sections")
+    made = read_uns_entry(adata, "sections")
     if made:
-        made = read_parameters(adata, "sections", "library_key", "name", "n_spots", "mark")
+        made = read_uns_entry(adata, "sections", "library_key", "name", "n_spots", "mark")
     else:  # of a version that did not note them
-        made = {"library_key": read_parameters(adata, "grid").get("library_key", ""), "name": names}
-    if SECTIONS not in adata.varm or made["library_key"] != library_key:
-        why = f"they were made with {made['library_key']!r}" if SECTIONS in adata.varm else "they are missing"
-        raise InputError(f'varm["{SECTIONS}"] has no embeddings by {library_key!r}: {why}; {call}')
-    z = numbers_of(adata.varm[SECTIONS], f'varm["{SECTIONS}"]', n_dims=3, call=call)
+        made = {"library_key": read_uns_entry(adata, "grid").get("library_key", ""), "name": names}
+    if keys.SECTION_EMBEDDINGS not in adata.varm or made["library_key"] != library_key:
+        why = (
+            f"they were made with {made['library_key']!r}"
+            if keys.SECTION_EMBEDDINGS in adata.varm
+            else "they are missing"
+        )
+        raise InputError(f'varm["{keys.SECTION_EMBEDDINGS}"] has no embeddings by {library_key!r}: {why}; {call}')
+    z = numbers_of(adata.varm[keys.SECTION_EMBEDDINGS], f'varm["{keys.SECTION_EMBEDDINGS}"]', n_dims=3, call=call)
     known = [str(name) for name in np.atleast_1d(made["name"])]
     if z.shape[1] != len(known):
         raise InputError(
-            f'varm["{SECTIONS}"] holds {z.shape[1]} section(s), and {len(known)} are named by {library_key!r}; {call}'
+            f'varm["{keys.SECTION_EMBEDDINGS}"] holds {z.shape[1]} section(s), and {len(known)} are named by '
+            f"{library_key!r}; {call}"
         )
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -79,7 +83,7 @@ def _check_same_spots(
     """
     before = [np.atleast_1d(made[name])[order] for name in ("n_spots", "mark")]
     n_spots, mark = _spot_fingerprint(adata, section, len(names))
-    other = (n_spots > before[0]) | ((n_spots == before[0]) & (mark != before[1]) & (COMPONENTS in adata.obsm))
+    other = (n_spots > before[0]) | ((n_spots == before[0]) & (mark != before[1]) & (keys.COMPONENTS in adata.obsm))
     if other.any():
         raise InputError(
             f"section {names[int(other.argmax())]!r} does not have the spots that it was embedded with; {call}"
@@ -92,7 +96,7 @@ def _spot_fingerprint(adata: AnnData, section: np.ndarray, n_sections: int) -> t
     Spots off the tissue, whose section (S,) is -1, do not count.
     """
     mark, kept = np.zeros(n_sections, dtype=np.int64), section >= 0
-    if COMPONENTS in adata.obsm:
-        components = numbers_of(adata.obsm[COMPONENTS], f'obsm["{COMPONENTS}"]', n_dims=2)[kept]
+    if keys.COMPONENTS in adata.obsm:
+        components = numbers_of(adata.obsm[keys.COMPONENTS], f'obsm["{keys.COMPONENTS}"]', n_dims=2)[kept]
         np.add.at(mark, section[kept], np.ascontiguousarray(components).view(np.uint32).sum(axis=1, dtype=np.int64))
     return np.bincount(section[kept], minlength=n_sections), mark

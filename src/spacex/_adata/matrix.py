@@ -13,12 +13,12 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from spacex._adata._in_tissue import read_in_tissue
-from spacex._adata._on_disk import as_stored, by_blocks
-from spacex._adata._sources import Source, first_of_counts
+from spacex._adata.on_disk import as_stored, by_blocks
+from spacex._adata.sources import Source, first_of_counts
+from spacex._adata.tissue_mask import read_tissue_mask
 from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
-from spacex._infra.validation import check_indices
+from spacex._infra.validation import check_sparse_indices
 from spacex.imaging.aggregate import SpotToPixel
 
 LEAST, MOST = 1e-15, 1e15
@@ -98,7 +98,7 @@ def read_matrix(adata: AnnData, layer: str | None) -> tuple[Rows, bool]:
 
     `layer` as `choose_matrix` gives it; None: the first source that holds counts, else ``X`` as intensities.
     """
-    in_tissue = read_in_tissue(adata)
+    in_tissue = read_tissue_mask(adata)
 
     def look(source: Source) -> tuple[Rows, bool]:
         rows, is_count = loaded(source, in_tissue)
@@ -125,7 +125,7 @@ def read_sums(adata: AnnData, layer: str | None, pixels: SpotToPixel) -> tuple[P
     return _read(adata, layer, lambda source: BlockReducer(of, _sums_below, lambda parts: beside(parts, source)))
 
 
-def read_totals(adata: AnnData, layer: str | None) -> np.ndarray:
+def read_gene_totals(adata: AnnData, layer: str | None) -> np.ndarray:
     """Sum (G,) of every gene over the spots, of the matrix that `read_matrix` gives."""
 
     def of(block: Rows, rows: slice, columns: slice) -> np.ndarray:
@@ -134,7 +134,7 @@ def read_totals(adata: AnnData, layer: str | None) -> np.ndarray:
     return _read(adata, layer, lambda source: _by_gene(source, of))[0]
 
 
-def read_detected(adata: AnnData, layer: str | None) -> np.ndarray:
+def read_detection_counts(adata: AnnData, layer: str | None) -> np.ndarray:
     """Number (G,) of spots in which every gene has a value above zero."""
 
     def of(block: Rows, rows: slice, columns: slice) -> np.ndarray:
@@ -147,7 +147,7 @@ def _by_gene(source: Source, of: Callable[[Rows, slice, slice], np.ndarray]) -> 
     return BlockReducer(of, np.add, lambda parts: source.of_genes(np.concatenate(parts)))
 
 
-def read_columns(adata: AnnData, layer: str | None, genes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, bool]:
+def read_gene_values(adata: AnnData, layer: str | None, genes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, bool]:
     """Values (B, S) of some genes, the sum (S,) of every spot over all genes, and whether these are counts."""
 
     def reading(source: Source) -> BlockReducer[Columns]:
@@ -183,7 +183,7 @@ def loaded(source: Source, in_tissue: np.ndarray) -> tuple[Rows, bool]:
         matrix = matrix.compute()
     matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
     _require_numbers(matrix.dtype, name)
-    rows = _emptied(_as_rows(check_indices(matrix, what=f"adata.{name} is damaged")), in_tissue)
+    rows = _emptied(_as_rows(check_sparse_indices(matrix, what=f"adata.{name} is damaged")), in_tissue)
     traits = ValueSummary.of(rows.data)
     traits.refuse(name)
     return rows.astype(np.float32, copy=False), traits.whole
@@ -258,7 +258,7 @@ def _traits_of(block: Any, rows: slice, columns: slice, in_tissue: np.ndarray) -
 
 def _read(adata: AnnData, layer: str | None, reading_of: Callable[[Source], BlockReducer[T]]) -> tuple[T, bool]:
     """What a reading takes from the matrix to work on, and whether that holds counts."""
-    in_tissue = read_in_tissue(adata)
+    in_tissue = read_tissue_mask(adata)
 
     def look(source: Source) -> tuple[T, bool]:
         reading, stored = reading_of(source), on_disk(source)

@@ -22,7 +22,7 @@ OUTSIDE = frozenset(
 MISSING = frozenset({"", "nan", "na", "none", "<na>"})
 
 
-def read_in_tissue(adata: AnnData) -> np.ndarray:
+def read_tissue_mask(adata: AnnData) -> np.ndarray:
     """Whether (S,) each spot lies in the tissue; all do where ``obs["in_tissue"]`` is missing.
 
     The column holds numbers, booleans or their text: zero is outside. A missing value counts as inside. An error for
@@ -59,7 +59,7 @@ def _is_inside(value: Any) -> bool:
     return math.isnan(number) or number != 0
 
 
-def report_off_tissue(in_tissue: np.ndarray, *, of: str = "") -> None:
+def log_off_tissue(in_tissue: np.ndarray, *, of: str = "") -> None:
     """Say in one line how many spots, of those with a mask (S,), are left out; nothing where none is."""
     n_off = int((~in_tissue).sum())
     if n_off:
@@ -67,9 +67,9 @@ def report_off_tissue(in_tissue: np.ndarray, *, of: str = "") -> None:
         logger.warning("%s%d of %d spots have in_tissue == 0 and are left out", name, n_off, len(in_tissue))
 
 
-def on_tissue(adata: AnnData) -> AnnData:
+def subset_to_tissue(adata: AnnData) -> AnnData:
     """The spots in the tissue: `adata` itself where all are, otherwise a view of them."""
-    in_tissue = read_in_tissue(adata)
+    in_tissue = read_tissue_mask(adata)
     if in_tissue.all():
         return adata
     if adata.isbacked and adata.is_view:  # of which anndata makes no further view

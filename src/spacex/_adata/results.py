@@ -11,20 +11,9 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
+from spacex._adata import keys
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite
-
-EMBEDDING = "X_spacex"
-COMPONENTS = "spacex_components"
-MODULE = "spacex_module"
-MODULE_PROB = "spacex_module_prob"
-SVG = "spacex_svg"
-DOMAIN = "spacex_domain"
-DOMAIN_PROB = "spacex_domain_prob"
-SPOTS = "X_spacex_spots"
-INTERACTIONS = "spacex_interactions"
-PATTERN = "spacex_pattern"
-UNASSIGNED = "unassigned"
 
 
 def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray) -> None:
@@ -32,21 +21,21 @@ def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray)
 
     The interactions of an embedding before go: with this one they would be mixed.
     """
-    adata.varp.pop(INTERACTIONS, None)
+    adata.varp.pop(keys.INTERACTIONS, None)
     full = np.full((adata.n_vars, embedding.shape[1]), np.nan, dtype=np.float32)
     full[embedded] = embedding
-    adata.varm[EMBEDDING] = full
+    adata.varm[keys.EMBEDDING] = full
 
 
 def read_embedding(adata: AnnData) -> np.ndarray:
     """``varm["X_spacex"]`` (G, D), rows finite or NaN; an error that names the call where it is missing or damaged."""
-    if EMBEDDING not in adata.varm:
+    if keys.EMBEDDING not in adata.varm:
         raise InputError('the genes have no embedding yet: varm["X_spacex"] is missing; call sx.tl.embed(adata)')
-    z = numbers_of(adata.varm[EMBEDDING], f'varm["{EMBEDDING}"]', n_dims=2)
+    z = numbers_of(adata.varm[keys.EMBEDDING], f'varm["{keys.EMBEDDING}"]', n_dims=2)
     finite = np.isfinite(z)
     embedded = finite.all(axis=1)
     if not embedded.any() or not z.shape[1]:
-        raise InputError(f'varm["{EMBEDDING}"] holds no embedding of any of these genes; call sx.tl.embed(adata)')
+        raise InputError(f'varm["{keys.EMBEDDING}"] holds no embedding of any of these genes; call sx.tl.embed(adata)')
     return z if not finite[~embedded].any() else np.where(embedded[:, None], z, np.float32(np.nan))
 
 
@@ -63,19 +52,19 @@ def write_components(adata: AnnData, components: np.ndarray, pixel: np.ndarray) 
     """Write ``obsm["spacex_components"]`` (S, D) float32 from those of pixels (P, D) and each spot's pixel (S,)."""
     full = np.zeros((adata.n_obs, components.shape[1]), dtype=np.float32)
     full[pixel >= 0] = components[pixel[pixel >= 0]]
-    adata.obsm[COMPONENTS] = full
+    adata.obsm[keys.COMPONENTS] = full
 
 
 def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndarray:
     """Components (P, D) of the embedding at the tissue pixels; an error where they are missing."""
-    if COMPONENTS not in adata.obsm:
-        raise InputError(f'obsm["{COMPONENTS}"] is missing; call sx.tl.embed(adata)')
-    stored = numbers_of(adata.obsm[COMPONENTS], f'obsm["{COMPONENTS}"]', n_dims=2)
-    check_finite(stored, name=f'obsm["{COMPONENTS}"]', hint="call sx.tl.embed(adata)")
+    if keys.COMPONENTS not in adata.obsm:
+        raise InputError(f'obsm["{keys.COMPONENTS}"] is missing; call sx.tl.embed(adata)')
+    stored = numbers_of(adata.obsm[keys.COMPONENTS], f'obsm["{keys.COMPONENTS}"]', n_dims=2)
+    check_finite(stored, name=f'obsm["{keys.COMPONENTS}"]', hint="call sx.tl.embed(adata)")
     width = read_embedding(adata).shape[1]
     if stored.shape[1] != width:
         raise InputError(
-            f'obsm["{COMPONENTS}"] has {stored.shape[1]} dimensions and varm["{EMBEDDING}"] has {width}; '
+            f'obsm["{keys.COMPONENTS}"] has {stored.shape[1]} dimensions and varm["{keys.EMBEDDING}"] has {width}; '
             "call sx.tl.embed(adata)"
         )
     components = np.zeros((n_pixels, width), dtype=np.float64)
@@ -85,30 +74,30 @@ def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndar
 
 def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, probability: np.ndarray) -> None:
     """Write ``var["spacex_module"]`` and its probability, from numbers (-1: background) of the embedded genes."""
-    names = np.array([str(k) for k in range(int(module.max(initial=-1)) + 1)] + [UNASSIGNED], dtype=object)
+    names = np.array([str(k) for k in range(int(module.max(initial=-1)) + 1)] + [keys.UNASSIGNED], dtype=object)
     full = np.full(adata.n_vars, len(names) - 1)
     full[embedded] = np.where(module >= 0, module, len(names) - 1)
-    adata.var[MODULE] = pd.Categorical.from_codes(full, categories=names)
+    adata.var[keys.MODULE] = pd.Categorical.from_codes(full, categories=names)
     full_probability = np.full(adata.n_vars, np.nan)
     full_probability[embedded] = probability
-    adata.var[MODULE_PROB] = full_probability
+    adata.var[keys.MODULE_PROB] = full_probability
 
 
 def read_modules(adata: AnnData) -> pd.Series:
     """``var["spacex_module"]`` as categories of text, in their order; names that a user gave are as good as numbers."""
-    if MODULE not in adata.var:
+    if keys.MODULE not in adata.var:
         raise InputError('the genes have no modules yet: var["spacex_module"] is missing; call sx.tl.embed(adata)')
-    column = adata.var[MODULE]
-    name = column.astype(object).where(column.notna(), UNASSIGNED).astype(str)
+    column = adata.var[keys.MODULE]
+    name = column.astype(object).where(column.notna(), keys.UNASSIGNED).astype(str)
     known = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else ()
-    rest = sorted(set(name) - {UNASSIGNED}, key=lambda one: (len(one), one))
-    order = dict.fromkeys([*map(str, known), *rest, *([UNASSIGNED] if (name == UNASSIGNED).any() else [])])
-    return pd.Series(pd.Categorical(name, categories=list(order)), index=column.index, name=MODULE)
+    rest = sorted(set(name) - {keys.UNASSIGNED}, key=lambda one: (len(one), one))
+    order = dict.fromkeys([*map(str, known), *rest, *([keys.UNASSIGNED] if (name == keys.UNASSIGNED).any() else [])])
+    return pd.Series(pd.Categorical(name, categories=list(order)), index=column.index, name=keys.MODULE)
 
 
 def read_module_probability(adata: AnnData) -> np.ndarray:
     """``var["spacex_module_prob"]`` (G,)."""
-    return _numbers_in(adata.var, MODULE_PROB, "var", "call sx.tl.modules(adata)")
+    return _numbers_in(adata.var, keys.MODULE_PROB, "var", "call sx.tl.modules(adata)")
 
 
 def _numbers_in(frame: pd.DataFrame, column: str, where: str, call: str) -> np.ndarray:
@@ -122,22 +111,24 @@ def _numbers_in(frame: pd.DataFrame, column: str, where: str, call: str) -> np.n
 def write_svg(adata: AnnData, **columns: np.ndarray) -> None:
     """Write ``var["spacex_svg_<name>"]`` for every column (G,)."""
     for name, values in columns.items():
-        adata.var[f"{SVG}_{name}"] = np.asarray(values, dtype=np.float64)
+        adata.var[keys.svg_column(name)] = np.asarray(values, dtype=np.float64)
 
 
 def read_svg(adata: AnnData, name: str) -> np.ndarray:
     """``var["spacex_svg_<name>"]`` (G,)."""
-    if f"{SVG}_{name}" not in adata.var:
-        raise InputError(f'the genes were not tested yet: var["{SVG}_{name}"] is missing; call sx.tl.svg(adata)')
-    return _numbers_in(adata.var, f"{SVG}_{name}", "var", "call sx.tl.svg(adata)")
+    if keys.svg_column(name) not in adata.var:
+        raise InputError(
+            f'the genes were not tested yet: var["{keys.svg_column(name)}"] is missing; call sx.tl.svg(adata)'
+        )
+    return _numbers_in(adata.var, keys.svg_column(name), "var", "call sx.tl.svg(adata)")
 
 
 def write_svg_sections(adata: AnnData, score: np.ndarray | None) -> None:
     """Write ``varm["spacex_svg_sections"]`` (G, n_sections); drop it where there is one section."""
     if score is None:
-        adata.varm.pop(f"{SVG}_sections", None)
+        adata.varm.pop(keys.SVG_SECTIONS, None)
     else:
-        adata.varm[f"{SVG}_sections"] = score
+        adata.varm[keys.SVG_SECTIONS] = score
 
 
 def write_interactions(adata: AnnData, pairs: np.ndarray, probability: np.ndarray) -> None:
@@ -145,31 +136,33 @@ def write_interactions(adata: AnnData, pairs: np.ndarray, probability: np.ndarra
     kept = probability > 0
     (a, b), value = pairs[kept].T, probability[kept].astype(np.float32)
     both = (np.concatenate([value, value]), (np.concatenate([a, b]), np.concatenate([b, a])))
-    adata.varp[INTERACTIONS] = sp.csr_matrix(both, shape=(adata.n_vars, adata.n_vars))
+    adata.varp[keys.INTERACTIONS] = sp.csr_matrix(both, shape=(adata.n_vars, adata.n_vars))
 
 
 def read_interactions(adata: AnnData) -> sp.csr_matrix:
     """``varp["spacex_interactions"]``; an error that names the call where it is missing."""
-    if INTERACTIONS not in adata.varp:
+    if keys.INTERACTIONS not in adata.varp:
         raise InputError(
-            f'there are no interactions yet: varp["{INTERACTIONS}"] is missing; call sx.tl.interactions(adata)'
+            f'there are no interactions yet: varp["{keys.INTERACTIONS}"] is missing; call sx.tl.interactions(adata)'
         )
-    stored = adata.varp[INTERACTIONS]
+    stored = adata.varp[keys.INTERACTIONS]
     if stored.dtype.kind not in "fiu":
-        raise InputError(f'varp["{INTERACTIONS}"] does not hold numbers; call sx.tl.interactions(adata)')
+        raise InputError(f'varp["{keys.INTERACTIONS}"] does not hold numbers; call sx.tl.interactions(adata)')
     return sp.csr_matrix(stored)
 
 
 def write_pattern(adata: AnnData, weights: np.ndarray) -> None:
     """Write ``obs["spacex_pattern"]``, weights (S,) that were looked for; NaN for spots without counts."""
-    adata.obs[PATTERN] = np.asarray(weights, dtype=np.float64)
+    adata.obs[keys.PATTERN] = np.asarray(weights, dtype=np.float64)
 
 
 def read_pattern(adata: AnnData) -> np.ndarray:
     """``obs["spacex_pattern"]`` (S,); an error that names the call where it is missing."""
-    if PATTERN not in adata.obs:
-        raise InputError(f'no pattern was looked for yet: obs["{PATTERN}"] is missing; call sx.tl.pattern(adata, ...)')
-    return _numbers_in(adata.obs, PATTERN, "obs", "call sx.tl.pattern(adata, ...)")
+    if keys.PATTERN not in adata.obs:
+        raise InputError(
+            f'no pattern was looked for yet: obs["{keys.PATTERN}"] is missing; call sx.tl.pattern(adata, ...)'
+        )
+    return _numbers_in(adata.obs, keys.PATTERN, "obs", "call sx.tl.pattern(adata, ...)")
 
 
 def write_domains(adata: AnnData, label: np.ndarray, probability: np.ndarray, features: np.ndarray) -> None:
@@ -178,13 +171,13 @@ def write_domains(adata: AnnData, label: np.ndarray, probability: np.ndarray, fe
     ``obs["spacex_domain"]``, ``obs["spacex_domain_prob"]`` and ``obsm["X_spacex_spots"]`` float32.
     """
     names = [str(k) for k in range(int(label.max(initial=-1)) + 1)]
-    adata.obs[DOMAIN] = pd.Categorical.from_codes(label, categories=names)
-    adata.obs[DOMAIN_PROB] = np.asarray(probability, dtype=np.float64)
-    adata.obsm[SPOTS] = np.asarray(features, dtype=np.float32)
+    adata.obs[keys.DOMAIN] = pd.Categorical.from_codes(label, categories=names)
+    adata.obs[keys.DOMAIN_PROB] = np.asarray(probability, dtype=np.float64)
+    adata.obsm[keys.DOMAIN_FEATURES] = np.asarray(features, dtype=np.float32)
 
 
 @contextmanager
-def restored_on_error(adata: AnnData) -> Iterator[None]:
+def restore_on_error(adata: AnnData) -> Iterator[None]:
     """Give the caller's AnnData back as it was when what is done inside fails or is interrupted.
 
     One that is still a view was not written to.

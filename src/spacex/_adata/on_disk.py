@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_indices
+from spacex._infra.validation import check_sparse_indices
 
 BLOCK_BYTES = 64 * 2**20
 
 T = TypeVar("T")
 
 
-def lazily(element: Any) -> Any:
+def read_lazy(element: Any) -> Any:
     """A matrix in an HDF5 file or zarr store (group or array) as a Dask array, in blocks of about 64 MB.
 
     Whole rows where it is kept by rows or dense, whole columns where it is kept by columns.
@@ -54,8 +54,8 @@ def as_stored(matrix: Any) -> Any | None:
     from anndata import abc
 
     if isinstance(matrix, (abc.CSRDataset, abc.CSCDataset)):
-        return lazily(matrix.group)
-    return lazily(matrix) if isinstance(matrix, (h5py.Dataset, zarr.Array)) else None
+        return read_lazy(matrix.group)
+    return read_lazy(matrix) if isinstance(matrix, (h5py.Dataset, zarr.Array)) else None
 
 
 def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[..., T], *shared: Any) -> list[tuple[slice, T]]:
@@ -83,7 +83,7 @@ def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[..., T], *shar
 
 def _of_block(part: Callable[..., T], block: Any, *arguments: Any) -> T:
     """What `part` makes of a block, whose indices must lie within it."""
-    return part(check_indices(block, what="the matrix on disk is damaged"), *arguments)
+    return part(check_sparse_indices(block, what="the matrix on disk is damaged"), *arguments)
 
 
 def _slices(sizes: tuple[int, ...]) -> list[slice]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from anndata import AnnData
 
-from spacex._adata._in_tissue import read_in_tissue
-from spacex._adata._matrix import holds_counts
-from spacex._adata._sources import RAW, X, first_of_counts
-from spacex._adata._uns import embedded_layer, read_notes
+from spacex._adata.matrix import holds_counts
+from spacex._adata.sources import RAW, X, first_of_counts
+from spacex._adata.tissue_mask import read_tissue_mask
+from spacex._adata.uns import read_embedded_layer, read_uns
 
 logger = logging.getLogger("spacex")
 
@@ -22,10 +22,10 @@ def choose_matrix(adata: AnnData, layer: str | None, *, fresh: bool = False) -> 
     ``X``, but not where the embedding was made of the same. `fresh` is for a new embedding. An error for a matrix that
     cannot be used; one on disk is judged by a few blocks, and checked as it is read.
     """
-    wanted = layer if layer is not None or fresh else embedded_layer(adata)
-    in_tissue = read_in_tissue(adata)
+    wanted = layer if layer is not None or fresh else read_embedded_layer(adata)
+    in_tissue = read_tissue_mask(adata)
     source, _, is_count = first_of_counts(adata, wanted, lambda source: (None, holds_counts(source, in_tissue)))
-    noted = {} if fresh else read_notes(adata).get("embed", {})
+    noted = {} if fresh else read_uns(adata).get("embed", {})
     if (
         noted
         and isinstance(noted, Mapping)

@@ -10,7 +10,7 @@ import numpy as np
 from anndata import AnnData
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_key
+from spacex._infra.validation import check_name
 
 X, RAW = "X", "raw"
 LAYERS = (
@@ -53,7 +53,7 @@ def sources(adata: AnnData, layer: str | None) -> list[Source]:
 
     ``"X"`` and ``"raw"`` name ``X`` and ``.raw`` where no layer has that name.
     """
-    check_key(layer, name="layer")
+    check_name(layer, name="layer")
     if layer is None:
         usual = {str(name).casefold(): name for name in list(adata.layers)[::-1] if name is not None}
         layers = [_layer(adata, usual[name]) for name in LAYERS if name in usual]

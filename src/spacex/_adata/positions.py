@@ -11,10 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from spacex._adata._in_tissue import read_in_tissue
-from spacex._adata._uns import read_notes
+from spacex._adata.tissue_mask import read_tissue_mask
+from spacex._adata.uns import read_uns
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_finite, check_key
+from spacex._infra.validation import check_finite, check_name
 
 logger = logging.getLogger("spacex")
 
@@ -54,7 +54,7 @@ def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
         raise InputError(f"{name} does not hold numbers; put coordinates (n_obs, 2) there") from error
     if xy.ndim != 2 or xy.shape[1] < 2:
         raise InputError(f"{name} has shape {xy.shape}; SpaCEX needs two columns, x and y: (n_obs, 2)")
-    used = xy[read_in_tissue(adata), :2]
+    used = xy[read_tissue_mask(adata), :2]
     check_finite(used, name=name, hint="drop the spots without coordinates")
     if np.abs(used).max(initial=0) > 1e100:
         raise InputError(f"{name} holds values above 1e100, too large to compute with; rescale them")
@@ -65,11 +65,11 @@ def has_positions(adata: AnnData, spatial_key: str = SPATIAL) -> bool:
     """Whether there are coordinates under a key; for ``"spatial"`` also by the grid, or one other key of ``obsm``."""
     if spatial_key in adata.obsm or _columns_of(adata, spatial_key):
         return True
-    others = usual_spatial_keys(adata) if spatial_key == SPATIAL else []
+    others = common_spatial_keys(adata) if spatial_key == SPATIAL else []
     return len(others) == 1 and (others[0] in adata.obsm or others[0] == _key_of_grid(adata))
 
 
-def usual_spatial_keys(adata: AnnData) -> list[str]:
+def common_spatial_keys(adata: AnnData) -> list[str]:
     """Keys other than ``"spatial"`` under which there are coordinates: that of the grid alone, where there is one.
 
     Else those of ``obsm``, pairs of columns of ``obs``, or places on an array: the first of these that are there.
@@ -91,10 +91,10 @@ def find_spatial_key(adata: AnnData, spatial_key: str) -> str:
 
     ``"x,y"`` stands for the columns ``x`` and ``y`` of ``obs``. An error that names the keys that could be passed.
     """
-    check_key(spatial_key, name="spatial_key")
+    check_name(spatial_key, name="spatial_key")
     if spatial_key in adata.obsm or _columns_of(adata, spatial_key):
         return spatial_key
-    found = usual_spatial_keys(adata)
+    found = common_spatial_keys(adata)
     if spatial_key == SPATIAL and len(found) == 1:
         return found[0]
     known = ", ".join(map(repr, adata.obsm.keys())) or "none"
@@ -117,7 +117,7 @@ def choose_positions(adata: AnnData, spatial_key: str) -> tuple[str, np.ndarray]
 
 def _key_of_grid(adata: AnnData) -> str | None:
     """The key that the grid was made by, where it is there."""
-    grid = read_notes(adata).get("grid", {})
+    grid = read_uns(adata).get("grid", {})
     made = grid.get("spatial_key") if isinstance(grid, Mapping) else None
     return made if isinstance(made, str) and (made in adata.obsm or _columns_of(adata, made)) else None
 
@@ -129,7 +129,7 @@ def _plain(key: object) -> str:
 def _is_usable(adata: AnnData, key: str) -> bool:
     """Whether there are two finite numbers, not the same ones everywhere, for every spot in the tissue."""
     try:
-        xy = _stored(adata, key)[read_in_tissue(adata)].astype(np.float64)
+        xy = _stored(adata, key)[read_tissue_mask(adata)].astype(np.float64)
     except (TypeError, ValueError):
         return False
     plane = xy.ndim == 2 and xy.shape[1] >= 2 and len(xy)
@@ -156,11 +156,11 @@ def _stored(adata: AnnData, key: str) -> np.ndarray:
     return np.asarray(raw.toarray() if sp.issparse(raw) else raw)
 
 
-def read_array(adata: AnnData) -> np.ndarray | None:
+def read_array_positions(adata: AnnData) -> np.ndarray | None:
     """Array row and column (S, 2) of the spots where ``obs`` has them, whole and complete in the tissue."""
     if not {"array_row", "array_col"} <= set(adata.obs.columns):
         return None
-    in_tissue = read_in_tissue(adata)
+    in_tissue = read_tissue_mask(adata)
     try:
         inside = adata.obs.loc[in_tissue, ["array_row", "array_col"]].to_numpy(dtype=float)
     except (TypeError, ValueError):
