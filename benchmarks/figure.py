@@ -1,6 +1,6 @@
 """The figure of the README: gene images, the embedding of all genes, module maps and domains of a simulated section.
 
-    python -m benchmarks.figure            # writes docs/_static/overview.png
+python -m benchmarks.figure            # writes docs/_static/overview.png
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import spacex as sx
 
 PATH = Path(__file__).parents[1] / "docs" / "_static" / "overview.png"
 N_MODULES, N_DOMAINS = 8, 5
+GRID = {"left": 0.04, "right": 0.96, "bottom": 0.02, "top": 0.82, "wspace": 0.02, "hspace": 0.14}
+WHOLE = {"left": 0.05, "right": 0.95, "bottom": 0.04, "top": 0.86}
 TITLES = ("gene images", "embedding of all genes", "module maps", "tissue domains")
 
 
@@ -44,20 +46,22 @@ def draw_map(ax: Axes, adata: AnnData, values: np.ndarray, *, title: str, cmap: 
 
 def draw(adata: AnnData) -> Figure:
     """Return the figure of an analyzed section."""
-    figure = plt.figure(figsize=(12, 3.1), dpi=150)
-    parts = figure.subfigures(1, 4, width_ratios=[1.1, 1, 1.1, 1], wspace=0.04)
+    figure = plt.figure(figsize=(11, 2.9), dpi=130)
+    parts = figure.subfigures(1, 4, width_ratios=[1, 0.9, 1, 0.9], wspace=0.0)
     for part, title in zip(parts, TITLES, strict=True):
         part.suptitle(title, fontsize=11, fontweight="bold")
-    modules = sx.get.module_maps(adata, n_genes=2)[:4]
-    for ax, module in zip(parts[0].subplots(2, 2).ravel(), modules, strict=True):
-        draw_map(ax, adata, module.maps[0], title=module.labels[0])
-    for ax, module in zip(parts[2].subplots(2, 2).ravel(), modules, strict=True):
+    modules = sx.get.module_maps(adata, n_genes=1)[:4]
+    for ax, module in zip(parts[0].subplots(2, 2, gridspec_kw=GRID).ravel(), modules, strict=True):
+        gene = module.labels[0]
+        draw_map(ax, adata, sx.get.gene_values(adata, gene).values[0], title=gene)
+    for ax, module in zip(parts[2].subplots(2, 2, gridspec_kw=GRID).ravel(), modules, strict=True):
         draw_map(ax, adata, module.mean, title=f"module {module.name}")
-    sx.pl.embedding(adata, color="module", ax=parts[1].subplots())
-    sx.pl.domains(adata, ax=parts[3].subplots())
-    for part in (parts[1], parts[3]):
-        for ax in part.axes:
-            ax.set_title("")
+    sx.pl.embedding(adata, color="module", ax=parts[1].subplots(gridspec_kw=WHOLE))
+    sx.pl.domains(adata, ax=parts[3].subplots(gridspec_kw=WHOLE))
+    for ax in (*parts[1].axes, *parts[3].axes):
+        ax.set_title("")
+        if ax.get_legend() is not None:
+            ax.get_legend().remove()
     return figure
 
 
