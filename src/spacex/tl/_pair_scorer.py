@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from spacex import _adata
+from spacex import _adata, pp
 from spacex._infra.errors import InputError
 from spacex._infra.settings import settings_from_dict, settings_to_dict
 from spacex.gene_names import GeneNames
+from spacex.get import embedded_images
 from spacex.pairs import (
     Colocation,
     CosineSimilarity,
@@ -23,7 +24,6 @@ from spacex.pairs import (
     SignFlipNull,
     SimilarityMeasure,
 )
-from spacex.tl._images import embedded_images
 from spacex.tl._pair_table import find_pairs, is_usable
 
 logger = logging.getLogger("spacex")
@@ -92,8 +92,10 @@ class PairScorer:
         self.similarity: SimilarityMeasure = CosineSimilarity(self.z)
         n_per_bin = params.sample_per_bin
         if by != "embedding":
-            images = embedded_images(adata).take(self.embedded)
-            self.similarity = Colocation(images, by, sigma=params.colocation_sigma)
+            with _adata.restore_on_error(adata):
+                pp.require_grid(adata, config=_adata.read_config(adata))
+                images = embedded_images(adata).take(self.embedded)
+                self.similarity = Colocation(images, by, sigma=params.colocation_sigma)
             n_per_bin = params.colocation_sample_per_bin
         self.null = SignFlipNull.from_similarity(self.similarity, self.strength, params, n_per_bin=n_per_bin, seed=seed)
         self.report: CrossValidationReport | None = None
@@ -118,7 +120,7 @@ class PairScorer:
                 f"known: only {len(self.known)} pair(s) join two embedded genes, and a classifier needs "
                 f"{known.params.min_known_pairs}; pass more pairs, or omit known="
             )
-        self.expression = np.log1p(_adata.read_totals(adata, _adata.embedded_layer(adata))[self.embedded])
+        self.expression = np.log1p(_adata.read_gene_totals(adata, _adata.read_embedded_layer(adata))[self.embedded])
         self.classifier = PairClassifier(len(self.embedded), known.seed, known.params)
         pairs = np.concatenate([self.known, self.classifier.sample_negatives(self.known)])
         features = self._features(pairs, self.similarity.pairwise(pairs))
@@ -153,14 +155,14 @@ def write_scorer_parameters(
     if scorer.report is not None:
         a, b = names.names[scorer.embedded[scorer.known]].astype(object).T
         parameters |= {"known_a": a, "known_b": b, **asdict(scorer.report)}
-    _adata.write_parameters(adata, interactions=parameters)
+    _adata.write_uns(adata, interactions=parameters)
 
 
 def read_known_pairs(adata: AnnData) -> KnownPairs | None:
     """The known pairs of the last call of `spacex.tl.interactions`; None if it was called without."""
-    if "known_a" not in _adata.read_parameters(adata, "interactions"):
+    if "known_a" not in _adata.read_uns_entry(adata, "interactions"):
         return None
-    stored = _adata.read_parameters(adata, "interactions", "known_a", "known_b", "seed")
+    stored = _adata.read_uns_entry(adata, "interactions", "known_a", "known_b", "seed")
     table = pd.DataFrame({"gene_a": np.asarray(stored["known_a"]), "gene_b": np.asarray(stored["known_b"])})
     params = settings_from_dict(PairParams, stored.get("params", {}))  # earlier versions did not store them
     return KnownPairs(table.astype(str), int(stored["seed"]), params)
