@@ -17,8 +17,8 @@ import spacex as sx
 from spacex import _adata
 from spacex._adata import matrix as matrix_module
 from spacex._adata import on_disk
-from spacex.pl._maps import gene_values
-from spacex.report import gene_table, write_report
+from spacex.get import gene_table, gene_values
+from spacex.report import write_report
 
 QUICK = {"progress": False}
 WAYS: dict[str, tuple[str, Callable[[sp.spmatrix], object]]] = {

@@ -15,6 +15,7 @@ from spacex._adata.grid import (
     read_images,
     read_pixel_covariates,
     read_pixel_of_spot,
+    values_at_spots,
     write_grid,
 )
 from spacex._adata.labels import read_covariates, read_labels, read_sections
@@ -52,7 +53,7 @@ from spacex._adata.results import (
 from spacex._adata.section_embeddings import read_section_embeddings, write_section_embeddings
 from spacex._adata.tissue_images import read_libraries, read_tissue_image
 from spacex._adata.tissue_mask import log_off_tissue, read_tissue_mask, subset_to_tissue
-from spacex._adata.uns import read_embedded_layer, read_uns, read_uns_entry, write_uns
+from spacex._adata.uns import read_config, read_embedded_layer, read_uns, read_uns_entry, write_uns
 from spacex._adata.validation import (
     MIN_PIXELS,
     check_adata,
@@ -86,6 +87,7 @@ __all__ = [
     "rasterize_arguments",
     "read_array_positions",
     "read_components",
+    "read_config",
     "read_covariates",
     "read_detection_counts",
     "read_embedded_layer",
@@ -115,6 +117,7 @@ __all__ = [
     "read_uns_entry",
     "restore_on_error",
     "subset_to_tissue",
+    "values_at_spots",
     "write_components",
     "write_domains",
     "write_embedding",

@@ -167,3 +167,14 @@ def mean_by_pixel(values: np.ndarray, pixel: np.ndarray, n_pixels: int) -> np.nd
     inside = pixel >= 0
     spots = np.bincount(pixel[inside], minlength=n_pixels)
     return np.bincount(pixel[inside], values[inside], n_pixels) / np.maximum(spots, 1)
+
+
+def values_at_spots(values: np.ndarray, pixel_of_spot: np.ndarray, missing: float = np.nan) -> np.ndarray:
+    """Values (S, ...) of the spots, from those of the tissue pixels (P, ...) and the pixel (S,) of each spot.
+
+    Spots outside the pixels (-1) get `missing`.
+    """
+    at_spots = np.full((len(pixel_of_spot), *values.shape[1:]), missing, dtype=values.dtype)
+    inside = pixel_of_spot >= 0
+    at_spots[inside] = values[pixel_of_spot[inside]]
+    return at_spots

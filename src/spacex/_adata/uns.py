@@ -10,6 +10,7 @@ import numpy as np
 from anndata import AnnData
 
 from spacex._adata import keys
+from spacex._config import Config
 from spacex._infra.errors import InputError
 
 PACKAGES = ("anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
@@ -55,6 +56,11 @@ def read_embedded_layer(adata: AnnData) -> str | None:
     if not isinstance(layer, str):
         raise InputError(f'uns["{keys.UNS}"]["embed"]["layer"]={layer!r} is not a name; call sx.tl.embed(adata)')
     return layer or None
+
+
+def read_config(adata: AnnData) -> Config:
+    """Return the stored settings of the embedding; settings that are not stored have their defaults."""
+    return Config.from_dict(read_uns_entry(adata, "parameters"))
 
 
 def _writable(value: Any) -> Any:

@@ -111,9 +111,9 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     pixel = _pixel_of_spot(adata, images)
     _adata.write_domains(
         adata,
-        _at_spots(relabel_by_size(label), pixel, -1),
-        _at_spots(sure, pixel, np.nan),
-        _at_spots(scores, pixel, np.nan),
+        _adata.values_at_spots(relabel_by_size(label), pixel, -1),
+        _adata.values_at_spots(sure, pixel, np.nan),
+        _adata.values_at_spots(scores, pixel, np.nan),
     )
     _adata.write_uns(
         adata,
@@ -142,13 +142,6 @@ def _agreements(scores: np.ndarray, places: float) -> dict[int, float]:
         k: consensus_clustering(scores, places, k, rng, inits=2).agreement
         for k in range(min(CHOICE[0], high), high + 1)
     }
-
-
-def _at_spots(values: np.ndarray, pixel: np.ndarray, missing: float) -> np.ndarray:
-    """Values of pixels (P, ...) at spots, by the pixel (S,) of each; `missing` where it has none."""
-    found = np.full((len(pixel), *values.shape[1:]), missing, dtype=values.dtype)
-    found[pixel >= 0] = values[pixel[pixel >= 0]]
-    return found
 
 
 def _pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:

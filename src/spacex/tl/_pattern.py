@@ -10,12 +10,12 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from spacex import _adata
+from spacex import _adata, pp
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite, check_int, check_name, check_names
+from spacex.get import embedded_images
 from spacex.patterns import expected_map, expected_pattern, extended_embedding, orthogonal_remainder
 from spacex.stats import cosine_pvalue, l2_normalize, noise_spread
-from spacex.tl._images import embedded_images
 
 Weights = str | np.ndarray | Sequence[float] | Mapping[str, Iterable[object]] | Sequence[np.ndarray]
 
@@ -89,6 +89,7 @@ def pattern(
     index = None if like is None else _embedded_gene(adata, full, like)
     barred = None if without is None else _spot_weights(adata, without, "without", spatial_key) > 0
     with _adata.restore_on_error(adata):  # which may get a grid
+        pp.require_grid(adata, config=_adata.read_config(adata))
         images = embedded_images(adata)
         pixel = _adata.read_pixel_of_spot(adata, images)
         components = _adata.read_components(adata, pixel, images.n_pixels)
@@ -101,7 +102,7 @@ def pattern(
             query = np.where(inside, query.min(), query)
         if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
             raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
-        _adata.write_pattern(adata, np.where(pixel >= 0, query[np.maximum(pixel, 0)], np.nan))
+        _adata.write_pattern(adata, _adata.values_at_spots(query, pixel))
         genes = np.flatnonzero(np.isfinite(full).all(axis=1))
         target = expected_map(query, images)
         extra_maps = orthogonal_remainder(target, components)

@@ -1,4 +1,4 @@
-"""Several sections in one picture: in how many rows and columns they are drawn, and where each of them lies."""
+"""Rows and columns of several sections in one picture."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 MAX_ASPECT = 2.0
-"""Width divided by height that several sections should not exceed; a row that would be wider becomes several rows."""
+"""Maximum width divided by height of several sections; a wider row is split into several rows."""
 
 GAP = 0.06
-"""Distance between sections, in sides of a square as large as a section."""
+"""Distance between sections, relative to the side of a square with the mean area of a section."""
 
 NAME_HEIGHT = 0.045
-"""Height of the line for the names below a row, in lengths of the picture's longer side.
-
-A screen 340 pixels wide then has 15 of them for a name.
-"""
+"""Height of the line for the names below a row, relative to the picture's longer side: 15 of 340 pixels."""
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Where sections lie in a picture whose upper left corner is (0, 0); y runs downwards.
+    """Positions of sections in a picture; the upper left corner is (0, 0) and y runs downwards.
 
     Attributes
     ----------
@@ -30,8 +27,7 @@ class Arrangement:
     corner
         (n, 2) x and y of the upper left corner of each section.
     names
-        (n, 4) left, top, width and height of the room for the name of each section, which lies below it; of height 0
-        for a single section, which needs none.
+        (n, 4) left, top, width and height of the area for the name below each section; height 0 for a single section.
     size
         (2,) width and height of the picture.
     """
@@ -48,23 +44,23 @@ class Arrangement:
 
 
 def arrange(sizes: np.ndarray, *, min_gap: float = 0.0) -> Arrangement:
-    """Rows and columns for sections of given widths and heights (n, 2), in reading order.
+    """Arrange sections of given widths and heights (n, 2) in rows and columns, in reading order.
 
-    A single section keeps its proportions. Several stand in one row where that is at most `MAX_ASPECT` times as wide
-    as high, else in the rows and columns by which they are drawn largest in a square; in a single column where even
-    two columns would be too wide. `min_gap` is the least distance between two of them.
+    A single section keeps its proportions. Several sections form one row if it is at most `MAX_ASPECT` times as wide as
+    high; otherwise the rows and columns with the smallest longer side, or one column if two are too wide. `min_gap` is
+    the minimum distance between sections.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from spacex.pl._arrangement import arrange
+    >>> from spacex.get._arrangement import arrange
     >>> [arrange(np.ones((n, 2))).columns for n in (1, 2, 3, 8)]
     [1, 2, 2, 3]
     """
     sizes = np.asarray(sizes, dtype=np.float64)
     n = len(sizes)
     gap = max(GAP * float(np.sqrt(sizes.prod(axis=1)).mean()), min_gap)
-    # As many columns as a number of rows needs: more would only leave the last row emptier.
+    # For each number of rows the fewest columns: more would only leave the last row emptier.
     choices = [_table(sizes, columns, gap) for columns in sorted({-(-n // rows) for rows in range(1, n + 1)})]
     if choices[-1].aspect <= MAX_ASPECT:
         return choices[-1]
@@ -73,7 +69,7 @@ def arrange(sizes: np.ndarray, *, min_gap: float = 0.0) -> Arrangement:
 
 
 def _table(sizes: np.ndarray, columns: int, gap: float) -> Arrangement:
-    """Sections in rows of `columns`: in the middle of their column, at the bottom of their row, above their names."""
+    """Sections in rows of `columns`: centered in their column, at the bottom of their row, above their names."""
     n = len(sizes)
     row, column = np.divmod(np.arange(n), columns)
     widths, heights = np.zeros(columns), np.zeros(int(row[-1]) + 1)
