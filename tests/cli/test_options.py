@@ -108,7 +108,7 @@ def test_the_command_line_can_be_told_where_counts_and_coordinates_are(
     assert not out.exists()
     command = ["run", source, "-o", str(out), *FAST, "--spatial-key", "px,py"]
     assert main([*command, "--layer", "absent"]) == 2
-    assert "--layer absent is not in adata.layers (there: 'measured')" in capsys.readouterr().err.splitlines()[-1]
+    assert "--layer absent is not in adata.layers (available: 'measured')" in capsys.readouterr().err.splitlines()[-1]
     assert main([*command, "--layer", "measured"]) == 0
     err = capsys.readouterr().err
     assert "counts" not in err  # nothing to say

@@ -108,8 +108,8 @@ def nothing(adata: AnnData) -> None:
 
 
 RASTERIZE: dict[str, tuple[Change, dict[str, Any], str]] = {
-    "no coordinates": (no_places, {}, r"obsm\['spatial'\] is missing \(there: none\).*\(n_obs, 2\).*spatial_key="),
-    "another key": (nothing, {"spatial_key": "X_umap"}, r"obsm\['X_umap'\] is missing \(there: 'spatial'\)"),
+    "no coordinates": (no_places, {}, r"obsm\['spatial'\] is missing \(available: none\).*\(n_obs, 2\).*spatial_key="),
+    "another key": (nothing, {"spatial_key": "X_umap"}, r"obsm\['X_umap'\] is missing \(available: 'spatial'\)"),
     "NaN coordinate": (with_place(NAN), {}, r"obsm\['spatial'\] holds 1 NaN.*drop the spots"),
     "infinite coordinate": (with_place(-INF), {}, r"obsm\['spatial'\] holds 1 NaN or inf.*drop the spots"),
     "all NaN": (with_places(lambda xy: xy * NAN), {}, r"obsm\['spatial'\] holds 120 NaN"),
@@ -171,7 +171,7 @@ EMBED: dict[str, tuple[Change, dict[str, Any], str]] = {
         with_names(list("AABBCDEFGHIJ")), {}, r"2 gene name\(s\).*'A'.*var_names_make_unique"
     ),
     "empty gene names": (with_names([""] * G), {}, r"1 gene name\(s\).*first: ''.*var_names_make_unique"),
-    "layer missing": (nothing, {"layer": "raw"}, r"layer='raw' is not in adata.layers \(there: none\)"),
+    "layer missing": (nothing, {"layer": "raw"}, r"layer='raw' is not in adata.layers \(available: none\)"),
     "layer a number": (nothing, {"layer": 3}, r"layer=3 is not in adata.layers"),
     "NaN in the layer": (
         lambda a: a.layers.update(raw=np.full((S, G), NAN)), {"layer": "raw"}, r"adata.layers\['raw'\] holds 720 NaN"

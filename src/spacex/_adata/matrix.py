@@ -61,7 +61,7 @@ class GeneValues(NamedTuple):
 
 def choose_matrix(adata: AnnData, layer: str | None) -> tuple[Rows, bool]:
     """Read the matrix that a user's call works on; see `read_matrix` and `choose`."""
-    reading = choose(adata, layer, _read_rows)
+    reading = choose(adata, layer, read_rows)
     return reading.value, reading.is_count
 
 
@@ -89,10 +89,8 @@ def choose(
     requested = layer if layer is not None or fresh else read_embedded_layer(adata)
     reading = read(adata, requested)
     source, is_count = reading.source, reading.is_count
-    embed = {} if fresh else read_uns(adata).get("embed", {})
-    if embed and isinstance(embed, Mapping):
-        if (embed.get("layer") or X, embed.get("is_count")) == (source.layer, is_count):
-            return reading
+    if not fresh and _is_embedded_matrix(adata, source, is_count):
+        return reading
     if not is_count:
         logger.warning(
             "%s does not hold counts: it is treated as intensities (z-scores instead of Pearson residuals); "
@@ -104,12 +102,19 @@ def choose(
     return reading
 
 
+def _is_embedded_matrix(adata: AnnData, source: Source, is_count: bool) -> bool:
+    embed = read_uns(adata).get("embed")
+    if not embed or not isinstance(embed, Mapping):
+        return False
+    return (embed.get("layer") or X, embed.get("is_count")) == (source.layer, is_count)
+
+
 def read_matrix(adata: AnnData, layer: str | None) -> tuple[Rows, bool]:
     """Matrix (S, G) in memory as float32, and whether it holds counts; rows of spots off the tissue are empty.
 
     `layer` None selects the first matrix that holds counts, or else ``X`` as intensities.
     """
-    reading = _read_rows(adata, layer)
+    reading = read_rows(adata, layer)
     return reading.value, reading.is_count
 
 
@@ -169,9 +174,7 @@ def read_pixel_sums(adata: AnnData, layer: str | None, pixels: SpotToPixel) -> M
     return _read(adata, layer, reducer)
 
 
-def _read(
-    adata: AnnData, layer: str | None, reducer_for: Callable[[Source], BlockReducer[T]]
-) -> MatrixReading[T]:
+def _read(adata: AnnData, layer: str | None, reducer_for: Callable[[Source], BlockReducer[T]]) -> MatrixReading[T]:
     """Validate and reduce the matrix that `layer` names, or the first with counts."""
     in_tissue = read_tissue_mask(adata)
 
@@ -182,7 +185,7 @@ def _read(
     return MatrixReading(value, is_count, source)
 
 
-def _read_rows(adata: AnnData, layer: str | None) -> MatrixReading[Rows]:
+def read_rows(adata: AnnData, layer: str | None) -> MatrixReading[Rows]:
     def reducer(source: Source) -> BlockReducer[list[Rows]]:
         stored = as_dask(source.matrix)
         if stored is not None and not sp.issparse(stored._meta):
