@@ -13,7 +13,7 @@ from anndata import AnnData
 
 from spacex import _adata
 from spacex._infra.errors import InputError, truncate
-from spacex._infra.validation import check_extra, check_flag, check_key, check_path
+from spacex._infra.validation import check_bool, check_installed, check_name, check_path
 from spacex.io._anndata import is_h5ad, is_zarr_store, read_h5ad_file, read_zarr_store
 from spacex.io._files import translate_errors
 from spacex.io._readers.tables import read_pair
@@ -103,9 +103,9 @@ def read(
     >>> adata.shape, list(adata.var_names), adata.obsm["spatial"].tolist()
     ((2, 2), ['Mbp', 'Plp1'], [[0.0, 5.0], [1.0, 5.0]])
     """
-    lazy = check_flag(lazy, name="lazy")
-    check_key(bin, name="bin")
-    check_key(sample, name="sample")
+    lazy = check_bool(lazy, name="lazy")
+    check_name(bin, name="bin")
+    check_name(sample, name="sample")
     request = Request(_check_readable(path, "path"), bin, None if sample is None else str(sample))
     positions = None if coordinates is None else _check_readable(coordinates, "coordinates")
     if lazy:
@@ -124,8 +124,8 @@ def read(
 
 def _drop_off_tissue(adata: AnnData) -> AnnData:
     """Drop the spots outside of the tissue, and log their number."""
-    _adata.report_off_tissue(_adata.read_in_tissue(adata))
-    on_tissue = _adata.on_tissue(adata)
+    _adata.log_off_tissue(_adata.read_tissue_mask(adata))
+    on_tissue = _adata.subset_to_tissue(adata)
     return on_tissue if on_tissue is adata else on_tissue.copy()
 
 
@@ -139,7 +139,7 @@ def _select_sample(request: Request) -> Request:
 
 def _read_lazily(path: Path, positions: Path | None) -> AnnData:
     """Read an AnnData whose matrices stay on disk."""
-    check_extra("dask", extra="scale", purpose="lazy=True")
+    check_installed("dask", extra="scale", purpose="lazy=True")
     if positions is None and is_h5ad(path):
         return read_h5ad_file(path, lazy=True)
     if positions is None and is_zarr_store(path):

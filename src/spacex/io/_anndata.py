@@ -14,10 +14,10 @@ import h5py
 import zarr
 from anndata import AnnData
 
-from spacex._adata import lazily
+from spacex._adata import read_lazy
 from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
-from spacex._infra.validation import check_extra
+from spacex._infra.validation import check_installed
 from spacex.io._file_checks import check_hdf5, validate_arrays
 from spacex.io._files import INPUT_HINT, decompressed, join_names, suffix_pattern, translate_errors
 from spacex.io._spatialdata import IMAGE_KEY, from_spatialdata, restore_section
@@ -113,7 +113,7 @@ def _read_lazily(root: Any, path: Path) -> AnnData:
         is_matrix = iospec.encoding_type in ("array", "csr_matrix", "csc_matrix")
         parts = name.strip("/").split("/")
         is_lazy = parts in (["X"], ["raw", "X"]) or (parts[0] == "layers" and len(parts) == 2)
-        return lazily(element) if is_matrix and is_lazy else function(element)
+        return read_lazy(element) if is_matrix and is_lazy else function(element)
 
     if "encoding-type" not in root.attrs:
         raise InputError(
@@ -127,7 +127,9 @@ def _read_spatialdata(path: Path, table_path: Path) -> AnnData:
     table = validate_arrays(anndata.read_zarr(table_path), table_path)
     needs_shapes, needs_images = "spatial" not in table.obsm, IMAGE_KEY in table.uns
     if needs_shapes:
-        check_extra("spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table")
+        check_installed(
+            "spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table"
+        )
     elif needs_images and find_spec("spatialdata") is None:
         logger.info('%s: images skipped; reading them needs spatialdata: pip install "spacex-st[io]"', path.name)
         needs_images = False

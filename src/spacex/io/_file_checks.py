@@ -12,7 +12,7 @@ from anndata import AnnData
 from scipy.io import mminfo
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_indices
+from spacex._infra.validation import check_sparse_indices
 from spacex.io._files import INPUT_HINT, REDOWNLOAD_HINT, translate_errors
 
 SIZE_SLACK = 2**28
@@ -121,5 +121,5 @@ def validate_arrays(adata: AnnData, path: Path) -> AnnData:
         for key, value in getattr(adata, slot).items()
     }
     for name, matrix in matrices.items():
-        check_indices(matrix, what=f"path='{path}' is damaged: {name}")
+        check_sparse_indices(matrix, what=f"path='{path}' is damaged: {name}")
     return adata

@@ -12,7 +12,7 @@ import pandas as pd
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_extra
+from spacex._infra.validation import check_installed
 from spacex.io._files import join_names, translate_errors
 from spacex.io._identifier_columns import (
     OTHER,
@@ -188,7 +188,7 @@ def read_positions(path: Path, *, xy: list[str] | None = None, required: Sequenc
 def _read_frame(path: Path) -> tuple[pd.DataFrame, str]:
     """Return a table and the decimal sign of its text columns."""
     if path.suffix.casefold() == ".parquet":
-        check_extra("pyarrow", extra="io", purpose=f"coordinates='{path}': reading parquet")
+        check_installed("pyarrow", extra="io", purpose=f"coordinates='{path}': reading parquet")
         with translate_errors(path, "parquet file"):
             table = pd.read_parquet(path)
         if table.index.name is not None or table.index.dtype == object:

@@ -17,7 +17,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_indices
+from spacex._infra.validation import check_sparse_indices
 from spacex.io._counts import make_gene_names_unique, select_genes, to_anndata
 from spacex.io._file_checks import check_hdf5
 from spacex.io._files import REDOWNLOAD_HINT, decompressed, join_names, suffix_pattern, translate_errors
@@ -59,7 +59,7 @@ def read_10x_h5(path: Path) -> AnnData:
                     f"path='{path}' is damaged: its arrays do not fit a matrix {n_genes} x {n_spots}; {REDOWNLOAD_HINT}"
                 )
             matrix = sparse.csr_matrix((data, indices, indptr), shape=(n_spots, n_genes))  # genes x spots by columns
-    adata = to_anndata(check_indices(matrix, what=f"path='{path}' is damaged"), barcodes, names)
+    adata = to_anndata(check_sparse_indices(matrix, what=f"path='{path}' is damaged"), barcodes, names)
     adata.var["gene_ids"] = ids
     return make_gene_names_unique(drop_other_features(adata, types, path), path)
 
