@@ -17,6 +17,7 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_choice, check_key, check_number
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import Smoother
+from spacex.stats import group_mean
 
 Value = Literal["lognorm", "counts", "residual"]
 
@@ -53,7 +54,9 @@ def gene_values(
         label = "log1p normalised counts"
     if smooth:
         images = _images(adata, layer)
-        pixels = Smoother(images.layout, smooth).apply(_pixel_means(adata, images, values).astype(np.float32))
+        pixel = _adata.read_pixel_of_spot(adata, images)
+        means = group_mean(np.nan_to_num(values), pixel, images.n_pixels)
+        pixels = Smoother(images.layout, smooth).apply(means.astype(np.float32))
         values, label = at_spots(adata, images, pixels), f"{label}, smoothed σ = {smooth:g}"
     return values, label
 
@@ -66,14 +69,6 @@ def at_spots(adata: AnnData, images: GeneImages, maps: np.ndarray) -> np.ndarray
     """Values (B, S) of the spots from maps (B, P) of the pixels; NaN for spots whose pixel is empty."""
     pixel = _adata.read_pixel_of_spot(adata, images)
     return np.where(pixel >= 0, maps[:, np.maximum(pixel, 0)], np.nan)
-
-
-def _pixel_means(adata: AnnData, images: GeneImages, values: np.ndarray) -> np.ndarray:
-    """Means (B, P) over the spots of each pixel of values (B, S)."""
-    pixel = _adata.read_pixel_of_spot(adata, images)
-    kept = pixel >= 0
-    sums = np.stack([np.bincount(pixel[kept], row[kept], images.n_pixels) for row in np.nan_to_num(values)])
-    return sums / np.maximum(np.bincount(pixel[kept], minlength=images.n_pixels), 1)
 
 
 def mean_expression(adata: AnnData) -> np.ndarray:

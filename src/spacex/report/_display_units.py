@@ -14,6 +14,7 @@ from spacex import _adata
 from spacex.imaging.gene_images import GeneImages
 from spacex.pl._colors import categories_of, category_colors
 from spacex.pl._tissue import SectionName, Tissue, tissue_of
+from spacex.stats import group_mean
 
 MAX_VALUES = 150_000_000
 """Places times genes that a page can hold in memory, a byte each."""
@@ -91,12 +92,9 @@ def _pixels(images: GeneImages, tissue: Tissue, pixel: np.ndarray) -> DisplayUni
     layout = images.layout
     at = zip(layout.section, *layout.pixel.T, strict=True)
     names = [f"section {s} row {row} column {column}" for s, row, column in at]
-    kept = pixel >= 0
-    n_spots = np.maximum(np.bincount(pixel[kept], minlength=images.n_pixels), 1)
-    sums = [np.bincount(pixel[kept], at[kept], minlength=images.n_pixels) for at in tissue.place.T]
     picture = np.where(tissue.index >= 0, pixel[np.maximum(tissue.index, 0)], -1)
     number = np.arange(images.n_pixels)
-    xy = np.column_stack(sums) / n_spots[:, None]
+    xy = np.ascontiguousarray(group_mean(tissue.place.T, pixel, images.n_pixels).T)
     return DisplayUnits(np.array(names), images.counts, images.library, number, picture, xy, pixel, tissue.labels)
 
 

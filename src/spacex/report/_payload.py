@@ -20,7 +20,7 @@ from spacex.pl._colors import category_colors
 from spacex.pl._maps import ModuleMaps, robust_norm
 from spacex.report._display_units import DisplayUnits, display_units_of, neighbor_units, shown_annotations
 from spacex.report._packed_arrays import PackedArrays, bytes_of, smallest_int
-from spacex.stats import l2_normalize
+from spacex.stats import group_mean, l2_normalize
 from spacex.tl._images import embedded_images
 
 MAX_CHARACTERS = 18_000_000
@@ -106,11 +106,9 @@ def _add_modules(
 ) -> list[dict[str, Any]]:
     """Mean map of each module at the places; its name, colour and size are returned."""
     maps = np.zeros((len(cards), len(places)), dtype=np.uint8)
-    kept = places.owner >= 0
-    n_spots = np.maximum(np.bincount(places.owner[kept], minlength=len(places)), 1)
     for row, card in zip(maps, cards, strict=True):
         norm = robust_norm(card.mean)
-        mean = np.bincount(places.owner[kept], card.mean[kept], minlength=len(places)) / n_spots
+        mean = group_mean(card.mean, places.owner, len(places))
         row[:] = bytes_of(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
     blocks.add("modules", maps)
     colors = category_colors(list(_adata.read_modules(adata).cat.categories))

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control
 
 from spacex import _adata
 from spacex._infra.errors import InputError
@@ -23,6 +22,7 @@ from spacex.pairs import (
     neighbor_pairs,
 )
 from spacex.pairs.classifier import MIN_PAIRS
+from spacex.stats import benjamini_hochberg
 from spacex.tl._images import embedded_images
 from spacex.tl._pair_table import PairTable, find_pairs, read_pairs
 
@@ -155,7 +155,7 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     columns = np.full((3, len(table)), np.nan)
     similarity = scorer.likeness.of(place[usable])
     columns[0, usable] = np.clip(similarity, -1.0, 1.0)
-    columns[1, usable] = false_discovery_control(scorer.pvalue(place[usable], similarity))
+    columns[1, usable] = benjamini_hochberg(scorer.pvalue(place[usable], similarity))
     columns[2, usable] = scorer.probability(place[usable], similarity)
     scored = table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
     names = _adata.read_gene_names(adata)
