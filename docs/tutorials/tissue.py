@@ -17,7 +17,7 @@ from anndata import AnnData
 
 import spacex as sx
 
-pd.set_option("display.float_format", "{:.3g}".format)  # tables of pages: three digits are enough
+pd.set_option("display.float_format", "{:0.3g}".format)  # tables of pages: three digits are enough
 
 FOLDERS = (os.environ.get("SPACEX_DATA", ""), str(Path(__file__).resolve().parents[3] / "shared" / "data"))
 MOST_GENES = 3000

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "
 def _stands_alone(monkeypatch):
     for name in LAUNCHERS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("spacex.pl._layout._umap", lambda direction: direction[:, :2])
+    monkeypatch.setattr("spacex.get._gene_layout._umap", lambda direction: direction[:, :2])
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +78,14 @@ sys.exit(main(sys.argv[1:]))
 """
 LINGERING = """
 import sys, time, spacex.cli._run as job
-from spacex._infra.atomic_write import whole_path
-from spacex.cli import main, say
+from spacex._infra.atomic_write import atomic_path
+from spacex.cli import main
+from spacex.cli._log import log_status
 
 def lingering(path, out, options, *, resume):
-    with whole_path(out) as draft:
+    with atomic_path(out) as draft:
         draft.write_text("half")
-        say("begun")
+        log_status("begun")
         while True:
             time.sleep(0.05)
 
@@ -162,10 +164,10 @@ def test_a_scheduler_that_is_not_there_is_bad_input(tmp_path, monkeypatch, capsy
     assert not (tmp_path / "out").exists()
 
 
-def test_another_machine_is_told_whole_paths(tmp_path, monkeypatch):
+def test_flags_hold_absolute_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sets.gmt").write_text("a\t-\tMBP\n")
-    flags = Options(gene_sets=sx.cli._job.Path("sets.gmt"), devices=2).flags()
+    flags = Options(gene_sets=Path("sets.gmt"), devices=2).flags()
     assert flags[flags.index("--gene-sets") + 1] == str(tmp_path / "sets.gmt")
     assert flags[flags.index("--devices") + 1] == "2"
 

@@ -46,13 +46,13 @@ def die() -> None:
 
 def dying_at(point: tuple[str, Any]) -> Callable[[], None]:
     """Arrange for the death of this process at a point: before or after a stage, or at the n-th rename."""
-    from spacex.cli import _stage_timer as _clock
+    from spacex.cli import _stage_timer
 
     kind, where = point
 
     def arrange() -> None:
         if kind in ("before", "after"):
-            stage = _clock.StageTimer.stage
+            stage = _stage_timer.StageTimer.stage
 
             @contextmanager
             def dying(self: Any, name: str) -> Iterator[None]:
@@ -63,7 +63,7 @@ def dying_at(point: tuple[str, Any]) -> Callable[[], None]:
                 if name == where:
                     die()
 
-            _clock.StageTimer.stage = dying  # type: ignore[method-assign]
+            _stage_timer.StageTimer.stage = dying  # type: ignore[method-assign]
         elif kind == "rename":
             seen, real = [0], os.replace
 

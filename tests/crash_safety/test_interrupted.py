@@ -19,13 +19,14 @@ PATIENT = "import sys; from spacex.cli import main; sys.exit(main(sys.argv[1:]))
 # The main thread is in a library that does not come back, so that Python's own handler of the signal never runs.
 STUCK = """
 import hashlib, sys, spacex.cli._run as job
-from spacex._infra.atomic_write import whole_path
-from spacex.cli import main, say
+from spacex._infra.atomic_write import atomic_path
+from spacex.cli import main
+from spacex.cli._log import log_status
 
 def stuck(path, out, options, *, resume):
-    with whole_path(out) as draft:
+    with atomic_path(out) as draft:
         draft.write_text("half")
-        say("stuck")
+        log_status("stuck")
         hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 
 job.run_file = stuck

@@ -34,7 +34,7 @@ def trained(planted: GeneBatch) -> ResidualCorrector:
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_what_is_missed_is_learnt(planted, trained, rounds):
     new = planted.take(np.arange(200, N))
-    made = new.linear + trained.correct(GeneBatch(new.key, new.linear), rounds=rounds, nearness=-np.arange(60.0))
+    made = new.linear + trained.correct(GeneBatch(new.key, new.linear), rounds=rounds, max_cosine=-np.arange(60.0))
     assert trained.learned_ > trained.linear_ + 0.1
     assert cosine(made, new.true) > cosine(new.linear, new.true) + 0.1
 

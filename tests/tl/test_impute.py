@@ -192,7 +192,7 @@ def test_streamed_to_a_file(split, found, tmp_path, monkeypatch):
         "reliability",
     ]
     assert [p.name for p in tmp_path.iterdir()] == ["result.h5ad"]
-    monkeypatch.setattr(_impute, "MOST_BYTES", 1000)
+    monkeypatch.setattr(_impute, "MAX_BYTES", 1000)
     with pytest.raises(InputError, match=r"path=.result\.h5ad"):
         tl.impute(target, reference, genes=names, progress=False)
 

@@ -16,9 +16,9 @@ import typer
 
 import spacex as sx
 from spacex._infra.atomic_write import FULL_DISK
-from spacex._infra.errors import InputError, WorkerError, truncate
+from spacex._infra.errors import InputError, WorkerError
 from spacex.cli._interrupt import INTERRUPTED, WORDS, stoppable
-from spacex.cli._log import quiet
+from spacex.cli._log import log_status, quiet
 from spacex.cli._spelling import in_options, options_of
 
 app = typer.Typer(
@@ -224,11 +224,6 @@ def _refuse_empty(given: list[str]) -> None:
             option = value.rstrip("=") or (before if before.startswith("-") else "")
             what = f"{option} has no value" if option else "an argument is empty"
             raise InputError(f"{what}; pass one (perhaps a variable of the shell is not set)")
-
-
-def log_status(text: str) -> None:
-    """Print one line to stderr."""
-    typer.echo(f"spacex: {truncate(text)}", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

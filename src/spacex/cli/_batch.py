@@ -12,7 +12,7 @@ import pandas as pd
 
 from spacex._infra.atomic_write import atomic_file
 from spacex._infra.errors import InputError
-from spacex.cli import log_status
+from spacex.cli._log import log_status
 from spacex.cli._outputs import check_folder
 from spacex.cli._run import Options
 from spacex.cli._subprocess import Job, on_cluster, run_locally

@@ -8,7 +8,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import typer
+
+from spacex._infra.errors import truncate
 from spacex.cli._spelling import in_options
+
+
+def log_status(text: str) -> None:
+    """Print one line to stderr."""
+    typer.echo(f"spacex: {truncate(text)}", err=True)
 
 
 class Formatter(logging.Formatter):

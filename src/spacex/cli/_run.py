@@ -13,8 +13,8 @@ from pandas import DataFrame
 
 import spacex as sx
 from spacex._infra.errors import InputError
-from spacex.cli import log_status
 from spacex.cli._checkpoint import Checkpoint, fingerprint, resume_state
+from spacex.cli._log import log_status
 from spacex.cli._outputs import check_folder, check_overwrite, write_folder
 from spacex.cli._stage_timer import StageTimer
 from spacex.distributed.process_group import detect_launcher, launcher_for

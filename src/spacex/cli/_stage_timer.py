@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from spacex.cli import log_status
+from spacex.cli._log import log_status
 
 
 @dataclass

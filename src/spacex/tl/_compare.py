@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_int, check_key, check_seed
+from spacex._infra.validation import check_int, check_name, check_seed
 from spacex.differential import context_change, distances, label_splits, module_context, pair_change, pooled_pvalue
 from spacex.pairs import neighbor_pairs
 from spacex.stats import benjamini_hochberg, l2_normalize
@@ -82,8 +82,8 @@ def compare(
     False
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
-    check_key(condition_key, name="condition_key")
+    adata = _adata.subset_to_tissue(adata)
+    check_name(condition_key, name="condition_key")
     if library_key is None:
         raise InputError("library_key=None is not allowed; pass the column of adata.obs that names the sections")
     check_int(n_neighbors, name="n_neighbors", low=1)
@@ -143,7 +143,7 @@ def _read_design(adata: AnnData, condition_key: str, library_key: str) -> tuple[
 def _modules_of(adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Module (n,) of each gene by number, -1 for none, and the names (K,) of the modules."""
     column = _adata.read_modules(adata).iloc[genes]
-    names = np.array([name for name in column.cat.categories if name != _adata.UNASSIGNED], dtype=object)
+    names = np.array([name for name in column.cat.categories if name != _adata.keys.UNASSIGNED], dtype=object)
     if not column.isin(names).any():
         raise InputError("no gene has a module, which contexts are told by; call sx.tl.modules(adata, n_modules=...)")
     return pd.Index(names).get_indexer(column.astype(str)), names
