@@ -12,15 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacex import Config
+from spacex._config import OLD_NAMES
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_choice, check_extra, check_finite, check_int
+from spacex._infra.validation import check_choice, check_finite, check_installed, check_int
 
 NAN, INF = float("nan"), float("inf")
 
 OTHERS = {
     "max_side": 50, "spots_per_pixel": 3.5, "theta": 50.0, "min_counts": 2, "sigma": 2.0, "n_dims": 12,
-    "genes_per_dim": 20, "patch": 5, "width": 32, "depth": 0, "heads": 2, "holdout": 0.2, "epochs": 0,
-    "scale": "spherical", "nu_range": (2.0, 50.0), "boost_rounds": 0, "unassigned": 0.5,
+    "genes_per_dim": 20, "patch_size": 5, "d_model": 32, "n_layers": 0, "n_heads": 2, "holdout_fraction": 0.2,
+    "epochs": 0,
+    "covariance_type": "spherical", "nu_range": (2.0, 50.0), "boost_rounds": 0, "background_threshold": 0.5,
     "devices": 4, "num_nodes": 2, "strategy": "ddp", "precision": "bf16-mixed",
 }  # fmt: skip
 
@@ -38,8 +40,8 @@ def test_settings_survive_json(change: dict) -> None:
 @settings(max_examples=50, deadline=None)
 @given(
     st.builds(
-        dict, theta=st.floats(1e-3, 1e6), sigma=st.floats(1e-3, 50), holdout=st.floats(0.01, 0.99),
-        learning_rate=st.floats(1e-9, 1), patch=st.integers(1, 64),
+        dict, theta=st.floats(1e-3, 1e6), sigma=st.floats(1e-3, 50), holdout_fraction=st.floats(0.01, 0.99),
+        learning_rate=st.floats(1e-9, 1), patch_size=st.integers(1, 64),
         nu_range=st.tuples(st.floats(0.1, 5), st.floats(6, 500)),
     )
 )  # fmt: skip
@@ -49,7 +51,7 @@ def test_any_allowed_settings_survive_json(change: dict) -> None:
 
 
 def test_settings_survive_the_types_of_hdf5() -> None:
-    config = Config(theta=100, sigma=1, depth=0, nu_range=(2, 50), genes_per_dim=20)  # whole numbers, as people type
+    config = Config(theta=100, sigma=1, n_layers=0, nu_range=(2, 50), genes_per_dim=20)  # whole numbers, as people type
     stored = {
         key: np.asarray(value) if isinstance(value, list) else np.asarray(value)[()] if not isinstance(value, str)
         else value for key, value in config.to_dict().items()
@@ -60,11 +62,12 @@ def test_settings_survive_the_types_of_hdf5() -> None:
 
 def test_numbers_of_numpy_are_numbers() -> None:
     config = Config(
-        epochs=np.int64(2), n_dims=np.int32(8), sigma=np.float64(1.5), theta=np.float32(50), holdout=np.float64(0.2),
+        epochs=np.int64(2), n_dims=np.int32(8), sigma=np.float64(1.5), theta=np.float32(50),
+        holdout_fraction=np.float64(0.2),
         genes_per_dim=np.int64(4), nu_range=(np.float64(2), np.float64(9)),
     )  # fmt: skip
     assert config == Config(
-        epochs=2, n_dims=8, sigma=1.5, theta=50.0, holdout=0.2, genes_per_dim=4, nu_range=(2.0, 9.0)
+        epochs=2, n_dims=8, sigma=1.5, theta=50.0, holdout_fraction=0.2, genes_per_dim=4, nu_range=(2.0, 9.0)
     )
     json.dumps(config.to_dict())
 
@@ -86,8 +89,9 @@ def test_every_setting_is_documented() -> None:
 
 
 WHOLE = {
-    "max_side": 4, "min_counts": 1, "patch": 1, "width": 1, "depth": 0, "heads": 1, "epochs": 0, "patience": 1,
-    "batch": 1, "max_modules": 2, "n_null": 50, "em_iterations": 1, "genes_per_dim": 1,
+    "max_side": 4, "min_counts": 1, "patch_size": 1, "d_model": 1, "n_layers": 0, "n_heads": 1, "epochs": 0,
+    "patience": 1,
+    "batch_size": 1, "max_modules": 2, "n_permuted_genes": 50, "em_iterations": 1, "genes_per_dim": 1,
     "boost_rounds": 0, "boost_epochs": 1, "n_dims": 2, "devices": 1, "num_nodes": 1,
 }  # fmt: skip
 POSITIVE = (
@@ -97,11 +101,15 @@ POSITIVE = (
 BAD = [
     *((name, value) for name, low in WHOLE.items() for value in (low - 1, low + 0.5, True, None, str(low))),
     *((name, value) for name in POSITIVE for value in (0, -1.0, NAN, None, "1", True)),
-    *((name, value) for name in ("holdout", "unassigned") for value in (0.0, 1.0, -0.1, 1.5, NAN, "half")),
+    *(
+        (name, value)
+        for name in ("holdout_fraction", "background_threshold")
+        for value in (0.0, 1.0, -0.1, 1.5, NAN, "half")
+    ),
     *((name, value) for name in ("patch_mask", "pixel_mask") for value in (-0.1, 1.0, NAN, None)),
     ("weight_decay", -1e-9),
-    ("scale", "full"),
-    ("scale", None),
+    ("covariance_type", "full"),
+    ("covariance_type", None),
     ("strategy", "fsdp"),
     ("precision", "64-true"),
     ("n_dims", "many"),
@@ -125,19 +133,31 @@ def test_a_setting_out_of_range_is_refused_by_name(name: str, value: object) -> 
 
 @pytest.mark.parametrize(("name", "low"), WHOLE.items())
 def test_the_least_allowed_value_is_allowed(name: str, low: int) -> None:
-    heads = {"heads": 1} if name == "width" else {}
-    assert getattr(Config(**{name: low, **heads}), name) == low
+    n_heads = {"n_heads": 1} if name == "d_model" else {}
+    assert getattr(Config(**{name: low, **n_heads}), name) == low
 
 
 def test_width_must_be_shared_by_the_heads() -> None:
-    with pytest.raises(InputError, match=r"Config.width=30.*multiple of Config.heads=4"):
-        Config(width=30, heads=4)
-    assert Config(width=30, heads=3).width == 30
+    with pytest.raises(InputError, match=r"Config.d_model=30.*multiple of Config.n_heads=4"):
+        Config(d_model=30, n_heads=4)
+    assert Config(d_model=30, n_heads=3).d_model == 30
 
 
 def test_an_unknown_setting_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"no setting epoch, sigmas; known are .*epochs.*sigma"):
         Config.from_dict({"epoch": 3, "sigmas": 1.0, "theta": 5.0})
+
+
+def test_old_names_are_read() -> None:
+    old = {
+        "patch": 4, "width": 32, "depth": 2, "heads": 2, "batch": 50, "holdout": 0.2, "epoch_genes": 99,
+        "own_signal": 0.5, "scale": "spherical", "unassigned": 0.9, "n_null": 60,
+    }  # fmt: skip
+    assert Config.from_dict(old) == Config(
+        patch_size=4, d_model=32, n_layers=2, n_heads=2, batch_size=50, holdout_fraction=0.2, genes_per_epoch=99,
+        gene_specific_share=0.5, covariance_type="spherical", background_threshold=0.9, n_permuted_genes=60,
+    )  # fmt: skip
+    assert set(OLD_NAMES) == set(old)
 
 
 # -- the checks themselves ---------------------------------------------------------------------------------
@@ -159,9 +179,9 @@ def test_choices_extras_and_finite_values() -> None:
     assert check_choice("a", name="x", allowed=("a", "b")) == "a"
     with pytest.raises(InputError, match=r"^x='c' is not allowed; pass one of 'a', 'b'$"):
         check_choice("c", name="x", allowed=("a", "b"))
-    check_extra("json", extra="io", purpose="reading")
+    check_installed("json", extra="io", purpose="reading")
     with pytest.raises(InputError, match=r'^reading needs no_such_module.*pip install "spacex-st\[io\]"$'):
-        check_extra("no_such_module", extra="io", purpose="reading")
+        check_installed("no_such_module", extra="io", purpose="reading")
     check_finite(np.array([1.0, 2.0]), name="X", hint="mend it")
     with pytest.raises(InputError, match=r"^X holds 2 NaN or infinite value\(s\).*mend it$"):
         check_finite(np.array([NAN, INF, 1.0]), name="X", hint="mend it")

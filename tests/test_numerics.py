@@ -81,7 +81,7 @@ def test_tiny_intensities_are_as_good_as_others(power: int) -> None:
     tiny.X, least.X = plain.X * 2.0**power, plain.X * 2.0**-15
     for adata in (plain, tiny, least):
         sx.tl.svg(adata)
-        sx.tl.embed(adata, n_modules=3, config=sx.Config(n_null=50, em_starts=1), progress=False)
+        sx.tl.embed(adata, n_modules=3, config=sx.Config(n_permuted_genes=50, em_starts=1), progress=False)
     np.testing.assert_array_equal(tiny.var["spacex_svg_score"], least.var["spacex_svg_score"])
     np.testing.assert_array_equal(tiny.varm["X_spacex"], least.varm["X_spacex"])
     # Draws are others than those of values that are not scaled.

@@ -167,7 +167,7 @@ def test_arrays_that_lie_about_their_size(here: Path, arrays: bytes) -> None:
     ("canvas", []), ("canvas", [{"shape": [10**9, 10**9], "kind": "hex", "aspect": 1, "pitch": 1}]), ("canvas", 3),
     ("canvas", [{"shape": [2048, 2048], "kind": "hex", "aspect": 1, "pitch": 1}] * 10**5),
     ("canvas", [{"shape": [3, 3], "kind": "x", "aspect": 1, "pitch": 1}] * 10**5), ("history", 3), ("config", 3),
-    ("config", {"width": 10**9, "heads": 1, "depth": 10**6, "epochs": 1}), ("config", {"epochs": "x"}),
+    ("config", {"d_model": 10**9, "n_heads": 1, "n_layers": 10**6, "epochs": 1}), ("config", {"epochs": "x"}),
 ])  # fmt: skip
 def test_settings_that_no_model_has(here: Path, name: str, value: object) -> None:
     from spacex._infra.serialization import file_sha256, json_sha256

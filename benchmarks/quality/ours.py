@@ -16,7 +16,7 @@ BATCH = 512
 ABLATIONS: dict[str, Config] = {
     "smooth only": Config(fine_dims=0, noise_share=0.0),
     "+ weights": Config(fine_dims=0),
-    "all, unweighted": Config(noise_share=0.0, own_signal=0.0),
+    "all, unweighted": Config(noise_share=0.0, gene_specific_share=0.0),
     "+ pre-training": Config(epochs=4),
     "+ boosting": Config(boost_rounds=2),
     "+ both": Config(epochs=4, boost_rounds=2),

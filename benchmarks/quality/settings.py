@@ -22,26 +22,26 @@ FRONT_END: dict[str, Config] = {
     "32 fine": Config(fine_dims=32),
     "noise .05": Config(noise_share=0.05),
     "noise .5": Config(noise_share=0.5),
-    "own 0": Config(own_signal=0.0),
-    "own 1": Config(own_signal=1.0),
+    "own 0": Config(gene_specific_share=0.0),
+    "own 1": Config(gene_specific_share=1.0),
 }
 MIXTURE: dict[str, Config] = {
-    "spherical": Config(scale="spherical"),
+    "spherical": Config(covariance_type="spherical"),
     "one start": Config(em_starts=1),
-    "unassigned .9": Config(unassigned=0.9),
-    "unassigned .995": Config(unassigned=0.995),
+    "unassigned .9": Config(background_threshold=0.9),
+    "unassigned .995": Config(background_threshold=0.995),
     "nu from 20": Config(nu_range=(20.0, 200.0)),
 }
 EPOCHS: dict[str, Any] = {"epochs": 4}
 ROUNDS: dict[str, Any] = {"boost_rounds": 2}
 
 TRAINING: dict[str, Config] = {
-    "no attention": Config(**EPOCHS, depth=0),
-    "two blocks": Config(**EPOCHS, depth=2),
-    "width 32": Config(**EPOCHS, width=32),
-    "width 128": Config(**EPOCHS, width=128),
-    "patch 4": Config(**EPOCHS, patch=4),
-    "patch 16": Config(**EPOCHS, patch=16),
+    "no attention": Config(**EPOCHS, n_layers=0),
+    "two blocks": Config(**EPOCHS, n_layers=2),
+    "width 32": Config(**EPOCHS, d_model=32),
+    "width 128": Config(**EPOCHS, d_model=128),
+    "patch 4": Config(**EPOCHS, patch_size=4),
+    "patch 16": Config(**EPOCHS, patch_size=16),
     "patches .25": Config(**EPOCHS, patch_mask=0.25),
     "patches .75": Config(**EPOCHS, patch_mask=0.75),
     "patches only": Config(**EPOCHS, pixel_mask=0.0),

@@ -24,7 +24,7 @@ MAX_PANEL = 500
 
 def residual_images(adata: ad.AnnData) -> None:
     """Counts are summed into pixels, then every gene's residuals are made once, a batch at a time."""
-    for _ in sx.pp.gene_images(adata).batches(Config().batch):
+    for _ in sx.pp.gene_images(adata).batches(Config().batch_size):
         pass
 
 

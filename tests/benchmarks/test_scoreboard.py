@@ -296,7 +296,7 @@ def test_spacex_projects_counts_that_lack_pixels(tiny):
 
 def test_the_code_behind_an_entry_decides_its_digest():
     files = closure("spacex.tl._embed")
-    assert {"spacex.embedding.encoder", "spacex.imaging.gene_images", "spacex._adata._grid"} <= set(files)
+    assert {"spacex.embedding.encoder", "spacex.imaging.gene_images", "spacex._adata.grid"} <= set(files)
     assert not any(name.startswith(("spacex.pl", "spacex.report", "spacex.cli")) for name in files)
     assert code_digest("spacex.imaging.gene_images") != code_digest("spacex.imaging.smoothing")
     found = entries()
@@ -431,5 +431,5 @@ def test_settings_run_only_where_they_are_asked_for():
     asked = scoreboard.chosen_entries(["setting"])
     assert {entry.name for entry in asked} == set(SETTINGS)
     assert len({entry.digest for entry in asked}) == len(asked), "no two settings share a kept run"
-    assert all(config.learns for config in TRAINING.values())
-    assert entries()["patch 4"].description == "SpaCEX with patch=4, epochs=4"
+    assert all(config.is_trained for config in TRAINING.values())
+    assert entries()["patch 4"].description == "SpaCEX with patch_size=4, epochs=4"

@@ -152,10 +152,11 @@ from spacex.report import write_report
 from spacex.cli import main
 adata, place = sx.read(sys.argv[1]), Path(sys.argv[2])
 def model():
-    return sx.SpaCEX(sx.Config(n_null=50), n_modules=2, progress=False).fit(sx.pp.gene_images(adata)).save(place / "m")
+    estimator = sx.SpaCEX(sx.Config(n_permuted_genes=50), n_modules=2, progress=False)
+    estimator.fit(sx.pp.gene_images(adata)).save(place / "m")
 def impute():
     sx.tl.impute(adata[:, :40].copy(), adata, path=place / "a.h5ad", progress=False)
-fitted = sx.SpaCEX(sx.Config(n_null=50), n_modules=2, progress=False).fit(sx.pp.gene_images(adata))
+fitted = sx.SpaCEX(sx.Config(n_permuted_genes=50), n_modules=2, progress=False).fit(sx.pp.gene_images(adata))
 import matplotlib.pyplot, bokeh.models, jinja2, spacex.report._page, spacex.tl._stream
 spacex.report._page.build(adata)
 os.setuid(65534)

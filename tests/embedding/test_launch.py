@@ -104,7 +104,7 @@ def test_the_parts_of_a_fit_are_those_of_one_process(tmp_path):
     assert found[0][3] == found[1][3]  # to the last bit: decisions hang on it
 
 
-TRAINED = {"epochs": 2, "boost_rounds": 1, "batch": 50}
+TRAINED = {"epochs": 2, "boost_rounds": 1, "batch_size": 50}
 
 
 @pytest.mark.slow
@@ -274,7 +274,7 @@ def test_half_precision_needs_a_gpu():
 
 
 def test_lower_precision_trains_too():
-    config = sx.Config(epochs=1, batch=50, depth=1, precision="bf16-mixed", **SMALL)
+    config = sx.Config(epochs=1, batch_size=50, n_layers=1, precision="bf16-mixed", **SMALL)
     model = sx.SpaCEX(config, n_modules=3, device="cpu", progress=False).fit(sx.pp.gene_images(section()))
     assert model.model_.encoder.linear.dtype == torch.float32
     assert np.isfinite(model.history_.records["pretrain"][1]["loss"])

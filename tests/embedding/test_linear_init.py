@@ -96,7 +96,7 @@ def test_weights_do_not_follow_the_order_of_the_genes() -> None:
 
 
 def test_nothing_counts_against_the_signal_where_the_share_of_noise_is_zero() -> None:
-    start = linear_init(speckled(300, 0.5), Config(n_dims=4, fine_dims=2, noise_share=0.0, own_signal=0.0), 0)
+    start = linear_init(speckled(300, 0.5), Config(n_dims=4, fine_dims=2, noise_share=0.0, gene_specific_share=0.0), 0)
     assert set(np.round(start.weight, 6)) <= {1.0, np.round(np.float32(MIN_WEIGHT), 6)}
 
 

@@ -331,7 +331,7 @@ def test_the_worst_points_have_the_least_evidence():
 
         size = 2
 
-        def gather(self, part):
+        def all_gather(self, part):
             return np.concatenate([part, [[9.0, 9.0]] if part.ndim == 2 else [-2.0]])
 
     np.testing.assert_array_equal(mx._worst(x, evidence, 2, Two()), [[6.0, 7.0], [9.0, 9.0]])
@@ -344,7 +344,7 @@ def test_sums_of_a_process_group_keep_their_shapes():
     class Double(ProcessGroup):
         size = 2
 
-        def sum(self, part):
+        def all_reduce(self, part):
             assert part.shape == (10,)
             return 2 * part
 

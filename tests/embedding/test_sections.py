@@ -86,7 +86,7 @@ def test_a_loaded_model_gives_the_same(embedded: tuple[AnnData, sx.SpaCEX], tmp_
 def test_a_section_is_embedded_from_its_pixels_alone(learns: bool) -> None:
     """What other sections hold does not matter, whatever the paths of the encoder."""
     adata = two_sections()[:, :60].copy()
-    config = sx.Config(epochs=int(learns), width=8, heads=2, n_null=50, em_starts=1)
+    config = sx.Config(epochs=int(learns), d_model=8, n_heads=2, n_permuted_genes=50, em_starts=1)
     sx.pp.rasterize(adata, library_key="slice")
     images = sx.pp.gene_images(adata)
     model = sx.SpaCEX(config, n_modules=3, progress=False).fit(images)
@@ -112,7 +112,7 @@ def test_sections_are_laid_out_by_the_coordinates_and_the_grid_that_were_chosen(
     if stored:
         adata.write_h5ad(tmp_path / "a.h5ad")
         adata = sx.read(tmp_path / "a.h5ad")
-    config = sx.Config(n_null=50, em_starts=1)
+    config = sx.Config(n_permuted_genes=50, em_starts=1)
     sx.tl.embed(adata, n_modules=3, library_key="slice", config=config, progress=False)
     np.testing.assert_array_equal(adata.obsm["spacex_pixel"], expected.obsm["spacex_pixel"])
     grid = adata.uns["spacex"]["grid"]

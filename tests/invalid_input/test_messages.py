@@ -251,7 +251,7 @@ def test_embed_refuses(kind: str) -> None:
 def test_results_of_an_earlier_call_survive_a_refused_one(kind: str) -> None:
     change, settings, _ = EMBED[kind]
     adata = plain()
-    config = Config(epochs=0, boost_rounds=0, depth=0, n_null=50)
+    config = Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50)
     sx.tl.embed(adata, n_modules=2, config=config, progress=False)
     change(adata)
     before, z, pixel = snapshot(adata), adata.varm["X_spacex"].copy(), adata.obsm["spacex_pixel"].copy()
@@ -277,7 +277,9 @@ def test_a_failure_while_results_are_written_leaves_none(
 
     monkeypatch.setattr(_adata, step, fail)
     with pytest.raises(error):
-        sx.tl.embed(adata, n_modules=2, config=Config(epochs=0, boost_rounds=0, depth=0, n_null=50), progress=False)
+        sx.tl.embed(
+            adata, n_modules=2, config=Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50), progress=False
+        )
     assert snapshot(adata) == before
 
 
@@ -285,7 +287,9 @@ def test_the_unharmed_section_is_accepted() -> None:
     """So that what the table changes is what is refused."""
     adata = plain()
     sx.pp.rasterize(adata, library_key="library")
-    sx.tl.embed(adata, n_modules=2, config=Config(epochs=0, boost_rounds=0, depth=0, n_null=50), progress=False)
+    sx.tl.embed(
+        adata, n_modules=2, config=Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50), progress=False
+    )
     assert adata.uns["mine"] == {"kept": 1}
 
 
@@ -303,7 +307,9 @@ NAMES = {
 def test_odd_names_are_only_names(kind: str, tmp_path: Any) -> None:
     adata = plain()
     adata.var_names = NAMES[kind]
-    sx.tl.embed(adata, n_modules=2, config=Config(epochs=0, boost_rounds=0, depth=0, n_null=50), progress=False)
+    sx.tl.embed(
+        adata, n_modules=2, config=Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50), progress=False
+    )
     table = sx.tl.similar_genes(adata, NAMES[kind][1], n=20)
     assert set(table["gene"]) == set(NAMES[kind]) - {NAMES[kind][1]}
     adata.write_h5ad(tmp_path / "a.h5ad")
@@ -353,7 +359,7 @@ COUNTS = {
 def test_odd_counts_have_a_defined_result(kind: str) -> None:
     adata = plain()
     COUNTS[kind](adata)
-    sx.tl.embed(adata, n_modules=2, config=Config(epochs=1, boost_rounds=1, n_null=50), progress=False)
+    sx.tl.embed(adata, n_modules=2, config=Config(epochs=1, boost_rounds=1, n_permuted_genes=50), progress=False)
     z = adata.varm["X_spacex"]
     kept = np.isfinite(z).all(axis=1)
     assert kept.sum() >= G - 1

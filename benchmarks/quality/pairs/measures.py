@@ -36,7 +36,7 @@ class Section:
         self.adata = adata[:, np.isfinite(z).all(axis=1)].copy()
         images = sx.pp.gene_images(self.adata)
         self.z = self.adata.varm["X_spacex"]
-        self.expression = np.log(_adata.read_totals(self.adata, None))
+        self.expression = np.log(_adata.read_gene_totals(self.adata, None))
         self.strength = np.log(np.linalg.norm(self.z, axis=1))
         self.of: dict[str, Callable[[np.ndarray], np.ndarray]] = {
             "SpaCEX similarity": CosineSimilarity(self.z).of,

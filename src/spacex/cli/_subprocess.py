@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any, NamedTuple
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_extra
+from spacex._infra.validation import check_installed
 from spacex.cli._interrupt import PARENT_VARIABLE
 from spacex.cli._log import log_status
 
@@ -94,7 +94,7 @@ def run_locally(jobs: Sequence[Job], workers: int) -> Generator[JobResult, None,
 
 def run_on_cluster(jobs: Sequence[Job], scheduler: str) -> Generator[JobResult, None, None]:
     """Run jobs on the workers of a Dask cluster with a shared file system; yield their results as they end."""
-    check_extra("distributed", extra="scale", purpose="--scheduler")
+    check_installed("distributed", extra="scale", purpose="--scheduler")
     from distributed import Client
     from distributed import as_completed as completed
 

@@ -10,7 +10,7 @@ import torch
 
 from spacex._config import Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_flag, check_instance, check_n_modules, check_seed
+from spacex._infra.validation import check_bool, check_instance, check_n_modules, check_seed
 from spacex.embedding.context import FitContext
 from spacex.embedding.history import History
 from spacex.embedding.launch import fit
@@ -79,7 +79,7 @@ class SpaCEX:
         self.n_modules = check_n_modules(n_modules)
         self.device = device
         self.seed = check_seed(seed)
-        self.progress = check_flag(progress, name="progress")
+        self.progress = check_bool(progress, name="progress")
 
     def fit(self, images: GeneImages) -> SpaCEX:
         """Fit encoder and mixture to the images of all genes.

@@ -28,9 +28,9 @@ def fit_in_session(model: SpaCEX, images: GeneImages, session: FitContext) -> np
     config, seed, group = model.config, model.seed, session.group
     model.history_, model.layout_ = History(), images.layout
     train = held = images = on_device(images, session.device)
-    if config.learns:
+    if config.is_trained:
         # A loop will ask the held-out counts: the linear start must not have seen them.
-        train, held = images.thin(1 - config.holdout, np.random.default_rng(seed))
+        train, held = images.thin(1 - config.holdout_fraction, np.random.default_rng(seed))
     model.model_ = build(images, train, session, seed).to(session.device)
     if config.epochs:
         pretrain(model.model_, train, held, model.history_, session)
@@ -48,7 +48,7 @@ def fit_in_session(model: SpaCEX, images: GeneImages, session: FitContext) -> np
     if config.boost_rounds:
         refine(model.model_, model.mixture_, train, held, torch.from_numpy(null), model.history_, session)
         z, null = model._embed(images, session)
-    relabel_by_size(model.mixture_, z, null, config.unassigned)
+    relabel_by_size(model.mixture_, z, null, config.background_threshold)
     return z
 
 
@@ -56,7 +56,7 @@ def build(images: GeneImages, train: GeneImages, session: FitContext, seed: int)
     """The autoencoder at its linear start, taken from the counts that it will train on."""
     config, layout = session.config, images.layout
     start = linear_init(train, config, seed, session.group)
-    index, owner = patch_index(layout.pixel, layout.section, config.patch)
+    index, owner = patch_index(layout.pixel, layout.section, config.patch_size)
     # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

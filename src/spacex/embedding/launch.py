@@ -23,7 +23,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from spacex._config import Config
 from spacex._infra.errors import InputError, WorkerError
-from spacex._infra.validation import check_extra
+from spacex._infra.validation import check_installed
 from spacex.distributed.fabric import FabricProcessGroup, open_fabric, suppress_lightning_logs
 from spacex.distributed.process_group import LaunchedProcess, detect_launcher
 from spacex.embedding.context import FitContext, resolve_device
@@ -98,7 +98,7 @@ def _session(model: SpaCEX, launcher: str | None) -> FitContext:
 def _fit_in_processes(model: SpaCEX, images: GeneImages) -> np.ndarray:
     """Fit in processes of this machine; the model comes back as if it had been saved and loaded."""
     config = model.config
-    check_extra("lightning_fabric", extra="scale", purpose=f"Config.devices={config.devices}")
+    check_installed("lightning_fabric", extra="scale", purpose=f"Config.devices={config.devices}")
     cores = _cores()
     if (device := resolve_device(model.device)).type == "cuda" and torch.cuda.device_count() < config.devices:
         raise InputError(

@@ -89,7 +89,7 @@ def signal_weights(
     )  # the maps of the halves are made once for all
     *ranked, own = np.split(shared, np.cumsum([part.shape[1] for part in parts])[:-1])
     falling = np.concatenate([isotonic_regression(part, increasing=False).x if len(part) else part for part in ranked])
-    signal = 2 * np.maximum(falling - config.own_signal * own.mean(), 0.0)
+    signal = 2 * np.maximum(falling - config.gene_specific_share * own.mean(), 0.0)
     total = cross_validated_variance(images, images, np.hstack([smooth, fine]), group)
     noise = np.maximum(total - signal, MIN_NOISE)
     return signal / np.maximum(signal + config.noise_share * noise, 1e-12)

@@ -109,7 +109,7 @@ def _begin(
 def unfitted(config: Config) -> StudentMixture:
     """A mixture with the settings of the method."""
     return StudentMixture(
-        scale=config.scale,
+        scale=config.covariance_type,
         prior=Prior(concentration=config.concentration),
         nu_range=config.nu_range,
         iterations=config.em_iterations,

@@ -23,8 +23,8 @@ def null_strength(
     maps it was fitted to, the more so the fewer they are. `trust` (n,) weighs its components.
     """
     keys = images.draw_keys(np.random.default_rng(seed))
-    genes = np.argsort(keys, kind="stable")[: config.n_null]
-    copies = -(-config.n_null // len(genes))
+    genes = np.argsort(keys, kind="stable")[: config.n_permuted_genes]
+    copies = -(-config.n_permuted_genes // len(genes))
     maps = images.residuals(genes)
     # What is drawn for a gene is its own, wherever it stands among the others.
     shuffled = [np.random.default_rng([seed, int(keys[gene]), copy]) for copy in range(copies) for gene in genes]

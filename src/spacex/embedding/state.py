@@ -53,7 +53,7 @@ def restore(kind: type[SpaCEX], directory: str | Path, device: str) -> SpaCEX:
 def _assembled(kind: type[SpaCEX], settings: dict[str, Any], arrays: dict[str, Tensor], device: str) -> SpaCEX:
     """The model that settings and arrays from `store.read` describe."""
     # Wherever it was fitted: what is loaded works in this process.
-    config, n_modules = Config.from_dict(settings["config"]).alone(), settings["n_modules"]
+    config, n_modules = Config.from_dict(settings["config"]).single_process(), settings["n_modules"]
     model = kind(config, n_modules=n_modules, device=device, seed=settings["seed"])
     session = FitContext.open(config, device, model.seed, progress=model.progress)
     model.n_modules_ = check_int(n_modules, name="n_modules", low=1)
@@ -69,4 +69,4 @@ def _assembled(kind: type[SpaCEX], settings: dict[str, Any], arrays: dict[str, T
 
 def attention_sizes(config: Config) -> dict[str, int]:
     """Sizes of the encoder's attention path; without learning there is none."""
-    return {"width": config.width, "depth": config.depth if config.learns else 0, "heads": config.heads}
+    return {"width": config.d_model, "depth": config.n_layers if config.is_trained else 0, "heads": config.n_heads}

@@ -47,13 +47,13 @@ def maps_of(images: GeneImages | np.ndarray, layout: SectionLayout, session: Fit
     if images.ndim != 3 or images.shape[1:] != layout.shape or not len(images):
         raise InputError(f"images has shape {images.shape}; pass GeneImages or an array (G, H, W), {layout.shape}")
     flat = images.reshape(len(images), -1)
-    for genes in session.group.batches(len(images), session.config.batch):
+    for genes in session.group.batches(len(images), session.config.batch_size):
         yield session.tensor(np.ascontiguousarray(flat[genes, layout.flat]))
 
 
 def own_maps(images: GeneImages, session: FitContext) -> Iterator[Tensor]:
     """Maps (B, P) on the device, in batches, of the genes that are this process's own."""
-    for genes in session.group.batches(images.n_genes, images.batch_size(session.config.batch)):
+    for genes in session.group.batches(images.n_genes, images.batch_size(session.config.batch_size)):
         yield maps_on(images, genes, session.device)
 
 

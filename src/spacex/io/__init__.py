@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from spacex import _adata
 from spacex._infra.errors import InputError, truncate
-from spacex._infra.validation import check_extra, check_flag, check_key, check_path
+from spacex._infra.validation import check_bool, check_installed, check_name, check_path
 from spacex.io._anndata import is_zarr_store, read_h5ad_file, read_zarr_store
 from spacex.io._files import reading
 from spacex.io._readers.h5ad import is_h5ad
@@ -106,9 +106,9 @@ def read(
     >>> adata.shape, list(adata.var_names), adata.obsm["spatial"].tolist()
     ((2, 2), ['Mbp', 'Plp1'], [[0.0, 5.0], [1.0, 5.0]])
     """
-    lazy = check_flag(lazy, name="lazy")
-    check_key(bin, name="bin")
-    check_key(sample, name="sample")
+    lazy = check_bool(lazy, name="lazy")
+    check_name(bin, name="bin")
+    check_name(sample, name="sample")
     request = Request(_existing(path, "path"), bin, None if sample is None else str(sample))
     positions = None if coordinates is None else _existing(coordinates, "coordinates")
     if lazy:
@@ -127,8 +127,8 @@ def read(
 
 def _in_tissue(adata: AnnData) -> AnnData:
     """Leave out the spots off the tissue, and say so in one line."""
-    _adata.report_off_tissue(_adata.read_in_tissue(adata))
-    kept = _adata.on_tissue(adata)
+    _adata.log_off_tissue(_adata.read_tissue_mask(adata))
+    kept = _adata.subset_to_tissue(adata)
     return kept if kept is adata else kept.copy()
 
 
@@ -142,7 +142,7 @@ def _of_sample(request: Request) -> Request:
 
 def _read_lazily(path: Path, positions: Path | None) -> AnnData:
     """Read an AnnData whose matrices stay on disk."""
-    check_extra("dask", extra="scale", purpose="lazy=True")
+    check_installed("dask", extra="scale", purpose="lazy=True")
     in_hdf5 = is_h5ad(path)
     if positions is not None or not (in_hdf5 or is_zarr_store(path)):
         raise InputError(f"path='{path}': lazy=True is for .h5ad files and .zarr stores of an AnnData; pass lazy=False")

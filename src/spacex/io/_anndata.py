@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
-from spacex._infra.validation import check_extra
+from spacex._infra.validation import check_installed
 from spacex.io._bounds import validate_arrays
 from spacex.io._files import READABLE, join_names, reading, require_hdf5, unpacked
 from spacex.io._spatialdata import IMAGES, from_spatialdata, restored
@@ -71,13 +71,13 @@ def _matrices_on_disk(root: Any, path: Path) -> AnnData:
     """An AnnData in an open HDF5 file or zarr group, with its matrices left there as Dask arrays."""
     from anndata.experimental import read_dispatched
 
-    from spacex._adata import lazily
+    from spacex._adata import read_lazy
 
     def read(function: Callable[..., Any], name: str, element: Any, iospec: Any) -> Any:
         matrix = iospec.encoding_type in ("array", "csr_matrix", "csc_matrix")
         where = name.strip("/").split("/")
         stays = where in (["X"], ["raw", "X"]) or (where[0] == "layers" and len(where) == 2)
-        return lazily(element) if matrix and stays else function(element)
+        return read_lazy(element) if matrix and stays else function(element)
 
     if "encoding-type" not in root.attrs:
         raise InputError(f"path='{path}' is of anndata before 0.8, and lazy=True reads later files; pass lazy=False")
@@ -131,7 +131,9 @@ def _read_spatialdata(path: Path, table_path: Path) -> AnnData:
     table = validate_arrays(anndata.read_zarr(table_path), table_path)
     needs_shapes, needs_images = "spatial" not in table.obsm, IMAGES in table.uns
     if needs_shapes:
-        check_extra("spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table")
+        check_installed(
+            "spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table"
+        )
     elif needs_images and find_spec("spatialdata") is None:
         logger.info('%s: images left out; reading them needs spatialdata: pip install "spacex-st[io]"', path.name)
         needs_images = False

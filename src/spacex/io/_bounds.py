@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_indices
+from spacex._infra.validation import check_sparse_indices
 from spacex.io._files import REDOWNLOAD_HINT
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def validate_arrays(adata: AnnData, path: Path) -> AnnData:
         for key, value in getattr(adata, name).items()
     }
     for name, matrix in matrices.items():
-        check_indices(matrix, what=f"path='{path}' is damaged: {name}")
+        check_sparse_indices(matrix, what=f"path='{path}' is damaged: {name}")
     return adata
 
 

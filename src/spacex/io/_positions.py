@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_extra
+from spacex._infra.validation import check_installed
 from spacex.io._delimited import Header, is_number, read_header, read_text_table, require_columns
 from spacex.io._files import join_names, reading
 from spacex.io._identifiers import OTHER, Found, identifier_column, is_identifier_name, is_row_number_name, name_class
@@ -166,7 +166,7 @@ def _read_frame(path: Path) -> tuple[pd.DataFrame, str]:
     import pandas as pd
 
     if path.suffix.casefold() == ".parquet":
-        check_extra("pyarrow", extra="io", purpose=f"coordinates='{path}': reading parquet")
+        check_installed("pyarrow", extra="io", purpose=f"coordinates='{path}': reading parquet")
         with reading(path, "parquet file"):
             table = pd.read_parquet(path)
         if table.index.name is not None or table.index.dtype == object:

@@ -10,7 +10,7 @@ import numpy as np
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_extra, check_finite, check_key
+from spacex._infra.validation import check_finite, check_installed, check_name
 from spacex.io._files import join_names
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def to_spatialdata(adata: AnnData) -> SpatialData:
     >>> sdata["table"].shape, len(sdata["spots"])
     ((100, 40), 100)
     """
-    check_extra("spatialdata", extra="io", purpose="to_spatialdata")
+    check_installed("spatialdata", extra="io", purpose="to_spatialdata")
     _adata.check_adata(adata)
     xy = _adata.read_positions(adata, "spatial")
     check_finite(xy, name="obsm['spatial']", hint="drop the spots without coordinates")
@@ -148,11 +148,11 @@ def from_spatialdata(sdata: SpatialData, *, table: str | None = None) -> AnnData
     >>> sx.io.from_spatialdata(sx.io.to_spatialdata(adata)).shape
     (100, 40)
     """
-    check_extra("spatialdata", extra="io", purpose="from_spatialdata")
+    check_installed("spatialdata", extra="io", purpose="from_spatialdata")
     if not hasattr(sdata, "tables"):
         raise InputError(f"sdata is a {type(sdata).__name__}, not a SpatialData; read it first: spatialdata.read_zarr")
     names = list(sdata.tables)
-    check_key(table, name="table")
+    check_name(table, name="table")
     if table is not None and table not in names:
         raise InputError(
             f"table={table!r} is not in the SpatialData; pass one of {join_names(map(repr, names)) or 'none'}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_indices
+from spacex._infra.validation import check_sparse_indices
 from spacex.io._counts import assemble, unique_genes
 from spacex.io._files import PACKED, REDOWNLOAD_HINT, join_names, reading, require_hdf5, unpacked
 
@@ -92,7 +92,7 @@ def _matrix(parts: list[np.ndarray], shape: np.ndarray, path: Path) -> Any:
         )
     with reading(path, "10x matrix"):
         matrix = sparse.csr_matrix((data, indices, indptr), shape=(n_spots, n_genes))
-    return check_indices(matrix, what=f"path='{path}' is damaged")
+    return check_sparse_indices(matrix, what=f"path='{path}' is damaged")
 
 
 def _first_of(group: Any, names: tuple[str, ...]) -> list[str]:

@@ -10,9 +10,10 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from spacex import _adata
+from spacex import _adata, pp
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_choice, check_int, check_seed
+from spacex.get import embedded_images
 from spacex.pairs import (
     Colocation,
     CosineSimilarity,
@@ -23,7 +24,6 @@ from spacex.pairs import (
     neighbor_pairs,
 )
 from spacex.pairs.classifier import MIN_PAIRS
-from spacex.tl._images import embedded_images
 from spacex.tl._pair_table import PairTable, find_pairs, read_pairs
 
 logger = logging.getLogger("spacex")
@@ -95,7 +95,7 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     probability = scorer.probability(pairs, scorer.likeness.of(pairs))
     names = _adata.read_gene_names(adata).names[genes]
     learnt = {} if scorer.fitted is None else _note_of(names[scorer.known], scorer.fitted)
-    _adata.write_parameters(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
+    _adata.write_uns(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
     _adata.write_interactions(adata, genes[pairs], probability)
     logger.info(
         "%d pairs of %d genes kept, %d with a probability above .9", len(pairs), len(z), (probability > 0.9).sum()
@@ -172,7 +172,9 @@ class _Scorer:
         self.strength = np.log(np.maximum(np.linalg.norm(z, axis=1), 1e-6))
         self.likeness: SimilarityMeasure = CosineSimilarity(z)
         if by != "embedding":
-            self.likeness = Colocation(embedded_images(adata).take(genes), by)
+            with _adata.restore_on_error(adata):
+                pp.require_grid(adata, config=_adata.read_config(adata))
+                self.likeness = Colocation(embedded_images(adata).take(genes), by)
         sample = {} if by == "embedding" else {"sample_per_bin": MAPS_PER_BIN}
         self.null = SignFlipNull.of(self.likeness, self.strength, seed, **sample)
         self.fitted: CrossValidationReport | None = None
@@ -197,7 +199,7 @@ class _Scorer:
                 "pass more pairs, or leave known= out"
             )
         self.known = place
-        self.expression = np.log1p(_adata.read_totals(adata, _adata.embedded_layer(adata))[genes])
+        self.expression = np.log1p(_adata.read_gene_totals(adata, _adata.read_embedded_layer(adata))[genes])
         self.classifier = CrossFit(len(genes), seed)
         negative = self.classifier.negatives(place)
         both = np.concatenate([place, negative])
@@ -240,8 +242,8 @@ def _note_of(known: np.ndarray, fitted: CrossValidationReport) -> dict[str, obje
 
 def _known(adata: AnnData) -> tuple[pd.DataFrame | None, int]:
     """The pairs, and the seed, that `interactions` was called with; None where it knew of none."""
-    if "known_a" not in _adata.read_parameters(adata, "interactions"):
+    if "known_a" not in _adata.read_uns_entry(adata, "interactions"):
         return None, 0
-    noted = _adata.read_parameters(adata, "interactions", "known_a", "known_b", "seed")
+    noted = _adata.read_uns_entry(adata, "interactions", "known_a", "known_b", "seed")
     names = {"gene_a": np.asarray(noted["known_a"]), "gene_b": np.asarray(noted["known_b"])}
     return pd.DataFrame(names).astype(str), int(noted["seed"])

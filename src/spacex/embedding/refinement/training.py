@@ -49,7 +49,7 @@ def validate(model: MaskedAutoencoder, train: GeneImages, held: GeneImages, sess
         train, held = train.take(chosen), held.take(chosen)
     group = session.group
     total, queries, answers = 0.0, [], []
-    for genes in group.batches(train.n_genes, session.config.batch):
+    for genes in group.batches(train.n_genes, session.config.batch_size):
         truth = maps_on(held, genes, session.device)
         answers.append(model.encoder(maps_on(train, genes, session.device)))
         queries.append(model.encoder(truth))
@@ -101,15 +101,15 @@ def pretrain(
 def _epoch(
     model: MaskedAutoencoder, images: GeneImages, objective: nn.Module, optimiser: Any, session: FitContext
 ) -> float:
-    """One pass over the genes in random order, at most `Config.epoch_genes` of them; returns the mean loss.
+    """One pass over the genes in random order, at most `Config.genes_per_epoch` of them; returns the mean loss.
 
     Every process draws the order and the masks of whole batches, and computes its part of each.
     """
     model.train()
     config, group = session.config, session.group
-    order = torch.randperm(images.n_genes, generator=session.generator)[: config.epoch_genes]
+    order = torch.randperm(images.n_genes, generator=session.generator)[: config.genes_per_epoch]
     losses = []
-    for genes in order.split(config.batch):
+    for genes in order.split(config.batch_size):
         mask = draw_mask(
             model.owner,
             len(model.encoder.index),
