@@ -113,7 +113,7 @@ def test_every_warning_is_logged_once(toy, tmp_path, capsys, has_raw):
     err = capsys.readouterr().err
     assert err.count("does not hold counts") == 1
     assert err.count(".raw is used" if has_raw else "treated as intensities") == 1
-    assert err.count("obsm['X_spatial']") == 1
+    assert err.count("obsm['spatial'] is missing") == 1
     assert err.count("3 columns") == 1
     assert "layer=" not in err
 

@@ -15,6 +15,7 @@ from typing import Any
 from anndata import AnnData
 from pandas import DataFrame
 
+from spacex import _adata
 from spacex._infra.atomic_write import fsync, process_tag, remove_on_error, remove_stale, translate_os_errors
 from spacex._infra.errors import InputError
 from spacex._infra.serialization import read_json
@@ -101,13 +102,9 @@ def write_result(
     timer
         Timer of the run, which also measures the stages ``report`` and ``write``.
     """
-    adata.uns["spacex"]["run"] = {
-        "input": input_name,
-        "seconds": dict(timer.seconds),
-        **({"peak_memory_mb": peak} if (peak := peak_memory_mb()) is not None else {}),
-    }
-    if enrichment is not None and len(enrichment):
-        adata.uns["spacex"]["enrichment"] = enrichment
+    run = {"input": input_name, "seconds": timer.seconds, "peak_memory_mb": peak_memory_mb()}
+    has_terms = enrichment is not None and len(enrichment)
+    _adata.write_uns(adata, run=run, **({"enrichment": enrichment} if has_terms else {}))
     with _atomic_folder(out) as folder:
         with timer.stage("report"):
             write_report(adata, folder / "report.html", enrichment=enrichment)
@@ -118,11 +115,12 @@ def write_result(
                 shutil.copytree(model, folder / "model")
             else:
                 model.save(folder / "model")
+        uns = _adata.read_uns(adata)
         run = {
             "input": input_name,
             "choices": choices,
-            "parameters": _to_json({**adata.uns["spacex"]["parameters"], **adata.uns["spacex"]["embed"]}),
-            "versions": {"python": platform.python_version(), **adata.uns["spacex"]["versions"]},
+            "parameters": _to_json({**uns["parameters"], **uns["embed"]}),
+            "versions": {"python": platform.python_version(), **uns["versions"]},
             "seconds": {stage: round(value, 3) for stage, value in timer.seconds.items()},
             "peak_memory_mb": peak_memory_mb(),
             "files": [name for name in RESULT_FILES if (folder / name).exists()],
@@ -133,10 +131,10 @@ def write_result(
 def _write_tables(adata: AnnData, folder: Path, enrichment: DataFrame | None) -> None:
     gene_table(adata).to_csv(folder / "genes.csv", index=False, float_format=FLOAT_FORMAT)
     module_table(adata, enrichment).to_csv(folder / "modules.csv", index=False, float_format=FLOAT_FORMAT)
-    if "spacex_domain" in adata.obs:
-        domains = DataFrame({"spot": adata.obs_names, "domain": adata.obs["spacex_domain"].astype(str).to_numpy()})
-        in_tissue = adata.obsm["spacex_pixel"][:, 0] >= 0
-        domains[in_tissue].to_csv(folder / "domains.csv", index=False)
+    if _adata.keys.DOMAIN in adata.obs:
+        tissue = _adata.subset_to_tissue(adata)
+        domain = tissue.obs[_adata.keys.DOMAIN].astype(str).to_numpy()
+        DataFrame({"spot": tissue.obs_names, "domain": domain}).to_csv(folder / "domains.csv", index=False)
     if enrichment is not None:
         enrichment.to_csv(folder / "enrichment.csv", index=False, float_format=FLOAT_FORMAT)
 

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 from anndata import AnnData
 from pandas import DataFrame
 
 import spacex as sx
+from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex.cli._checkpoint import Checkpoint, fingerprint, resume_state
 from spacex.cli._log import log_status
@@ -133,10 +135,8 @@ def _check_n_domains(adata: AnnData, options: RunOptions) -> None:
     """Raise `InputError` for too many domains as soon as the number of pixels is known."""
     if options.n_domains is None:
         return
-    pixels = DataFrame(adata.obsm["spacex_pixel"], columns=["row", "column"])
-    if options.library_key is not None:
-        pixels["section"] = adata.obs[options.library_key].to_numpy()
-    n_pixels = len(pixels[pixels["row"] >= 0].drop_duplicates())
+    _, pixel, section = _adata.read_grid(adata)
+    n_pixels = len(np.unique(np.column_stack([section, pixel])[section >= 0], axis=0))
     max_domains = max(2, n_pixels // MIN_PIXELS_PER_DOMAIN)
     if options.n_domains > max_domains:
         raise InputError(
