@@ -102,9 +102,9 @@ def write_result(
     timer
         Timer of the run, which also measures the stages ``report`` and ``write``.
     """
-    run = {"input": input_name, "seconds": timer.seconds, "peak_memory_mb": peak_memory_mb()}
+    figures = {"input": input_name, "seconds": timer.seconds, "peak_memory_mb": peak_memory_mb()}
     has_terms = enrichment is not None and len(enrichment)
-    _adata.write_uns(adata, run=run, **({"enrichment": enrichment} if has_terms else {}))
+    _adata.write_uns(adata, run=figures, **({"enrichment": enrichment} if has_terms else {}))
     with _atomic_folder(out) as folder:
         with timer.stage("report"):
             write_report(adata, folder / "report.html", enrichment=enrichment)
