@@ -1,7 +1,7 @@
 """The section of the tutorials: a real one if available, otherwise a simulated one.
 
-Real: the 3,000 genes with most counts of dlpfc_151676.h5ad (Visium, human dorsolateral prefrontal cortex), from the folder
-SPACEX_DATA or from shared/data beside the repository.
+Real: the 3,000 genes with most counts of dlpfc_151676.h5ad (Visium, human dorsolateral prefrontal cortex), from the
+folder SPACEX_DATA or from shared/data beside the repository.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from anndata import AnnData
 
 import spacex as sx
 
-pd.set_option("display.float_format", "{:0.3g}".format)  # three digits in tables
+pd.set_option("display.float_format", "{:.3g}".format)  # three digits in tables
 
 FOLDERS = (os.environ.get("SPACEX_DATA", ""), str(Path(__file__).resolve().parents[3] / "shared" / "data"))
 MAX_GENES = 3000
