@@ -7,7 +7,8 @@ genes; in half of them 30 genes are exchanged in pairs between modules, so that 
 (with --data): sections are cut in quarters, which count as sections (tissue differs between them as it does); strong
 genes of like expression whose patterns differ (cosine below 0.3, all sections together) are swapped in the
 quarters of one condition. Power and false discoveries at q < 0.05 of genes and of pairs (true: a pair of the same
-module before or after, one of them exchanged; false: neither was), and for *no change* the shares of genes and pairs with q < 0.05 and
+module before or after, one of them swapped; false: neither was), and for *no change* the shares of genes and pairs with
+q < 0.05 and
 p < 0.05. *whole sections*: replicates of her2st dealt out to two conditions, nothing exchanged.
 """
 
