@@ -5,9 +5,9 @@
 Each simulated section of 1,000 genes gets 20 further ones, each with a pattern of its own: discs, bumps, stripes and
 gradients at random places, at three log fold changes between its top and its bottom. Every pattern is then asked for.
 *top 20*: share of patterns whose gene is among the first 20; *same pattern*: the same, where a gene counts too whose
-true pattern has a correlation above .9 with that asked for; *null p < .05*: share of genes without a pattern with such
-a p-value. *correlation*, *smoothed*: top 20 by the correlation of the pattern with the residual maps, and with those
-smoothed by one pitch, which need no embedding. Entries are means ± standard deviation over seeds.
+true pattern has a correlation above 0.9 with that asked for; *null p < 0.05*: share of genes without a pattern with
+such a p-value. *correlation*, *smoothed*: top 20 by the correlation of the pattern with the residual maps, and with
+those smoothed by one pitch, without an embedding. Entries are means ± standard deviation over seeds.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def measured(technology: str, effect: float, counts: float, seed: int) -> dict[s
         same.append(any(rank.get(f"planted{j}", adata.n_vars) < 20 for j in np.flatnonzero(similar[i])))
         null.append((found["pvalue"].reindex(adata.var_names[adata.var["null"]]).dropna() < 0.05).mean())
     return {
-        "top 20": np.mean(first), "same pattern": np.mean(same), "null p<.05": np.mean(null),
+        "top 20": np.mean(first), "same pattern": np.mean(same), "null p<0.05": np.mean(null),
         "correlation": np.mean(plain < 20), "smoothed": np.mean(smooth < 20),
     }  # fmt: skip
 
