@@ -19,6 +19,7 @@ from spacex._infra.memory import check_memory
 from spacex.imaging.aggregate import SpotToPixel
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid, GridSize
+from spacex.stats import group_mean
 
 COLUMNS = ("section", "kind", "height", "width", "aspect", "pitch")
 
@@ -174,14 +175,7 @@ def read_pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
 def read_pixel_covariates(adata: AnnData, names: Sequence[str], images: GeneImages) -> np.ndarray:
     """Columns of ``obs`` as values (P, c) of tissue pixels: the mean over a pixel's spots."""
     values, pixel = read_covariates(adata, names), read_pixel_of_spot(adata, images)
-    return np.stack([mean_by_pixel(column, pixel, images.n_pixels) for column in values.T], axis=1)
-
-
-def mean_by_pixel(values: np.ndarray, pixel: np.ndarray, n_pixels: int) -> np.ndarray:
-    """Mean (P,) of spots' values (S,) in every tissue pixel, from the pixel (S,) of each spot."""
-    inside = pixel >= 0
-    spots = np.bincount(pixel[inside], minlength=n_pixels)
-    return np.bincount(pixel[inside], values[inside], n_pixels) / np.maximum(spots, 1)
+    return np.ascontiguousarray(group_mean(values.T, pixel, images.n_pixels).T)
 
 
 def values_at_spots(values: np.ndarray, pixel_of_spot: np.ndarray, missing: float = np.nan) -> np.ndarray:
