@@ -17,7 +17,9 @@ COLUMNS = ("domain", "gene", "score", "log2_fold_change", "share_in", "share_out
 MIN_SPOTS = 3
 
 
-def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, layer: str | None = None) -> pd.DataFrame:
+def markers(
+    adata: AnnData, *, groupby: str = _adata.keys.DOMAIN, n: int = 20, layer: str | None = None
+) -> pd.DataFrame:
     """Genes with more expression in a domain than elsewhere, by scanpy's rank-sum test.
 
     Parameters
