@@ -23,6 +23,7 @@ import scipy.sparse as sp
 import spacex as sx
 from spacex import _adata
 from spacex.imaging.smoothing import Smoother
+from spacex.stats import group_mean
 
 from .svg.drawn import negative_binomial
 
@@ -84,7 +85,7 @@ def plain_ranks(adata: ad.AnnData, weights: np.ndarray) -> tuple[np.ndarray, np.
     """Rank of each pattern's gene by the correlation of maps with the pattern: as they are, and smoothed."""
     images = sx.pp.gene_images(adata)
     pixel = _adata.read_pixel_of_spot(adata, images)
-    wanted = np.stack([_adata.mean_by_pixel(row, pixel, images.n_pixels) for row in weights])
+    wanted = group_mean(weights, pixel, images.n_pixels)
     maps, ranks = images.residuals(), []
     for smoothed in (maps, Smoother(images.layout, 1.0).apply(maps)):
         correlation = np.corrcoef(np.vstack([wanted, smoothed]))[:N_PATTERNS, N_PATTERNS:]
