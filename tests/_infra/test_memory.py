@@ -42,9 +42,7 @@ def test_files_beyond_memory_name_lazy_reading(
     section.write_h5ad(path) if suffix == ".h5ad" else section.write_zarr(path)
     sx.read(path)
     leave(monkeypatch, section.X.data.nbytes + section.X.indices.nbytes)
-    with pytest.raises(
-        sx.InputError, match=r"needs about .* GB of memory, and .* GB are available: read it with lazy=True"
-    ):
+    with pytest.raises(sx.InputError, match=r"needs about .* GB of memory.*: read it with lazy=True"):
         sx.read(path)
     assert sx.read(path, lazy=True).shape == section.shape
 

@@ -80,13 +80,14 @@ def translate_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        kind: type[OSError] = OSError
         number = getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or DISK_FULL_MESSAGE.search(str(error)):
             kind, reason = DiskFullError, "the disk is full; free some space"
         elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            kind, reason = OSError, "no permission; change the permissions"
+            reason = "no permission; change the permissions"
         elif number in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():
-            kind, reason = OSError, f"the folder '{path.parent}' does not exist; create it first"
+            reason = f"the folder '{path.parent}' does not exist; create it first"
         else:
             raise
         raise kind(truncate(f"'{path}' cannot be written: {reason}, or pass another path")) from error
