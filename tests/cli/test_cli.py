@@ -17,7 +17,6 @@ from spacex._infra.atomic_write import process_tag
 from spacex.cli import main
 from spacex.cli._batch import sections_in
 from spacex.cli._run import PIXELS_OF_A_DOMAIN
-from spacex.tl._domains import MIN_PIXELS
 
 HEAVY = {"anndata", "igraph", "matplotlib", "pandas", "scanpy", "scipy", "sklearn", "torch", "jinja2"}
 FILES = {"result.h5ad", "genes.csv", "modules.csv", "model", "report.html", "run.json"}
@@ -267,7 +266,7 @@ def test_bad_input_leaves_the_checkpoint_of_another_run(files, tmp_path, monkeyp
 
 
 def test_too_many_domains_are_told_before_the_embedding(files, tmp_path, capsys):
-    assert PIXELS_OF_A_DOMAIN == MIN_PIXELS
+    assert sx.DomainParams.min_pixels_per_domain == PIXELS_OF_A_DOMAIN
     assert main(job(files, tmp_path / "out", "--n-domains", "70")) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[-1].startswith("spacex: --n-domains 70 is not allowed: ")
