@@ -97,7 +97,7 @@ def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
             Grid((int(height), int(width)), kind, float(aspect), float(pitch))
             for kind, height, width, aspect, pitch in zip(*columns, strict=True)
         ]
-        sound = len(names) == len(grids) and all(grid.is_sound for grid in grids)
+        sound = len(names) == len(grids) and all(grid.is_valid for grid in grids)
     except (TypeError, ValueError, OverflowError):
         sound = False
     if not sound:
@@ -125,9 +125,9 @@ def read_images(adata: AnnData, *, layer: str | None, config: Config) -> GeneIma
     """Images of all genes, from the grid that `write_grid` left."""
     check_genes_and_spots(adata)
     grids, pixel, section = read_grid(adata)
-    where = SpotToPixel.of([pixel[section == s] for s in range(len(grids))], grids, section)
+    where = SpotToPixel.from_pixels([pixel[section == s] for s in range(len(grids))], grids, section)
     sums, is_count = read_sums(adata, layer, where)
-    images = where.images(sums.pixels, sums.library, is_count=is_count, theta=config.theta)
+    images = where.gene_images(sums.pixels, sums.library, is_count=is_count, theta=config.theta)
     if images.n_pixels < MIN_PIXELS:
         raise InputError(
             f"only {images.n_pixels} pixel(s) hold counts; SpaCEX needs at least {MIN_PIXELS}: check the counts, "
