@@ -29,20 +29,20 @@ Maps = Callable[[GeneImages, SectionLayout], np.ndarray]
 
 
 def log_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
-    """Log-normalized maps, centerd, of unit norm."""
+    """Log-normalized maps, centered, of unit norm."""
     counts = images.counts.toarray() / images.library[:, None] * np.median(images.library)
     maps = moved(np.log1p(counts).T.astype(np.float32), images, layout)
     return unit(maps - maps.mean(axis=1, keepdims=True))
 
 
 def residual_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
-    """Pearson-residual maps, centerd, of unit norm."""
+    """Pearson-residual maps, centered, of unit norm."""
     maps = moved(images.residuals(), images, layout)
     return unit(maps - maps.mean(axis=1, keepdims=True))
 
 
 def smoothed_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
-    """Pearson-residual maps smoothed with a width of one spot pitch, centerd, of unit norm."""
+    """Pearson-residual maps smoothed with a width of one spot pitch, centered, of unit norm."""
     maps = Smoother(layout, SIGMA).apply(moved(images.residuals(), images, layout))
     return unit(maps - maps.mean(axis=1, keepdims=True))
 

@@ -34,7 +34,7 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
     ``pcc_cutoff=0.4``, or the 99.9th percentile of correlations between shuffled genes where that is higher: the
     documentation gives it as lower bound, the choice beyond that is made by eye. Modules of two genes and more.
 
-    The embedding is what its ``get_correlations_to_GOI`` ranks by: smoothed, centerd maps, whose cosine is Pearson's
+    The embedding is what its ``get_correlations_to_GOI`` ranks by: smoothed, centered maps, whose cosine is Pearson's
     correlation. Only their leading `DIMS` components are handed over.
     """
     package = borrow("smoothie", PIP)
@@ -46,7 +46,7 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
             section, **kernel(section), num_processes=1, seed=seed
         )
         modules = network(package, correlation, smooth.var_names, cutoff=max(CUTOFF, float(bound)), seed=seed)
-    maps = centerd(smooth)
+    maps = centered(smooth)
     basis = randomized_svd(maps, min(DIMS, *maps.shape), random_state=seed)[2].T
     kept_spots, kept_genes = section.obs_names, section.var_names
 
@@ -54,7 +54,7 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
         section = normalized(section_of(other), spots=kept_spots, genes=kept_genes)
         with quiet():
             smooth = smoothed(package, section)
-        return rows(centerd(smooth) @ basis, smooth.var_names, other.var_names)
+        return rows(centered(smooth) @ basis, smooth.var_names, other.var_names)
 
     z = rows(maps @ basis, smooth.var_names, adata.var_names)
     return Outcome(z, labels(modules, adata.var_names), project)
@@ -89,7 +89,7 @@ def smoothed(package: ModuleType, section: AnnData) -> AnnData:
     return package.run_parallelized_smoothing(section, **kernel(section), num_processes=1)
 
 
-def centerd(smooth: AnnData) -> np.ndarray:
+def centered(smooth: AnnData) -> np.ndarray:
     """Smoothed maps (genes x spots) less their means."""
     return np.ascontiguousarray((smooth.X - smooth.X.mean(axis=0)).T)
 

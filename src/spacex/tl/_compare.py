@@ -93,7 +93,7 @@ def compare(
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))
     z = z[genes].astype(np.float64)
     module, module_names = _modules_of(adata, genes)
-    matrix, is_count = _adata.read_matrix(adata, _adata.choose_matrix(adata, None))
+    matrix, is_count = _adata.choose_matrix(adata, None)
     member = np.eye(len(second))[section]
     total = (matrix.T @ member)[genes]
     present = total >= MIN_COUNTS if is_count else total > 0
