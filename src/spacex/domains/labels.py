@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from spacex.domains.params import DomainParams
 from spacex.imaging.layout import SectionLayout
+from spacex.stats import nearest_neighbors
 
 
 def pixel_neighbors(layout: SectionLayout, n_neighbors: int = DomainParams.n_neighbors) -> np.ndarray:
@@ -20,8 +20,7 @@ def pixel_neighbors(layout: SectionLayout, n_neighbors: int = DomainParams.n_nei
     for s, grid in enumerate(layout.grids):
         pixels = np.flatnonzero(layout.section == s)
         xy = grid.positions(layout.pixel[pixels])
-        nearest = np.asarray(cKDTree(xy).query(xy, k=n + 1)[1]).reshape(len(pixels), n + 1)
-        neighbors[pixels] = pixels[nearest[:, 1:]]
+        neighbors[pixels] = pixels[nearest_neighbors(xy, n + 1)[:, 1:]]
     return neighbors
 
 

@@ -114,7 +114,7 @@ def domains(
     params = DomainParams() if params is None else params
     check_instance(params, DomainParams, name="params")
     cluster = _resolve_method(method, params)
-    images = _adata.read_images(adata, layer=_adata.choose_matrix(adata, None), config=_adata.read_config(adata))
+    images, _ = _adata.choose_images(adata, None, config=_adata.read_config(adata))
     if n_domains is not None:
         check_int(n_domains, name="n_domains", low=2, high=max(2, images.n_pixels // params.min_pixels_per_domain))
     genes, weight = select_genes(norm, images.n_pixels, params)
