@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from spacex import datasets, get, io, pl, pp, tl
     from spacex._config import Config
     from spacex._infra.errors import InputError, WorkerError
+    from spacex.differential import CompareParams
     from spacex.domains.params import DomainParams
     from spacex.embedding.estimator import SpaCEX
     from spacex.get import genes_as_obs
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CompareParams",
     "Config",
     "DomainParams",
     "InputError",
@@ -40,6 +42,7 @@ __all__ = [
 
 _SUBPACKAGES = frozenset({"datasets", "get", "io", "pl", "pp", "tl"})
 _LAZY_ATTRIBUTES = {
+    "CompareParams": "spacex.differential",
     "Config": "spacex._config",
     "DomainParams": "spacex.domains.params",
     "InputError": "spacex._infra.errors",
