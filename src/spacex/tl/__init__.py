@@ -1,4 +1,4 @@
-"""Tools: the method, and the questions it answers."""
+"""Tools: the embedding, modules, and all analyses of an embedded section."""
 
 from spacex.tl._compare import compare
 from spacex.tl._domains import domains
