@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spacex._infra.errors import InputError, WorkerError
     from spacex.embedding.estimator import SpaCEX
     from spacex.get import genes_as_obs
+    from spacex.imputation.params import ImputationParams
     from spacex.io import read
     from spacex.pairs.params import PairParams
 
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "ImputationParams",
     "InputError",
     "PairParams",
     "SpaCEX",
@@ -40,6 +42,7 @@ _SUBPACKAGES = frozenset({"datasets", "get", "io", "pl", "pp", "tl"})
 _LAZY_ATTRIBUTES = {
     "Config": "spacex._config",
     "InputError": "spacex._infra.errors",
+    "ImputationParams": "spacex.imputation.params",
     "PairParams": "spacex.pairs.params",
     "SpaCEX": "spacex.embedding.estimator",
     "WorkerError": "spacex._infra.errors",

@@ -45,9 +45,7 @@ class GeneBatch:
 
     def take(self, index: np.ndarray) -> GeneBatch:
         """The genes at some positions."""
-        return GeneBatch(
-            self.keys[index], self.linear[index], None if self.measured is None else self.measured[index]
-        )
+        return GeneBatch(self.keys[index], self.linear[index], None if self.measured is None else self.measured[index])
 
 
 Memory = tuple[torch.Tensor, torch.Tensor]
@@ -67,10 +65,8 @@ class Generator(nn.Module):
         nn.init.zeros_(output.bias)
         self.perceptron = nn.Sequential(nn.Linear(n_keys + n_components, params.hidden_size), nn.GELU(), output)
 
-    def forward(
-        self, keys: torch.Tensor, linear: torch.Tensor, memory: Memory, *, leave_one_out: bool
-    ) -> torch.Tensor:
-        """Residuals (G, K). `leave_one_out`: the genes are those of the memory, and a gene does not attend to itself."""
+    def forward(self, keys: torch.Tensor, linear: torch.Tensor, memory: Memory, *, leave_one_out: bool) -> torch.Tensor:
+        """Residuals (G, K). `leave_one_out`: the genes are those of the memory, and none attends to itself."""
         memory_keys, residuals = memory
         query = nn.functional.normalize(self.query(keys), dim=1)
         scale = ATTENTION_SCALE_INIT * self.log_sharpness.exp()

@@ -59,8 +59,8 @@ def shared_genes(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, n
     species = [species_of(genes) or ("mouse" if _is_title_case(genes.symbols) else None) for genes in sides.values()]
     if None not in species and species[0] != species[1]:
         raise InputError(
-            f"the target has {species[0]} genes (such as {target.symbols[0]!r}) and the reference {species[1]} genes (such "
-            f"as {reference.symbols[0]!r}); convert one of them with {ORTHOLOGS}, then call again"
+            f"the target has {species[0]} genes (such as {target.symbols[0]!r}) and the reference has {species[1]} "
+            f"genes (such as {reference.symbols[0]!r}); convert one of them with {ORTHOLOGS}, then call again"
         )
     pairs = match_genes(target, reference)
     for (side, genes), other, matched in zip(sides.items(), (reference, target), pairs, strict=True):
@@ -75,8 +75,8 @@ def shared_genes(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, n
         raise InputError(
             f"the target and the reference share {len(pairs[0])} gene(s) by name or symbol (target: "
             f"{', '.join(target.symbols[:3])}, ...; reference: {', '.join(reference.symbols[:3])}, ...); at least "
-            f"{MIN_SHARED_GENES} are needed: put symbols into var['gene_symbol'] if names are identifiers; for two species "
-            f"use {ORTHOLOGS}"
+            f"{MIN_SHARED_GENES} are needed: put symbols into var['gene_symbol'] if names are identifiers; for two "
+            f"species use {ORTHOLOGS}"
         )
     symbols = zip(target.symbols[pairs[0]], reference.symbols[pairs[1]], strict=True)
     n_other_case = sum(first != second and fold(first) == fold(second) for first, second in symbols)
@@ -100,7 +100,9 @@ def find_requested_genes(names: Sequence[str], reference: GeneNames) -> tuple[np
     if len(ambiguous := requested[gene_index == AMBIGUOUS]):
         if len(ambiguous) == len(requested):
             reference.index(ambiguous[0])  # raises an error that lists the candidates
-        logger.warning("genes: %d are ambiguous in the reference and omitted: %s", len(ambiguous), join_names(ambiguous))
+        logger.warning(
+            "genes: %d are ambiguous in the reference and omitted: %s", len(ambiguous), join_names(ambiguous)
+        )
     requested, gene_index = requested[gene_index >= 0], gene_index[gene_index >= 0]
     if len(repeated := requested[pd.Index(gene_index).duplicated()]):
         raise InputError(f"{len(repeated)} of genes occur more than once (first: {repeated[0]!r}); pass each once")

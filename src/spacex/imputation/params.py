@@ -58,7 +58,7 @@ class ImputationParams:
     min_reliability
         Genes with a lower reliability are marked as not predictable.
     min_panel_genes
-        ``corrector="auto"`` trains the corrector with at least this number of panel genes. Panels of 68 to 188 genes
+        ``learned="auto"`` trains the corrector with at least this number of panel genes. Panels of 68 to 188 genes
         lost 0.006 to 0.04 PCC, a panel of 776 genes gained 0.003 to 0.025.
     n_cell_components
         Principal components of the target cells in which predictions are corrected.
@@ -125,15 +125,12 @@ class ImputationParams:
         validate_floats(self, "self_weight", "min_reliability", at_least=0.0, at_most=1.0)
         validate_floats(self, "holdout_fraction", above=0.0, below=1.0)
         validate_floats(self, "memory_gate_init")
-        for name in ("n_components", "ridges"):
+        for name, min_length in (("n_components", 1), ("ridges", 2)):
             values = getattr(self, name)
-            if not isinstance(values, (tuple, list)) or not values:
-                raise InputError(
-                    f"ImputationParams.{name}={safe_repr(values)} is not allowed; pass a tuple of one number or more"
-                )
-        n_components = (
-            check_int(n, name="ImputationParams.n_components", low=1, high=10_000) for n in self.n_components
-        )
+            if not isinstance(values, (tuple, list)) or len(values) < min_length:
+                allowed = f"a tuple of at least {min_length} number(s)"
+                raise InputError(f"ImputationParams.{name}={safe_repr(values)} is not allowed; pass {allowed}")
+        ranks = (check_int(n, name="ImputationParams.n_components", low=1, high=10_000) for n in self.n_components)
         ridges = (check_number(ridge, name="ImputationParams.ridges", above=0.0) for ridge in self.ridges)
-        object.__setattr__(self, "n_components", tuple(n_components))
+        object.__setattr__(self, "n_components", tuple(ranks))
         object.__setattr__(self, "ridges", tuple(ridges))

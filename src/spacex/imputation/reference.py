@@ -85,8 +85,9 @@ def fit_reference(
     min_sd = MIN_SD * min(1.0, float(scale.max(initial=0.0)))
     is_detected = (np.diff(values.indptr) >= params.min_cells) & (scale > min_sd)
     weight = np.where(is_detected, np.sqrt(_residual_signal_share(matrix, params.theta)) if is_count else 1.0, 0.0)
-    genes = np.argsort(-weight, kind="stable")[: params.max_genes]
-    genes = genes[weight[genes] > 0] if (weight[genes] > 0).sum() >= 2 else np.flatnonzero(is_detected)[: params.max_genes]
+    genes = np.argsort(-weight, kind="stable")
+    genes = genes[weight[genes] > 0] if (weight > 0).sum() >= 2 else np.flatnonzero(is_detected)
+    genes = genes[: params.max_genes]
     scores = _component_scores(
         values[:, genes], mean[genes], np.maximum(scale[genes], min_sd), weight[genes], max(params.n_components)
     )
