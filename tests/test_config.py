@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from spacex import Config
 from spacex._config import OLD_NAMES
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_choice, check_extra, check_finite, check_int
+from spacex._infra.validation import check_choice, check_finite, check_installed, check_int
 
 NAN, INF = float("nan"), float("inf")
 
@@ -179,9 +179,9 @@ def test_choices_extras_and_finite_values() -> None:
     assert check_choice("a", name="x", allowed=("a", "b")) == "a"
     with pytest.raises(InputError, match=r"^x='c' is not allowed; pass one of 'a', 'b'$"):
         check_choice("c", name="x", allowed=("a", "b"))
-    check_extra("json", extra="io", purpose="reading")
+    check_installed("json", extra="io", purpose="reading")
     with pytest.raises(InputError, match=r'^reading needs no_such_module.*pip install "spacex-st\[io\]"$'):
-        check_extra("no_such_module", extra="io", purpose="reading")
+        check_installed("no_such_module", extra="io", purpose="reading")
     check_finite(np.array([1.0, 2.0]), name="X", hint="mend it")
     with pytest.raises(InputError, match=r"^X holds 2 NaN or infinite value\(s\).*mend it$"):
         check_finite(np.array([NAN, INF, 1.0]), name="X", hint="mend it")

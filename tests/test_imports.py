@@ -56,6 +56,9 @@ def module_of(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = {module_of(file) for file in FILES}
+
+
 def package_of(module: str) -> str:
     """Return the first name below ``spacex``, or "" for the package itself."""
     return [*module.split("."), ""][1]
@@ -74,7 +77,9 @@ def imports(file: Path) -> list[str]:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             source = ".".join(filter(None, [base, node.module]))
             # `from spacex import pp` is an import of spacex.pp, `from spacex.pp import f` one of spacex.pp
-            found += [f"{source}.{alias.name}" if source == "spacex" else source for alias in node.names]
+            for alias in node.names:
+                full = f"{source}.{alias.name}"
+                found.append(full if source == "spacex" or full in MODULES else source)
     return found
 
 
@@ -116,10 +121,9 @@ def test_heavy_dependencies_stay_in_their_packages(file):
 
 def import_graph() -> dict[str, set[str]]:
     """Return the modules of spacex that each module imports, also in functions and under TYPE_CHECKING."""
-    modules = {module_of(file) for file in FILES}
 
     def defined_in(name: str) -> str:
-        while name not in modules:
+        while name not in MODULES:
             name = name.rpartition(".")[0]
         return name
 

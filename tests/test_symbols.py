@@ -11,7 +11,6 @@ import pytest
 from anndata import AnnData, read_h5ad
 
 import spacex as sx
-from spacex import report
 from spacex.cli import main
 
 N_GENES = 120
@@ -88,8 +87,8 @@ TABLES = {
         {"symbol": "gene", "partner_symbol": "partner"},
     ),
     "enrich": (lambda a: sx.tl.enrich(a, {"a": [f"gene{i:04d}" for i in range(1, 30)]}), {"symbols": "genes"}),
-    "genes.csv": (report.gene_table, {"symbol": "gene"}),
-    "modules.csv": (report.module_table, {"top_symbols": "top_genes"}),
+    "genes.csv": (sx.get.gene_table, {"symbol": "gene"}),
+    "modules.csv": (sx.get.module_table, {"top_symbols": "top_genes"}),
 }
 
 
@@ -147,7 +146,7 @@ def test_plots_show_symbols(ids: AnnData) -> None:
     assert titles == ["designated pattern", *found["symbol"][:3]]
     top = ids.var["feature_name"].astype(str).iloc[np.argsort(-ids.var["spacex_svg_score"].to_numpy())[:2]]
     assert [ax.get_title() for ax in sx.pl.svg(ids, n_genes=2)][2:] == list(top)
-    first = report.module_table(ids)["top_symbols"][0].split(",")
+    first = sx.get.module_table(ids)["top_symbols"][0].split(",")
     assert [ax.get_title() for ax in sx.pl.modules(ids, n_modules=1, n_genes=3)][2:] == first[:3]
     *_, heat = sx.pl.interactions(ids, ["gene0001", "gene0002", id_of(2)])
     assert sorted(label.get_text() for label in heat.get_xticklabels()) == ["gene0001", "gene0002", "gene0003"]
@@ -186,7 +185,7 @@ def test_gene_sets_take_all_genes_of_a_symbol(odd: AnnData) -> None:
 
 
 def test_tables_have_the_name_where_a_symbol_is_missing(odd: AnnData) -> None:
-    table = report.gene_table(odd).set_index("gene")
+    table = sx.get.gene_table(odd).set_index("gene")
     assert table.loc[id_of(NAMELESS), "symbol"] == id_of(NAMELESS)
     assert table.loc[[*map(id_of, TWINS)], "symbol"].tolist() == ["Twin", "Twin"]
 

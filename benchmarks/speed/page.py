@@ -22,7 +22,6 @@ import anndata as ad
 import numpy as np
 
 import spacex as sx
-from spacex.pl._layout import gene_layout
 from spacex.report import write_report
 
 SWITCHES = (
@@ -110,7 +109,7 @@ def main() -> None:
     options = parser.parse_args()
     adata = section(options)
     start = time.perf_counter()
-    adata.varm["X_spacex_umap"] = gene_layout(adata)
+    adata.varm["X_spacex_umap"] = sx.get.gene_layout(adata)
     laid_out = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"

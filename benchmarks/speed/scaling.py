@@ -81,7 +81,7 @@ def plot(runs: dict[str, pd.DataFrame], path: Path) -> None:
     """Seconds over sizes on logarithmic axes, genes at the left, spots at the right."""
     from matplotlib.figure import Figure
 
-    from spacex.pl._colors import OKABE_ITO_EXTENDED
+    from spacex.pl.colors import OKABE_ITO_EXTENDED
 
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     for ax, (varied, table) in zip(figure.subplots(1, len(runs), sharey=True), runs.items(), strict=True):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_key
+from spacex._infra.validation import check_name
 
 SYMBOL_COLUMNS = (
     "gene_symbol", "gene_symbols", "symbol", "feature_name", "gene_name", "gene_names", "features", "gene_short_name",
@@ -165,7 +165,7 @@ class GeneNames:
 
     def index(self, gene: object) -> int:
         """Number of one gene; `InputError` with near names where its name is unknown, and with the choice where not."""
-        check_key(gene, name="gene")
+        check_name(gene, name="gene")
         genes = self.matches(gene)
         if not genes:
             raise InputError(f"gene {gene!r} is not among the {len(self)} genes of this section{self.hint(str(gene))}")

@@ -73,10 +73,10 @@ def rasterize(
     check_instance(config, Config, name="config")
     size = _check_size(grid)
     spatial_key, xy = _adata.choose_positions(adata, spatial_key)
-    _adata.check_spots(adata)
+    _adata.check_n_spots(adata)
     section, names = _adata.read_sections(adata, library_key)
-    array = _adata.read_array(adata)
-    _adata.check_overlaid(adata, xy, section, array, library_key=library_key)
+    array = _adata.read_array_positions(adata)
+    _adata.check_overlapping_sections(adata, xy, section, array, library_key=library_key)
     pixel, grids = np.full(xy.shape, -1, dtype=np.int64), []
     for s in range(len(names)):
         here = section == s
@@ -88,7 +88,7 @@ def rasterize(
             spots_per_pixel=config.spots_per_pixel,
         )
         grids.append(found)
-    _adata.report_off_tissue(section >= 0)
+    _adata.log_off_tissue(section >= 0)
     _adata.write_grid(adata, grids, pixel, names, spatial_key=spatial_key, library_key=library_key, size=size)
 
 
@@ -105,8 +105,8 @@ def require_grid(adata: AnnData, *, config: Config, library_key: str | None = No
     key = made["spatial_key"]
     if _adata.has_positions(adata, key):
         section, _ = _adata.read_sections(adata, made["library_key"])
-        xy, array = _adata.read_positions(adata, key), _adata.read_array(adata)
-        _adata.check_overlaid(adata, xy, section, array, library_key=made["library_key"], quiet=True)
+        xy, array = _adata.read_positions(adata, key), _adata.read_array_positions(adata)
+        _adata.check_overlapping_sections(adata, xy, section, array, library_key=made["library_key"], quiet=True)
 
 
 def _check_size(grid: GridSize) -> GridSize:
@@ -155,8 +155,8 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     _adata.check_adata(adata)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
-    _adata.check_names(adata)
+    _adata.check_genes_and_spots(adata)
     layer = _adata.choose_matrix(adata, layer)
-    with _adata.restored_on_error(adata):
+    with _adata.restore_on_error(adata):
         require_grid(adata, config=config)
         return _adata.read_images(adata, layer=layer, config=config)

@@ -10,7 +10,7 @@ import pytest
 from spacex._infra.errors import InputError
 
 
-def said(call: Callable[[], Any]) -> str:
+def error_message(call: Callable[[], Any]) -> str:
     """The message of the `InputError` that a call ends in."""
     with pytest.raises(InputError) as error:
         call()

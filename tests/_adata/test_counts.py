@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
-from tests._adata.messages import said
+from tests._adata.messages import error_message
 
 import spacex as sx
 from spacex import _adata
@@ -64,7 +64,7 @@ def test_layers_of_usual_names_hold_them(x: Any, name: str, caplog: pytest.LogCa
     adata = section(x, norm=INTENSITIES)
     adata.layers[name] = COUNTS
     assert chosen(adata, caplog) == (name, [f"X does not hold counts; layers[{name!r}] is used"])
-    np.testing.assert_array_equal(_adata.read_totals(adata, name), COUNTS.sum(axis=0))
+    np.testing.assert_array_equal(_adata.read_gene_totals(adata, name), COUNTS.sum(axis=0))
     assert chosen(adata, caplog, name) == (name, [])
 
 
@@ -91,7 +91,9 @@ def test_layers_of_other_names_are_left_alone(caplog: pytest.LogCaptureFixture) 
 
 def test_an_x_that_cannot_be_used_is_refused_where_nothing_else_holds_counts() -> None:
     for adata in (section(SCALED), section(SCALED, counts=INTENSITIES), section(SCALED, raw=INTENSITIES)):
-        assert said(lambda adata=adata: _adata.choose_matrix(adata, None)).startswith("adata.X holds negative values")
+        assert error_message(lambda adata=adata: _adata.choose_matrix(adata, None)).startswith(
+            "adata.X holds negative values"
+        )
 
 
 def test_what_is_asked_for_is_taken(caplog: pytest.LogCaptureFixture) -> None:
@@ -100,7 +102,7 @@ def test_what_is_asked_for_is_taken(caplog: pytest.LogCaptureFixture) -> None:
         found, lines = chosen(adata, caplog, name)
         assert (found, len(lines)) == (name, 0 if is_count else 1)
         assert _adata.read_matrix(adata, name)[1] == is_count
-    assert "layer='raw' is not in adata.layers" in said(lambda: _adata.choose_matrix(section(COUNTS), "raw"))
+    assert "layer='raw' is not in adata.layers" in error_message(lambda: _adata.choose_matrix(section(COUNTS), "raw"))
     adata.layers["raw"] = INTENSITIES  # a layer comes before what else has its name
     assert not _adata.read_matrix(adata, "raw")[1]
 
@@ -115,9 +117,9 @@ def test_raw_is_read_by_the_names_of_genes(order: list[int], n_genes: int) -> No
     rows, is_count = _adata.read_matrix(adata, None)
     np.testing.assert_array_equal(rows.toarray(), want)
     assert is_count
-    np.testing.assert_array_equal(_adata.read_totals(adata, "raw"), want.sum(axis=0))
-    np.testing.assert_array_equal(_adata.read_detected(adata, "raw"), (want > 0).sum(axis=0))
-    values, library, _ = _adata.read_columns(adata, "raw", [1, 0])
+    np.testing.assert_array_equal(_adata.read_gene_totals(adata, "raw"), want.sum(axis=0))
+    np.testing.assert_array_equal(_adata.read_detection_counts(adata, "raw"), (want > 0).sum(axis=0))
+    values, library, _ = _adata.read_gene_values(adata, "raw", [1, 0])
     np.testing.assert_array_equal(values, want[:, [1, 0]].T)
     np.testing.assert_array_equal(library, COUNTS.sum(axis=1))  # of all genes that were measured
 
@@ -139,7 +141,7 @@ def test_libraries_are_over_all_genes_of_raw(form: str) -> None:
 def test_raw_without_a_gene_is_no_source(caplog: pytest.LogCaptureFixture) -> None:
     adata = section(INTENSITIES, raw=COUNTS[:, :10])
     assert chosen(adata, caplog)[0] == "X"
-    assert "raw lacks genes of adata.var_names" in said(lambda: _adata.choose_matrix(adata, "raw"))
+    assert "raw lacks genes of adata.var_names" in error_message(lambda: _adata.choose_matrix(adata, "raw"))
 
 
 def test_raw_of_views_and_files(tmp_path: Path) -> None:
@@ -147,8 +149,8 @@ def test_raw_of_views_and_files(tmp_path: Path) -> None:
     adata.write_h5ad(tmp_path / "a.h5ad")
     backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
     for other in (backed, sx.read(tmp_path / "a.h5ad", lazy=True), adata):
-        np.testing.assert_array_equal(_adata.read_totals(other, None), COUNTS.sum(axis=0))
-        np.testing.assert_array_equal(_adata.read_totals(other[5:30, 2:6], None), COUNTS[5:30, 2:6].sum(axis=0))
+        np.testing.assert_array_equal(_adata.read_gene_totals(other, None), COUNTS.sum(axis=0))
+        np.testing.assert_array_equal(_adata.read_gene_totals(other[5:30, 2:6], None), COUNTS[5:30, 2:6].sum(axis=0))
 
 
 # -- told once ---------------------------------------------------------------------------------------------

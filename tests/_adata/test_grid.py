@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anndata import AnnData
-from tests._adata.messages import said
+from tests._adata.messages import error_message
 
 from spacex import Config, _adata
 from spacex.imaging.grid import Grid
@@ -41,7 +41,7 @@ def test_a_grid_is_written_as_columns() -> None:
     _adata.write_grid(adata, GRIDS, pixel, ["a", "b"], spatial_key="xy", library_key="library")
     assert _adata.has_grid(adata)
     assert adata.obsm["spacex_pixel"].dtype == np.int64
-    noted = _adata.read_parameters(adata, "grid")
+    noted = _adata.read_uns_entry(adata, "grid")
     assert {key: noted[key].tolist() for key in ("section", "kind", "height", "width", "aspect", "pitch")} == {
         "section": ["a", "b"], "kind": ["hex", "bins"], "height": [3, 2], "width": [4, 5], "aspect": [0.9, 1.0],
         "pitch": [10.0, 7.5],
@@ -59,7 +59,7 @@ def test_a_grid_is_written_as_columns() -> None:
 def test_a_grid_of_one_section_has_no_library() -> None:
     adata = section()
     _adata.write_grid(adata, GRIDS[:1], np.zeros((24, 2)), ["section"], spatial_key="xy", library_key=None)
-    assert _adata.read_parameters(adata, "grid")["library_key"] == ""
+    assert _adata.read_uns_entry(adata, "grid")["library_key"] == ""
     grids, _, owner = _adata.read_grid(adata)
     assert (grids, owner.tolist()) == (GRIDS[:1], [0] * 24)
 
@@ -67,7 +67,10 @@ def test_a_grid_of_one_section_has_no_library() -> None:
 def test_sections_that_are_not_there_have_no_grid() -> None:
     adata = rasterized()
     adata.obs["library"] = np.where(np.arange(24) < 12, "d", "c")
-    assert said(lambda: _adata.read_grid(adata)) == "section(s) c, d have no grid; call sx.pp.rasterize(adata) again"
+    assert (
+        error_message(lambda: _adata.read_grid(adata))
+        == "section(s) c, d have no grid; call sx.pp.rasterize(adata) again"
+    )
     only = rasterized()[12:].copy()
     grids, pixel, owner = _adata.read_grid(only)
     assert (len(grids), len(pixel), set(owner)) == (1, 12, {0})
@@ -88,7 +91,7 @@ def damaged(adata: AnnData, **changes: Any) -> AnnData:
 )  # fmt: skip
 def test_what_is_no_grid_is_refused(changes: dict[str, Any]) -> None:
     adata = damaged(rasterized(), **changes)
-    assert said(lambda: _adata.read_grid(adata)) == (
+    assert error_message(lambda: _adata.read_grid(adata)) == (
         'uns["spacex"]["grid"] is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)'
     )
 
@@ -99,7 +102,7 @@ def test_what_is_no_grid_is_refused(changes: dict[str, Any]) -> None:
 def test_a_grid_that_lacks_a_column_is_refused(name: str) -> None:
     adata = rasterized()
     del adata.uns["spacex"]["grid"][name]
-    assert said(lambda: _adata.read_grid(adata)) == (
+    assert error_message(lambda: _adata.read_grid(adata)) == (
         f'uns["spacex"]["grid"] is not what SpaCEX wrote ({name} missing); call sx.pp.rasterize(adata)'
     )
 
@@ -116,7 +119,7 @@ def test_a_grid_that_lacks_a_column_is_refused(name: str) -> None:
 def test_pixels_outside_their_grid_are_refused(change: Callable[[np.ndarray], np.ndarray], what: str) -> None:
     adata = rasterized()
     adata.obsm["spacex_pixel"] = change(adata.obsm["spacex_pixel"])
-    assert said(lambda: _adata.read_grid(adata)) == (
+    assert error_message(lambda: _adata.read_grid(adata)) == (
         f'obsm["spacex_pixel"] {what} is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)'
     )
 
@@ -130,7 +133,7 @@ def test_how_a_grid_was_made_is_kept() -> None:
         assert _adata.rasterize_arguments(adata) == {"grid": size, "spatial_key": "xy", "library_key": None}
     del adata.uns["spacex"]["grid"]["size"]  # as earlier versions wrote it
     assert _adata.rasterize_arguments(adata)["grid"] == "auto"
-    assert "spatial_key" in said(lambda: _adata.rasterize_arguments(damaged(adata, spatial_key=np.ones(2))))
+    assert "spatial_key" in error_message(lambda: _adata.rasterize_arguments(damaged(adata, spatial_key=np.ones(2))))
 
 
 # -- images ------------------------------------------------------------------------------------------------
@@ -168,7 +171,7 @@ def test_a_handful_of_pixels_is_too_few() -> None:
     adata = section()
     pixel = np.column_stack([np.zeros(24), np.minimum(np.arange(24), 8)])
     _adata.write_grid(adata, [Grid((1, 9), "square", 1.0, 1.0)], pixel, ["section"], spatial_key="xy", library_key=None)
-    assert said(lambda: _adata.read_images(adata, layer=None, config=Config())) == (
+    assert error_message(lambda: _adata.read_images(adata, layer=None, config=Config())) == (
         "only 9 pixel(s) hold counts; SpaCEX needs at least 10: check the counts, "
         "or pass a finer grid to sx.pp.rasterize"
     )
@@ -184,7 +187,7 @@ def test_work_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("spacex._infra.memory.available_memory", lambda: images.working_bytes)
     _adata.check_working_memory(images, "testing")
     monkeypatch.setattr("spacex._infra.memory.available_memory", lambda: images.working_bytes - 1)
-    assert said(lambda: _adata.check_working_memory(images, "testing")) == (
+    assert error_message(lambda: _adata.check_working_memory(images, "testing")) == (
         "testing of 4 genes on 12 pixels needs about 0.0 GB of memory, and 0.0 GB are free: pass a coarser grid "
         "(sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more"
     )

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
-from tests._adata.messages import said
+from tests._adata.messages import error_message
 
 from spacex import _adata
-from spacex._adata import _matrix, _on_disk
-from spacex._adata._matrix import ValueSummary
+from spacex._adata import matrix as matrix_module
+from spacex._adata import on_disk
+from spacex._adata.matrix import ValueSummary
 from spacex.imaging.aggregate import SpotToPixel
 from spacex.imaging.grid import Grid
 
@@ -120,7 +121,7 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_traits_decide(what: str) -> None:
     traits, message = REFUSED[what]
-    assert said(lambda: traits.refuse("X")) == message
+    assert error_message(lambda: traits.refuse("X")) == message
 
 
 def test_traits_that_can_be_used_are_not_refused() -> None:
@@ -141,21 +142,21 @@ def test_every_reading_refuses(form: str, value: float, message: str) -> None:
     spoilt[21, 9] = value
     adata = section(COUNTS, raw=FORMS[form](spoilt))
     for read in (
-        lambda: _adata.read_totals(adata, "raw"),
-        lambda: _adata.read_detected(adata, "raw"),
-        lambda: _adata.read_columns(adata, "raw", [0]),  # of another gene
-        lambda: _matrix.read_sums(adata, "raw", places()),
+        lambda: _adata.read_gene_totals(adata, "raw"),
+        lambda: _adata.read_detection_counts(adata, "raw"),
+        lambda: _adata.read_gene_values(adata, "raw", [0]),  # of another gene
+        lambda: matrix_module.read_sums(adata, "raw", places()),
         lambda: _adata.read_matrix(adata, "raw"),
     ):
-        assert said(read) == f"adata.layers['raw'] {message}"
+        assert error_message(read) == f"adata.layers['raw'] {message}"
 
 
 def test_what_is_not_a_number_is_refused() -> None:
     wordy = np.full(COUNTS.shape, 1j)
     for matrix in (wordy, da.from_array(wordy)):
-        message = said(lambda matrix=matrix: _adata.read_totals(section(matrix), None))
+        message = error_message(lambda matrix=matrix: _adata.read_gene_totals(section(matrix), None))
         assert message == "adata.X holds complex128 values; it must hold real numbers: raw counts"
-        assert said(lambda matrix=matrix: _adata.choose_matrix(section(matrix), None)) == message
+        assert error_message(lambda matrix=matrix: _adata.choose_matrix(section(matrix), None)) == message
 
 
 # -- which matrix ------------------------------------------------------------------------------------------
@@ -163,13 +164,13 @@ def test_what_is_not_a_number_is_refused() -> None:
 
 def test_a_matrix_that_is_not_there_is_named() -> None:
     adata = section(COUNTS, raw=COUNTS, norm=COUNTS)
-    assert said(lambda: _adata.read_matrix(adata, "counts")) == (
+    assert error_message(lambda: _adata.read_matrix(adata, "counts")) == (
         "layer='counts' is not in adata.layers (there: 'raw', 'norm'); pass one of them or layer=None"
     )
-    assert "(there: none)" in said(lambda: _adata.read_matrix(section(COUNTS), "counts"))
+    assert "(there: none)" in error_message(lambda: _adata.read_matrix(section(COUNTS), "counts"))
     empty = AnnData(obs={"a": range(23)}, var={"b": range(11)})
-    assert said(lambda: _adata.read_matrix(empty, None)) == "adata.X is empty; put raw counts there"
-    assert said(lambda: _adata.read_matrix(adata, ["raw"])).startswith("layer=['raw'] is not a name")  # type: ignore[arg-type]
+    assert error_message(lambda: _adata.read_matrix(empty, None)) == "adata.X is empty; put raw counts there"
+    assert error_message(lambda: _adata.read_matrix(adata, ["raw"])).startswith("layer=['raw'] is not a name")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", ["rows", "blocks"])
@@ -177,18 +178,20 @@ def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest
     adata = section(FORMS[form](np.log1p(COUNTS)), counts=FORMS[form](COUNTS))
     with caplog.at_level(logging.WARNING, logger="spacex"):
         assert _adata.choose_matrix(adata, None) == "counts"
-        np.testing.assert_array_equal(_adata.read_totals(adata, None), COUNTS.sum(0))  # reading says nothing
+        np.testing.assert_array_equal(_adata.read_gene_totals(adata, None), COUNTS.sum(0))  # reading says nothing
     assert [r.getMessage() for r in caplog.records] == ["X does not hold counts; layers['counts'] is used"]
-    assert _adata.read_columns(adata, None, [2])[2]
+    assert _adata.read_gene_values(adata, None, [2])[2]
     assert _adata.read_matrix(adata, None)[1]
     adata.layers["counts"] = FORMS[form](-COUNTS)
-    assert not _adata.read_columns(adata, None, [2])[2]  # a layer that cannot be used is none of counts
-    assert said(lambda: _adata.read_totals(adata, "counts")).startswith("adata.layers['counts'] holds negative values")
+    assert not _adata.read_gene_values(adata, None, [2])[2]  # a layer that cannot be used is none of counts
+    assert error_message(lambda: _adata.read_gene_totals(adata, "counts")).startswith(
+        "adata.layers['counts'] holds negative values"
+    )
     caplog.clear()
     plain = section(FORMS[form](np.log1p(COUNTS)))
     with caplog.at_level(logging.WARNING, logger="spacex"):
         assert _adata.choose_matrix(plain, None) == "X"
-        values, library, is_count = _adata.read_columns(plain, None, [2])
+        values, library, is_count = _adata.read_gene_values(plain, None, [2])
     assert not is_count
     np.testing.assert_allclose(values[0], np.log1p(COUNTS[:, 2]), rtol=1e-6)
     np.testing.assert_allclose(library, np.log1p(COUNTS).sum(1), rtol=1e-6)
@@ -208,7 +211,7 @@ def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest
 @pytest.mark.parametrize("form", FORMS)
 def test_sums_are_those_of_the_dense_matrix(form: str) -> None:
     adata = section(FORMS[form](COUNTS))
-    totals, detected = _adata.read_totals(adata, None), _adata.read_detected(adata, None)
+    totals, detected = _adata.read_gene_totals(adata, None), _adata.read_detection_counts(adata, None)
     assert (totals.shape, totals.dtype) == ((11,), np.float64)
     np.testing.assert_array_equal(totals, COUNTS.sum(0))
     np.testing.assert_array_equal(detected, (COUNTS > 0).sum(0))
@@ -217,13 +220,13 @@ def test_sums_are_those_of_the_dense_matrix(form: str) -> None:
 def test_stored_zeros_are_not_detected() -> None:
     stored = sp.csr_matrix(COUNTS)
     stored.data[:5] = 0
-    np.testing.assert_array_equal(_adata.read_detected(section(stored), None), (stored.toarray() > 0).sum(0))
+    np.testing.assert_array_equal(_adata.read_detection_counts(section(stored), None), (stored.toarray() > 0).sum(0))
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genes", [[0], [10, 3, 4], [7, 7], list(range(11))], ids=str)
 def test_columns_are_those_of_the_dense_matrix(form: str, genes: list[int]) -> None:
-    values, library, is_count = _adata.read_columns(section(FORMS[form](COUNTS)), None, genes)
+    values, library, is_count = _adata.read_gene_values(section(FORMS[form](COUNTS)), None, genes)
     np.testing.assert_array_equal(values, COUNTS[:, genes].T)
     np.testing.assert_array_equal(library, COUNTS.sum(1))
     assert (values.dtype, library.dtype, is_count) == (np.float32, np.float64, True)
@@ -231,7 +234,7 @@ def test_columns_are_those_of_the_dense_matrix(form: str, genes: list[int]) -> N
 
 @pytest.mark.parametrize("form", FORMS)
 def test_pixels_hold_the_sums_of_their_spots(form: str) -> None:
-    sums, is_count = _matrix.read_sums(section(FORMS[form](COUNTS)), None, places())
+    sums, is_count = matrix_module.read_sums(section(FORMS[form](COUNTS)), None, places())
     want = np.stack([COUNTS[start : start + 3].sum(0) for start in range(0, 23, 3)])
     np.testing.assert_array_equal(sums.pixels.toarray(), want)
     assert sums.pixels.format == "csc"
@@ -257,7 +260,7 @@ def test_the_matrix_of_the_caller_stays_as_it_was(form: str) -> None:
     parts = ("data", "indices", "indptr")
     before = {name: (getattr(matrix, name), getattr(matrix, name).copy()) for name in parts}
     _adata.read_matrix(adata, None)
-    _adata.read_totals(adata, None)
+    _adata.read_gene_totals(adata, None)
     for name, (same, copy) in before.items():
         assert getattr(matrix, name) is same
         np.testing.assert_array_equal(same, copy)
@@ -272,12 +275,12 @@ def test_indices_that_lie_outside_are_refused(kind: type, index: int) -> None:
     adata = section(COUNTS, raw=matrix)
     for read in (
         lambda: _adata.choose_matrix(adata, "raw"),
-        lambda: _adata.read_totals(adata, "raw"),
-        lambda: _adata.read_detected(adata, "raw"),
-        lambda: _adata.read_columns(adata, "raw", [0]),
-        lambda: _matrix.read_sums(adata, "raw", places()),
+        lambda: _adata.read_gene_totals(adata, "raw"),
+        lambda: _adata.read_detection_counts(adata, "raw"),
+        lambda: _adata.read_gene_values(adata, "raw", [0]),
+        lambda: matrix_module.read_sums(adata, "raw", places()),
     ):
-        message = said(read)
+        message = error_message(read)
         assert message.startswith("adata.layers['raw'] is damaged: indices must be ")
         assert message.endswith("; copy or download it again")
 
@@ -285,24 +288,26 @@ def test_indices_that_lie_outside_are_refused(kind: type, index: int) -> None:
 def test_a_matrix_whose_parts_do_not_fit_is_refused() -> None:
     matrix = sp.csr_matrix(COUNTS)
     matrix.indptr[4] = 10**6
-    assert "must be a non-decreasing sequence" in said(lambda: _adata.read_matrix(section(COUNTS, raw=matrix), "raw"))
+    assert "must be a non-decreasing sequence" in error_message(
+        lambda: _adata.read_matrix(section(COUNTS, raw=matrix), "raw")
+    )
 
 
 def test_a_matrix_on_disk_is_judged_by_its_first_and_its_last_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, plain = [], _matrix._as_rows
-    monkeypatch.setattr(_matrix, "_as_rows", lambda matrix: seen.append(matrix.shape) or plain(matrix))
+    seen, plain = [], matrix_module._as_rows
+    monkeypatch.setattr(matrix_module, "_as_rows", lambda matrix: seen.append(matrix.shape) or plain(matrix))
     assert _adata.choose_matrix(section(FORMS["blocks of rows"](COUNTS)), None) == "X"
     assert seen == [(5, 11), (3, 11)]
     for at in (0, 22):
         spoilt = COUNTS.copy()
         spoilt[at, 0] = -1
         for adata in (section(FORMS["blocks of rows"](spoilt)), section(spoilt)):
-            assert "negative" in said(lambda adata=adata: _adata.choose_matrix(adata, None))
+            assert "negative" in error_message(lambda adata=adata: _adata.choose_matrix(adata, None))
     spoilt = COUNTS.copy()
     spoilt[11, 0] = -1  # of a block between: told as it is read
     adata = section(FORMS["blocks of rows"](spoilt))
     assert _adata.choose_matrix(adata, None) == "X"
-    assert "negative" in said(lambda: _adata.read_totals(adata, "X"))
+    assert "negative" in error_message(lambda: _adata.read_gene_totals(adata, "X"))
 
 
 @pytest.mark.parametrize("form", ["blocks of rows", "blocks of columns", "blocks"])
@@ -313,18 +318,20 @@ def test_blocks_without_values_say_nothing(form: str, caplog: pytest.LogCaptureF
         assert _adata.choose_matrix(section(FORMS[form](late)), None) == "X"
     assert len(caplog.records) == 1  # intensities
     zero = FORMS[form](np.zeros_like(COUNTS))
-    assert said(lambda: _adata.choose_matrix(section(zero), None)).startswith("adata.X is zero everywhere")
+    assert error_message(lambda: _adata.choose_matrix(section(zero), None)).startswith("adata.X is zero everywhere")
 
 
 def test_the_layer_that_is_asked_for_is_checked() -> None:
     adata = section(COUNTS, raw=-COUNTS)
-    assert said(lambda: _adata.choose_matrix(adata, "raw")).startswith("adata.layers['raw'] holds negative values")
+    assert error_message(lambda: _adata.choose_matrix(adata, "raw")).startswith(
+        "adata.layers['raw'] holds negative values"
+    )
     assert _adata.choose_matrix(section(-COUNTS, raw=COUNTS), "raw") == "raw"
 
 
 def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spacex._infra.memory.available_memory", lambda: 1000)
-    assert said(lambda: _adata.read_matrix(section(FORMS["blocks"](COUNTS)), None)) == (
+    assert error_message(lambda: _adata.read_matrix(section(FORMS["blocks"](COUNTS)), None)) == (
         "adata.X: reading it whole needs about 0.0 GB of memory, and 0.0 GB are free: "
         "keep it sparse, or subset it first"
     )
@@ -337,19 +344,19 @@ def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("form", ["blocks", "sparse blocks"])
 def test_a_matrix_in_blocks_is_never_whole(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, plain = [], _matrix._as_rows
+    seen, plain = [], matrix_module._as_rows
 
     def watched(matrix: Any) -> Any:
         seen.append(matrix.shape)
         return plain(matrix)
 
-    monkeypatch.setattr(_matrix, "_as_rows", watched)
+    monkeypatch.setattr(matrix_module, "_as_rows", watched)
     adata = section(FORMS[form](COUNTS))
     for read in (
-        lambda: _adata.read_totals(adata, None),
-        lambda: _adata.read_detected(adata, None),
-        lambda: _adata.read_columns(adata, None, [0, 7]),
-        lambda: _matrix.read_sums(adata, None, places()),
+        lambda: _adata.read_gene_totals(adata, None),
+        lambda: _adata.read_detection_counts(adata, None),
+        lambda: _adata.read_gene_values(adata, None, [0, 7]),
+        lambda: matrix_module.read_sums(adata, None, places()),
     ):
         seen.clear()
         read()
@@ -366,16 +373,16 @@ def test_what_lies_in_a_file_is_read_in_blocks(tmp_path: Any, kind: str) -> None
         tmp_path / "a.h5ad"
     )
     backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
-    assert isinstance(_on_disk.as_stored(backed.X), da.Array)
-    np.testing.assert_array_equal(_adata.read_totals(backed, None), COUNTS.sum(0))
+    assert isinstance(on_disk.as_stored(backed.X), da.Array)
+    np.testing.assert_array_equal(_adata.read_gene_totals(backed, None), COUNTS.sum(0))
     np.testing.assert_array_equal(_adata.read_matrix(backed, None)[0].toarray(), COUNTS)
-    assert _on_disk.as_stored(COUNTS) is None
-    assert _on_disk.as_stored(sp.csr_matrix(COUNTS)) is None
+    assert on_disk.as_stored(COUNTS) is None
+    assert on_disk.as_stored(sp.csr_matrix(COUNTS)) is None
 
 
 def test_blocks_of_unknown_size_are_refused() -> None:
     matrix = da.from_array(COUNTS, chunks=(5, -1))
-    assert said(lambda: _on_disk.as_stored(matrix[matrix.sum(axis=1) > 0])) == (
+    assert error_message(lambda: on_disk.as_stored(matrix[matrix.sum(axis=1) > 0])) == (
         "the matrix is a Dask array of unknown size; call its compute_chunk_sizes() first"
     )
 
@@ -387,7 +394,7 @@ def test_blocks_whose_indices_lie_outside_are_refused() -> None:
         return rows
 
     matrix = da.from_array(COUNTS, chunks=(23, 11)).map_blocks(damaged, meta=sp.csr_matrix((0, 0), dtype=np.float32))
-    message = said(lambda: _adata.read_totals(section(matrix), None))
+    message = error_message(lambda: _adata.read_gene_totals(section(matrix), None))
     assert message.startswith("the matrix on disk is damaged: ")
     assert message.endswith("; copy or download it again")
 
@@ -400,7 +407,7 @@ def test_blocks_are_joined_in_order(chunks: tuple[int, int], n_rows: int) -> Non
         np.testing.assert_array_equal(block, COUNTS[rows, columns])
         return [f"{add}{rows.start}"]
 
-    found = _on_disk.by_blocks(matrix, part, lambda a, b, add: a + b, "row ")
+    found = on_disk.by_blocks(matrix, part, lambda a, b, add: a + b, "row ")
     assert [(c.start, c.stop) for c, _ in found] == [(i, min(i + chunks[1], 11)) for i in range(0, 11, chunks[1])]
     for _, parts in found:
         assert parts == [f"row {i}" for i in range(0, 23, chunks[0])]
@@ -416,9 +423,9 @@ def test_blocks_on_disk_are_about_as_large_as_asked(
 
     matrix = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.array}[kind](COUNTS)
     AnnData(matrix).write_h5ad(tmp_path / "a.h5ad")
-    monkeypatch.setattr(_on_disk, "BLOCK_BYTES", nbytes)
+    monkeypatch.setattr(on_disk, "BLOCK_BYTES", nbytes)
     with h5py.File(tmp_path / "a.h5ad") as file:
-        lazy = _on_disk.lazily(file["X"])
+        lazy = on_disk.read_lazy(file["X"])
         np.testing.assert_array_equal(
             section(lazy).X.compute() if kind == "dense" else lazy.compute().toarray(), COUNTS
         )

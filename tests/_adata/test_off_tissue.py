@@ -11,8 +11,8 @@ import pytest
 from anndata import AnnData
 
 import spacex as sx
-from spacex.pl._maps import gene_values
-from spacex.report import build, gene_table
+from spacex.get import gene_table, gene_values
+from spacex.report import build
 
 QUICK = {"progress": False}
 

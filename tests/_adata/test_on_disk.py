@@ -15,9 +15,10 @@ from anndata import AnnData
 
 import spacex as sx
 from spacex import _adata
-from spacex._adata import _matrix, _on_disk
-from spacex.pl._maps import gene_values
-from spacex.report import gene_table, write_report
+from spacex._adata import matrix as matrix_module
+from spacex._adata import on_disk
+from spacex.get import gene_table, gene_values
+from spacex.report import write_report
 
 QUICK = {"progress": False}
 WAYS: dict[str, tuple[str, Callable[[sp.spmatrix], object]]] = {
@@ -38,16 +39,16 @@ def section() -> AnnData:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Blocks of about 20 kB; the sizes of those that were read."""
-    monkeypatch.setattr(_on_disk, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(on_disk, "BLOCK_BYTES", 20_000)
     seen: list[int] = []
-    plain = _matrix._as_rows
+    plain = matrix_module._as_rows
 
     def watched(matrix: object) -> object:
         rows = plain(matrix)
         seen.append(rows.shape[0] * rows.shape[1])
         return rows
 
-    monkeypatch.setattr(_matrix, "_as_rows", watched)
+    monkeypatch.setattr(matrix_module, "_as_rows", watched)
     return seen
 
 
@@ -118,7 +119,7 @@ def test_results_are_written_and_shown(section: AnnData, tmp_path: Path, small_b
         (ours, label), (theirs, same) = (gene_values(adata, genes, value=value, smooth=1.0) for adata in (lazy, plain))
         np.testing.assert_array_equal(ours, theirs)
         assert label == same
-    columns = [_adata.read_columns(adata, None, [119, 3]) for adata in (lazy, plain)]
+    columns = [_adata.read_gene_values(adata, None, [119, 3]) for adata in (lazy, plain)]
     np.testing.assert_array_equal(columns[0][0], columns[1][0])
     np.testing.assert_array_equal(columns[0][1], columns[1][1])
     write_report(lazy, tmp_path / "report.html")
@@ -183,7 +184,7 @@ def test_empty_and_wordy_matrices_on_disk_are_refused(section: AnnData) -> None:
 def test_unknown_chunk_sizes_name_the_mend(section: AnnData) -> None:
     matrix = da.from_array(section.X.toarray(), chunks=(100, -1))
     with pytest.raises(sx.InputError, match="compute_chunk_sizes"):
-        _on_disk.as_stored(matrix[matrix.sum(axis=1) > 0])
+        on_disk.as_stored(matrix[matrix.sum(axis=1) > 0])
 
 
 def test_what_cannot_stay_on_disk_is_refused(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_what_cannot_stay_on_disk_is_refused(tmp_path: Path) -> None:
 
 def test_without_dask(section: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = kept(section, tmp_path)
-    monkeypatch.setattr(_on_disk, "find_spec", lambda name: None)
+    monkeypatch.setattr(on_disk, "find_spec", lambda name: None)
     monkeypatch.setattr("spacex._infra.validation.find_spec", lambda name: None)
     with pytest.raises(sx.InputError, match=r"spacex-st\[scale\]"):
         sx.read(path, lazy=True)

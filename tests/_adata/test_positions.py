@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from tests._adata.messages import said
+from tests._adata.messages import error_message
 
 import spacex as sx
 from spacex import _adata
@@ -84,14 +84,14 @@ def test_what_is_there_comes_before_what_is_usual(caplog: pytest.LogCaptureFixtu
 
 def test_several_candidates_are_named() -> None:
     adata = given({"X_spatial": XY, "coords": XY})
-    message = said(lambda: sx.pp.rasterize(adata))
+    message = error_message(lambda: sx.pp.rasterize(adata))
     assert message.startswith("obsm['spatial'] is missing (there: 'X_spatial', 'coords')")
     assert "spatial_key='X_spatial' or spatial_key='coords'" in message
     sx.pp.rasterize(adata, spatial_key="coords")
     assert _adata.find_spatial_key(adata, "spatial") == "coords"  # that of the grid
     adata = given(x=XY[:, 0], y=XY[:, 1], imagecol=XY[:, 0], imagerow=XY[:, 1])
-    assert "spatial_key='imagecol,imagerow' or spatial_key='x,y'" in said(lambda: sx.pp.rasterize(adata))
-    assert "spatial_key='x,y'" in said(lambda: sx.pp.rasterize(adata, spatial_key="xy"))
+    assert "spatial_key='imagecol,imagerow' or spatial_key='x,y'" in error_message(lambda: sx.pp.rasterize(adata))
+    assert "spatial_key='x,y'" in error_message(lambda: sx.pp.rasterize(adata, spatial_key="xy"))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_cannot_be_used_is_no_candidate(spoilt: np.ndarray) -> None:
     adata = given({"X_spatial": spoilt}, sdimx=XY[:, 0], sdimy=XY[:, 1])
     assert _adata.find_spatial_key(adata, "spatial") == "sdimx,sdimy"
     assert not _adata.has_positions(adata)  # of obsm, as those of cells without coordinates are asked for
-    assert "put coordinates (n_obs, 2) there or pass spatial_key=" in said(
+    assert "put coordinates (n_obs, 2) there or pass spatial_key=" in error_message(
         lambda: sx.pp.rasterize(given({"X_spatial": spoilt}))
     )
 
@@ -131,7 +131,7 @@ def test_array_places_of_any_type_are_read() -> None:
         lambda v: v.astype(str),
     ):
         adata = given({"spatial": XY}, array_row=form(row), array_col=form(column))
-        np.testing.assert_array_equal(_adata.read_array(adata), np.column_stack([row, column]))
+        np.testing.assert_array_equal(_adata.read_array_positions(adata), np.column_stack([row, column]))
 
 
 def test_patterns_drawn_as_polygons_are_in_the_coordinates_of_the_grid() -> None:

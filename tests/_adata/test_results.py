@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
-from tests._adata.messages import said
+from tests._adata.messages import error_message
 
 from spacex import _adata
 
@@ -63,7 +63,7 @@ def text(z: np.ndarray) -> np.ndarray:
 )
 def test_what_is_no_embedding_is_refused(bare: AnnData, change: Callable[[np.ndarray], Any]) -> None:
     bare.varm["X_spacex"] = change(np.ones((5, 2)))
-    message = said(lambda: _adata.read_embedding(bare))
+    message = error_message(lambda: _adata.read_embedding(bare))
     assert message.startswith('varm["X_spacex"] is not what SpaCEX wrote (')
     assert message.endswith("; call sx.tl.embed(adata)")
 
@@ -71,7 +71,7 @@ def test_what_is_no_embedding_is_refused(bare: AnnData, change: Callable[[np.nda
 def test_an_embedding_of_no_gene_is_refused(bare: AnnData) -> None:
     for z in (np.full((5, 2), np.nan), np.full((5, 2), np.inf), np.empty((5, 0))):
         bare.varm["X_spacex"] = z
-        assert said(lambda: _adata.read_embedding(bare)) == (
+        assert error_message(lambda: _adata.read_embedding(bare)) == (
             'varm["X_spacex"] holds no embedding of any of these genes; call sx.tl.embed(adata)'
         )
 
@@ -104,10 +104,10 @@ def test_modules_may_have_names(bare: AnnData) -> None:
 
 
 def test_columns_of_results_hold_numbers(bare: AnnData) -> None:
-    assert said(lambda: _adata.read_module_probability(bare)) == (
+    assert error_message(lambda: _adata.read_module_probability(bare)) == (
         'var["spacex_module_prob"] is missing; call sx.tl.modules(adata)'
     )
-    assert said(lambda: _adata.read_svg(bare, "score")) == (
+    assert error_message(lambda: _adata.read_svg(bare, "score")) == (
         'the genes were not tested yet: var["spacex_svg_score"] is missing; call sx.tl.svg(adata)'
     )
     for column in ("spacex_module_prob", "spacex_svg_score"):
@@ -116,14 +116,14 @@ def test_columns_of_results_hold_numbers(bare: AnnData) -> None:
         np.testing.assert_array_equal(read(bare), [1, np.nan, 0, 1, 1])
     for column in ("spacex_module_prob", "spacex_svg_score"):
         bare.var[column] = ["high"] * 5
-    assert said(lambda: _adata.read_module_probability(bare)) == (
+    assert error_message(lambda: _adata.read_module_probability(bare)) == (
         'var["spacex_module_prob"] does not hold numbers; call sx.tl.modules(adata)'
     )
-    assert said(lambda: _adata.read_svg(bare, "score")) == (
+    assert error_message(lambda: _adata.read_svg(bare, "score")) == (
         'var["spacex_svg_score"] does not hold numbers; call sx.tl.svg(adata)'
     )
     bare.obs["spacex_pattern"] = ["high"] * SPOTS
-    assert said(lambda: _adata.read_pattern(bare)) == (
+    assert error_message(lambda: _adata.read_pattern(bare)) == (
         'obs["spacex_pattern"] does not hold numbers; call sx.tl.pattern(adata, ...)'
     )
 
@@ -138,28 +138,28 @@ def test_columns_of_results_hold_numbers(bare: AnnData) -> None:
 )
 def test_damaged_components_are_refused(bare: AnnData, components: np.ndarray, message: str) -> None:
     bare.varm["X_spacex"], bare.obsm["spacex_components"] = np.ones((5, 2)), components
-    found = said(lambda: _adata.read_components(bare, np.zeros(SPOTS, dtype=int), 1))
+    found = error_message(lambda: _adata.read_components(bare, np.zeros(SPOTS, dtype=int), 1))
     assert found.startswith(message)
     assert found.endswith("call sx.tl.embed(adata)")
 
 
 def test_notes_are_what_was_written(bare: AnnData) -> None:
-    assert _adata.read_parameters(bare, "embed") == {}
-    assert said(lambda: _adata.read_parameters(bare, "embed", "seed", "null_shape")) == (
+    assert _adata.read_uns_entry(bare, "embed") == {}
+    assert error_message(lambda: _adata.read_uns_entry(bare, "embed", "seed", "null_shape")) == (
         'uns["spacex"]["embed"] is not what SpaCEX wrote (seed, null_shape missing); call sx.tl.embed(adata)'
     )
     bare.uns["spacex"] = {"grid": "text", "embed": {"layer": np.ones(3)}}
-    assert said(lambda: _adata.read_parameters(bare, "grid")) == (
+    assert error_message(lambda: _adata.read_uns_entry(bare, "grid")) == (
         'uns["spacex"]["grid"] is not what SpaCEX wrote (it is a str); call sx.pp.rasterize(adata)'
     )
-    assert said(lambda: _adata.embedded_layer(bare)).endswith("is not a name; call sx.tl.embed(adata)")
+    assert error_message(lambda: _adata.read_embedded_layer(bare)).endswith("is not a name; call sx.tl.embed(adata)")
     bare.uns["spacex"] = "text"
     for call in (
-        lambda: _adata.read_parameters(bare, "grid"),
-        lambda: _adata.write_parameters(bare, grid={}),
+        lambda: _adata.read_uns_entry(bare, "grid"),
+        lambda: _adata.write_uns(bare, grid={}),
         lambda: _adata.has_grid(bare),
     ):
-        assert said(call) == (
+        assert error_message(call) == (
             'uns["spacex"] is a str and not what SpaCEX wrote; delete it, del adata.uns["spacex"], '
             "and call sx.tl.embed(adata)"
         )
@@ -178,35 +178,37 @@ def test_modules_are_numbers_as_text(bare: AnnData) -> None:
 
 def test_genes_without_embedding_are_named(bare: AnnData) -> None:
     _adata.write_embedding(bare, SOME, np.ones((3, 2)))
-    assert _adata.embedded_genes(bare, ["d", "a"], name="genes").tolist() == [4, 1]
-    assert said(lambda: _adata.embedded_genes(bare, ["c", "a", "e"], name="around")) == (
+    assert _adata.embedded_gene_indices(bare, ["d", "a"], name="genes").tolist() == [4, 1]
+    assert error_message(lambda: _adata.embedded_gene_indices(bare, ["c", "a", "e"], name="around")) == (
         "around: c, e have too few counts and were not embedded; leave them out"
     )
     bare.varm["X_spacex"][:4] = np.nan
-    assert "c, a, b, e have too few" in said(lambda: _adata.embedded_genes(bare, GENES, name="genes"))
-    many = said(lambda: _adata.embedded_genes(bare, ["c"] * 9, name="genes"))
+    assert "c, a, b, e have too few" in error_message(lambda: _adata.embedded_gene_indices(bare, GENES, name="genes"))
+    many = error_message(lambda: _adata.embedded_gene_indices(bare, ["c"] * 9, name="genes"))
     assert many.startswith("genes: c, c, c, c, c have too few")
     bare.varm["X_spacex"][:4] = [[1.0, np.nan]]  # half of an embedding is none
-    assert "c have too few" in said(lambda: _adata.embedded_genes(bare, ["c"], name="genes"))
+    assert "c have too few" in error_message(lambda: _adata.embedded_gene_indices(bare, ["c"], name="genes"))
 
 
 def test_genes_are_found_by_name(bare: AnnData) -> None:
     assert [_adata.gene_index(bare, gene) for gene in GENES] == [0, 1, 2, 3, 4]
-    assert said(lambda: _adata.gene_index(bare, ["a"])) == "gene=['a'] is not a name; pass one name, as text"
+    assert error_message(lambda: _adata.gene_index(bare, ["a"])) == "gene=['a'] is not a name; pass one name, as text"
     bare.var_names = ["Mbp1", "mbp2", "Mbp3", "Mbp4", "Gfap"]
-    assert said(lambda: _adata.gene_index(bare, "MBP")) == (
+    assert error_message(lambda: _adata.gene_index(bare, "MBP")) == (
         "gene 'MBP' is not among the 5 genes of this section; close to it: Mbp4, Mbp3, mbp2"
     )
-    assert said(lambda: _adata.gene_index(bare, "gfa")) == (
+    assert error_message(lambda: _adata.gene_index(bare, "gfa")) == (
         "gene 'gfa' is not among the 5 genes of this section; close to it: Gfap"
     )
     bare.var_names = ["Mbp", "mbp2", "Mbp", "Mbp", "Gfap"]
     assert _adata.gene_index(bare, "Gfap") == 4
-    assert said(lambda: _adata.gene_index(bare, "Mbp")) == (
+    assert error_message(lambda: _adata.gene_index(bare, "Mbp")) == (
         "gene 'Mbp' is the name of 3 genes; call adata.var_names_make_unique()"
     )
     bare.var_names = ["Mbp1", "mbp2", "Mbp3", "Mbp4", "Gfap"]
-    assert said(lambda: _adata.gene_index(bare, "Xist")) == "gene 'Xist' is not among the 5 genes of this section"
+    assert (
+        error_message(lambda: _adata.gene_index(bare, "Xist")) == "gene 'Xist' is not among the 5 genes of this section"
+    )
 
 
 def test_tests_are_written_by_name(bare: AnnData) -> None:
@@ -318,12 +320,12 @@ MISSING = {
 @pytest.mark.parametrize("what", MISSING)
 def test_what_is_missing_is_named_with_the_call_that_makes_it(bare: AnnData, what: str) -> None:
     read, message = MISSING[what]
-    assert said(lambda: read(bare)) == message
+    assert error_message(lambda: read(bare)) == message
 
 
 def test_what_is_not_an_anndata_is_named() -> None:
-    assert said(lambda: _adata.check_adata([1])) == "adata is a list, not an AnnData; pass one"
-    assert said(lambda: _adata.check_adata("a.h5ad", name="reference")) == (
+    assert error_message(lambda: _adata.check_adata([1])) == "adata is a list, not an AnnData; pass one"
+    assert error_message(lambda: _adata.check_adata("a.h5ad", name="reference")) == (
         "reference is a str, not an AnnData; read it first: sx.read(path)"
     )
 
@@ -343,11 +345,11 @@ def test_what_was_there_is_given_back_after_an_error(bare: AnnData, error: type[
         _adata.write_interactions(bare, np.array([[0, 1]]), np.array([0.5]))
         _adata.write_svg(bare, score=np.zeros(5))
         _adata.write_pattern(bare, np.zeros(SPOTS))
-        _adata.write_parameters(bare, seed=3)
+        _adata.write_uns(bare, seed=3)
         del bare.uns["mine"], bare.var["kept"]
         raise error
 
-    with pytest.raises(error), _adata.restored_on_error(bare):
+    with pytest.raises(error), _adata.restore_on_error(bare):
         fail()
     np.testing.assert_array_equal(bare.varm["X_spacex"], before)
     assert (list(bare.varm), list(bare.obsm), list(bare.varp)) == (["X_spacex"], [], [])
@@ -358,7 +360,7 @@ def test_what_was_there_is_given_back_after_an_error(bare: AnnData, error: type[
 
 
 def test_what_is_written_without_an_error_stays(bare: AnnData) -> None:
-    with _adata.restored_on_error(bare):
+    with _adata.restore_on_error(bare):
         _adata.write_pattern(bare, np.zeros(SPOTS))
     assert "spacex_pattern" in bare.obs
 
@@ -368,24 +370,24 @@ def test_what_is_written_without_an_error_stays(bare: AnnData) -> None:
 
 def test_notes_are_added_in_types_that_files_can_hold(bare: AnnData) -> None:
     bare.uns["spacex"] = {"mine": 1}
-    _adata.write_parameters(bare, embed={"layer": "raw", "seed": 3, "none": None, 7: [1, 2]}, seed=4)
-    assert _adata.read_parameters(bare, "embed")["layer"] == "raw"
-    assert _adata.embedded_layer(bare) == "raw"
-    assert set(_adata.read_parameters(bare, "embed")) == {"layer", "seed", "7"}
-    np.testing.assert_array_equal(_adata.read_parameters(bare, "embed")["7"], [1, 2])
-    assert isinstance(_adata.read_parameters(bare, "embed")["7"], np.ndarray)
+    _adata.write_uns(bare, embed={"layer": "raw", "seed": 3, "none": None, 7: [1, 2]}, seed=4)
+    assert _adata.read_uns_entry(bare, "embed")["layer"] == "raw"
+    assert _adata.read_embedded_layer(bare) == "raw"
+    assert set(_adata.read_uns_entry(bare, "embed")) == {"layer", "seed", "7"}
+    np.testing.assert_array_equal(_adata.read_uns_entry(bare, "embed")["7"], [1, 2])
+    assert isinstance(_adata.read_uns_entry(bare, "embed")["7"], np.ndarray)
     assert (bare.uns["spacex"]["mine"], bare.uns["spacex"]["seed"]) == (1, 4)
     versions = bare.uns["spacex"]["versions"]
     wanted = {"spacex-st", "anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch"}
     assert set(versions) == wanted
     assert versions["numpy"] == np.__version__
-    _adata.write_parameters(bare, embed={"layer": ""})
-    assert _adata.embedded_layer(bare) is None
-    assert (_adata.read_parameters(bare, "svg"), _adata.read_parameters(AnnData(np.ones((2, 2))), "embed")) == ({}, {})
-    assert _adata.embedded_layer(AnnData(np.ones((2, 2)))) is None
+    _adata.write_uns(bare, embed={"layer": ""})
+    assert _adata.read_embedded_layer(bare) is None
+    assert (_adata.read_uns_entry(bare, "svg"), _adata.read_uns_entry(AnnData(np.ones((2, 2))), "embed")) == ({}, {})
+    assert _adata.read_embedded_layer(AnnData(np.ones((2, 2)))) is None
 
 
 def test_a_package_that_is_not_there_has_no_version(bare: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacex._adata._uns.PACKAGES", ("no-such-package", "numpy"))
-    _adata.write_parameters(bare)
+    monkeypatch.setattr("spacex._adata.uns.PACKAGES", ("no-such-package", "numpy"))
+    _adata.write_uns(bare)
     assert set(bare.uns["spacex"]["versions"]) == {"spacex-st", "numpy"}

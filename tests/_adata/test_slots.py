@@ -205,7 +205,7 @@ def test_a_third_coordinate_is_left_out_with_a_warning(section: AnnData, caplog:
 def test_array_coordinates_that_cannot_be_used_are_left_aside(section: AnnData, column: object) -> None:
     section.obs["array_row"] = section.obs["array_row"].astype(object)
     section.obs.iloc[3, section.obs.columns.get_loc("array_row")] = column
-    assert _adata.read_array(section) is None
+    assert _adata.read_array_positions(section) is None
     sx.pp.rasterize(section)
     assert section.uns["spacex"]["grid"]["kind"].tolist() == ["hex"]
 
@@ -431,7 +431,7 @@ def test_missing_results_name_the_call_that_makes_them(section: AnnData) -> None
     ):
         with pytest.raises(InputError, match=rf"{slot} is missing; call sx.tl.embed"):
             read(section)
-    assert _adata.read_parameters(section, "embed") == {}
+    assert _adata.read_uns_entry(section, "embed") == {}
 
 
 def test_unknown_genes_are_met_with_near_ones(section: AnnData) -> None:

@@ -296,7 +296,7 @@ def test_spacex_projects_counts_that_lack_pixels(tiny):
 
 def test_the_code_behind_an_entry_decides_its_digest():
     files = closure("spacex.tl._embed")
-    assert {"spacex.embedding.encoder", "spacex.imaging.gene_images", "spacex._adata._grid"} <= set(files)
+    assert {"spacex.embedding.encoder", "spacex.imaging.gene_images", "spacex._adata.grid"} <= set(files)
     assert not any(name.startswith(("spacex.pl", "spacex.report", "spacex.cli")) for name in files)
     assert code_digest("spacex.imaging.gene_images") != code_digest("spacex.imaging.smoothing")
     found = entries()

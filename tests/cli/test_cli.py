@@ -37,7 +37,7 @@ def files(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _no_umap(monkeypatch):
     """A UMAP takes seconds to compile; the first two dimensions are as good a layout for a test."""
-    monkeypatch.setattr("spacex.pl._layout._umap", lambda direction: direction[:, :2])
+    monkeypatch.setattr("spacex.get._gene_layout._umap", lambda direction: direction[:, :2])
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def done(files, tmp_path_factory):
     """A complete result with everything in it."""
     out = tmp_path_factory.mktemp("done") / "deep" / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spacex.pl._layout._umap", lambda direction: direction[:, :2])
+        patch.setattr("spacex.get._gene_layout._umap", lambda direction: direction[:, :2])
         command = [*job(files, out), "--n-domains", "3", "--gene-sets", str(files / "sets.gmt")]
         assert main(command) == 0
     return out

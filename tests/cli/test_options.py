@@ -24,7 +24,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 @pytest.fixture(autouse=True)
 def _no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacex.pl._layout._umap", lambda direction: direction[:, :2])
+    monkeypatch.setattr("spacex.get._gene_layout._umap", lambda direction: direction[:, :2])
 
 
 def plain() -> AnnData:

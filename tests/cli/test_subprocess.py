@@ -28,7 +28,7 @@ LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "
 def _stands_alone(monkeypatch):
     for name in LAUNCHERS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("spacex.pl._layout._umap", lambda direction: direction[:, :2])
+    monkeypatch.setattr("spacex.get._gene_layout._umap", lambda direction: direction[:, :2])
 
 
 @pytest.fixture(scope="module")

@@ -19,4 +19,4 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spacex.pl._layout._umap", lambda direction: direction[:, :2])
+    monkeypatch.setattr("spacex.get._gene_layout._umap", lambda direction: direction[:, :2])

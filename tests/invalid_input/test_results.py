@@ -13,7 +13,7 @@ from tests.invalid_input.results import RESULTS, ResultKind, renamed, twice
 
 import spacex as sx
 from spacex.cli import main
-from spacex.report import gene_table, module_table
+from spacex.get import gene_table, module_table
 
 PAIRS = [(kind, call) for kind in RESULTS for call in kind.calls]
 

@@ -9,10 +9,9 @@ import pytest
 from matplotlib.axes import Axes
 
 import spacex as sx
-from spacex.pl._colors import OKABE_ITO_EXTENDED, category_colors, matched_colors
-from spacex.pl._layout import _neighbors, gene_layout
-from spacex.pl._maps import gene_values, module_maps, module_sizes, ranked_members
-from spacex.pl._tissue import tissue_of
+from spacex.get import gene_layout, gene_values, module_genes, module_maps, module_sizes, spot_map
+from spacex.get._gene_layout import _neighbors
+from spacex.pl.colors import OKABE_ITO_EXTENDED, category_colors, matched_colors
 
 ODD = ["$a_1$", "<b>", "gene & co"]
 HITS = pd.DataFrame({"gene": ODD, "similarity": [0.9, 0.8, 0.7], "qvalue": [1e-9, 0.01, 0.4]})
@@ -64,7 +63,7 @@ def test_new_axes_come_back(adata, name):
     assert len(drawn) == PANELS[name]
     assert all(isinstance(ax, Axes) and ax.has_data() for ax in drawn)
     assert len({ax.figure for ax in drawn}) == 1
-    drawn[0].figure.layout.draw()  # names are no formulas: nothing fails to be set
+    drawn[0].figure.canvas.draw()  # names are no formulas: nothing fails to be set
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -164,7 +163,7 @@ def test_a_missing_slot_names_the_call(adata, slot, draw, call):
         (lambda a: sx.pl.domains(a, reference="layer"), "reference='layer'"),
         (lambda a: sx.pl.domains(a, alpha=2), "alpha=2"),
         (lambda a: sx.pl.domains(a, palette="no_such_map"), "palette='no_such_map'"),
-        (lambda a: sx.pl.domains(a, palette={"0": "red"}), "no colour for 1, 2"),
+        (lambda a: sx.pl.domains(a, palette={"0": "red"}), "no color for 1, 2"),
     ],
 )
 def test_wrong_arguments_are_named(adata, draw, message):
@@ -178,7 +177,7 @@ def test_wrong_arguments_are_named(adata, draw, message):
 @pytest.mark.parametrize("technology", ["visium", "st", "cells"])
 def test_every_spot_is_where_it_is(technology):
     adata = sx.datasets.simulate_section(n_genes=30, n_spots=300, n_modules=2, technology=technology)
-    tissue = tissue_of(adata, resolution=600)
+    tissue = spot_map(adata, resolution=600)
     shown = np.unique(tissue.index)
     assert np.isin(np.arange(adata.n_obs), shown).all()
     row, col = np.indices(tissue.index.shape)
@@ -191,14 +190,14 @@ def test_every_spot_is_where_it_is(technology):
 
 def test_spots_of_an_array_have_areas_alike():
     adata = sx.datasets.simulate_section(n_genes=30, n_spots=300, n_modules=2)
-    index = tissue_of(adata, resolution=800).index
+    index = spot_map(adata, resolution=800).index
     area = np.bincount(index[index >= 0])
     assert np.median(np.abs(area / np.median(area) - 1)) < 0.05
 
 
 def test_sections_stand_side_by_side(adata):
     adata.obs["slide"] = np.where(np.arange(adata.n_obs) % 2, "right", "left")
-    tissue = tissue_of(adata, library_key="slide")
+    tissue = spot_map(adata, library_key="slide")
     half = tissue.index.shape[1] // 2
     on_left = np.unique(tissue.index[:, : half - 1])
     assert (adata.obs["slide"].to_numpy()[on_left[on_left >= 0]] == "left").all()
@@ -219,10 +218,10 @@ def photographed(xy: np.ndarray, scale: float, kind: str = "hires") -> dict[str,
 def test_the_photograph_lies_under_the_spots(adata):
     xy = adata.obsm["spatial"] - adata.obsm["spatial"].min(axis=0)
     adata.obsm["spatial"] = xy
-    assert tissue_of(adata, image=True).image is None
+    assert spot_map(adata, image=True).image is None
     adata.uns["spatial"] = {"any": photographed(xy, 0.5)}
-    assert tissue_of(adata).image is None
-    tissue = tissue_of(adata, image=True)
+    assert spot_map(adata).image is None
+    tissue = spot_map(adata, image=True)
     on = tissue.index >= 0
     for axis in (0, 1):
         seen = np.bincount(tissue.index[on], tissue.image[on, axis]) / np.bincount(tissue.index[on])
@@ -238,7 +237,7 @@ def test_every_section_has_its_own_photograph(adata):
     left = photographed(xy, 1.0, "lowres")
     left["images"]["lowres"] = np.uint8(255 * left["images"]["lowres"])[..., 0]  # grey, in bytes
     adata.uns["spatial"] = {"left": left}
-    tissue = tissue_of(adata, library_key="slide", image=True)
+    tissue = spot_map(adata, library_key="slide", image=True)
     half = tissue.index.shape[1] // 2
     assert (tissue.image[:, half + 5 :] == 1).all()
     assert tissue.image[:, : half - 5].min() < 0.1
@@ -266,7 +265,7 @@ def test_numbers_are_discs_over_the_photograph(adata):
     shown = ~discs.get_array().mask
     assert 0.2 < shown.sum() / (~whole.mask).sum() < 0.6
     np.testing.assert_array_equal(discs.get_array()[shown], whole[shown])  # in their true colours
-    assert len(np.unique(tissue_of(adata, resolution=900).index[shown])) == adata.n_obs  # none is lost
+    assert len(np.unique(spot_map(adata, resolution=900).index[shown])) == adata.n_obs  # none is lost
     assert sx.pl.gene_images(adata, ODD[0], image=False).images[1].get_array().mask.sum() == whole.mask.sum()
     many = sx.pl.gene_images(adata, list(adata.var_names[:5]))
     assert many[0].images[0].get_array().shape[-1] == 4  # small maps stand on grey
@@ -290,14 +289,14 @@ def test_values_are_what_their_label_says(adata):
     library = np.asarray(adata.X.sum(axis=1)).ravel()
     logs, label = gene_values(adata, [0, 1, 2])
     np.testing.assert_allclose(logs, np.log1p(counts / library * np.median(library)))
-    assert label == "log1p normalised counts"
+    assert label == "log1p normalized counts"
     smooth, label = gene_values(adata, [0, 1, 2], smooth=2)
     assert (smooth.std(axis=1) < logs.std(axis=1)).all()
     assert "smoothed σ = 2" in label
     residual, label = gene_values(adata, [0, 1, 2], value="residual")
     np.testing.assert_allclose(residual.mean(axis=1), 0, atol=1e-5)
     assert label == "Pearson residual"
-    assert sx.pl.gene_images(adata, ODD[0]).child_axes[0].get_ylabel() == "log1p normalised counts"
+    assert sx.pl.gene_images(adata, ODD[0]).child_axes[0].get_ylabel() == "log1p normalized counts"
 
 
 def test_cards_show_the_strongest_members(adata):
@@ -305,7 +304,7 @@ def test_cards_show_the_strongest_members(adata):
     assert sizes.is_monotonic_decreasing
     name = sizes.index[0]
     (card,) = module_maps(adata, [name], n_genes=3)
-    members = ranked_members(adata, name)
+    members = module_genes(adata, name)
     assert set(card.genes) == set(np.flatnonzero(adata.var["spacex_module"] == name))
     assert card.labels == list(adata.var_names[members[:3]])
     weight = np.linalg.norm(adata.varm["X_spacex"][members], axis=1) * adata.var["spacex_module_prob"].iloc[members]
@@ -318,7 +317,16 @@ def test_cards_show_the_strongest_members(adata):
 def test_cards_carry_their_best_terms(adata):
     name = module_sizes(adata).index[0]
     terms = ["HALLMARK_MYC_TARGETS_V1", "Neuronal System_Homo sapiens_R-HSA-112316", "chance"]
-    table = pd.DataFrame({"module": name, "term": terms, "pvalue": [1e-9, 1e-5, 0.4], "qvalue": [1e-7, 1e-3, 0.9]})
+    table = pd.DataFrame(
+        {
+            "module": name,
+            "term": terms,
+            "pvalue": [1e-9, 1e-5, 0.4],
+            "qvalue": [1e-7, 1e-3, 0.9],
+            "overlap": 3,
+            "size": 9,
+        }
+    )
     axes = sx.pl.modules(adata, modules=[name], n_genes=1, enriched=table, n_terms=3)
     assert [text.get_text() for text in axes[1].texts] == ["myc targets v1", "Neuronal System"]
 

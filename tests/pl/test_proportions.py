@@ -14,8 +14,9 @@ from hypothesis.extra.numpy import arrays
 
 import spacex as sx
 from spacex import report
-from spacex.pl._arrangement import MAX_ASPECT, arrange
-from spacex.pl._tissue import Tissue, shorten_name, tissue_of
+from spacex.get import SpotMap, spot_map
+from spacex.get._arrangement import MAX_ASPECT, arrange
+from spacex.pl._tissue import shorten_name
 
 EVIL = "<script>alert(1)</script>"
 
@@ -40,10 +41,10 @@ def sections_at(*positions: np.ndarray, names: list[str] | None = None, n_genes:
     return adata
 
 
-def scales(tissue: Tissue, xy: np.ndarray, spots: np.ndarray) -> np.ndarray:
+def scales(tissue: SpotMap, xy: np.ndarray, spots: np.ndarray) -> np.ndarray:
     """Points of the picture per unit of the coordinates in x and in y, from all given spots; no turn, no shear."""
     design = np.column_stack([xy[spots], np.ones(spots.sum())])
-    turn = np.linalg.lstsq(design, tissue.place[spots], rcond=None)[0][:2]
+    turn = np.linalg.lstsq(design, tissue.position[spots], rcond=None)[0][:2]
     np.testing.assert_allclose(turn - np.diag(np.diag(turn)), 0, atol=1e-6 * np.abs(turn).max())
     return np.diag(turn)
 
@@ -116,7 +117,7 @@ def test_names_are_shortened_in_the_middle():
 @settings(deadline=None, max_examples=40)
 def test_a_section_keeps_its_proportions(width, height, hexagonal, unit, resolution):
     xy = unit * lattice(width, height, hexagonal=hexagonal)
-    tissue = tissue_of(sections_at(xy), resolution=resolution)
+    tissue = spot_map(sections_at(xy), resolution=resolution)
     across, down = scales(tissue, xy, np.ones(len(xy), dtype=bool))
     assert across == pytest.approx(down, rel=1e-6) or width == 1
     rows, columns = tissue.index.shape
@@ -135,14 +136,14 @@ def test_a_section_keeps_its_proportions(width, height, hexagonal, unit, resolut
 def test_arrays_scanned_at_several_resolutions_have_one_scale(given_sections, hexagonal):
     positions = [unit * lattice(w, h, hexagonal=hexagonal) for w, h, unit in given_sections]
     adata = sections_at(*positions)
-    tissue = tissue_of(adata, library_key="sample", resolution=600)
+    tissue = spot_map(adata, library_key="sample", resolution=600)
     xy, section = adata.obsm["spatial"], adata.obs["sample"].astype(int).to_numpy()
     found = np.array([scales(tissue, xy, section == s) * unit for s, (*_, unit) in enumerate(given_sections)])
     np.testing.assert_allclose(found, found[0, 0], rtol=1e-6)
     assert [name.text for name in tissue.labels] == [str(s) for s in range(len(positions))]
-    middles = [tissue.place[section == s].mean(axis=0) for s in range(len(positions))]
+    middles = [tissue.position[section == s].mean(axis=0) for s in range(len(positions))]
     for s, name in enumerate(tissue.labels):  # each name is below the spots of its section, before those of others
-        own = tissue.place[section == s]
+        own = tissue.position[section == s]
         assert own[:, 1].max() < name.y
         assert own[:, 0].min() <= name.x <= own[:, 0].max()
         assert name.x - name.width / 2 + 0.5 >= -1e-6
@@ -158,11 +159,11 @@ def test_free_positions_have_the_unit_that_they_come_in():
     rng = np.random.default_rng(0)
     small, large = (side * rng.random((400, 2)) for side in (100, 300))
     adata = sections_at(small, large)
-    tissue = tissue_of(adata, library_key="sample")
+    tissue = spot_map(adata, library_key="sample")
     found = np.array([scales(tissue, adata.obsm["spatial"], (adata.obs["sample"] == s).to_numpy()) for s in "01"])
     np.testing.assert_allclose(found, found[0, 0], rtol=1e-6)
     adata = sections_at(small, 1000 * large)  # micrometres and nanometres
-    tissue = tissue_of(adata, library_key="sample")
+    tissue = spot_map(adata, library_key="sample")
     assert np.isin(np.arange(adata.n_obs), tissue.index).mean() > 0.95
 
 
@@ -173,20 +174,20 @@ def test_indices_of_a_hexagonal_array_are_no_squares():
     adata.obs["array_row"], adata.obs["array_col"] = row[even], column[even]
     for order in ([0, 1], [1, 0]):
         adata.obsm["spatial"] = np.column_stack([column, row])[even][:, order].astype(float)
-        place = tissue_of(adata).place[:, order]
+        place = spot_map(adata).position[:, order]
         across, down = np.ptp(place, axis=0) / [39 / 2, 19 * np.sqrt(0.75)]
         assert across == pytest.approx(down)
     adata.obsm["spatial"] = 137.0 * np.column_stack([column / 2, row * np.sqrt(0.75)])[even]  # pixels are as they are
-    across, down = scales(tissue_of(adata), adata.obsm["spatial"], np.ones(adata.n_obs, dtype=bool))
+    across, down = scales(spot_map(adata), adata.obsm["spatial"], np.ones(adata.n_obs, dtype=bool))
     assert across == pytest.approx(down)
 
 
 def test_a_section_in_one_place_is_drawn_beside_others():
     adata = sections_at(lattice(10, 10), np.zeros((12, 2)))
-    tissue = tissue_of(adata, library_key="sample")
-    assert np.isfinite(tissue.place).all()
-    with pytest.raises(sx.InputError, match="in one place"):
-        tissue_of(sections_at(np.zeros((12, 2)), np.ones((12, 2))), library_key="sample")
+    tissue = spot_map(adata, library_key="sample")
+    assert np.isfinite(tissue.position).all()
+    with pytest.raises(sx.InputError, match="same position"):
+        spot_map(sections_at(np.zeros((12, 2)), np.ones((12, 2))), library_key="sample")
 
 
 def test_photographs_lie_under_sections_of_any_resolution():
@@ -199,7 +200,7 @@ def test_photographs_lie_under_sections_of_any_resolution():
         image = np.zeros((height, width, 3))
         image[..., 0], image[..., 1] = np.arange(width) / (width - 1), np.arange(height)[:, None] / (height - 1)
         adata.uns["spatial"][str(s)] = {"images": {"hires": image}, "scalefactors": {"tissue_hires_scalef": 4.0}}
-    tissue = tissue_of(adata, library_key="sample", image=True)
+    tissue = spot_map(adata, library_key="sample", image=True)
     on = tissue.index >= 0
     for axis in (0, 1):
         seen = np.bincount(tissue.index[on], tissue.image[on, axis]) / np.bincount(tissue.index[on])
@@ -215,7 +216,7 @@ def test_figures_name_their_sections_where_they_stand():
     shown = {text.get_text(): text for text in ax.texts}
     assert next(iter(shown)) == "$x_1$"  # sections are in the order of their names
     assert all(text.startswith("a ra") and text.endswith(tuple("12")) for text in list(shown)[1:])
-    ax.figure.layout.draw()
+    ax.figure.canvas.draw()
     boxes = [text.get_window_extent() for text in shown.values()]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     map_box = ax.get_window_extent()
@@ -226,7 +227,7 @@ def test_figures_name_their_sections_where_they_stand():
 @pytest.mark.parametrize("shape", [(120, 6), (6, 120)])
 def test_colour_bars_of_long_maps_have_a_width_of_their_own(shape):
     ax = sx.pl.gene_images(sections_at(lattice(*shape)), "gene0")
-    ax.figure.layout.draw()
+    ax.figure.canvas.draw()
     bar = ax.child_axes[0].get_window_extent()
     assert 0.05 < bar.width / ax.figure.dpi < 0.2
     assert max(ax.figure.get_size_inches()) < 13

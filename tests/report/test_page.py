@@ -256,7 +256,7 @@ def test_genes_named_by_identifiers_are_found_and_shown_by_symbol(adata, browser
     by_id(browser, "genes-csv").click()
     table = downloaded(browser, "genes.csv")
     assert table.loc[0, ["gene", "symbol"]].tolist() == [made.var_names[14], "Sym14"]
-    top = report.module_table(made)
+    top = sx.get.module_table(made)
     by_id(browser, "modules").find_element("css selector", "[data-filter]").send_keys(top["top_genes"][0].split(",")[9])
     rows = browser.find_elements("css selector", "#modules-table tbody tr:not([hidden])")
     assert rows[0].find_element("css selector", ".genes").text == ", ".join(top["top_symbols"][0].split(",")[:6])
@@ -357,7 +357,7 @@ def test_the_table_sorts_filters_and_is_a_file(page, adata):
     until(lambda: "of 8 genes" in by_id(page, "genes-shown").text)  # one of nine is named otherwise here
     by_id(page, "genes-csv").click()
     table = downloaded(page, "genes.csv")
-    expected = report.gene_table(adata).set_index("gene").loc[table["gene"]]
+    expected = sx.get.gene_table(adata).set_index("gene").loc[table["gene"]]
     assert table["mean_count"].is_monotonic_decreasing
     for name in ("svg_score", "svg_qvalue", "strength", "mean_count", "detected"):
         np.testing.assert_allclose(table[name], expected[name], rtol=1e-5, atol=1e-37)
@@ -377,7 +377,7 @@ def test_the_modules_sort_filter_and_are_a_file(page, adata):
     head.click()
     sizes = [int(cell.text) for cell in page.find_elements("css selector", "#modules-table td:nth-child(2)")]
     assert sizes == sorted(sizes)
-    expected = report.module_table(adata)
+    expected = sx.get.module_table(adata)
     gene = expected["top_genes"][0].split(",")[9]  # the tenth is not among those shown
     page.find_element("css selector", "[data-filter=modules-table]").send_keys(gene)
     page.find_element("css selector", "[data-csv=modules-table]").click()

@@ -255,14 +255,14 @@ def test_what_cannot_be_written_is_told_before_any_work(fitted, tmp_path):
 
 
 def test_tables(fitted, enrichment):
-    genes = report.gene_table(fitted)
+    genes = sx.get.gene_table(fitted)
     assert list(genes["gene"]) == list(fitted.var_names)
     np.testing.assert_allclose(genes["mean_count"], fitted.X.toarray().mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(genes["detected"], (fitted.X.toarray() > 0).mean(axis=0))
-    modules = report.module_table(fitted, enrichment)
+    modules = sx.get.module_table(fitted, enrichment)
     assert modules["size"].sum() == (fitted.var["spacex_module"] != "unassigned").sum()
     for _, row in modules.iterrows():
         named = set(row["terms"].split("; ")) - {""}
         kept = enrichment[(enrichment["module"] == row["module"]) & (enrichment["qvalue"] < 0.05)]
         assert named == set(kept.sort_values("qvalue")["term"].head(3))
-    assert "terms" not in report.module_table(fitted)
+    assert "terms" not in sx.get.module_table(fitted)

@@ -35,7 +35,7 @@ def give_embedding(adata: AnnData, *, layer: str | None = None) -> None:
     energy = np.square(smoother.apply(images.residuals())).mean(axis=1) / smoother.variance.mean()
     embedding = np.sqrt(energy)[:, None] * np.array([[0.6, 0.8]])
     _adata.write_embedding(adata, np.ones(adata.n_vars, dtype=bool), embedding)
-    _adata.write_parameters(adata, embed={"layer": layer or ""})
+    _adata.write_uns(adata, embed={"layer": layer or ""})
 
 
 def planted(technology: str = "visium", seed: int = 1, n_spots: int = 800) -> AnnData:

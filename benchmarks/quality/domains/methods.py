@@ -71,7 +71,7 @@ def fed_with(adata: ad.AnnData, genes: np.ndarray, k: int, seed: int) -> np.ndar
     copy = adata.copy()
     stand_in = np.full((copy.n_vars, 2), np.nan, dtype=np.float32)
     stand_in[genes] = 1e6
-    copy.varm[_adata.EMBEDDING] = stand_in
+    copy.varm[_adata.keys.EMBEDDING] = stand_in
     return spacex_domains(copy, k, seed)
 
 

@@ -26,7 +26,7 @@ from scipy.special import logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from spacex.pairs import CrossFit
+from spacex.pairs import PairClassifier
 from spacex.pairs.classifier import calibration_error
 
 from .measures import CONTROLS, METHODS, Section
@@ -78,10 +78,10 @@ def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds:
         found = row("supervised", kind, name, seed, SUPERVISED, truth, probability)
         yield found | {"ECE": calibration_error(probability, truth)}
         for method in CONTROLS:
-            classifier = CrossFit(n, seed)
-            both = np.concatenate([train, classifier.negatives(train)])
+            classifier = PairClassifier(n, seed)
+            both = np.concatenate([train, classifier.sample_negatives(train)])
             classifier.fit(both, section.of[method](both)[:, None], np.arange(len(both)) < len(train))
-            score = classifier.probability(pairs, section.of[method](pairs)[:, None])
+            score = classifier.predict_proba(pairs, section.of[method](pairs)[:, None])
             yield row("supervised", kind, name, seed, f"{method} only", truth, score)
 
 
@@ -157,7 +157,7 @@ def ceiling(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Ro
     """Gradient boosting on everything, cross-fitted by gene, for a growing number of sections."""
     known = known[together(known, pool.measured) >= 3]
     for seed in range(seeds):
-        classifier = CrossFit(len(pool.genes), seed)
+        classifier = PairClassifier(len(pool.genes), seed)
         pairs, truth = with_negatives(known, len(pool.genes), seed, fold=classifier.fold, allowed=pool.measured)
         each = np.stack([pool.score(method, pairs) for method in METHODS], axis=2)
         order = np.random.default_rng([seed, 9]).permutation(each.shape[1])

@@ -1,13 +1,12 @@
-"""The one border between AnnData and arrays: what is read from an AnnData, and every slot that is written to it.
+"""Reading from and writing to AnnData. Packages above pass AnnData objects, packages below work on arrays.
 
-Everything above speaks AnnData, everything below speaks arrays, and nothing else crosses. Reading checks, so that
-every call can check all of its input before it does any work.
+Functions that read also validate, so that callers can check their whole input before any computation.
 """
 
-from spacex._adata._counts import choose_matrix
-from spacex._adata._genes import embedded_genes, gene_index, read_gene_names
-from spacex._adata._grid import (
-    PIXEL,
+from spacex._adata import keys
+from spacex._adata.counts import choose_matrix
+from spacex._adata.genes import embedded_gene_indices, gene_index, indices_sorted_by_name, read_gene_names
+from spacex._adata.grid import (
     check_working_memory,
     has_grid,
     mean_by_pixel,
@@ -16,46 +15,24 @@ from spacex._adata._grid import (
     read_images,
     read_pixel_covariates,
     read_pixel_of_spot,
+    values_at_spots,
     write_grid,
 )
-from spacex._adata._in_tissue import on_tissue, read_in_tissue, report_off_tissue
-from spacex._adata._input import (
-    MIN_PIXELS,
-    check_names,
-    check_spots,
-    check_unique,
-    indices_sorted_by_name,
-    read_covariates,
-    read_labels,
-    read_libraries,
-    read_sections,
-    read_tissue_image,
-)
-from spacex._adata._matrix import read_columns, read_detected, read_matrix, read_totals
-from spacex._adata._on_disk import lazily
-from spacex._adata._overlay import check_overlaid
-from spacex._adata._positions import (
+from spacex._adata.labels import read_covariates, read_labels, read_sections
+from spacex._adata.matrix import read_detection_counts, read_gene_totals, read_gene_values, read_matrix
+from spacex._adata.on_disk import read_lazy
+from spacex._adata.overlap import check_overlapping_sections
+from spacex._adata.positions import (
     ARRAY_PAIRS,
     COORDINATE_PAIRS,
     choose_positions,
+    common_spatial_keys,
     find_spatial_key,
     has_positions,
-    read_array,
+    read_array_positions,
     read_positions,
-    usual_spatial_keys,
 )
-from spacex._adata._results import (
-    COMPONENTS,
-    DOMAIN,
-    DOMAIN_PROB,
-    EMBEDDING,
-    INTERACTIONS,
-    MODULE,
-    MODULE_PROB,
-    PATTERN,
-    SPOTS,
-    SVG,
-    UNASSIGNED,
+from spacex._adata.results import (
     read_components,
     read_embedding,
     read_interactions,
@@ -63,7 +40,7 @@ from spacex._adata._results import (
     read_modules,
     read_pattern,
     read_svg,
-    restored_on_error,
+    restore_on_error,
     write_components,
     write_domains,
     write_embedding,
@@ -73,65 +50,60 @@ from spacex._adata._results import (
     write_svg,
     write_svg_sections,
 )
-from spacex._adata._sections import SECTIONS, read_section_embeddings, write_section_embeddings
-from spacex._adata._uns import KEY, embedded_layer, read_notes, read_parameters, write_parameters
-from spacex._adata._validate import check_adata
+from spacex._adata.section_embeddings import read_section_embeddings, write_section_embeddings
+from spacex._adata.tissue_images import read_libraries, read_tissue_image
+from spacex._adata.tissue_mask import log_off_tissue, read_tissue_mask, subset_to_tissue
+from spacex._adata.uns import read_config, read_embedded_layer, read_uns, read_uns_entry, write_uns
+from spacex._adata.validation import (
+    MIN_PIXELS,
+    check_adata,
+    check_genes_and_spots,
+    check_n_spots,
+    check_unique_gene_names,
+)
 
 __all__ = [
     "ARRAY_PAIRS",
-    "COMPONENTS",
     "COORDINATE_PAIRS",
-    "DOMAIN",
-    "DOMAIN_PROB",
-    "EMBEDDING",
-    "INTERACTIONS",
-    "KEY",
     "MIN_PIXELS",
-    "MODULE",
-    "MODULE_PROB",
-    "PATTERN",
-    "PIXEL",
-    "SECTIONS",
-    "SPOTS",
-    "SVG",
-    "UNASSIGNED",
     "check_adata",
-    "check_names",
-    "check_overlaid",
-    "check_spots",
-    "check_unique",
+    "check_genes_and_spots",
+    "check_n_spots",
+    "check_overlapping_sections",
+    "check_unique_gene_names",
     "check_working_memory",
     "choose_matrix",
     "choose_positions",
-    "embedded_genes",
-    "embedded_layer",
+    "common_spatial_keys",
+    "embedded_gene_indices",
     "find_spatial_key",
     "gene_index",
     "has_grid",
     "has_positions",
     "indices_sorted_by_name",
-    "lazily",
+    "keys",
+    "log_off_tissue",
     "mean_by_pixel",
-    "on_tissue",
     "rasterize_arguments",
-    "read_array",
-    "read_columns",
+    "read_array_positions",
     "read_components",
+    "read_config",
     "read_covariates",
-    "read_detected",
+    "read_detection_counts",
+    "read_embedded_layer",
     "read_embedding",
     "read_gene_names",
+    "read_gene_totals",
+    "read_gene_values",
     "read_grid",
     "read_images",
-    "read_in_tissue",
     "read_interactions",
     "read_labels",
+    "read_lazy",
     "read_libraries",
     "read_matrix",
     "read_module_probability",
     "read_modules",
-    "read_notes",
-    "read_parameters",
     "read_pattern",
     "read_pixel_covariates",
     "read_pixel_of_spot",
@@ -140,19 +112,21 @@ __all__ = [
     "read_sections",
     "read_svg",
     "read_tissue_image",
-    "read_totals",
-    "report_off_tissue",
-    "restored_on_error",
-    "usual_spatial_keys",
+    "read_tissue_mask",
+    "read_uns",
+    "read_uns_entry",
+    "restore_on_error",
+    "subset_to_tissue",
+    "values_at_spots",
     "write_components",
     "write_domains",
     "write_embedding",
     "write_grid",
     "write_interactions",
     "write_modules",
-    "write_parameters",
     "write_pattern",
     "write_section_embeddings",
     "write_svg",
     "write_svg_sections",
+    "write_uns",
 ]

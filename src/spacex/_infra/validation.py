@@ -28,7 +28,7 @@ def check_finite(values: np.ndarray, *, name: str, hint: str) -> None:
         raise InputError(f"{name} holds {bad} NaN or infinite value(s); all must be finite: {hint}")
 
 
-def check_indices(matrix: Any, *, what: str) -> Any:
+def check_sparse_indices(matrix: Any, *, what: str) -> Any:
     """A sparse matrix of the same arrays, or `InputError` where its indices leave it or its parts do not fit together.
 
     What computes with such indices would leave its memory. The matrix itself is not touched: what is given back knows
@@ -69,7 +69,7 @@ def check_n_modules(value: Any, *, high: int = MAX_INT) -> int | Literal["auto"]
     return "auto" if is_auto(value) else check_int(value, name="n_modules", low=1, high=high)
 
 
-def check_flag(value: Any, *, name: str) -> bool:
+def check_bool(value: Any, *, name: str) -> bool:
     """Return `value` as a bool if it is one, or raise `InputError`: the word "no" would count as true."""
     if not isinstance(value, (bool, np.bool_)):
         raise InputError(f"{name}={safe_repr(value)} is not allowed; pass True or False")
@@ -89,7 +89,7 @@ def check_instance(value: Any, kind: type, *, name: str) -> None:
         raise InputError(f"{name}={safe_repr(value)} is not allowed; pass a {kind.__name__}, or leave it out")
 
 
-def check_extra(module: str, *, extra: str, purpose: str) -> None:
+def check_installed(module: str, *, extra: str, purpose: str) -> None:
     """Raise `InputError` naming the pip line when an optional module is not installed."""
     if find_spec(module) is None:
         raise InputError(f'{purpose} needs {module}, which is not installed: pip install "spacex-st[{extra}]"')
@@ -119,7 +119,7 @@ def check_number(
     return number
 
 
-def check_key(value: Any, *, name: str) -> None:
+def check_name(value: Any, *, name: str) -> None:
     """Raise `InputError` for what cannot be the name of a column, a layer or a gene: lists, tables, arrays."""
     endless = isinstance(value, int) and abs(value) > MAX_INT  # no index holds it
     if endless or not isinstance(value, (str, int, float, np.generic, type(None))):

@@ -19,7 +19,8 @@ from spacex._infra.atomic_write import fsync, process_tag, remove_on_error, remo
 from spacex._infra.errors import InputError
 from spacex._infra.serialization import read_json
 from spacex.cli._stage_timer import StageTimer
-from spacex.report import gene_table, module_table, write_report
+from spacex.get import gene_table, module_table
+from spacex.report import write_report
 
 CHECKPOINT = ".spacex-checkpoint"
 PARTIAL = ".spacex-partial-"

@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any, NamedTuple
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_extra
+from spacex._infra.validation import check_installed
 from spacex.cli._interrupt import PARENT
 from spacex.cli._log import log_status
 
@@ -90,7 +90,7 @@ def run_locally(jobs: Sequence[Job], workers: int) -> Generator[End, None, None]
 
 def on_cluster(jobs: Sequence[Job], scheduler: str) -> Generator[End, None, None]:
     """Run jobs on the workers of a Dask cluster, which see the same files; what they come to, as they end."""
-    check_extra("distributed", extra="scale", purpose="--scheduler")
+    check_installed("distributed", extra="scale", purpose="--scheduler")
     from distributed import Client
     from distributed import as_completed as completed
 

@@ -18,7 +18,7 @@ import torch
 
 from spacex._config import Config
 from spacex._infra.errors import InputError, WorkerError
-from spacex._infra.validation import check_extra
+from spacex._infra.validation import check_installed
 from spacex.distributed.process_group import ProcessGroup, Value
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ TIMEOUT = timedelta(hours=2)
 
 def open_fabric(config: Config, device: torch.device, launcher: str | None) -> Fabric:
     """Return a Fabric that joined the processes that torchrun or srun started, or one for a single process."""
-    check_extra("lightning_fabric", extra="scale", purpose="Config.devices, num_nodes or precision")
+    check_installed("lightning_fabric", extra="scale", purpose="Config.devices, num_nodes or precision")
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment

@@ -9,7 +9,7 @@ import numpy as np
 
 from spacex._config import Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_choice, check_flag, check_instance, check_n_modules, check_seed
+from spacex._infra.validation import check_choice, check_bool, check_instance, check_n_modules, check_seed
 from spacex.embedding.context import FitContext, resolve_device
 from spacex.embedding.history import History
 from spacex.embedding.launch import launch
@@ -83,7 +83,7 @@ class SpaCEX:
         self.n_modules = check_n_modules(n_modules)
         self.device = device
         self.seed = check_seed(seed)
-        self.progress = check_flag(progress, name="progress")
+        self.progress = check_bool(progress, name="progress")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the arguments of the constructor.

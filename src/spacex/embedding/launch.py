@@ -12,7 +12,7 @@ import torch
 
 from spacex._config import Config
 from spacex._infra.errors import InputError, WorkerError
-from spacex._infra.validation import check_extra
+from spacex._infra.validation import check_installed
 from spacex.distributed.fabric import FabricProcessGroup, open_fabric
 from spacex.distributed.process_group import detect_launcher
 from spacex.distributed.worker_processes import last_line, run_in_processes
@@ -101,7 +101,7 @@ def _fit_and_save(
 
 def _check_devices(config: Config, device: torch.device) -> None:
     """Raise `InputError` if this machine has too few GPUs or cores."""
-    check_extra("lightning_fabric", extra="scale", purpose=f"Config.devices={config.devices}")
+    check_installed("lightning_fabric", extra="scale", purpose=f"Config.devices={config.devices}")
     if device.type == "cuda" and torch.cuda.device_count() < config.devices:
         raise InputError(
             f"Config.devices={config.devices} is not allowed: {torch.cuda.device_count()} device(s) of kind "

@@ -75,12 +75,12 @@ def genes_as_obs(adata: AnnData) -> AnnData:
     genes = AnnData(embedding, obs=obs, var=pd.DataFrame(index=[f"spacex_{d}" for d in range(embedding.shape[1])]))
     for name, values in adata.varm.items():
         genes.obsm[name] = values[kept].copy()
-    genes.obsm[_adata.EMBEDDING] = l2_normalize(embedding).astype(np.float32)
+    genes.obsm[_adata.keys.EMBEDDING] = l2_normalize(embedding).astype(np.float32)
     index = np.flatnonzero(kept)
     for name, values in adata.varp.items():
         genes.obsp[name] = values[index][:, index].copy()
-    genes.uns[_adata.KEY] = {
-        name: deepcopy(noted) for name, noted in _adata.read_notes(adata).items() if name not in OF_SPOTS
+    genes.uns[_adata.keys.UNS] = {
+        name: deepcopy(noted) for name, noted in _adata.read_uns(adata).items() if name not in OF_SPOTS
     }
     for column in obs.columns:
         if f"{column}_colors" in adata.uns:

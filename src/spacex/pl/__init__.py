@@ -1,8 +1,8 @@
-"""Figures: every function draws slots that `tl` wrote, on given axes or on new ones, and returns what it drew on.
+"""Figures of an analyzed AnnData. Values come from `spacex.get`; the functions only draw, and return the Axes.
 
-Conventions are those of scanpy and squidpy: `palette` for categories, `cmap` for numbers, `library_key` for several
-sections, which stand in rows and columns of one map. ``ax=`` takes one Axes (a figure of several panels then draws into
-parts of it) or one Axes a panel; ``save=`` writes the figure to a file; ``show=True`` opens its window.
+Conventions follow scanpy and squidpy: `palette` for categories, `cmap` for numbers, `library_key` for several sections,
+which are drawn in rows and columns of one map. ``ax=`` takes one Axes, which is split into the panels of the figure, or
+one Axes for each panel; ``save=`` writes the figure to a file; ``show=True`` opens its window.
 """
 
 from spacex.pl._domains import domains

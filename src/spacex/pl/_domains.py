@@ -11,16 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.patches import Patch
 
-from spacex import _adata
+from spacex import _adata, get
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_flag, check_key, check_number
-from spacex.pl._colors import SEQUENTIAL, Palette, categories_of, category_colors, matched_colors
+from spacex._infra.validation import check_bool, check_name, check_number
 from spacex.pl._gene_images import color_bar, map_size
 from spacex.pl._panels import AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
-from spacex.pl._tissue import tissue_of
+from spacex.pl._tissue import draw_categories, draw_values
+from spacex.pl.colors import SEQUENTIAL, Palette, category_colors, matched_colors
 
-OVER_IMAGE = 0.6
-"""Opacity of spots over a photograph."""
+OPACITY_OVER_IMAGE = 0.6
 
 
 def domains(
@@ -37,42 +36,42 @@ def domains(
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
-    """Draw the tissue coloured by domain, and by an annotation beside it.
+    """Draw the tissue colored by domain, and by an annotation next to it.
 
     Parameters
     ----------
     adata
         Spots × genes, after `spacex.tl.domains`.
     reference
-        Column of ``obs`` to draw beside the domains, such as layers drawn by an expert. A domain has the colour of the
-        label that it shares most spots with, one to one, unless `palette` is a dict.
+        Column of ``obs`` to draw next to the domains, such as layers annotated by an expert. Unless `palette` is a
+        dict, domains are matched to its labels one to one by the number of shared spots and have their colors.
     probability
         Whether to draw ``obs["spacex_domain_prob"]`` too.
     cmap
-        Colour map of the probability.
+        Color map of the probability.
     palette
-        Name of a colour map, list of colours, or dict from category to colour.
+        Name of a color map, list of colors, or dict from category to color.
     image
-        Whether to draw over the photograph of the tissue, where ``uns["spatial"]`` holds one; with several sections,
-        libraries are named as the sections.
+        Whether to draw over the photograph of the tissue in ``uns["spatial"]``, if it has one; with several sections,
+        its libraries must have the names of the sections.
     alpha
-        Opacity of the domains and labels, from 0 to 1; by default .6 over a photograph and 1 without.
+        Opacity of the domains and labels, from 0 to 1; by default 0.6 over a photograph and 1 without.
     library_key
-        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
+        Column of ``obs`` that names the sections, which are drawn in rows and columns of one map; by default the column
+        that `spacex.pp.rasterize` used.
     ax
-        Axes to draw on: one; or one each for the domains, the `reference` and the `probability`.
+        Axes to draw on: one, or one each for the domains, the `reference` and the `probability`.
     show, save
-        Whether to open the figure's window; file to write the figure to.
+        Whether to open the window of the figure; file to save the figure to.
 
     Returns
     -------
-    The Axes, or a list of them in that order; `ax` itself where it is one Axes.
+    The Axes, or a list of them in that order; `ax` itself if one Axes was passed.
 
     Raises
     ------
     InputError
-        If there are no domains or probabilities yet, `reference` is not a column of ``obs``, or `alpha` is not from
-        0 to 1.
+        If there are no domains or probabilities, `reference` is not a column of ``obs``, or `alpha` is not in [0, 1].
 
     Examples
     --------
@@ -84,39 +83,40 @@ def domains(
     ['SpaCEX domains', 'domain']
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
-    if _adata.DOMAIN not in adata.obs:
+    if _adata.keys.DOMAIN not in adata.obs:
         raise InputError('the spots have no domains yet: obs["spacex_domain"] is missing; call sx.tl.domains(adata)')
-    check_key(reference, name="reference")
-    probability = check_flag(probability, name="probability")
+    check_name(reference, name="reference")
+    probability = check_bool(probability, name="probability")
     if reference is not None and reference not in adata.obs:
         raise InputError(f"reference={reference!r} is not a column of adata.obs; pass one with labels of the spots")
-    if probability and _adata.DOMAIN_PROB not in adata.obs:
-        raise InputError(f'obs["{_adata.DOMAIN_PROB}"] is missing; call sx.tl.domains(adata)')
-    columns = [_adata.DOMAIN] + ([reference] if reference is not None else [])
+    if probability and _adata.keys.DOMAIN_PROB not in adata.obs:
+        raise InputError(f'obs["{_adata.keys.DOMAIN_PROB}"] is missing; call sx.tl.domains(adata)')
+    columns = [_adata.keys.DOMAIN] + ([reference] if reference is not None else [])
     if alpha is not None:
         alpha = check_number(alpha, name="alpha", at_least=0.0, at_most=1.0)
-    tissue = tissue_of(adata, library_key=library_key, image=image)
-    alpha = alpha if alpha is not None else 1.0 if tissue.image is None else OVER_IMAGE
+    tissue = get.spot_map(adata, library_key=library_key, image=image)
+    alpha = alpha if alpha is not None else 1.0 if tissue.image is None else OPACITY_OVER_IMAGE
     width, height = map_size(tissue.aspect, 3.6)
     boxes, size = rows_of_boxes(
         len(columns) + probability, columns=3, width=width, height=height, gap=(1.2, 0.3), margin=(0.1, 0.1, 1.2, 0.35)
     )
     drawn = panels(ax, boxes, size)
-    labels_of = {column: categories_of(adata.obs[column]) for column in columns}
+    labels_of = {column: get.spot_categories(adata, column) for column in columns}
     for one, column in zip(drawn, columns, strict=False):
         labels = labels_of[column]
         colors = category_colors(list(labels.categories), palette)
-        if reference is not None and column == _adata.DOMAIN and not isinstance(palette, Mapping):
-            beside = labels_of[reference]
-            colors = matched_colors(labels, beside, category_colors(list(beside.categories), palette))
-        tissue.draw_categories(one, np.asarray(labels.codes), list(colors.values()), alpha=alpha)
+        if reference is not None and column == _adata.keys.DOMAIN and not isinstance(palette, Mapping):
+            annotation = labels_of[reference]
+            colors = matched_colors(labels, annotation, category_colors(list(annotation.categories), palette))
+        draw_categories(one, tissue, np.asarray(labels.codes), list(colors.values()), alpha=alpha)
         _legend(one, labels, colors)
-        title(one, "SpaCEX domains" if column == _adata.DOMAIN else column, fontsize=10)
+        title(one, "SpaCEX domains" if column == _adata.keys.DOMAIN else column, fontsize=10)
     if probability:
-        sure = adata.obs[_adata.DOMAIN_PROB].to_numpy(dtype=float)
-        color_bar(drawn[-1], tissue.draw(drawn[-1], sure, cmap=cmap, norm=Normalize(0, 1)), "probability")
+        values = adata.obs[_adata.keys.DOMAIN_PROB].to_numpy(dtype=float)
+        picture = draw_values(drawn[-1], tissue, values, cmap=cmap, norm=Normalize(0, 1))
+        color_bar(drawn[-1], picture, "probability")
         title(drawn[-1], "probability of the domain", fontsize=10)
     return save_or_show(ax, drawn, show=show, save=save)
 

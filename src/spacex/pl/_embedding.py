@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.patheffects import withStroke
 
-from spacex import _adata
+from spacex import _adata, get
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_names, check_number
-from spacex.pl._colors import GRAY, SEQUENTIAL, Palette, categories_of, category_colors
+from spacex.get._spot_categories import text_categories
 from spacex.pl._gene_images import color_bar
-from spacex.pl._layout import gene_layout
-from spacex.pl._maps import mean_expression, robust_norm
 from spacex.pl._panels import AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
+from spacex.pl.colors import GRAY, SEQUENTIAL, Palette, category_colors, robust_norm
 
 HALO = [withStroke(linewidth=2.0, foreground="white")]
 
@@ -36,46 +35,46 @@ def embedding(
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
-    """Draw the map of all embedded genes: genes that lie close are expressed in the same places.
+    """Draw all embedded genes in two dimensions: genes that lie close have similar maps.
 
-    The two coordinates are ``varm["X_spacex_umap"]`` (G, 2) where it is there; else UMAP lays out the directions of
-    ``varm["X_spacex"]`` by their cosines, always with the same seed. That takes seconds and is not stored.
+    The coordinates are those of `spacex.get.gene_layout`: ``varm["X_spacex_umap"]`` (G, 2) if it is present, else a
+    UMAP, which takes seconds and is not stored.
 
     Parameters
     ----------
     adata
         Spots × genes, after `spacex.tl.embed`.
     color
-        What colours the genes: ``"module"``, ``"svg"`` (score of spatial variability), ``"expression"`` (log10 of the
-        mean count), ``"strength"`` (norm of the embedding) or a column of ``var``. Several make several panels.
+        Values that color the genes: ``"module"``, ``"svg"`` (score of spatial variability), ``"expression"`` (log10 of
+        the mean count), ``"strength"`` (norm of the embedding) or a column of ``var``. Each value gets a panel.
     genes
-        Genes to name on the map, by name or symbol.
+        Genes to label, by name or symbol.
     palette, cmap
-        Colours of categories, and colour map of numbers.
+        Colors of categories, and color map of numbers.
     size
-        Area of a point; by default the smaller the more genes there are.
+        Area of a point; by default it decreases with the number of genes.
     columns
-        Panels in a row.
+        Number of panels in a row.
     ax
-        Axes to draw on: one, or one for each colour.
+        Axes to draw on: one, or one for each value.
     show, save
-        Whether to open the figure's window; file to write the figure to.
+        Whether to open the window of the figure; file to save the figure to.
 
     Returns
     -------
-    The Axes, or a list of them for several colours; `ax` itself where it is one Axes.
+    The Axes, or a list of them for several values; `ax` itself if one Axes was passed.
 
     Raises
     ------
     InputError
-        If there is no embedding, or nothing in `adata` has the name of a colour or of a gene.
+        If there is no embedding, or a value or a gene is unknown.
 
     Examples
     --------
     >>> import numpy as np, spacex as sx
     >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4)
     >>> model = sx.tl.embed(adata, config=sx.Config(epochs=0, boost_rounds=0), progress=False)
-    >>> adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # any layout will do
+    >>> adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # any layout works
     >>> sx.pl.embedding(adata, color="expression").get_title()
     'log10 mean expression'
     """
@@ -87,38 +86,38 @@ def embedding(
     if size is not None:
         size = check_number(size, name="size", above=0.0)
     values = [_values(adata, name) for name in names]
-    known = _adata.read_gene_names(adata)
-    marked = [known.index(gene) for gene in check_names(genes, name="genes")]
-    place = gene_layout(adata)
+    gene_names = _adata.read_gene_names(adata)
+    labeled = [gene_names.index(gene) for gene in check_names(genes, name="genes")]
+    xy = get.gene_layout(adata)
     boxes, figure_size = rows_of_boxes(
         len(names), columns=columns, width=3.8, height=3.8, gap=(0.8, 0.4), margin=(0.15, 0.15, 0.85, 0.35)
     )
     drawn = panels(ax, boxes, figure_size)
-    area = size if size is not None else float(np.clip(14000 / max(len(place), 1), 2.5, 30))
+    area = size if size is not None else float(np.clip(14000 / max(len(xy), 1), 2.5, 30))
     for one, (label, column) in zip(drawn, values, strict=True):
         _frame(one, label)
         if column.dtype == float:
-            _draw_numbers(one, place, column.to_numpy(), area, cmap, label)
+            _draw_numbers(one, xy, column.to_numpy(), area, cmap, label)
         else:
-            _draw_categories(one, place, categories_of(column), area, palette)
-        for gene in marked:
-            _name(one, place[gene], known.labels[gene])
+            _draw_categories(one, xy, text_categories(column), area, palette)
+        for gene in labeled:
+            _label_gene(one, xy[gene], gene_names.labels[gene])
     return save_or_show(ax, drawn, show=show, save=save)
 
 
 def _values(adata: AnnData, color: str) -> tuple[str, pd.Series]:
-    """Title and values (G,) of a colour: floats, or else categories."""
+    """Title and values (G,) of `color`: floats or categories."""
     index = adata.var_names
     if color == "module":
         return "module", _adata.read_modules(adata)
     if color == "expression":
         with np.errstate(divide="ignore"):
-            mean = np.log10(mean_expression(adata))
+            mean = np.log10(get.mean_expression(adata))
         return "log10 mean expression", pd.Series(np.where(np.isfinite(mean), mean, np.nan), index)
     if color == "strength":
         strength = np.linalg.norm(_adata.read_embedding(adata).astype(np.float64), axis=1)
         return "strength of the spatial signal", pd.Series(strength, index)
-    column = f"{_adata.SVG}_score" if color == "svg" else color
+    column = _adata.keys.svg_column("score") if color == "svg" else color
     if column not in adata.var:
         hint = (
             "call sx.tl.svg(adata)" if color == "svg" else "pass 'module', 'svg', 'expression', 'strength' or a column"
@@ -137,12 +136,10 @@ def _frame(ax: Axes, label: str) -> None:
     title(ax, label, fontsize=10)
 
 
-def _draw_numbers(
-    ax: Axes, place: np.ndarray, values: np.ndarray, area: float, cmap: str | Colormap, label: str
-) -> None:
-    """Colour points by numbers, the highest on top; without a number they are grey."""
+def _draw_numbers(ax: Axes, xy: np.ndarray, values: np.ndarray, area: float, cmap: str | Colormap, label: str) -> None:
+    """Color points by numbers, the highest on top; points without a number are gray."""
     missing = ~np.isfinite(values)
-    x, y = place.T
+    x, y = xy.T
     ax.scatter(x[missing], y[missing], s=area, c=GRAY, lw=0, rasterized=True)
     order = np.flatnonzero(~missing)[np.argsort(values[~missing], kind="stable")]
     norm = robust_norm(values)
@@ -150,17 +147,17 @@ def _draw_numbers(
     color_bar(ax, points, label)
 
 
-def _draw_categories(ax: Axes, place: np.ndarray, labels: pd.Categorical, area: float, palette: Palette) -> None:
-    """Colour points by categories, each named where its genes are; unassigned ones lie below the others."""
+def _draw_categories(ax: Axes, xy: np.ndarray, labels: pd.Categorical, area: float, palette: Palette) -> None:
+    """Color points by categories and label each category at its median gene; unassigned points lie below the others."""
     colors = category_colors(list(labels.categories), palette)
     table = np.array([*colors.values(), GRAY])
-    rest = np.isin(np.asarray(labels), [_adata.UNASSIGNED]) | (labels.codes < 0)
-    x, y = place.T
+    rest = np.isin(np.asarray(labels), [_adata.keys.UNASSIGNED]) | (labels.codes < 0)
+    x, y = xy.T
     ax.scatter(x[rest], y[rest], s=area * 0.7, c=GRAY, alpha=0.5, lw=0, rasterized=True)
     ax.scatter(x[~rest], y[~rest], s=area, c=table[labels.codes[~rest]], lw=0, rasterized=True)
     for code, name in enumerate(labels.categories):
-        member = place[(labels.codes == code) & np.isfinite(place[:, 0])]
-        if name == _adata.UNASSIGNED or not len(member):
+        member = xy[(labels.codes == code) & np.isfinite(xy[:, 0])]
+        if name == _adata.keys.UNASSIGNED or not len(member):
             continue
         center = np.median(member, axis=0)
         left, up = map(float, member[np.argmin(np.linalg.norm(member - center, axis=1))])
@@ -168,7 +165,7 @@ def _draw_categories(ax: Axes, place: np.ndarray, labels: pd.Categorical, area: 
         text.set_parse_math(False)
 
 
-def _name(ax: Axes, point: np.ndarray, gene: str) -> None:
+def _label_gene(ax: Axes, point: np.ndarray, gene: str) -> None:
     if not np.isfinite(point).all():
         return
     ax.plot(*point, "o", ms=4, mfc="none", mec="black", mew=0.9)

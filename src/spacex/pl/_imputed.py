@@ -1,4 +1,4 @@
-"""Imputed genes beside what was measured of them."""
+"""Imputed genes next to measured genes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from spacex import _adata
+from spacex import _adata, get
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_names
 from spacex.imputation import match_genes
-from spacex.pl._colors import SEQUENTIAL
 from spacex.pl._gene_images import draw_gene, map_size
-from spacex.pl._maps import gene_values
 from spacex.pl._panels import MAX_MAPS, AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
-from spacex.pl._tissue import tissue_of
+from spacex.pl.colors import SEQUENTIAL
 
 SIDE = 2.4
-WORDS = {"reference": "in the reference", "imputed": "imputed", "measured": "measured"}
+KIND_LABELS = {"reference": "in the reference", "imputed": "imputed", "measured": "measured"}
 
 
 def imputed(
@@ -47,85 +45,85 @@ def imputed(
     genes
         One gene or several of `adata`, by name or symbol; by default the `n_genes` with the largest reliability.
     target
-        The target, for genes that it measures: they are drawn too, and the correlation is given.
+        The target. Genes that it measures are drawn too, and the title gives their correlation with the imputed values.
     reference
-        The reference, to draw its maps too, if it has coordinates.
+        The reference. Its maps are drawn too if it has coordinates.
     n_genes
-        Number of genes where none are named, 500 at most.
+        Number of genes if `genes` is None, 500 at most.
     cmap
-        Colour map; limits are each map's own.
+        Color map; its limits are computed for each map.
     image
-        Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
+        Whether to draw discs over the photograph of the tissue in ``uns["spatial"]``, if it has one.
     library_key
         Column of ``obs`` that names the sections of the target.
     ax
         Axes to draw on: one, or one for each map, gene by gene.
     show, save
-        Whether to open the figure's window; file to write the figure to.
+        Whether to open the window of the figure; file to save the figure to.
 
     Returns
     -------
-    The Axes, or a list of them, gene by gene; `ax` itself where it is one Axes.
+    The Axes, or a list of them, gene by gene; `ax` itself if one Axes was passed.
 
     Raises
     ------
     InputError
-        If `adata` is no result of `spacex.tl.impute`, a gene is not in it or ambiguous, or no coordinates are there.
+        If `adata` is not a result of `spacex.tl.impute`, a gene is unknown or ambiguous, or coordinates are missing.
 
     Examples
     --------
     >>> import spacex as sx
     >>> adata = sx.datasets.simulate_section(n_genes=120, n_spots=400, n_modules=4, depth=2.0)
-    >>> found = sx.tl.impute(adata, adata, genes=["gene0101", "gene0102"], progress=False)
-    >>> [ax.get_title() for ax in sx.pl.imputed(found, "gene0101", target=adata)][1]
+    >>> result = sx.tl.impute(adata, adata, genes=["gene0101", "gene0102"], progress=False)
+    >>> [ax.get_title() for ax in sx.pl.imputed(result, "gene0101", target=adata)][1]
     'gene0101, measured'
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     for name, other in (("target", target), ("reference", reference)):
         if other is not None:
             _adata.check_adata(other, name=name)
-    target, reference = (other if other is None else _adata.on_tissue(other) for other in (target, reference))
+    target, reference = (other if other is None else _adata.subset_to_tissue(other) for other in (target, reference))
     if "reliability" not in adata.var:
         raise InputError('var["reliability"] is missing; pass the result of sx.tl.impute(target, reference)')
     if genes is None:
         n_genes = check_int(n_genes, name="n_genes", low=1, high=MAX_MAPS)
         genes = list(adata.var["reliability"].sort_values(ascending=False, kind="stable").index[:n_genes])
-    names, known = check_names(genes, name="genes"), _adata.read_gene_names(adata)
-    lost = [name for name in names if not known.matches(name)]
-    if lost or not names:
-        what = f"genes: {lost[0]!r} was not imputed{known.hint(lost[0])}" if lost else "genes is empty"
+    names, gene_names = check_names(genes, name="genes"), _adata.read_gene_names(adata)
+    missing = [name for name in names if not gene_names.matches(name)]
+    if missing or not names:
+        what = f"genes: {missing[0]!r} was not imputed{gene_names.hint(missing[0])}" if missing else "genes is empty"
         raise InputError(f"{what}; pass names of adata.var_names")
-    index = [known.index(name) for name in names]
-    sources = [("imputed", adata, tissue_of(adata, library_key=library_key, resolution=500, image=image))]
+    index = [gene_names.index(name) for name in names]
+    sources = [("imputed", adata, get.spot_map(adata, library_key=library_key, resolution=500, image=image))]
     if reference is not None and _adata.has_positions(reference):
-        sources.insert(0, ("reference", reference, tissue_of(reference, resolution=500, image=image)))
+        sources.insert(0, ("reference", reference, get.spot_map(reference, resolution=500, image=image)))
     if target is not None:
-        sources.append(("measured", target, tissue_of(target, library_key=library_key, resolution=500, image=image)))
-    numbers = {kind: _numbers_in(source, adata) for kind, source, _ in sources}
+        sources.append(("measured", target, get.spot_map(target, library_key=library_key, resolution=500, image=image)))
+    positions = {kind: _positions_in(source, adata) for kind, source, _ in sources}
     maps = [(gene, *source) for gene in index for source in sources]
     width, height = map_size(max(tissue.aspect for *_, tissue in sources), SIDE)
     boxes, size = rows_of_boxes(
         len(maps), columns=len(sources), width=width, height=height, gap=(0.65, 0.5), margin=(0.1, 0.15, 0.75, 0.45)
     )
-    is_there = [gene in numbers[kind] for gene, kind, *_ in maps]  # the box of a gene that is not stays empty
-    maps, boxes = list(compress(maps, is_there)), list(compress(boxes, is_there))
+    is_measured = [gene in positions[kind] for gene, kind, *_ in maps]  # the boxes of the others stay empty
+    maps, boxes = list(compress(maps, is_measured)), list(compress(boxes, is_measured))
     drawn = panels(ax, boxes, size)
     for one, (gene, kind, source, tissue) in zip(drawn, maps, strict=True):
-        values, label = _values(source, numbers[kind][gene], kind)
+        values, label = _values(source, positions[kind][gene], kind)
         draw_gene(one, tissue, values, label, cmap=cmap, zero=kind != "imputed")
-        words = f"{known.labels[gene]}, {WORDS[kind]}"
+        text = f"{gene_names.labels[gene]}, {KIND_LABELS[kind]}"
         if kind == "imputed":
-            words += f"\nreliability {adata.var['reliability'].iloc[gene]:.2f}"
-            if target is not None and gene in numbers["measured"]:
-                words += _correlation(values, _values(target, numbers["measured"][gene], "measured")[0])
-        title(one, words, fontsize=8.5)
+            text += f"\nreliability {adata.var['reliability'].iloc[gene]:.2f}"
+            if target is not None and gene in positions["measured"]:
+                text += _correlation(values, _values(target, positions["measured"][gene], "measured")[0])
+        title(one, text, fontsize=8.5)
     return save_or_show(ax, drawn, show=show, save=save)
 
 
-def _numbers_in(source: AnnData, imputed: AnnData) -> dict[int, int]:
-    """The number that each imputed gene has in a data set, where that has the gene."""
+def _positions_in(source: AnnData, imputed: AnnData) -> dict[int, int]:
+    """Position of each imputed gene in a data set, for the genes that it has."""
     if source is imputed:
         return {gene: gene for gene in range(source.n_vars)}
     pairs = match_genes(_adata.read_gene_names(imputed), _adata.read_gene_names(source))
@@ -133,16 +131,16 @@ def _numbers_in(source: AnnData, imputed: AnnData) -> dict[int, int]:
 
 
 def _values(adata: AnnData, gene: int, kind: str) -> tuple[np.ndarray, str]:
-    """Values (S,) of a gene and the words that say what they are."""
+    """Values (S,) of a gene and their label."""
     if kind == "imputed":
         counts = bool(adata.uns["spacex"]["impute"]["counts"])
         return np.asarray(adata.X[:, gene], dtype=float).ravel(), "expected counts" if counts else "log1p, imputed"
-    values, label = gene_values(adata, [gene])
+    values, label = get.gene_values(adata, [gene])
     return values[0], label
 
 
-def _correlation(guess: np.ndarray, truth: np.ndarray) -> str:
-    """Words on the correlation of what was imputed and measured; none where either is constant."""
-    if not (np.nanstd(truth) > 0 and guess.std() > 0):
+def _correlation(imputed: np.ndarray, measured: np.ndarray) -> str:
+    """Text on the correlation of imputed and measured values; empty if either is constant."""
+    if not (np.nanstd(measured) > 0 and imputed.std() > 0):
         return ""
-    return f", correlation {np.ma.corrcoef(np.ma.masked_invalid(truth), guess)[0, 1]:.2f}"
+    return f", correlation {np.ma.corrcoef(np.ma.masked_invalid(measured), imputed)[0, 1]:.2f}"

@@ -1,4 +1,4 @@
-"""How alike the genes of a list are: a heat map in the order of a dendrogram."""
+"""Heat map of the similarity of genes, with a dendrogram."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from matplotlib.colors import Colormap, Normalize, rgb_to_hsv, to_rgb
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from spacex import _adata
+from spacex import _adata, get
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_names
-from spacex.pl._colors import category_colors
 from spacex.pl._panels import AxesLike, Path, check_drawing, panels, save_or_show
+from spacex.pl.colors import category_colors
 from spacex.stats import l2_normalize
 
 DIVERGING = "RdBu_r"
 MAX_GENES = 150
 CELL = 0.16
-"""Inches of a gene in the heat map."""
+"""Width of a gene in the heat map, in inches."""
 
 
 def interactions(
@@ -34,33 +34,33 @@ def interactions(
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
-    """Draw the similarity of genes to one another, ordered and joined by average linkage, with their modules.
+    """Draw the pairwise similarity of genes, ordered by average linkage, with their modules.
 
     Parameters
     ----------
     adata
         Spots × genes, after `spacex.tl.embed`.
     genes
-        Genes to draw, by name or symbol: a gene family, a pathway. None takes those with the most probable
-        interactions, for which `spacex.tl.interactions` must have been called.
+        Genes to draw, by name or symbol, such as a gene family or a pathway; by default those of
+        `spacex.get.connected_genes`, which need `spacex.tl.interactions`.
     n_genes
-        Number of genes that are then taken: the best connected gene of every module, the second best, and so on.
+        Number of genes if `genes` is None: the best connected gene of each module, then the second of each, and so on.
     cmap
-        Colour map of the cosine, from -1 to 1.
+        Color map of the cosine, from -1 to 1.
     ax
-        Axes to draw on: one; or one each for the dendrogram, the modules and the heat map.
+        Axes to draw on: one, or one each for the dendrogram, the modules and the heat map.
     show, save
-        Whether to open the figure's window; file to write the figure to.
+        Whether to open the window of the figure; file to save the figure to.
 
     Returns
     -------
-    A list of Axes: dendrogram, modules, heat map; `ax` itself where it is one Axes.
+    A list of Axes: dendrogram, modules, heat map; `ax` itself if one Axes was passed.
 
     Raises
     ------
     InputError
-        If there is no embedding, a gene is unknown or was not embedded, fewer than 3 or more than 150 are asked for,
-        or there are no interactions to choose genes by.
+        If there is no embedding, a gene is unknown or not embedded, `genes` has fewer than 3 or more than 150 genes, or
+        there are no interactions to select genes by.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def interactions(
     check_drawing(ax, show, save, cmap=cmap)
     check_int(n_genes, name="n_genes", low=3, high=MAX_GENES)
     z = _adata.read_embedding(adata)
-    index = _most_connected(adata, n_genes) if genes is None else _asked_for(adata, genes)
+    index = get.connected_genes(adata, n=n_genes) if genes is None else _gene_positions(adata, genes)
     direction = l2_normalize(z[index].astype(np.float64))
     cosine = np.clip(direction @ direction.T, -1.0, 1.0)
     tree = linkage(squareform(1.0 - cosine, checks=False), "average", optimal_ordering=True)
@@ -94,32 +94,16 @@ def interactions(
     return save_or_show(ax, drawn, show=show, save=save)
 
 
-def _asked_for(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
-    """Numbers of the genes asked for, each once."""
+def _gene_positions(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
+    """Positions of the genes in ``var``, without duplicates."""
     names = list(dict.fromkeys(check_names(genes, name="genes")))
     if not 3 <= len(names) <= MAX_GENES:
         raise InputError(f"genes holds {len(names)} gene(s); pass from 3 to {MAX_GENES}")
-    return _adata.embedded_genes(adata, names, name="genes")
-
-
-def _most_connected(adata: AnnData, n_genes: int) -> np.ndarray:
-    """Numbers of `n_genes` genes: the best connected one of every module, the second best, and so on."""
-    degree = np.asarray(_adata.read_interactions(adata).sum(axis=1)).ravel()
-    module = _adata.read_modules(adata).astype(str).to_numpy()
-    order = np.argsort(-degree, kind="stable")
-    order = order[(degree[order] > 0) & (module[order] != _adata.UNASSIGNED)]
-    rank = np.zeros(len(order), dtype=int)
-    seen: dict[str, int] = {}
-    for i, gene in enumerate(order):
-        rank[i] = seen[module[gene]] = seen.get(module[gene], -1) + 1
-    chosen = order[np.argsort(rank, kind="stable")][:n_genes]
-    if len(chosen) < 3:
-        raise InputError("fewer than 3 genes of modules have interactions; pass the genes to draw: genes=[...]")
-    return chosen
+    return _adata.embedded_gene_indices(adata, names, name="genes")
 
 
 def _draw_tree(ax: Axes, tree: np.ndarray) -> np.ndarray:
-    """The dendrogram; the order of its leaves."""
+    """Draw the dendrogram and return the order of its leaves."""
     drawn = dendrogram(tree, ax=ax, no_labels=True, color_threshold=0, above_threshold_color="0.35")
     for line in ax.collections:
         line.set_linewidth(0.8)
@@ -128,7 +112,7 @@ def _draw_tree(ax: Axes, tree: np.ndarray) -> np.ndarray:
 
 
 def _draw_modules(ax: Axes, adata: AnnData, index: np.ndarray) -> None:
-    """A strip of the colours of modules, with their names where there is room."""
+    """Draw a strip with the colors of the modules, and the names of runs of two genes or more."""
     column = _adata.read_modules(adata)
     color = category_colors([str(name) for name in column.cat.categories])
     names = column.astype(str).to_numpy()[index]
@@ -136,9 +120,9 @@ def _draw_modules(ax: Axes, adata: AnnData, index: np.ndarray) -> None:
         ax.add_patch(_cell(i, color[name]))
     starts = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
     for start, end in zip(starts, np.append(starts[1:], len(names)), strict=True):
-        if names[start] != _adata.UNASSIGNED and end - start >= 2:
-            ink = "white" if rgb_to_hsv(to_rgb(color[names[start]]))[2] < 0.75 else "0.1"
-            ax.text((start + end - 1) / 2, 0.5, names[start], ha="center", va="center", fontsize=6, color=ink)
+        if names[start] != _adata.keys.UNASSIGNED and end - start >= 2:
+            text_color = "white" if rgb_to_hsv(to_rgb(color[names[start]]))[2] < 0.75 else "0.1"
+            ax.text((start + end - 1) / 2, 0.5, names[start], ha="center", va="center", fontsize=6, color=text_color)
     ax.set_xlim(-0.5, len(index) - 0.5)
     ax.set_ylim(0, 1)
     ax.set_axis_off()

@@ -1,4 +1,4 @@
-"""Axes for the panels of a figure: new ones, given ones, or parts of a given one."""
+"""Axes for the panels of a figure: new Axes, those that the user passes, or parts of one Axes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap
 
 from spacex._infra.atomic_write import atomic_path
 from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.validation import check_flag, check_int, check_key, check_number, check_output_file
+from spacex._infra.validation import check_bool, check_int, check_name, check_number, check_output_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 AxesLike = Axes | Sequence[Axes] | None
 Path = str | os.PathLike[str]
 MAX_MAPS = 500
-"""Maps in a figure where only their number is given."""
+"""Maximum number of maps in a figure if only their number is passed."""
 
-DPI, MAX_FIGURE = 200, 2**16
-"""Dots per inch of a figure that is saved, and dots on a side from which on matplotlib draws no picture."""
+DPI, MAX_DOTS = 200, 2**16
+"""Dots per inch of a saved figure; number of dots of a side from which on matplotlib draws nothing."""
 
 Box = tuple[float, float, float, float]
 """Left, bottom, width and height of a panel, in inches from the lower left corner."""
@@ -40,9 +40,9 @@ def rows_of_boxes(
     gap: tuple[float, float],
     margin: tuple[float, float, float, float],
 ) -> tuple[list[Box], tuple[float, float]]:
-    """Boxes of `n` equal panels in rows, and the size of the figure that holds them.
+    """Boxes of `n` equal panels in rows, and the size of their figure, in inches.
 
-    `gap` is between columns and between rows; `margin` is left, bottom, right and top.
+    `gap` is the space between columns and between rows; `margin` is left, bottom, right and top.
     """
     columns = max(1, min(n, columns))
     rows = -(-n // columns)
@@ -60,23 +60,23 @@ def rows_of_boxes(
 
 
 def panels(ax: AxesLike, boxes: Sequence[Box], size: tuple[float, float]) -> list[Axes]:
-    """One Axes for every box: of a new figure of `size`, inside the one Axes given, or the Axes given."""
+    """One Axes for each box: in a new figure of `size`, inside the one Axes passed, or the Axes passed."""
     if isinstance(ax, Axes):
         if len(boxes) == 1:
             return [ax]
         ax.set_axis_off()
         return [ax.inset_axes(_fraction(box, size)) for box in boxes]
     if ax is not None:
-        given = list(ax.ravel()) if hasattr(ax, "ravel") else list(ax)
-        if len(given) != len(boxes) or not all(isinstance(one, Axes) for one in given):
+        axes = list(ax.ravel()) if hasattr(ax, "ravel") else list(ax)
+        if len(axes) != len(boxes) or not all(isinstance(one, Axes) for one in axes):
             raise InputError(
-                f"ax has {len(given)} item(s) for {len(boxes)} panel(s); pass one Axes a panel, or one for all"
+                f"ax has {len(axes)} item(s) for {len(boxes)} panel(s); pass one Axes for each panel, or one for all"
             )
-        return given
-    if max(size) * DPI >= MAX_FIGURE:
+        return axes
+    if max(size) * DPI >= MAX_DOTS:
         raise InputError(
-            f"a figure of {len(boxes)} panels would be {size[0]:.0f} × {size[1]:.0f} inches large, and none can be "
-            f"larger than {MAX_FIGURE // DPI}; draw fewer at a time, or in another number of columns="
+            f"a figure of {len(boxes)} panels would be {size[0]:.0f} × {size[1]:.0f} inches large; the limit is "
+            f"{MAX_DOTS // DPI} inches: draw fewer panels, or change columns="
         )
     figure = plt.figure(figsize=size)
     return [figure.add_axes(_fraction(box, size)) for box in boxes]
@@ -97,33 +97,33 @@ def check_drawing(
     image: Any = False,
     library_key: Any = None,
 ) -> None:
-    """Raise `InputError` for what no figure can be drawn with or on, before anything is drawn."""
-    check_flag(image, name="image")
-    check_key(library_key, name="library_key")
+    """Raise `InputError` for invalid drawing arguments, before anything is drawn."""
+    check_bool(image, name="image")
+    check_name(library_key, name="library_key")
     if show is not None:
-        check_flag(show, name="show")
+        check_bool(show, name="show")
     if ax is not None and not isinstance(ax, Axes) and (isinstance(ax, (str, bytes)) or not isinstance(ax, Iterable)):
-        raise InputError(f"ax={safe_repr(ax)} is not allowed; pass one Axes, or one a panel")
+        raise InputError(f"ax={safe_repr(ax)} is not allowed; pass one Axes, or one for each panel")
     if cmap is not None and not isinstance(cmap, Colormap) and (not isinstance(cmap, str) or cmap not in colormaps):
-        raise InputError(f"cmap={safe_repr(cmap)} is not the name of a colour map; pass one, such as 'viridis'")
+        raise InputError(f"cmap={safe_repr(cmap)} is not the name of a color map; pass one, such as 'viridis'")
     check_int(columns, name="columns", low=1)
     check_number(smooth, name="smooth", at_least=0.0)
     if save is None:
         return
-    place = check_output_file(save, name="save", example="figure.png")
-    known = FigureCanvasBase.get_supported_filetypes()
-    if place.suffix and place.suffix[1:].lower() not in known:
-        raise InputError(f"save='{save}' is not a format of figures; pass one that ends in {', '.join(sorted(known))}")
+    path = check_output_file(save, name="save", example="figure.png")
+    formats = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix and path.suffix[1:].lower() not in formats:
+        raise InputError(f"save='{save}' is not a format of figures; pass a name that ends in {', '.join(formats)}")
 
 
 def save_or_show(ax: AxesLike, drawn: list[Axes], *, show: bool | None, save: Path | None) -> Axes | list[Axes]:
-    """Save and show the figure; return the one Axes that was given or drawn on, else the list of them."""
+    """Save and show the figure; return the one Axes that was passed or drawn on, else the list of Axes."""
     figure: Figure = drawn[0].get_figure(root=True)  # type: ignore[assignment]
     if save is not None:
-        place = check_output_file(save, name="save", example="figure.png")
-        place = place if place.suffix else place.with_name(f"{place.name}.png")
-        with atomic_path(place) as draft:
-            figure.savefig(draft, format=place.suffix[1:].lower(), dpi=DPI, bbox_inches="tight", facecolor="white")
+        path = check_output_file(save, name="save", example="figure.png")
+        path = path if path.suffix else path.with_name(f"{path.name}.png")
+        with atomic_path(path) as draft:
+            figure.savefig(draft, format=path.suffix[1:].lower(), dpi=DPI, bbox_inches="tight", facecolor="white")
     if show:
         plt.show()
     if isinstance(ax, Axes):
@@ -132,12 +132,12 @@ def save_or_show(ax: AxesLike, drawn: list[Axes], *, show: bool | None, save: Pa
 
 
 def title(ax: Axes, text: str, **style: object) -> None:
-    """Set a title in which a dollar sign is a dollar sign: names of genes are not formulas."""
+    """Set a title without math mode: a dollar sign in the name of a gene is a dollar sign."""
     ax.set_title(text, **{"fontsize": 9, **style}).set_parse_math(False)  # type: ignore[arg-type]
 
 
 def despine(ax: Axes) -> None:
-    """Leave a chart the two axes that are read."""
+    """Hide the top and right axes of a chart and set its font sizes."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8)
     ax.xaxis.label.set_fontsize(9)

@@ -1,4 +1,4 @@
-"""A designated pattern and the genes that follow it."""
+"""A designated pattern and the genes with the most similar maps."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from spacex import _adata
+from spacex import _adata, get
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int
-from spacex.pl._colors import SEQUENTIAL
+from spacex.get._gene_values import Value
 from spacex.pl._gene_images import draw_gene, map_size
-from spacex.pl._maps import Value, gene_values
 from spacex.pl._panels import MAX_MAPS, AxesLike, Path, check_drawing, panels, rows_of_boxes, save_or_show, title
-from spacex.pl._tissue import tissue_of
+from spacex.pl.colors import SEQUENTIAL
 
 
 def pattern(
@@ -33,37 +32,38 @@ def pattern(
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
-    """Draw the pattern that was looked for last, and the genes that were found.
+    """Draw the pattern of the last call of `spacex.tl.pattern` and the genes in its table.
 
     Parameters
     ----------
     adata
         Spots × genes, after `spacex.tl.pattern`.
     found
-        The table that it returned.
+        The table that `spacex.tl.pattern` returned.
     n_genes
         Number of genes to draw, 500 at most, the most similar first.
     value, smooth, cmap
-        What the maps of the genes show, see `spacex.pl.gene_images`.
+        Values and color map of the genes, as in `spacex.pl.gene_images`.
     columns
-        Maps in a row.
+        Number of maps in a row.
     image
-        Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
+        Whether to draw discs over the photograph of the tissue in ``uns["spatial"]``, if it has one.
     library_key
-        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
+        Column of ``obs`` that names the sections, which are drawn in rows and columns of one map; by default the column
+        that `spacex.pp.rasterize` used.
     ax
-        Axes to draw on: one; or one for the pattern and one for each gene.
+        Axes to draw on: one, or one for the pattern and one for each gene.
     show, save
-        Whether to open the figure's window; file to write the figure to.
+        Whether to open the window of the figure; file to save the figure to.
 
     Returns
     -------
-    A list of Axes in that order; `ax` itself where it is one Axes.
+    A list of Axes in that order; `ax` itself if one Axes was passed.
 
     Raises
     ------
     InputError
-        If no pattern was looked for, or `found` is not the table that `spacex.tl.pattern` returns.
+        If `spacex.tl.pattern` was not called, or `found` is not its table.
 
     Examples
     --------
@@ -75,18 +75,20 @@ def pattern(
     4
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MAX_MAPS)
     if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):
-        raise InputError("found is not a table with gene, similarity and qvalue; pass what sx.tl.pattern returned")
+        raise InputError(
+            "found is not a table with gene, similarity and qvalue; pass the table of sx.tl.pattern(adata, ...)"
+        )
     weights = _adata.read_pattern(adata)
     top = found.head(n_genes)
-    known = _adata.read_gene_names(adata)
-    genes = [known.index(gene) for gene in top["gene"]]
+    gene_names = _adata.read_gene_names(adata)
+    genes = [gene_names.index(gene) for gene in top["gene"]]
     empty = np.empty((0, adata.n_obs))
-    values, label = gene_values(adata, genes, value=value, smooth=smooth) if genes else (empty, "")
-    tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 400, image=image)
+    values, label = get.gene_values(adata, genes, value=value, smooth=smooth) if genes else (empty, "")
+    tissue = get.spot_map(adata, library_key=library_key, resolution=600 if image else 400, image=image)
     width, height = map_size(tissue.aspect, 2.0)
     boxes, size = rows_of_boxes(
         1 + len(top), columns=columns, width=width, height=height, gap=(0.65, 0.5), margin=(0.1, 0.15, 0.75, 0.45)
@@ -94,7 +96,7 @@ def pattern(
     drawn = panels(ax, boxes, size)
     draw_gene(drawn[0], tissue, weights, "weight", cmap=cmap, zero=False)
     title(drawn[0], "designated pattern", weight="bold")
-    for one, row, name, (_, hit) in zip(drawn[1:], values, known.labels[genes], top.iterrows(), strict=True):
+    for one, row, name, (_, match) in zip(drawn[1:], values, gene_names.labels[genes], top.iterrows(), strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth)
-        title(one, f"{name}\nsimilarity {hit['similarity']:.2f}, q {hit['qvalue']:.1g}", fontsize=8)
+        title(one, f"{name}\nsimilarity {match['similarity']:.2f}, q {match['qvalue']:.1g}", fontsize=8)
     return save_or_show(ax, drawn, show=show, save=save)

@@ -1,4 +1,4 @@
-"""Spatially variable genes: are the p-values what they should be, and what do the genes at the top look like."""
+"""Spatially variable genes: calibration of the p-values, scores and maps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from spacex import _adata
+from spacex import _adata, get
 from spacex._infra.validation import check_int, check_number
-from spacex.pl._colors import GRAY, SEQUENTIAL
+from spacex.get._gene_values import Value
 from spacex.pl._gene_images import draw_gene, map_size
-from spacex.pl._maps import Value, gene_values, mean_expression
 from spacex.pl._panels import (
     MAX_MAPS,
     AxesLike,
@@ -23,7 +22,7 @@ from spacex.pl._panels import (
     save_or_show,
     title,
 )
-from spacex.pl._tissue import tissue_of
+from spacex.pl.colors import GRAY, SEQUENTIAL
 
 
 def svg(
@@ -41,37 +40,38 @@ def svg(
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
-    """Draw a QQ plot of the p-values, the score against mean expression, and maps of the genes ranked first.
+    """Draw a QQ plot of the p-values, the score against mean expression, and maps of the top genes.
 
     Parameters
     ----------
     adata
         Spots × genes, after `spacex.tl.svg`.
     n_genes
-        Number of maps, 500 at most: the genes of the highest score, in order.
+        Number of maps, 500 at most: the genes with the highest scores.
     alpha
-        Level of the q-value from which on a gene counts as spatially variable.
+        Level below which the q-value of a spatially variable gene is.
     value, smooth, cmap
-        What the maps show, see `spacex.pl.gene_images`.
+        Values and color map of the maps, as in `spacex.pl.gene_images`.
     columns
-        Maps in a row.
+        Number of maps in a row.
     image
-        Whether to draw discs over the photograph of the tissue, where ``uns["spatial"]`` holds one.
+        Whether to draw discs over the photograph of the tissue in ``uns["spatial"]``, if it has one.
     library_key
-        Column of ``obs`` that names the sections, drawn in rows and columns of one map; by default the rasterized one.
+        Column of ``obs`` that names the sections, which are drawn in rows and columns of one map; by default the column
+        that `spacex.pp.rasterize` used.
     ax
-        Axes to draw on: one; or one for the QQ plot, one for the scores and one for each gene.
+        Axes to draw on: one, or one for the QQ plot, one for the scores and one for each gene.
     show, save
-        Whether to open the figure's window; file to write the figure to.
+        Whether to open the window of the figure; file to save the figure to.
 
     Returns
     -------
-    A list of Axes in that order; `ax` itself where it is one Axes.
+    A list of Axes in that order; `ax` itself if one Axes was passed.
 
     Raises
     ------
     InputError
-        If the genes were not tested yet.
+        If `spacex.tl.svg` was not called.
 
     Examples
     --------
@@ -82,14 +82,14 @@ def svg(
     4
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MAX_MAPS)
     alpha = check_number(alpha, name="alpha", above=0.0, at_most=1.0)
-    top = ranked_genes(adata)[:n_genes]
+    top = _ranked_genes(adata)[:n_genes]
     empty = np.empty((0, adata.n_obs))
-    values, label = gene_values(adata, list(top), value=value, smooth=smooth) if len(top) else (empty, "")
-    tissue = tissue_of(adata, library_key=library_key, resolution=600 if image else 400, image=image)
+    values, label = get.gene_values(adata, top, value=value, smooth=smooth) if len(top) else (empty, "")
+    tissue = get.spot_map(adata, library_key=library_key, resolution=600 if image else 400, image=image)
     width, height = map_size(tissue.aspect, 2.0)
     maps, (total, below) = rows_of_boxes(
         len(top), columns=columns, width=width, height=height, gap=(0.65, 0.35), margin=(0.1, 0.15, 0.75, 0.3)
@@ -98,29 +98,29 @@ def svg(
     half = (total - 1.5) / 2
     charts = [(0.55, below + 0.5, half, 2.4), (1.4 + half, below + 0.5, half, 2.4)]
     drawn = panels(ax, [*charts, *maps], (total, below + 3.2))
-    draw_qq(drawn[0], adata)
-    draw_scores(drawn[1], adata, alpha=alpha)
+    _draw_qq(drawn[0], adata)
+    _draw_scores(drawn[1], adata, alpha=alpha)
     for one, name, row in zip(drawn[2:], _adata.read_gene_names(adata).labels[top], values, strict=True):
         draw_gene(one, tissue, row, label, cmap=cmap, zero=value != "residual" and not smooth)
         title(one, name, fontstyle="italic")
     return save_or_show(ax, drawn, show=show, save=save)
 
 
-def ranked_genes(adata: AnnData) -> np.ndarray:
-    """Numbers of the tested genes, those of the highest score first."""
+def _ranked_genes(adata: AnnData) -> np.ndarray:
+    """Positions of the tested genes in ``var``, the highest score first."""
     score = _adata.read_svg(adata, "score")
     order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
     return order[np.isfinite(score[order])]
 
 
-def draw_qq(ax: Axes, adata: AnnData) -> None:
-    """Observed p-values against those of a section without any pattern, from (i - ½) / n of the i-th smallest."""
-    score = _adata.read_svg(adata, "score")  # goes on where p-values underflow
+def _draw_qq(ax: Axes, adata: AnnData) -> None:
+    """Draw observed p-values against those expected without patterns, (i - ½) / n for the i-th smallest of n."""
+    score = _adata.read_svg(adata, "score")  # finite where p-values underflow
     score = np.sort(score[np.isfinite(score)])[::-1]
     expected = -np.log10((np.arange(len(score)) + 0.5) / max(len(score), 1))
     ax.plot([0, expected.max(initial=1.0)], [0, expected.max(initial=1.0)], color="0.5", lw=1, ls="--")
     ax.scatter(expected, score, s=7, c="#0072B2", lw=0, rasterized=True)
-    # On a section with many patterns the small p-values would hide the diagonal.
+    # On a linear scale the small p-values of a section with many patterns would hide the diagonal.
     ax.set_yscale("symlog", linthresh=float(expected.max(initial=1.0)))
     ax.set_ylim(bottom=0)
     ax.set_xlabel("expected −log10 p")
@@ -129,19 +129,19 @@ def draw_qq(ax: Axes, adata: AnnData) -> None:
     despine(ax)
 
 
-def draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
-    """Score of every tested gene against its mean expression, so that it shows if one follows the other."""
-    score, qvalue, mean = _adata.read_svg(adata, "score"), _adata.read_svg(adata, "qvalue"), mean_expression(adata)
+def _draw_scores(ax: Axes, adata: AnnData, *, alpha: float) -> None:
+    """Draw the score of each tested gene against its mean expression."""
+    score, qvalue, mean = _adata.read_svg(adata, "score"), _adata.read_svg(adata, "qvalue"), get.mean_expression(adata)
     tested = np.isfinite(score) & (mean > 0)
     variable = tested & (qvalue < alpha)
-    for here, color, name in (
+    for selected, color, name in (
         (tested & ~variable, GRAY, f"q ≥ {alpha:g}"),
         (variable, "#0072B2", f"q < {alpha:g}"),
     ):
-        label = f"{name} ({here.sum()})"
-        ax.scatter(mean[here], score[here], s=7, c=color, lw=0, label=label, rasterized=True)
+        label = f"{name} ({selected.sum()})"
+        ax.scatter(mean[selected], score[selected], s=7, c=color, lw=0, label=label, rasterized=True)
     ax.set_xscale("log")
-    ax.set_yscale("symlog", linthresh=3.0)  # most genes are weak, and a few would press them flat
+    ax.set_yscale("symlog", linthresh=3.0)  # a few strong genes would compress the others on a linear scale
     ax.set_ylim(bottom=0)
     ax.set_xlabel("mean count per spot")
     ax.set_ylabel("SVG score (−log10 p)")

@@ -1,27 +1,26 @@
-"""What happened while the model was fitted."""
+"""History of the fit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from spacex import _adata
+from spacex import _adata, get
 from spacex._infra.errors import InputError
 from spacex.pl._panels import AxesLike, Path, check_drawing, despine, panels, rows_of_boxes, save_or_show, title
 
-# What the held-out counts say: drawn as gain over the first record, in per cent, on one axis.
+# Metrics on held-out counts, drawn as gain over the first record in percent.
 HELD_OUT = ("correlation", "retrieval")
 
-# stage -> title, the column along x, its name, what y is, the columns drawn
-STAGES: dict[str, tuple[str, str, str, str, tuple[str, ...]]] = {
-    "pretrain": ("Masked autoencoder", "epoch", "epoch", "gain on held-out counts (%)", HELD_OUT),
-    "modules": ("Number of modules", "n_modules", "modules", "score on held-out genes", ("score",)),
-    "mixture": ("Student's t mixture", "iteration", "EM iteration", "MAP objective", ("objective",)),
-    "boosting": ("Boosting", "round", "round", "gain on held-out counts (%)", HELD_OUT),
+# stage -> title, label of x, label of y, columns to draw
+STAGES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "pretrain": ("Masked autoencoder", "epoch", "gain on held-out counts (%)", HELD_OUT),
+    "modules": ("Number of modules", "modules", "score on held-out genes", ("score",)),
+    "mixture": ("Student's t mixture", "EM iteration", "MAP objective", ("objective",)),
+    "boosting": ("Boosting", "round", "gain on held-out counts (%)", HELD_OUT),
 }
 LINES = {"correlation": ("reconstruction", "#0072B2", "-"), "retrieval": ("retrieval of the gene", "#D55E00", "--")}
 
@@ -29,7 +28,7 @@ LINES = {"correlation": ("reconstruction", "#0072B2", "-"), "retrieval": ("retri
 def training(
     adata: AnnData, *, ax: AxesLike = None, show: bool | None = None, save: Path | None = None
 ) -> Axes | list[Axes]:
-    """Draw the history of the fit: one panel a stage, in the order in which they ran.
+    """Draw the history of the fit: one panel for each stage, in the order in which the stages ran.
 
     Parameters
     ----------
@@ -38,16 +37,16 @@ def training(
     ax
         Axes to draw on: one, or one for each stage.
     show, save
-        Whether to open the figure's window; file to write the figure to.
+        Whether to open the window of the figure; file to save the figure to.
 
     Returns
     -------
-    A list of Axes; `ax` itself where it is one Axes.
+    A list of Axes; `ax` itself if one Axes was passed.
 
     Raises
     ------
     InputError
-        If no history was kept.
+        If no history is stored.
 
     Examples
     --------
@@ -59,48 +58,38 @@ def training(
     """
     _adata.check_adata(adata)
     check_drawing(ax, show, save)
-    history, stages = _adata.read_parameters(adata, "history"), stages_of(adata)
-    if not stages:
-        raise InputError('no history of a fit is kept: uns["spacex"]["history"] is missing; call sx.tl.embed(adata)')
+    history = get.training_history(adata)
+    if not history:
+        raise InputError('no history of a fit is stored: uns["spacex"]["history"] is missing; call sx.tl.embed(adata)')
     boxes, size = rows_of_boxes(
-        len(stages), columns=4, width=2.2, height=1.7, gap=(1.35, 0.7), margin=(0.75, 0.5, 0.8, 0.35)
+        len(history), columns=4, width=2.2, height=1.7, gap=(1.35, 0.7), margin=(0.75, 0.5, 0.8, 0.35)
     )
     drawn = panels(ax, boxes, size)
-    for one, stage in zip(drawn, stages, strict=True):
-        _draw(one, stage, history[stage])
+    for one, (stage, table) in zip(drawn, history.items(), strict=True):
+        _draw(one, stage, table)
     return save_or_show(ax, drawn, show=show, save=save)
 
 
-def stages_of(adata: AnnData) -> list[str]:
-    """Stages of which a history is kept, in their order."""
-    history = _adata.read_parameters(adata, "history")
-    return [stage for stage in STAGES if stage in history and len(_along(history[stage], stage))]
-
-
-def _along(columns: Mapping[str, np.ndarray], stage: str) -> np.ndarray:
-    return np.atleast_1d(columns.get(STAGES[stage][1], ()))
-
-
-def _draw(ax: Axes, stage: str, columns: Mapping[str, np.ndarray]) -> None:
-    """One stage: its columns as lines; a dotted line marks the number of modules that was chosen."""
-    name, _, x_label, y_label, shown = STAGES[stage]
-    x = _along(columns, stage)
+def _draw(ax: Axes, stage: str, table: pd.DataFrame) -> None:
+    """Draw the columns of one stage as lines; a dotted line marks the selected number of modules."""
+    name, x_label, y_label, columns = STAGES[stage]
+    x = table.iloc[:, 0].to_numpy()
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     title(ax, name, fontsize=10)
-    for column in (column for column in shown if column in columns):
-        y = np.atleast_1d(columns[column]).astype(float)
+    for column in (column for column in columns if column in table):
+        y = table[column].to_numpy(dtype=float)
         label, color, style = LINES.get(column, (y_label, "#0072B2", "-"))
         if column in HELD_OUT:
             y = 100 * (y / y[0] - 1)
-        ax.plot(x[: len(y)], y, style, color=color, marker="o" if len(y) <= 30 else None, ms=3.5, lw=1.4, label=label)
+        ax.plot(x, y, style, color=color, marker="o" if len(y) <= 30 else None, ms=3.5, lw=1.4, label=label)
     despine(ax)
-    if shown == HELD_OUT:
+    if columns == HELD_OUT:
         ax.axhline(0, color="0.6", lw=0.8, ls=":")
         ax.legend(frameon=False, fontsize=7)
-    if stage == "modules" and "standard_error" in columns:
-        score, error = np.atleast_1d(columns["score"]), np.atleast_1d(columns["standard_error"])
+    if stage == "modules" and "standard_error" in table:
+        score, error = table["score"].to_numpy(), table["standard_error"].to_numpy()
         best = int(np.nanargmax(score))
-        chosen = int(np.flatnonzero(score >= score[best] - error[best])[0])
-        ax.axvline(x[chosen], color="0.6", lw=0.8, ls=":")
+        selected = int(np.flatnonzero(score >= score[best] - error[best])[0])
+        ax.axvline(x[selected], color="0.6", lw=0.8, ls=":")

@@ -11,9 +11,9 @@ from anndata import AnnData
 from scipy.spatial import cKDTree
 
 from spacex import _adata
+from spacex.get import SectionName, SpotMap, spot_categories, spot_map
 from spacex.imaging.gene_images import GeneImages
-from spacex.pl._colors import categories_of, category_colors
-from spacex.pl._tissue import SectionName, Tissue, tissue_of
+from spacex.pl.colors import category_colors
 
 MAX_VALUES = 150_000_000
 """Places times genes that a page can hold in memory, a byte each."""
@@ -72,31 +72,28 @@ class DisplayUnits:
 
 def display_units_of(adata: AnnData, images: GeneImages) -> DisplayUnits:
     """The spots of a section, or its pixels if every spot's counts would be too much for a page."""
-    tissue = tissue_of(adata, resolution=RESOLUTION)
+    tissue = spot_map(adata, resolution=RESOLUTION)
     pixel = _adata.read_pixel_of_spot(adata, images)
     if adata.n_obs * adata.n_vars <= MAX_VALUES:
         return _spots(adata, tissue, pixel)
     return _pixels(images, tissue, pixel)
 
 
-def _spots(adata: AnnData, tissue: Tissue, pixel: np.ndarray) -> DisplayUnits:
-    matrix, _ = _adata.read_matrix(adata, _adata.embedded_layer(adata))
+def _spots(adata: AnnData, tissue: SpotMap, pixel: np.ndarray) -> DisplayUnits:
+    matrix, _ = _adata.read_matrix(adata, _adata.read_embedded_layer(adata))
     library = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
     names = adata.obs_names.to_numpy().astype(str)
     owner = np.arange(adata.n_obs)
-    return DisplayUnits(names, matrix.tocsc(), library, pixel, tissue.index, tissue.place, owner, tissue.labels)
+    return DisplayUnits(names, matrix.tocsc(), library, pixel, tissue.index, tissue.position, owner, tissue.labels)
 
 
-def _pixels(images: GeneImages, tissue: Tissue, pixel: np.ndarray) -> DisplayUnits:
+def _pixels(images: GeneImages, tissue: SpotMap, pixel: np.ndarray) -> DisplayUnits:
     layout = images.layout
     at = zip(layout.section, *layout.pixel.T, strict=True)
     names = [f"section {s} row {row} column {column}" for s, row, column in at]
-    kept = pixel >= 0
-    n_spots = np.maximum(np.bincount(pixel[kept], minlength=images.n_pixels), 1)
-    sums = [np.bincount(pixel[kept], at[kept], minlength=images.n_pixels) for at in tissue.place.T]
+    xy = np.column_stack([_adata.mean_by_pixel(at, pixel, images.n_pixels) for at in tissue.position.T])
     picture = np.where(tissue.index >= 0, pixel[np.maximum(tissue.index, 0)], -1)
     number = np.arange(images.n_pixels)
-    xy = np.column_stack(sums) / n_spots[:, None]
     return DisplayUnits(np.array(names), images.counts, images.library, number, picture, xy, pixel, tissue.labels)
 
 
@@ -113,13 +110,13 @@ def neighbor_units(places: DisplayUnits) -> np.ndarray:
 
 def shown_annotations(adata: AnnData, places: DisplayUnits) -> list[tuple[str, list[str], list[str], np.ndarray]]:
     """Title, categories, their colours and the category (N,) of every place: domains, then other columns of ``obs``."""
-    columns = [_adata.DOMAIN] if _adata.DOMAIN in adata.obs else []
-    others = [name for name in adata.obs if name != _adata.DOMAIN and _is_shown(adata.obs[name])]
+    columns = [_adata.keys.DOMAIN] if _adata.keys.DOMAIN in adata.obs else []
+    others = [name for name in adata.obs if name != _adata.keys.DOMAIN and _is_shown(adata.obs[name])]
     found = []
     for column in [*columns, *others][:MAX_COLUMNS]:
-        labels = categories_of(adata.obs[column])
+        labels = spot_categories(adata, column)
         colors = category_colors(list(labels.categories))
-        title = "SpaCEX domain" if column == _adata.DOMAIN else str(column)
+        title = "SpaCEX domain" if column == _adata.keys.DOMAIN else str(column)
         codes = _most_frequent(places, np.asarray(labels.codes), len(labels.categories))
         found.append((title, list(colors), list(colors.values()), codes))
     return found

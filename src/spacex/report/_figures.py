@@ -18,10 +18,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spacex import pl
-from spacex.pl._colors import SEQUENTIAL
-from spacex.pl._panels import Box
-from spacex.pl._svg import draw_qq, draw_scores
-from spacex.pl._tissue import Tissue
+from spacex.get import SpotMap
+from spacex.pl.colors import SEQUENTIAL
 
 LEVELS = 64
 """Colours in a map: more cannot be told apart at this size, and cost bytes."""
@@ -31,11 +29,12 @@ TEXT_COLOR_TOKEN = "#010203"
 
 
 Draw = Callable[[list[Axes]], object]
+Box = tuple[float, float, float, float]
 
 
-def map_uri(tissue: Tissue, values: np.ndarray, norm: Normalize) -> str:
+def map_uri(tissue: SpotMap, values: np.ndarray, norm: Normalize) -> str:
     """A map of numbers (S,) as a PNG in a data URI; transparent off the tissue, grey where a value is missing."""
-    level = np.rint(np.ma.filled(norm(tissue.paint(values)), 0.0) * (LEVELS - 1)).astype(np.int64)
+    level = np.rint(np.ma.filled(norm(tissue.to_picture(values)), 0.0) * (LEVELS - 1)).astype(np.int64)
     missing = ~np.isfinite(np.asarray(values, dtype=float))[np.maximum(tissue.index, 0)]
     code = np.where(missing, LEVELS, np.clip(level, 0, LEVELS - 1))
     colors = mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, LEVELS))[:, :3]
@@ -77,12 +76,12 @@ def _chart(draw: Draw, boxes: Sequence[Box], size: tuple[float, float], name: st
 
 def svg_chart(adata: AnnData, *, alpha: float) -> Markup:
     """QQ plot and scores against expression."""
-
-    def draw(axes: list[Axes]) -> None:
-        draw_qq(axes[0], adata)
-        draw_scores(axes[1], adata, alpha=alpha)
-
-    return _chart(draw, [(0.6, 0.5, 3.6, 2.6), (5.0, 0.5, 3.6, 2.6)], (8.8, 3.4), "svg")
+    return _chart(
+        lambda axes: pl.svg(adata, n_genes=0, alpha=alpha, ax=axes),
+        [(0.6, 0.5, 3.6, 2.6), (5.0, 0.5, 3.6, 2.6)],
+        (8.8, 3.4),
+        "svg",
+    )
 
 
 def training_chart(adata: AnnData, n_stages: int) -> Markup:

@@ -21,17 +21,23 @@ from matplotlib.colors import to_hex
 from spacex import _adata
 from spacex._infra.atomic_write import atomic_file
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_key, check_output_file
-from spacex.pl._colors import SEQUENTIAL
-from spacex.pl._layout import gene_layout
-from spacex.pl._maps import N_MEAN, ModuleMaps, module_maps, robust_norm
-from spacex.pl._tissue import Tissue, tissue_of
-from spacex.pl._training import stages_of
+from spacex._infra.validation import check_name, check_output_file
+from spacex.get import (
+    ModuleMaps,
+    SpotMap,
+    gene_layout,
+    gene_table,
+    module_maps,
+    module_table,
+    module_terms,
+    spot_map,
+    training_history,
+)
+from spacex.pl.colors import SEQUENTIAL, robust_norm
 from spacex.report._figures import map_uri, svg_chart, training_chart
 from spacex.report._overview import ALPHA, key_figures, parameters_of, seconds_of, warnings_of
 from spacex.report._payload import payload
 from spacex.report._plots import gene_plot, library_script, tissue_plot
-from spacex.report._tables import check_enrichment, gene_table, module_table, terms_of
 
 N_GENES = 8
 TILE = 190
@@ -106,18 +112,17 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     >>> "default-src 'none'" in build(adata, title="my section")
     True
     """
-    check_key(title, name="title")
-    adata = _adata.on_tissue(adata)
+    check_name(title, name="title")
+    adata = _adata.subset_to_tissue(adata)
     _adata.read_embedding(adata)
-    _adata.check_unique(adata)
-    check_enrichment(enrichment)
-    run = _adata.read_parameters(adata, "run")
+    _adata.check_unique_gene_names(adata)
+    run = _adata.read_uns_entry(adata, "run")
     if enrichment is None:
-        noted = _adata.read_notes(adata).get("enrichment")
+        noted = _adata.read_uns(adata).get("enrichment")
         enrichment = noted if isinstance(noted, pd.DataFrame) else None
     genes, modules = gene_table(adata), module_table(adata, enrichment)
     cards = module_maps(adata, list(modules["module"]), n_genes=N_GENES)
-    tissue = tissue_of(adata, resolution=TILE)
+    tissue = spot_map(adata, resolution=TILE)
     height, width = tissue.index.shape
     context: dict[str, Any] = {
         "title": str(title or "") or run.get("input") or "section",
@@ -127,16 +132,16 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "map_width": width,
         "map_height": height,
         "shape": _shape(tissue.aspect, several=bool(tissue.labels)),
-        "n_mean": N_MEAN,
+        "n_mean": ModuleMaps.MAX_MEAN_GENES,
         "enriched": enrichment is not None,
         "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
-        "domains": _adata.DOMAIN in adata.obs,
-        "partners": _adata.INTERACTIONS in adata.varp,
-        "training": training_chart(adata, len(stages_of(adata))) if stages_of(adata) else None,
+        "domains": _adata.keys.DOMAIN in adata.obs,
+        "partners": _adata.keys.INTERACTIONS in adata.varp,
+        "training": training_chart(adata, len(training_history(adata))) if training_history(adata) else None,
         "seconds": seconds_of(run),
         "peak": run.get("peak_memory_mb"),
         "parameters": parameters_of(adata),
-        "versions": _adata.read_parameters(adata, "versions"),
+        "versions": _adata.read_uns_entry(adata, "versions"),
         "alpha": ALPHA,
         **_interactive(adata, genes, cards),
         **_resources(),
@@ -193,13 +198,13 @@ def _modules(
     table: pd.DataFrame,
     cards: list[ModuleMaps],
     enrichment: pd.DataFrame | None,
-    tissue: Tissue,
+    tissue: SpotMap,
 ) -> list[dict[str, Any]]:
     """What the cards and the table of modules show."""
     shown = []
     for row, card in zip(table.to_dict("records"), cards, strict=True):
         norm = robust_norm(card.maps)
-        terms = terms_of(enrichment, row["module"]).to_dict("records") if enrichment is not None else []
+        terms = module_terms(enrichment, row["module"]).to_dict("records") if enrichment is not None else []
         shown.append(
             {
                 **row,

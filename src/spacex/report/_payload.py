@@ -14,14 +14,13 @@ import pandas as pd
 from anndata import AnnData
 
 from spacex import _adata
+from spacex.get import ModuleMaps, embedded_images, interaction_partners
 from spacex.imaging.gene_images import GeneImages
 from spacex.patterns import BATCH, spanned_basis
-from spacex.pl._colors import category_colors
-from spacex.pl._maps import ModuleMaps, robust_norm
+from spacex.pl.colors import category_colors, robust_norm
 from spacex.report._display_units import DisplayUnits, display_units_of, neighbor_units, shown_annotations
 from spacex.report._packed_arrays import PackedArrays, bytes_of, smallest_int
 from spacex.stats import l2_normalize
-from spacex.tl._images import embedded_images
 
 MAX_CHARACTERS = 18_000_000
 """For counts; the weakest genes have no map where they do not fit."""
@@ -49,7 +48,7 @@ def payload(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> Pay
     notes: dict[str, Any] = {
         "genes": known.names.tolist(), "symbols": known.symbols.tolist() if known.has_symbols else None,
         "labels": {int(gene): known.labels[gene] for gene in np.flatnonzero(known.labels != known.symbols)},
-        "module": genes["module"].tolist(), "unassigned": _adata.UNASSIGNED,
+        "module": genes["module"].tolist(), "unassigned": _adata.keys.UNASSIGNED,
         "places": places.names.tolist(), "isCount": images.is_count, "theta": images.theta, "chunk": CHUNK,
     }  # fmt: skip
     for name in genes.columns.drop(["gene", "symbol", "module"], errors="ignore"):
@@ -106,11 +105,9 @@ def _add_modules(
 ) -> list[dict[str, Any]]:
     """Mean map of each module at the places; its name, colour and size are returned."""
     maps = np.zeros((len(cards), len(places)), dtype=np.uint8)
-    kept = places.owner >= 0
-    n_spots = np.maximum(np.bincount(places.owner[kept], minlength=len(places)), 1)
     for row, card in zip(maps, cards, strict=True):
         norm = robust_norm(card.mean)
-        mean = np.bincount(places.owner[kept], card.mean[kept], minlength=len(places)) / n_spots
+        mean = _adata.mean_by_pixel(card.mean, places.owner, len(places))
         row[:] = bytes_of(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
     blocks.add("modules", maps)
     colors = category_colors(list(_adata.read_modules(adata).cat.categories))
@@ -127,7 +124,7 @@ def _add_embedding(blocks: PackedArrays, adata: AnnData, images: GeneImages) -> 
     embedded = np.flatnonzero(np.isfinite(z).all(axis=1))
     blocks.add("embedded", embedded.astype(np.int32))
     blocks.add("direction", np.rint(l2_normalize(z[embedded]) * 32767).astype(np.int16))
-    if _adata.COMPONENTS not in adata.obsm:
+    if _adata.keys.COMPONENTS not in adata.obsm:
         return  # a result of another program; the page then offers no patterns
     components = _adata.read_components(adata, _adata.read_pixel_of_spot(adata, images), images.n_pixels)
     basis = spanned_basis(components)
@@ -143,15 +140,13 @@ def _add_embedding(blocks: PackedArrays, adata: AnnData, images: GeneImages) -> 
 
 def _add_interactions(blocks: PackedArrays, adata: AnnData) -> None:
     """The partners of every gene with the largest probabilities, -1 where there are fewer, and these as bytes."""
-    if _adata.INTERACTIONS not in adata.varp:
+    if _adata.keys.INTERACTIONS not in adata.varp:
         return
-    pairs = _adata.read_interactions(adata).tocsr()
+    pairs = interaction_partners(adata, n=PARTNERS)
+    gene, rank = adata.var_names.get_indexer(pairs["gene"]), pairs.groupby("gene").cumcount()
     partner = np.full((adata.n_vars, PARTNERS), -1, dtype=np.int32)
     probability = np.zeros(partner.shape, dtype=np.uint8)
-    for gene in np.flatnonzero(np.diff(pairs.indptr)):
-        here = slice(pairs.indptr[gene], pairs.indptr[gene + 1])
-        order = np.argsort(-pairs.data[here], kind="stable")[:PARTNERS]
-        partner[gene, : len(order)] = pairs.indices[here][order]
-        probability[gene, : len(order)] = np.rint(255 * pairs.data[here][order])
+    partner[gene, rank] = adata.var_names.get_indexer(pairs["partner"])
+    probability[gene, rank] = np.rint(255 * pairs["probability"])
     blocks.add("partner", partner)
     blocks.add("probability", probability)

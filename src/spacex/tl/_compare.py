@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_int, check_key, check_seed
+from spacex._infra.validation import check_int, check_name, check_seed
 from spacex.differential import context_change, distances, label_splits, module_context, pair_change, pooled_pvalue
 from spacex.pairs import neighbor_pairs
 from spacex.stats import l2_normalize
@@ -83,8 +83,8 @@ def compare(
     False
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
-    check_key(condition_key, name="condition_key")
+    adata = _adata.subset_to_tissue(adata)
+    check_name(condition_key, name="condition_key")
     if library_key is None:
         raise InputError("library_key=None is not allowed; pass the column of adata.obs that names the sections")
     check_int(n_neighbors, name="n_neighbors", low=1)
@@ -144,7 +144,7 @@ def _read_design(adata: AnnData, condition_key: str, library_key: str) -> tuple[
 def _modules_of(adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Module (n,) of each gene by number, -1 for none, and the names (K,) of the modules."""
     column = _adata.read_modules(adata).iloc[genes]
-    names = np.array([name for name in column.cat.categories if name != _adata.UNASSIGNED], dtype=object)
+    names = np.array([name for name in column.cat.categories if name != _adata.keys.UNASSIGNED], dtype=object)
     if not column.isin(names).any():
         raise InputError("no gene has a module, which contexts are told by; call sx.tl.modules(adata, n_modules=...)")
     return pd.Index(names).get_indexer(column.astype(str)), names

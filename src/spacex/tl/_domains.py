@@ -92,7 +92,7 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     _adata.check_adata(adata, writes=True)
     norm = np.linalg.norm(_adata.read_embedding(adata), axis=1)
     seed = check_seed(seed)
-    config = Config.from_dict(_adata.read_parameters(adata, "parameters"))
+    config = Config.from_dict(_adata.read_uns_entry(adata, "parameters"))
     images = _adata.read_images(adata, layer=_adata.choose_matrix(adata, None), config=config)
     most = max(2, images.n_pixels // MIN_PIXELS)
     if n_domains is not None:
@@ -111,11 +111,11 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     pixel = _pixel_of_spot(adata, images)
     _adata.write_domains(
         adata,
-        _at_spots(relabel_by_size(label), pixel, -1),
-        _at_spots(sure, pixel, np.nan),
-        _at_spots(scores, pixel, np.nan),
+        _adata.values_at_spots(relabel_by_size(label), pixel, -1),
+        _adata.values_at_spots(sure, pixel, np.nan),
+        _adata.values_at_spots(scores, pixel, np.nan),
     )
-    _adata.write_parameters(
+    _adata.write_uns(
         adata,
         domains={
             "n_domains": k,
@@ -142,13 +142,6 @@ def _agreements(scores: np.ndarray, places: float) -> dict[int, float]:
         k: consensus_clustering(scores, places, k, rng, inits=2).agreement
         for k in range(min(CHOICE[0], high), high + 1)
     }
-
-
-def _at_spots(values: np.ndarray, pixel: np.ndarray, missing: float) -> np.ndarray:
-    """Values of pixels (P, ...) at spots, by the pixel (S,) of each; `missing` where it has none."""
-    found = np.full((len(pixel), *values.shape[1:]), missing, dtype=values.dtype)
-    found[pixel >= 0] = values[pixel[pixel >= 0]]
-    return found
 
 
 def _pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:

@@ -10,7 +10,7 @@ from anndata import AnnData
 from spacex import _adata, pp
 from spacex._config import Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_flag, check_instance, check_key, check_n_modules, check_seed
+from spacex._infra.validation import check_bool, check_instance, check_n_modules, check_name, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.embedding.estimator import SpaCEX
 from spacex.embedding.modules import assign, null_probability, posterior
@@ -87,14 +87,14 @@ def embed(
     _adata.check_adata(adata, writes=True)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
-    _adata.check_names(adata)
+    _adata.check_genes_and_spots(adata)
     n_modules = check_n_modules(n_modules, high=adata.n_vars)
-    seed, progress = check_seed(seed), check_flag(progress, name="progress")
-    check_key(library_key, name="library_key")
+    seed, progress = check_seed(seed), check_bool(progress, name="progress")
+    check_name(library_key, name="library_key")
     resolve_device(device)
     chosen = _adata.choose_matrix(adata, layer, fresh=True)
     noted = "" if (layer, chosen) == (None, "X") else chosen
-    with _adata.restored_on_error(adata):
+    with _adata.restore_on_error(adata):
         pp.require_grid(adata, config=config, library_key=library_key)
         images, embedded = _images_to_embed(adata, chosen, config, n_modules)
         model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress)
@@ -107,7 +107,7 @@ def embed(
         _adata.write_section_embeddings(adata, embedded, model.transform_sections(images) if several else None)
         _adata.write_modules(adata, embedded, found.module, found.probability)
         learnt = {"n_modules": model.n_modules_, "dimensions": z.shape[1], "null_shape": model.null_shape_}
-        _adata.write_parameters(
+        _adata.write_uns(
             adata,
             seed=seed,
             parameters=config.to_dict(),

@@ -104,7 +104,7 @@ def enrich(
 def _modules(adata: AnnData, embedded: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Names of the modules and which embedded genes (G, M) are in each."""
     module = _adata.read_modules(adata).astype(str).to_numpy()[embedded]
-    names = sorted(set(module) - {_adata.UNASSIGNED}, key=lambda name: (len(name), name))
+    names = sorted(set(module) - {_adata.keys.UNASSIGNED}, key=lambda name: (len(name), name))
     return names, module[:, None] == np.array(names, dtype=object)[None, :]
 
 
@@ -115,7 +115,7 @@ def _around(
     names = list(dict.fromkeys(check_names(around, name="around")))
     if not names:
         raise InputError("around is empty; pass one gene or several, or leave it out for modules")
-    wanted = _adata.embedded_genes(adata, names, name="around")
+    wanted = _adata.embedded_gene_indices(adata, names, name="around")
     direction = l2_normalize(z[embedded])
     place = np.cumsum(embedded)[wanted] - 1
     similarity = direction[place] @ direction.T

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from spacex import _adata
 from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.validation import check_flag, check_int, check_names, check_seed
+from spacex._infra.validation import check_bool, check_int, check_names, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.gene_names import GeneNames, fold
 from spacex.imaging.gene_images import log_normalize
@@ -149,12 +149,12 @@ def impute(
     _adata.check_adata(target, name="target")
     _adata.check_adata(reference, name="reference")
     _check_settings(aliases, learned, rounds, seed)
-    counts, progress = check_flag(counts, name="counts"), check_flag(progress, name="progress")
+    counts, progress = check_bool(counts, name="counts"), check_bool(progress, name="progress")
     resolve_device(device)
     where = check_h5ad(path) if path is not None else None
     target, reference = spots_in_tissue(target, "target"), spots_in_tissue(reference, "reference")
-    _adata.check_names(reference)
-    _adata.check_names(target)
+    _adata.check_genes_and_spots(reference)
+    _adata.check_genes_and_spots(target)
     xy, section = target_places(target, spatial_key, library_key)
     matrix, is_count = _adata.read_matrix(reference, _adata.choose_matrix(reference, None))
     if counts and not is_count:
@@ -185,7 +185,7 @@ def impute(
     held_out["reliability"] = calibration.reliability(held_out[list(RELIABILITY_FEATURES)].to_numpy())
     held_out = measured.with_symbols(held_out, symbol=kept[panel_t])
     notes = {"held_out": held_out, "tried": found.tried, "n_panel": len(held_out), "seed": seed, "counts": counts}
-    _adata.write_parameters(frame, impute=notes | gain)
+    _adata.write_uns(frame, impute=notes | gain)
     poor = int((~frame.var["predictable"]).sum())
     if poor:
         logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", poor, len(names))
@@ -255,7 +255,7 @@ def _embedded(
     The product of two is then the covariance of two maps, noise left out. Genes that are not embedded yet are, from
     `counts` (S, G) at positions `xy` (S, 2); None without positions.
     """
-    if _adata.EMBEDDING not in reference.varm:
+    if _adata.keys.EMBEDDING not in reference.varm:
         if xy is None:
             return None
         var, obs = pd.DataFrame(index=reference.var_names), pd.DataFrame(index=reference.obs_names)

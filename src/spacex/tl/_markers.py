@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_int, check_key
+from spacex._infra.validation import check_int, check_name
 
 COLUMNS = ("domain", "gene", "score", "log2_fold_change", "share_in", "share_out", "pvalue", "qvalue")
 MIN_SPOTS = 3
@@ -58,14 +58,16 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     [3, 3, 3]
     """
     _adata.check_adata(adata)
-    adata = _adata.on_tissue(adata)
+    adata = _adata.subset_to_tissue(adata)
     check_int(n, name="n", low=1)
-    check_key(groupby, name="groupby")
-    check_key(layer, name="layer")
+    check_name(groupby, name="groupby")
+    check_name(layer, name="layer")
     if groupby not in adata.obs:
-        call = "call sx.tl.domains(adata)" if groupby == _adata.DOMAIN else "pass a column with labels of the spots"
+        call = (
+            "call sx.tl.domains(adata)" if groupby == _adata.keys.DOMAIN else "pass a column with labels of the spots"
+        )
         raise InputError(f"groupby={groupby!r} is not a column of adata.obs; {call}")
-    _adata.check_unique(adata)
+    _adata.check_unique_gene_names(adata)
     code, names = _adata.read_labels(adata, groupby)
     large = np.flatnonzero(np.bincount(code[code >= 0], minlength=len(names)) >= MIN_SPOTS)
     groups = [names[k] for k in large]

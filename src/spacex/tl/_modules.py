@@ -48,9 +48,9 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     full = _adata.read_embedding(adata)
     embedded = _adata.indices_sorted_by_name(adata, np.isfinite(full).all(axis=1))
     z = full[embedded]
-    noted = _adata.read_parameters(adata, "embed", "seed", "null_shape")
+    noted = _adata.read_uns_entry(adata, "embed", "seed", "null_shape")
     n_modules = check_n_modules(n_modules, high=len(z))
-    config = Config.from_dict(_adata.read_parameters(adata, "parameters"))
+    config = Config.from_dict(_adata.read_uns_entry(adata, "parameters"))
     seed = check_int(noted["seed"], name='uns["spacex"]["embed"]["seed"]', low=0)
     shape = check_number(noted["null_shape"], name='uns["spacex"]["embed"]["null_shape"]', above=0)
     null = null_probability(np.linalg.norm(z, axis=1), shape)
@@ -59,6 +59,4 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     mixture = relabel_by_size(fit_modules(z, null, k, config, seed), z, null, config.background_threshold)
     found = assign(posterior(mixture, z, null), config.background_threshold)
     _adata.write_modules(adata, embedded, found.module, found.probability)
-    _adata.write_parameters(
-        adata, modules={"n_modules": k, "seed": seed, "tried": history.columns().get("modules", {})}
-    )
+    _adata.write_uns(adata, modules={"n_modules": k, "seed": seed, "tried": history.columns().get("modules", {})})

@@ -10,12 +10,12 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
-from spacex import _adata
+from spacex import _adata, pp
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_finite, check_int, check_key, check_names
+from spacex._infra.validation import check_finite, check_int, check_name, check_names
+from spacex.get import embedded_images
 from spacex.patterns import expected_map, expected_pattern, extended_embedding, orthogonal_remainder
 from spacex.stats import cosine_pvalue, l2_normalize, noise_spread
-from spacex.tl._images import embedded_images
 
 Weights = str | np.ndarray | Sequence[float] | Mapping[str, Iterable[object]] | Sequence[np.ndarray]
 
@@ -81,14 +81,15 @@ def pattern(
     """
     _adata.check_adata(adata, writes=True)
     check_int(n, name="n", low=1)
-    check_key(spatial_key, name="spatial_key")
+    check_name(spatial_key, name="spatial_key")
     full = _adata.read_embedding(adata)
     if (weights is None) == (like is None):
         raise InputError("pass either weights or like=, the name of a gene whose pattern is taken")
     wanted = None if weights is None else _spot_weights(adata, weights, "weights", spatial_key)
     index = None if like is None else _embedded_gene(adata, full, like)
     barred = None if without is None else _spot_weights(adata, without, "without", spatial_key) > 0
-    with _adata.restored_on_error(adata):  # which may get a grid
+    with _adata.restore_on_error(adata):  # which may get a grid
+        pp.require_grid(adata, config=_adata.read_config(adata))
         images = embedded_images(adata)
         pixel = _adata.read_pixel_of_spot(adata, images)
         components = _adata.read_components(adata, pixel, images.n_pixels)
@@ -101,7 +102,7 @@ def pattern(
             query = np.where(inside, query.min(), query)
         if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
             raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
-        _adata.write_pattern(adata, np.where(pixel >= 0, query[np.maximum(pixel, 0)], np.nan))
+        _adata.write_pattern(adata, _adata.values_at_spots(query, pixel))
         genes = np.flatnonzero(np.isfinite(full).all(axis=1))
         target = expected_map(query, images)
         extra_maps = orthogonal_remainder(target, components)
@@ -144,7 +145,7 @@ def _spot_weights(adata: AnnData, given: Weights, name: str, spatial_key: str | 
         raise InputError(f"{name} does not hold numbers; pass one for each of the {adata.n_obs} spots") from error
     if values.shape != (adata.n_obs,):
         raise InputError(f"{name} has shape {values.shape}; pass one number for each of the {adata.n_obs} spots")
-    inside = values[_adata.read_in_tissue(adata)]
+    inside = values[_adata.read_tissue_mask(adata)]
     check_finite(inside, name=name, hint="pass numbers for all spots")
     if np.ptp(inside) == 0:
         raise InputError(f"{name} is {inside[0]:g} for every spot; pass weights that differ between spots")
@@ -165,7 +166,7 @@ def _of_column(adata: AnnData, column: str, name: str) -> np.ndarray:
 def _of_values(adata: AnnData, given: Mapping[str, Iterable[object]], name: str) -> np.ndarray:
     if not given:
         raise InputError(f"{name} is empty; pass {{column: values}}, the spots with one of these values")
-    wanted, in_tissue = np.zeros(adata.n_obs, dtype=bool), _adata.read_in_tissue(adata)
+    wanted, in_tissue = np.zeros(adata.n_obs, dtype=bool), _adata.read_tissue_mask(adata)
     for column, values in given.items():
         if column not in adata.obs:
             raise InputError(f"{name}: {column!r} is not a column of adata.obs")
@@ -197,7 +198,7 @@ def _inside(adata: AnnData, polygons: Sequence[np.ndarray], name: str, spatial_k
         if corners.shape[1] != 2 or len(corners) < 3 or not np.isfinite(corners).all():
             raise InputError(f"{name}: a polygon has shape {corners.shape}; pass (N, 2) arrays, N at least 3")
         wanted |= Path(corners).contains_points(xy)
-    inside = wanted[_adata.read_in_tissue(adata)]
+    inside = wanted[_adata.read_tissue_mask(adata)]
     if inside.all() or not inside.any():
         raise InputError(f"{name}: the polygons hold {'all' if inside.all() else 'none'} of the spots; draw others")
     return wanted.astype(np.float64)

@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from spacex import _adata, pp
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_flag, check_int, check_names, check_seed
+from spacex._infra.validation import check_bool, check_int, check_names, check_seed
 from spacex.svg import SVGResult, spatial_variability_test
 
 logger = logging.getLogger("spacex")
@@ -104,12 +104,12 @@ def svg(
     """
     _adata.check_adata(adata, writes=True)
     seed = check_seed(seed)
-    shared, progress = check_flag(shared, name="shared"), check_flag(progress, name="progress")
+    shared, progress = check_bool(shared, name="shared"), check_bool(progress, name="progress")
     n_permutations = _check_permutations(n_permutations)
     covariates = check_names(covariates, name="covariates")
     if covariates:
         _adata.read_covariates(adata, covariates)
-    with _adata.restored_on_error(adata):
+    with _adata.restore_on_error(adata):
         images = pp.gene_images(adata, layer=layer)
         _adata.check_working_memory(images, "the test for spatial variation")
         values = _adata.read_pixel_covariates(adata, covariates, images) if covariates else None
@@ -118,7 +118,7 @@ def svg(
         )
         _write(adata, found)
         null = "negative binomial" if images.is_count else "intensities"
-        _adata.write_parameters(
+        _adata.write_uns(
             adata,
             svg={
                 "scales": list(found.scales), "covariates": np.array(list(covariates), dtype=object),

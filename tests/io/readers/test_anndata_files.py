@@ -110,7 +110,7 @@ def test_the_result_of_a_run_is_read_by_other_commands(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("spacex.pl._layout._umap", lambda direction: direction[:, :2])  # which takes long to compile
+    monkeypatch.setattr("spacex.get._gene_layout._umap", lambda direction: direction[:, :2])  # UMAP compiles slowly
     path, out = write(form(section()), tmp_path / name), tmp_path / "out"
     assert main(["run", str(path), "-o", str(out), "--n-modules", "2"]) == 0
     capsys.readouterr()

@@ -1,0 +1,180 @@
+"""The grid of an AnnData, and the images of its genes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+from spacex._adata import keys
+from spacex._adata.labels import read_covariates, read_sections
+from spacex._adata.matrix import read_sums
+from spacex._adata.uns import read_uns, read_uns_entry, write_uns
+from spacex._adata.validation import MIN_PIXELS, check_genes_and_spots
+from spacex._config import Config
+from spacex._infra.errors import InputError
+from spacex._infra.memory import check_memory
+from spacex.imaging.aggregate import SpotToPixel
+from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.grid import Grid, GridSize
+
+COLUMNS = ("section", "kind", "height", "width", "aspect", "pitch")
+
+
+def write_grid(
+    adata: AnnData,
+    grids: Sequence[Grid],
+    pixel: np.ndarray,
+    names: list[str],
+    *,
+    spatial_key: str,
+    library_key: str | None,
+    size: GridSize = "auto",
+) -> None:
+    """Write ``obsm["spacex_pixel"]``, (-1, -1) for spots off the tissue, and ``uns["spacex"]["grid"]``."""
+    write_uns(
+        adata,
+        grid={
+            "section": np.array(names, dtype=object),
+            "kind": np.array([g.kind for g in grids], dtype=object),
+            "height": np.array([g.shape[0] for g in grids]),
+            "width": np.array([g.shape[1] for g in grids]),
+            "aspect": np.array([g.aspect for g in grids]),
+            "pitch": np.array([g.pitch for g in grids]),
+            "spatial_key": spatial_key,
+            "library_key": library_key or "",
+            "size": size,
+        },
+    )
+    adata.obsm[keys.PIXEL] = pixel.astype(np.int64)
+
+
+def has_grid(adata: AnnData) -> bool:
+    """Whether `write_grid` was called on this AnnData."""
+    return "grid" in read_uns(adata) and keys.PIXEL in adata.obsm
+
+
+def rasterize_arguments(adata: AnnData) -> dict[str, Any]:
+    """The arguments of `pp.rasterize` that the grid was made with; empty where there is none."""
+    if "grid" not in read_uns(adata):
+        return {}
+    found = read_uns_entry(adata, "grid", "spatial_key", "library_key")
+    for name in ("spatial_key", "library_key"):
+        if not isinstance(found[name], (str, int)):
+            raise _raise_damaged_grid(f'uns["spacex"]["grid"]["{name}"]={found[name]!r}')
+    size = np.asarray(found.get("size", "auto")).tolist()
+    return {
+        "spatial_key": found["spatial_key"], "library_key": found["library_key"] or None,
+        "grid": tuple(size) if isinstance(size, list) else size,
+    }  # fmt: skip
+
+
+def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
+    """Grids, pixel (S, 2) and section (S,) of every spot, as `write_grid` left them; -1 for spots off the tissue."""
+    if not has_grid(adata):
+        lost = f'obsm["{keys.PIXEL}"]' if keys.PIXEL not in adata.obsm else 'uns["spacex"]["grid"]'
+        raise InputError(f"the spots have no pixels yet: {lost} is missing; call sx.pp.rasterize(adata)")
+    known, grids = _noted_grids(adata)
+    codes, names = read_sections(adata, rasterize_arguments(adata)["library_key"])
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise InputError(f"section(s) {', '.join(missing[:5])} have no grid; call sx.pp.rasterize(adata) again")
+    used, number = np.unique([known.index(name) for name in names], return_inverse=True)
+    section = np.append(number, -1)[codes].astype(np.int64)  # the code of a spot off the tissue, -1, is the last
+    grids = [grids[i] for i in used]
+    return grids, _pixels_within(adata, grids, section), section
+
+
+def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
+    """Names of the sections and their grids; an error where these are no grids."""
+    found = read_uns_entry(adata, "grid", *COLUMNS)
+    try:
+        names, *columns = (np.atleast_1d(found[name]).tolist() for name in COLUMNS)
+        grids = [
+            Grid((int(height), int(width)), kind, float(aspect), float(pitch))
+            for kind, height, width, aspect, pitch in zip(*columns, strict=True)
+        ]
+        sound = len(names) == len(grids) and all(grid.is_sound for grid in grids)
+    except (TypeError, ValueError, OverflowError):
+        sound = False
+    if not sound:
+        raise _raise_damaged_grid('uns["spacex"]["grid"]')
+    return [str(name) for name in names], grids
+
+
+def _pixels_within(adata: AnnData, grids: list[Grid], section: np.ndarray) -> np.ndarray:
+    """``obsm["spacex_pixel"]`` (S, 2), each in the grid of its section (S,); an error where one is not."""
+    pixel = np.asarray(adata.obsm[keys.PIXEL])
+    if pixel.shape != (adata.n_obs, 2) or pixel.dtype.kind not in "iu":
+        raise _raise_damaged_grid(f'obsm["{keys.PIXEL}"] of shape {pixel.shape} and type {pixel.dtype}')
+    limit = np.array([grid.shape for grid in grids])[section]
+    outside = ((pixel < 0) | (pixel >= limit)).any(axis=1) & (section >= 0)
+    if outside.any():
+        raise _raise_damaged_grid(f'obsm["{keys.PIXEL}"] has {int(outside.sum())} spot(s) outside the grid and')
+    return np.where((section >= 0)[:, None], pixel.astype(np.int64, copy=False), -1)
+
+
+def _raise_damaged_grid(what: str) -> InputError:
+    return InputError(f"{what} is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)")
+
+
+def read_images(adata: AnnData, *, layer: str | None, config: Config) -> GeneImages:
+    """Images of all genes, from the grid that `write_grid` left."""
+    check_genes_and_spots(adata)
+    grids, pixel, section = read_grid(adata)
+    where = SpotToPixel.of([pixel[section == s] for s in range(len(grids))], grids, section)
+    sums, is_count = read_sums(adata, layer, where)
+    images = where.images(sums.pixels, sums.library, is_count=is_count, theta=config.theta)
+    if images.n_pixels < MIN_PIXELS:
+        raise InputError(
+            f"only {images.n_pixels} pixel(s) hold counts; SpaCEX needs at least {MIN_PIXELS}: check the counts, "
+            "or pass a finer grid to sx.pp.rasterize"
+        )
+    return images
+
+
+def check_working_memory(images: GeneImages, what: str) -> None:
+    """Raise `InputError` where work on images would not fit in memory."""
+    check_memory(
+        images.working_bytes,
+        what=f"{what} of {images.n_genes} genes on {images.n_pixels} pixels",
+        hint="pass a coarser grid (sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more",
+    )
+
+
+def read_pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
+    """Tissue pixel (S,) of every spot as a number in the order of `images`; -1 off the tissue or without counts."""
+    _, pixel, section = read_grid(adata)
+    layout, inside = images.layout, section >= 0
+    number = np.full(layout.shape[0] * layout.shape[1], -1, dtype=np.int64)
+    number[layout.flat] = np.arange(images.n_pixels)
+    found = np.full(len(section), -1, dtype=np.int64)
+    row, column = pixel[inside].T
+    found[inside] = number[row * layout.shape[1] + column + layout.offsets[section[inside]]]
+    return found
+
+
+def read_pixel_covariates(adata: AnnData, names: Sequence[str], images: GeneImages) -> np.ndarray:
+    """Columns of ``obs`` as values (P, c) of tissue pixels: the mean over a pixel's spots."""
+    values, pixel = read_covariates(adata, names), read_pixel_of_spot(adata, images)
+    return np.stack([mean_by_pixel(column, pixel, images.n_pixels) for column in values.T], axis=1)
+
+
+def mean_by_pixel(values: np.ndarray, pixel: np.ndarray, n_pixels: int) -> np.ndarray:
+    """Mean (P,) of spots' values (S,) in every tissue pixel, from the pixel (S,) of each spot."""
+    inside = pixel >= 0
+    spots = np.bincount(pixel[inside], minlength=n_pixels)
+    return np.bincount(pixel[inside], values[inside], n_pixels) / np.maximum(spots, 1)
+
+
+def values_at_spots(values: np.ndarray, pixel_of_spot: np.ndarray, missing: float = np.nan) -> np.ndarray:
+    """Values (S, ...) of the spots, from those of the tissue pixels (P, ...) and the pixel (S,) of each spot.
+
+    Spots outside the pixels (-1) get `missing`.
+    """
+    at_spots = np.full((len(pixel_of_spot), *values.shape[1:]), missing, dtype=values.dtype)
+    inside = pixel_of_spot >= 0
+    at_spots[inside] = values[pixel_of_spot[inside]]
+    return at_spots

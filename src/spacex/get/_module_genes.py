@@ -1,0 +1,80 @@
+"""Sizes of the modules and the genes of a module."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from spacex import _adata
+from spacex._infra.errors import InputError
+
+
+def module_sizes(adata: AnnData) -> pd.Series:
+    """Return the number of embedded genes in each module, the largest module first.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+
+    Returns
+    -------
+    Sizes by module name. Unassigned genes are not counted.
+
+    Raises
+    ------
+    InputError
+        If there is no embedding or there are no modules.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> list(sx.get.module_sizes(adata).index)
+    ['0', '1']
+    """
+    _adata.check_adata(adata)
+    module = _adata.read_modules(adata).astype(str)
+    is_embedded = np.isfinite(_adata.read_embedding(adata)[:, 0])
+    sizes = module[is_embedded & (module != _adata.keys.UNASSIGNED).to_numpy()].value_counts()
+    return sizes.loc[sorted(sizes.index, key=lambda name: (-sizes[name], len(name), name))]
+
+
+def module_genes(adata: AnnData, module: str) -> np.ndarray:
+    """Return the positions of a module's genes, ranked by probability times strength.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+    module
+        Name of the module.
+
+    Returns
+    -------
+    Positions (n,) in ``var``, the largest product of posterior probability and norm of the embedding first.
+
+    Raises
+    ------
+    InputError
+        If there is no embedding, or no gene is in `module`.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, depth=1.0)
+    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> len(sx.get.module_genes(adata, "0")) == sx.get.module_sizes(adata)["0"]
+    True
+    """
+    _adata.check_adata(adata)
+    modules = _adata.read_modules(adata).astype(str).to_numpy()
+    member = np.flatnonzero(modules == str(module))
+    if not len(member):
+        names = sorted(set(modules) - {_adata.keys.UNASSIGNED}, key=lambda name: (len(name), name))
+        raise InputError(f"there is no module {module}; modules are {', '.join(names)}")
+    strength = np.linalg.norm(_adata.read_embedding(adata)[member].astype(np.float64), axis=1)
+    weight = strength * _adata.read_module_probability(adata)[member]
+    return member[np.argsort(-np.nan_to_num(weight, nan=-1.0), kind="stable")]

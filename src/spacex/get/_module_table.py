@@ -1,0 +1,70 @@
+"""Table of the modules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from spacex import _adata
+from spacex.get._module_genes import module_genes, module_sizes
+from spacex.get._module_terms import check_enrichment, module_terms
+
+N_TOP = 10
+N_TERMS = 3
+
+
+def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
+    """Return one row for each module, the largest first.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+    enrichment
+        Table of `spacex.tl.enrich`.
+    alpha
+        Level below which the q-value of a named term must be.
+
+    Returns
+    -------
+    Table with the columns
+
+    - ``module``, ``size`` and ``probability`` (mean over its genes);
+    - ``top_genes``: the first ten of `spacex.get.module_genes`, joined by commas; ``top_symbols``: their symbols, if
+      symbols differ from the names;
+    - ``terms``: up to three terms with the smallest q-values, joined by semicolons, if `enrichment` is given.
+
+    Raises
+    ------
+    InputError
+        If there is no embedding, there are no modules, or `enrichment` is not a table of `spacex.tl.enrich`.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2)
+    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> list(sx.get.module_table(adata).columns)
+    ['module', 'size', 'probability', 'top_genes']
+    """
+    if enrichment is not None:
+        check_enrichment(enrichment, name="enrichment")
+    sizes = module_sizes(adata)
+    genes_of_module = [module_genes(adata, str(name)) for name in sizes.index]
+    probability, genes = _adata.read_module_probability(adata), _adata.read_gene_names(adata)
+    top = [index[:N_TOP] for index in genes_of_module]
+    table = pd.DataFrame(
+        {
+            "module": sizes.index.astype(str),
+            "size": sizes.to_numpy(),
+            "probability": [float(np.nanmean(probability[index])) for index in genes_of_module],
+            "top_genes": [",".join(genes.names[index]) for index in top],
+        }
+    )
+    if genes.has_symbols:
+        table["top_symbols"] = [",".join(genes.symbols[index]) for index in top]
+    if enrichment is not None:
+        terms = [module_terms(enrichment, name, n=N_TERMS, alpha=alpha)["term"] for name in table["module"]]
+        table["terms"] = ["; ".join(names.astype(str)) for names in terms]
+    return table
