@@ -19,13 +19,17 @@ from anndata import AnnData
 from packaging.version import Version
 from safetensors.torch import load_file, save_file
 from scipy import stats
+from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 import spacex as sx
 from spacex import Config
+from spacex._config import OLD_NAMES
 from spacex._infra.errors import InputError
+from spacex._infra.serialization import file_sha256, json_sha256
 from spacex.embedding.modules import null_probability
+from spacex.embedding.state import OLD_ARRAY_NAMES
 
 FAST = Config(epochs=1, boost_rounds=1)
 RARE = ("gene0010", "gene0077")  # genes that are made too rare to be embedded
@@ -165,7 +169,7 @@ def test_genes_without_a_pattern_have_norm_one() -> None:
     norm = np.linalg.norm(adata.varm["X_spacex"][flat], axis=1)
     norm = norm[np.isfinite(norm)]
     assert np.mean(norm**2) == pytest.approx(1.0, abs=0.15)
-    chance = null_probability(norm, model.null_shape_)
+    chance = null_probability(norm, model.state_.null_shape)
     assert 0.3 < np.mean(chance > 0.5) < 0.7
     assert np.mean(chance < 0.05) < 0.1
     images = sx.pp.gene_images(adata)
@@ -301,9 +305,34 @@ def test_a_new_embedding_has_no_interactions_of_the_one_before(fitted: tuple[Ann
     assert "spacex_interactions" not in adata.varp
 
 
-def test_fitting_gives_the_embeddings_that_it_was_about(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
-    images = sx.pp.gene_images(fitted[0])
-    model = sx.SpaCEX(FAST, n_modules=3, progress=False)
+def test_fitted_attributes_equal_predictions(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
+    adata, model = fitted
+    is_embedded = ~adata.var_names.isin(RARE)
+    images = sx.pp.gene_images(adata).take(np.flatnonzero(is_embedded))
+    np.testing.assert_array_equal(model.embedding_, adata.varm["X_spacex"][is_embedded])
+    np.testing.assert_array_equal(model.transform(images), model.embedding_)
+    np.testing.assert_array_equal(model.predict(images), model.labels_)
+    np.testing.assert_array_equal(model.probabilities_, adata.var["spacex_module_prob"][is_embedded])
+    module = adata.var["spacex_module"][is_embedded].astype(str)
+    assert np.where(model.labels_ < 0, "unassigned", model.labels_.astype(str)).tolist() == module.tolist()
+
+
+def test_the_estimator_has_the_interface_of_scikit_learn() -> None:
+    model = sx.SpaCEX(FAST, n_modules=3, seed=7, progress=False)
+    assert clone(model).get_params() == model.get_params()
+    assert model.set_params(n_modules=4, seed=1) is model
+    assert (model.n_modules, model.seed, model.config) == (4, 1, FAST)
+    with pytest.raises(InputError, match="n_modules=0"):
+        model.set_params(n_modules=0)
+    with pytest.raises(InputError, match="parameter='n_clusters'"):
+        model.set_params(n_clusters=3)
+    assert model.n_modules == 4
+
+
+def test_fit_predict_and_fit_transform(section: AnnData) -> None:
+    images = sx.pp.gene_images(section.copy())
+    model = sx.SpaCEX(Config(em_starts=1), n_modules=3, progress=False)
+    np.testing.assert_array_equal(model.fit_predict(images), model.predict(images))
     np.testing.assert_array_equal(model.fit_transform(images), model.transform(images))
 
 
@@ -318,6 +347,8 @@ def test_a_saved_model_answers_like_the_first(fitted: tuple[AnnData, sx.SpaCEX],
     assert back.config == model.config
     assert (back.seed, back.n_modules_) == (model.seed, model.n_modules_)
     assert json.dumps(back.history_.to_dict()) == json.dumps(model.history_.to_dict())
+    for name in ("labels_", "probabilities_", "embedding_"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(model, name))
     back.save(tmp_path / "again")
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
@@ -388,17 +419,29 @@ def changed(settings: str, **values: Any) -> str:
     return json.dumps({**json.loads(settings), **values})
 
 
-def test_a_model_of_the_version_before_is_read(
-    saved: tuple[str, bytes], fitted: tuple[AnnData, sx.SpaCEX], tmp_path: Path
+@pytest.mark.parametrize("version", [4, 5])
+def test_models_of_earlier_formats_are_read(
+    saved: tuple[str, bytes], fitted: tuple[AnnData, sx.SpaCEX], tmp_path: Path, version: int
 ) -> None:
-    """Format 4 had no digests, and no settings of several processes."""
-    settings, arrays = saved
-    config = {k: v for k, v in json.loads(settings)["config"].items() if k not in ("devices", "num_nodes", "strategy")}
-    before = changed(without(without(settings, "sha256"), "format"), format=4, config=config)
-    (tmp_path / "config.json").write_text(before)
-    (tmp_path / "model.safetensors").write_bytes(arrays)
-    images = sx.pp.gene_images(fitted[0])
-    assert (sx.SpaCEX.load(tmp_path).transform(images) == fitted[1].transform(images)).all()
+    """Format 4 had no checksums; formats 4 and 5 had other names, and no results per gene."""
+    settings, (adata, model) = json.loads(saved[0]), fitted
+    config = settings["config"]
+    settings["config"] = {old: config.pop(new) for old, new in OLD_NAMES.items()} | config
+    settings |= {"canvas": settings.pop("layout"), "format": version}
+    (tmp_path / "new").write_bytes(saved[1])
+    old_name = {new: old for old, new in OLD_ARRAY_NAMES.items()}
+    arrays = {old_name.get(name, name): array for name, array in load_file(tmp_path / "new").items()}
+    arrays = {name: array for name, array in arrays.items() if not name.startswith("genes.")}
+    save_file(arrays, tmp_path / "model.safetensors")
+    del settings["sha256"]
+    if version == 5:
+        digest = file_sha256(tmp_path / "model.safetensors")
+        settings["sha256"] = {"settings": json_sha256(settings), "arrays": digest}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    back, images = sx.SpaCEX.load(tmp_path), sx.pp.gene_images(adata)
+    assert (back.transform(images) == model.transform(images)).all()
+    assert (back.predict(images) == model.predict(images)).all()
+    assert not hasattr(back, "labels_")
 
 
 BROKEN = {
@@ -417,9 +460,9 @@ BROKEN = {
     "a pickle": lambda s, a: (s, b"\x80\x04\x95\x10" + bytes(7) + b"\x8c\x05posix\x94\x8c\x06system\x94\x93."),
     "unknown setting": lambda s, a: (changed(s, config={"epoch": 3}), a),
     "setting out of range": lambda s, a: (changed(s, config={"epochs": -3}), a),
-    **{f"no {key}": lambda s, a, key=key: (without(s, key), a) for key in ("config", "seed", "n_modules", "canvas")},
+    **{f"no {key}": lambda s, a, key=key: (without(s, key), a) for key in ("config", "seed", "n_modules", "layout")},
     "null_mean is text": lambda s, a: (changed(s, null_mean="one"), a),
-    "canvas is a number": lambda s, a: (changed(s, canvas=3), a),
+    "layout is a number": lambda s, a: (changed(s, layout=3), a),
     "other d_model": lambda s, a: (changed(s, config={**json.loads(s)["config"], "d_model": 32}), a),
 }  # fmt: skip
 
@@ -427,7 +470,7 @@ BROKEN = {
 def test_the_settings_of_something_else_are_not_replaced(fitted: tuple[AnnData, sx.SpaCEX], tmp_path: Path) -> None:
     for text in ('{"model_type": "bert"}', "not JSON", "3"):
         (tmp_path / "config.json").write_text(text)
-        with pytest.raises(sx.InputError, match="of something else; pass another folder"):
+        with pytest.raises(sx.InputError, match="that is not a model; pass another folder"):
             fitted[1].save(tmp_path)
         assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("config.json", text)]
     (tmp_path / "config.json").unlink()
@@ -447,7 +490,7 @@ def test_a_broken_folder_is_refused(saved: tuple[str, bytes], tmp_path: Path, ki
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("lost", ["model.encoder.linear", "mixture.mean", "canvas.pixel"])
+@pytest.mark.parametrize("lost", ["model.encoder.linear", "mixture.mean", "layout.pixel", "genes.labels"])
 def test_a_model_without_one_of_its_arrays_is_refused(saved: tuple[str, bytes], tmp_path: Path, lost: str) -> None:
     (tmp_path / "config.json").write_text(saved[0])
     (tmp_path / "model.safetensors").write_bytes(saved[1])
@@ -461,7 +504,7 @@ def test_a_model_without_one_of_its_arrays_is_refused(saved: tuple[str, bytes], 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path / "absent", tmp_path, tmp_path / "file"):
-        with pytest.raises(InputError, match=r"holds no config.json; pass a folder that SpaCEX.save"):
+        with pytest.raises(InputError, match=r"contains no config.json; pass a folder that SpaCEX.save"):
             sx.SpaCEX.load(folder)
 
 

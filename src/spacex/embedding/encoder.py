@@ -138,8 +138,7 @@ class Encoder(nn.Module):
         tokens = self.embed(tokens) + (self.position if patches is None else self.position[patches])
         for block in self.blocks:
             tokens = block(tokens)
-        weights = self.patch_weights
-        if patches is not None:
-            weights = weights[patches] * (len(self.pixels_of_patch) / len(pixels))
+        scale = len(self.pixels_of_patch) / len(pixels)
+        weights = self.patch_weights if patches is None else self.patch_weights[patches] * scale
         # Dimension d pools the channel combination channel_weights[:, d] over patches with patch_weights[:, d].
         return z + ((self.norm(tokens) @ self.channel_weights) * weights).sum(dim=1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from spacex._config import Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_choice, check_bool, check_instance, check_n_modules, check_seed
+from spacex._infra.validation import check_bool, check_choice, check_instance, check_n_modules, check_seed
 from spacex.embedding.context import FitContext, resolve_device
 from spacex.embedding.history import History
 from spacex.embedding.launch import launch

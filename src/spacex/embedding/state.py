@@ -215,9 +215,11 @@ def _to_layout(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Sec
 
 def _to_autoencoder(arrays: dict[str, Tensor], config: Config) -> MaskedAutoencoder:
     values = {name.removeprefix("model."): array for name, array in arrays.items() if name.startswith("model.")}
-    parts = (values[f"encoder.{name}"].numpy() for name in ("pixels_of_patch", "basis", "strength_weights", "linear"))
+    pixels, basis, weights, components = (
+        values[f"encoder.{name}"].numpy() for name in ("pixels_of_patch", "basis", "strength_weights", "linear")
+    )
     with torch.random.fork_rng(devices=[]):
-        encoder = Encoder(*parts, **attention_sizes(config))
+        encoder = Encoder(pixels, basis, weights, components, **attention_sizes(config))
     model = MaskedAutoencoder(encoder, values["patch_of_pixel"].numpy())
     model.load_state_dict(values)
     return model
@@ -242,7 +244,7 @@ def _check_shapes(state: FittedState, n_modules: int) -> None:
     """Raise `InputError` if layout, encoder, mixture and results per gene do not match."""
     layout, k = state.layout, n_modules + 1
     n_pixels, n_dims = state.autoencoder.encoder.linear.shape
-    shapes = [layout.pixel.shape, layout.section.shape, *(tuple(value.shape) for value in state.mixture)]
+    shapes: list[Any] = [layout.pixel.shape, layout.section.shape, *(tuple(value.shape) for value in state.mixture)]
     expected = [(n_pixels, 2), (n_pixels,), (k,), (k, n_dims), (k,), (k,)]
     genes = (state.embedding, state.labels, state.probabilities)
     if any(part is not None for part in genes):
