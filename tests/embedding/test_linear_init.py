@@ -80,7 +80,7 @@ def test_smooth_patterns_outweigh_noise_on_a_simulated_section() -> None:
     start = linear_init(images, config, 0)
     n = start.smooth.shape[1]
     assert n == 400 // config.genes_per_dim
-    np.testing.assert_allclose(start.trust, start.weight[:n] ** 2)
+    np.testing.assert_allclose(start.strength_weights, start.weight[:n] ** 2)
     assert (np.diff(start.weight[:n]) < 0.15).all(), "signal falls with the rank, noise hardly changes"
     assert start.weight[0] > 0.9
     assert start.weight[:3].min() > 0.5 > 0.3 > np.mean(start.weight[n:])

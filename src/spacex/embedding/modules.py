@@ -102,15 +102,15 @@ def fit_modules(
         own_centers = [_kmeans_centers(clear, n_modules, s) for s in start_seeds[group.shard(len(start_seeds))]]
         no_centers = np.empty((0, n_modules, x.shape[1]))
         all_centers = group.all_gather(np.stack(own_centers) if own_centers else no_centers)
-        x, weight, own = x.to(device), background_weight(null), group.shard(len(x))
+        x, weight, shard = x.to(device), background_weight(null), group.shard(len(x))
         n_iterations = min(FIRST_EM_ITERATIONS, config.em_iterations)
         mixtures = []
         for centers in all_centers:
             initial = initial_parameters(torch.from_numpy(centers).to(device), x, background=weight)
             mixture = StudentMixture.from_config(config)
-            mixtures.append(mixture.fit(x[own], initial, null_tensor[own], iterations=n_iterations, group=group))
+            mixtures.append(mixture.fit(x[shard], initial, null_tensor[shard], iterations=n_iterations, group=group))
         best = max(mixtures, key=lambda mixture: mixture.objective_[-1])
-        best.resume(x[own], null_tensor[own], config.em_iterations, group=group)
+        best.resume(x[shard], null_tensor[shard], config.em_iterations, group=group)
     best.parameters_ = Parameters(*(value.cpu() for value in best.parameters_))
     return best
 
