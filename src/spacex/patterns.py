@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import orth
 
 from spacex.imaging.gene_images import GeneImages
-from spacex.stats import l2_normalize
+from spacex.stats import group_mean, l2_normalize
 
 BATCH = 512
 NEGLIGIBLE_NORM = 0.05
@@ -20,11 +20,11 @@ def expected_map(weights: np.ndarray, images: GeneImages) -> np.ndarray:
     residual in proportion to √s (w - w̄), w̄ the mean by library size: the map that counts would show if they were
     many. Nothing is drawn, so that no noise stands between a pattern and its genes. Sections are centred apart.
     """
-    section = images.layout.section
+    section, n_sections = images.layout.section, len(images.layout.grids)
     share = images.share if images.is_count else np.ones(len(section))
-    mean = np.bincount(section, share * weights) / np.bincount(section, share)
+    mean = group_mean(weights, section, n_sections, share)
     residual = np.sqrt(share / share.mean()) * (weights - mean[section])
-    residual -= (np.bincount(section, residual) / np.bincount(section))[section]
+    residual -= group_mean(residual, section, n_sections)[section]
     return np.asarray(residual)
 
 

@@ -156,7 +156,7 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _adata.check_genes_and_spots(adata)
-    layer = _adata.choose_matrix(adata, layer)
     with _adata.restore_on_error(adata):
         require_grid(adata, config=config)
-        return _adata.read_images(adata, layer=layer, config=config)
+        images, _ = _adata.choose_images(adata, layer, config=config)
+    return images

@@ -11,7 +11,7 @@ import scipy.linalg
 from spacex._infra.errors import InputError
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import BATCH, Smoother
-from spacex.stats import signal_share
+from spacex.stats import fix_signs, signal_share
 
 logger = logging.getLogger("spacex")
 
@@ -68,6 +68,5 @@ def components(images: GeneImages, values: Values, genes: np.ndarray, weight: np
     value, vector = scipy.linalg.eigh(gram, subset_by_index=(len(gram) - rank, len(gram) - 1))
     vector, value = vector[:, ::-1], np.maximum(value[::-1], 0.0)
     scores = maps.T @ vector if by_gene else vector * np.sqrt(value)
-    # The sign of a component is arbitrary; fix it, so that labels do not hang on the linear algebra library.
-    scores = scores * np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(rank)])
+    scores = fix_signs(scores)
     return np.asarray(scores / max(float(scores[:, 0].std()), 1e-12), dtype=np.float64)

@@ -20,7 +20,7 @@ from spacex.patterns import BATCH, spanned_basis
 from spacex.pl.colors import category_colors, robust_norm
 from spacex.report._display_units import DisplayUnits, display_units_of, neighbor_units, shown_annotations
 from spacex.report._packed_arrays import PackedArrays, bytes_of, smallest_int
-from spacex.stats import l2_normalize
+from spacex.stats import group_mean, l2_normalize
 
 MAX_CHARACTERS = 18_000_000
 """For counts; the weakest genes have no map where they do not fit."""
@@ -107,7 +107,7 @@ def _add_modules(
     maps = np.zeros((len(cards), len(places)), dtype=np.uint8)
     for row, card in zip(maps, cards, strict=True):
         norm = robust_norm(card.mean)
-        mean = _adata.mean_by_pixel(card.mean, places.owner, len(places))
+        mean = group_mean(card.mean, places.owner, len(places))
         row[:] = bytes_of(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
     blocks.add("modules", maps)
     colors = category_colors(list(_adata.read_modules(adata).cat.categories))

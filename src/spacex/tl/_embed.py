@@ -95,10 +95,11 @@ def embed(
     seed, progress = check_seed(seed), check_bool(progress, name="progress")
     check_name(library_key, name="library_key")
     resolve_device(device)
-    matrix = _adata.choose_matrix(adata, layer, fresh=True)
     with _adata.restore_on_error(adata):
         pp.require_grid(adata, config=config, library_key=library_key)
-        images, embedded = _images_to_embed(adata, matrix, config, n_modules)
+        images, source = _adata.choose_images(adata, layer, config=config, fresh=True)
+        stored_layer = "" if (layer, source) == (None, "X") else source
+        images, embedded = _genes_to_embed(adata, images, config, n_modules)
         model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress).fit(images)
         _adata.write_embedding(adata, embedded, model.embedding_)
         _adata.write_components(adata, model.components(), _adata.read_pixel_of_spot(adata, images))
@@ -110,25 +111,23 @@ def embed(
             "dimensions": model.embedding_.shape[1],
             "null_shape": model.state_.null_shape,
         }
-        layer_name = "" if (layer, matrix) == (None, "X") else matrix
         _adata.write_uns(
             adata,
             seed=seed,
             parameters=config.to_dict(),
-            embed={"layer": layer_name, "seed": seed, "is_count": images.is_count, **fitted},
+            embed={"layer": stored_layer, "seed": seed, "is_count": images.is_count, **fitted},
             history=model.history_.columns(),
         )
     return model
 
 
-def _images_to_embed(
-    adata: AnnData, layer: str, config: Config, n_modules: int | Literal["auto"]
+def _genes_to_embed(
+    adata: AnnData, images: GeneImages, config: Config, n_modules: int | Literal["auto"]
 ) -> tuple[GeneImages, np.ndarray]:
     """Return images of the genes with enough counts, in more than one pixel, and the indices of these genes.
 
     Genes are sorted by name, so that results do not depend on their order in `adata`.
     """
-    images = _adata.read_images(adata, layer=layer, config=config)
     total = np.asarray(images.counts.sum(axis=0)).ravel()
     min_total = config.min_counts if images.is_count else 0.0
     embedded = _adata.indices_sorted_by_name(adata, (total >= min_total) & (np.diff(images.counts.indptr) > 1))
