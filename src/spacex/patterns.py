@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import orth
 
-from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.gene_images import BATCH_GENES, GeneImages
 from spacex.stats import group_mean, l2_normalize
 
-BATCH = 512
 NEGLIGIBLE_NORM = 0.05
 """Share of the length of a map below which what components lack of it would only add noise."""
 
@@ -54,7 +53,7 @@ def extended_embedding(z: np.ndarray, images: GeneImages, components: np.ndarray
     Directions are scaled to the length that the maps have on the components, so that both are in one unit.
     """
     length, added = np.empty(len(z)), np.empty((len(z), extra_maps.shape[1]))
-    for genes, maps in images.batches(BATCH):
+    for genes, maps in images.batches(BATCH_GENES):
         length[genes] = np.linalg.norm(maps @ components, axis=1)
         added[genes] = maps @ extra_maps
     return l2_normalize(np.hstack([l2_normalize(z) * length[:, None], added])) * np.linalg.norm(

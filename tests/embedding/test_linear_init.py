@@ -9,8 +9,8 @@ from anndata import AnnData
 from spacex import Config, pp
 from spacex.datasets import simulate_section
 from spacex.embedding.linear_init import MIN_WEIGHT, cross_validated_variance, linear_init, random_directions
+from spacex.imaging.components import fine_basis, smooth_basis
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.smoothing import fine_basis, smooth_basis
 
 
 def speckled(n_genes: int, shared: float, *, every: int = 3, seed: int = 0) -> GeneImages:

@@ -1,7 +1,7 @@
-"""`linear_init`: components of the residual maps, weighted by their cross-validated signal.
+"""Linear initialization of the encoder: components of the maps of all genes, weighted by cross-validated signal.
 
-The signal of a component is biased upwards on the counts that it was fitted to. It is therefore estimated with
-independent halves of the counts, of which only one is used to fit components.
+The counts to which a component was fitted cannot tell how much of it is signal, because the component is biased towards
+their noise. Independent halves of the counts can.
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from scipy.optimize import isotonic_regression
 
 from spacex._config import Config
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.smoothing import BATCH, fine_basis, smooth_basis
+from spacex.imaging.components import fine_basis, smooth_basis
+from spacex.imaging.gene_images import BATCH_GENES, GeneImages
 
 MIN_WEIGHT = 0.02
-"""Weight below which a fine component is dropped, and minimum weight of a smooth one."""
+"""Fine components with a smaller weight are removed; smaller weights of smooth components are raised to it."""
 MIN_DIMS = 4
-"""Minimum number of smooth dimensions, for few genes."""
 MIN_NOISE = 0.5
-"""Minimum noise variance of a component; noise of unit maps has a variance of about one along every component."""
+"""Minimum noise variance along a component; in maps of mean square one it is about one along every component."""
 N_RANDOM_DIRECTIONS = 50
-"""Number of directions along which gene-specific variance is measured."""
 
 
 class LinearInit(NamedTuple):
-    """Initial value of the linear path of the encoder.
+    """Initial components of the encoder's linear path.
 
     Attributes
     ----------
@@ -52,20 +50,20 @@ class LinearInit(NamedTuple):
 
     @property
     def strength_weights(self) -> np.ndarray:
-        """(n,) weight of each smooth component in the signal strength."""
+        """(n,) weight of the energy along each smooth component in the strength of a pattern."""
         return self.weight[: self.smooth.shape[1]] ** 2
 
 
 def linear_init(images: GeneImages, config: Config, seed: int, group: ProcessGroup = SINGLE_PROCESS) -> LinearInit:
-    """Compute components of the residual maps and their weights; the same in every process of a group."""
+    """Components of the residual maps and their weights; identical in all processes of a group."""
     n_dims = min(config.n_dims, max(MIN_DIMS, images.n_genes // config.genes_per_dim))
     smooth, _ = smooth_basis(images, sigma=config.sigma, n_components=n_dims, seed=seed, group=group)
     fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed, group=group)
     weight = signal_weights(images, smooth, fine, config, seed, group)
     weight[: smooth.shape[1]] = np.maximum(weight[: smooth.shape[1]], MIN_WEIGHT)
-    is_used = weight >= MIN_WEIGHT
-    fine = fine[:, is_used[smooth.shape[1] :]]
-    return group.broadcast(LinearInit(smooth, fine, weight[is_used].astype(np.float32)))
+    selected = weight >= MIN_WEIGHT
+    fine = fine[:, selected[smooth.shape[1] :]]
+    return group.broadcast(LinearInit(smooth, fine, weight[selected].astype(np.float32)))
 
 
 def signal_weights(
@@ -76,20 +74,21 @@ def signal_weights(
     seed: int,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> np.ndarray:
-    """Return weights (n + m,) of components: signal / (signal + noise_share * noise), as in a Wiener filter.
+    """Weights (n + m,) of components: signal / (signal + noise_share · noise), as in a Wiener filter.
 
-    Signal is the variance shared by both halves of the counts along the component of the same rank that was fitted to
-    one of them, doubled for the whole counts, less `Config.gene_specific_share` of the variance shared along random
-    directions, which is gene-specific (overdispersion). Noise is the remaining variance of the whole counts along the
-    component (biased upwards, since the component was fitted to it).
+    Signal is twice the covariance of the halves of the counts along the component of the same rank that is fitted to
+    the first half. `Config.gene_specific_share` of the mean covariance along random directions is subtracted, because
+    it is gene-specific (overdispersion). Noise is the remaining variance along the component (optimistically biased,
+    since the component was fitted to it).
     """
-    # Draws are independent per gene, so that a process needs the halves of its own genes only.
+    # Draws do not depend on the other genes, so each process thins only its shard.
     first, second = mask_genes(images, group.shard(images.n_genes)).thin(0.5, np.random.default_rng(seed))
     half_smooth, _ = smooth_basis(first, sigma=config.sigma, n_components=smooth.shape[1], seed=seed, group=group)
     half_fine = fine_basis(first, half_smooth, n_components=fine.shape[1], seed=seed, group=group)
-    parts = (half_smooth, half_fine, random_directions(images.n_pixels, seed))
-    shared = cross_validated_variance(first, second, np.hstack(parts), group)
-    *ranked, gene_specific = np.split(shared, np.cumsum([part.shape[1] for part in parts])[:-1])
+    bases = (half_smooth, half_fine, random_directions(images.n_pixels, seed))
+    # One call for all bases, so that residual maps are computed once.
+    covariance = cross_validated_variance(first, second, np.hstack(bases), group)
+    *ranked, gene_specific = np.split(covariance, np.cumsum([basis.shape[1] for basis in bases])[:-1])
     monotone = np.concatenate([isotonic_regression(part, increasing=False).x if len(part) else part for part in ranked])
     signal = 2 * np.maximum(monotone - config.gene_specific_share * gene_specific.mean(), 0.0)
     total = cross_validated_variance(images, images, np.hstack([smooth, fine]), group)
@@ -98,15 +97,15 @@ def signal_weights(
 
 
 def mask_genes(images: GeneImages, genes: slice) -> GeneImages:
-    """Return images with the counts of genes outside the slice set to zero."""
+    """The images with the counts of all genes outside the slice set to zero."""
     counts = images.counts
     first, last = counts.indptr[genes.start], counts.indptr[genes.stop]
-    parts = (counts.data[first:last], counts.indices[first:last], np.clip(counts.indptr, first, last) - first)
-    return replace(images, counts=sp.csc_array(parts, shape=counts.shape))
+    inside = (counts.data[first:last], counts.indices[first:last], np.clip(counts.indptr, first, last) - first)
+    return replace(images, counts=sp.csc_array(inside, shape=counts.shape))
 
 
 def random_directions(n_pixels: int, seed: int) -> np.ndarray:
-    """Return random orthonormal directions (P, r)."""
+    """Random orthonormal directions (P, r), independent of all maps."""
     normal = np.random.default_rng(seed).standard_normal((n_pixels, min(N_RANDOM_DIRECTIONS, n_pixels)))
     return np.linalg.qr(normal)[0].astype(np.float32)
 
@@ -114,14 +113,13 @@ def random_directions(n_pixels: int, seed: int) -> np.ndarray:
 def cross_validated_variance(
     first: GeneImages, second: GeneImages, components: np.ndarray, group: ProcessGroup = SINGLE_PROCESS
 ) -> np.ndarray:
-    """Return the mean over genes (r,) of the product of two sets of maps along orthonormal components (P, r).
+    """Mean over genes (r,) of the product of the scores of two sets of maps on orthonormal components (P, r).
 
-    Maps have mean square one. For independent halves of the counts, of which only the first was used to fit the
-    components, the noise averages out: the result is the variance that both share. For `second` equal to `first` it is
-    the variance.
+    Maps have mean square one. For independent halves of the counts this estimates the variance of their common signal,
+    even if the components were fitted to the first half. For a set with itself it is the total variance.
     """
     total = np.zeros(components.shape[1])
-    for genes in group.batches(first.n_genes, first.batch_size(BATCH)):
+    for genes in group.batches(first.n_genes, first.batch_size(BATCH_GENES)):
         a = first.scores(components, genes)
         b = a if second is first else second.scores(components, genes)
         total += np.einsum("gr,gr->r", a, b)

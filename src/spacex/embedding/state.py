@@ -208,7 +208,7 @@ def _to_layout(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Sec
         for g in settings
     )
     for grid in grids:
-        if not grid.is_sound:
+        if not grid.is_valid:
             raise InputError(f"the saved model has an invalid grid, {grid}; {SAVE_AGAIN}")
     return SectionLayout(grids, np.asarray(arrays["layout.section"]), np.asarray(arrays["layout.pixel"]))
 

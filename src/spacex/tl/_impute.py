@@ -19,7 +19,7 @@ from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.validation import check_bool, check_int, check_names, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.gene_names import GeneNames, fold
-from spacex.imaging.gene_images import log_normalize
+from spacex.imaging.residuals import log_normalize
 from spacex.imputation import (
     RELIABILITY_FEATURES,
     Cells,
