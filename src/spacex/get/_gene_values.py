@@ -25,6 +25,13 @@ class GeneValues(NamedTuple):
         (B, S) values; NaN where a spot has none.
     label
         Name of the quantity, for a color bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spacex as sx
+    >>> sx.get.GeneValues(np.zeros((1, 3)), "counts").label
+    'counts'
     """
 
     values: np.ndarray

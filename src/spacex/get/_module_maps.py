@@ -33,6 +33,13 @@ class ModuleMaps:
         (S,) mean map of the first 50 genes, NaN for spots without a pixel.
     maps
         (B, S) maps of the first genes, NaN for spots without a pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spacex as sx
+    >>> sx.get.ModuleMaps("0", np.array([4, 2]), ["a"], mean=np.zeros(3), maps=np.zeros((1, 3))).maps.shape
+    (1, 3)
     """
 
     MAX_MEAN_GENES: ClassVar[int] = 50
