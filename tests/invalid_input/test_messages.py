@@ -263,7 +263,7 @@ def test_results_of_an_earlier_call_survive_a_refused_one(kind: str) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("step", ["write_embedding", "write_modules", "note"])
+@pytest.mark.parametrize("step", ["write_embedding", "write_modules", "write_parameters"])
 def test_a_failure_while_results_are_written_leaves_none(
     monkeypatch: pytest.MonkeyPatch, step: str, error: type[BaseException]
 ) -> None:
@@ -272,7 +272,7 @@ def test_a_failure_while_results_are_written_leaves_none(
 
     def fail(*args: Any, **settings: Any) -> None:
         real(*args, **settings)
-        if step != "note" or "history" in settings:
+        if step != "write_parameters" or "history" in settings:
             raise error
 
     monkeypatch.setattr(_adata, step, fail)

@@ -71,7 +71,7 @@ def fetch_dlpfc(section: str = "151676", *, folder: str | os.PathLike[str] | Non
     >>> adata = sx.datasets.fetch_dlpfc("151676")  # doctest: +SKIP
     >>> sx.datasets.fetch_dlpfc("1")
     Traceback (most recent call last):
-    spacex._infra.validation.InputError: section='1' is not allowed; pass one of '151507', '151508', ...
+    spacex._infra.errors.InputError: section='1' is not allowed; pass one of '151507', '151508', ...
     """
     check_choice(section, name="section", allowed=DLPFC_SECTIONS)
     home = _home(folder) / "dlpfc"
@@ -115,7 +115,7 @@ def fetch_visium(section: str = "V1_Adult_Mouse_Brain", *, folder: str | os.Path
     >>> adata = sx.datasets.fetch_visium("V1_Human_Lymph_Node")  # doctest: +SKIP
     >>> sx.datasets.fetch_visium("V1_Human_Toe")
     Traceback (most recent call last):
-    spacex._infra.validation.InputError: section='V1_Human_Toe' is not allowed; pass one of 'V1_Adult_Mouse_Brain', ...
+    spacex._infra.errors.InputError: section='V1_Human_Toe' is not allowed; pass one of 'V1_Adult_Mouse_Brain', ...
     """
     check_choice(section, name="section", allowed=tuple(VISIUM))
     home = _home(folder) / "visium" / section
