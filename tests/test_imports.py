@@ -201,6 +201,22 @@ def test_tools_write_through_the_slots(file):
     assert not lines, f"line(s) {lines} write an AnnData slot: spacex._adata does that"
 
 
+SHARED = ("_infra", "_adata", "_config")  # packages without a public name, for all packages above them
+
+
+@pytest.mark.parametrize("package", ["report", "cli"])
+def test_report_and_command_line_import_public_names(package):
+    for file in [file for file in FILES if package_of(module_of(file)) == package]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("spacex."):
+                continue
+            _, other, *modules = node.module.split(".")
+            if other in (package, *SHARED):
+                continue
+            private = [name for name in [*modules, *(alias.name for alias in node.names)] if name.startswith("_")]
+            assert not private, f"{file.name} imports {private} of spacex.{other}: make it public or move it"
+
+
 def test_the_command_line_uses_the_public_interface():
     allowed = {"spacex", "spacex.distributed.process_group", "spacex.gene_names", "spacex._config"}
     allowed |= {f"spacex.{name}" for name in spacex.__all__}

@@ -57,8 +57,8 @@ def genes_as_obs(adata: AnnData) -> AnnData:
     --------
     >>> import scanpy as sc
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
-    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> genes = sx.get.genes_as_obs(adata)
     >>> genes = genes[genes.obs["spacex_module"] != "unassigned"].copy()
     >>> sc.pp.neighbors(genes, use_rep="X_spacex", n_neighbors=10)

@@ -78,9 +78,9 @@ def module_maps(adata: AnnData, modules: Sequence[str | int] | None = None, *, n
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, depth=1.0)
-    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
-    >>> [maps.maps.shape for maps in sx.get.module_maps(adata, n_genes=3)]
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
+    >>> [maps.maps.shape for maps in sx.get.module_maps(adata, ["0", "1"], n_genes=3)]
     [(3, 300), (3, 300)]
     """
     sizes = module_sizes(adata)

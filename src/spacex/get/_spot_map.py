@@ -137,7 +137,7 @@ def spot_map(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> adata = sx.datasets.toy()
     >>> tissue = sx.get.spot_map(adata, resolution=200)
     >>> tissue.to_picture(adata.X[:, 0].toarray().ravel()).shape == tissue.index.shape
     True
