@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from spacex.embedding.estimator import SpaCEX
     from spacex.get import genes_as_obs
     from spacex.io import read
+    from spacex.pairs.params import PairParams
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Config",
     "InputError",
+    "PairParams",
     "SpaCEX",
     "WorkerError",
     "__version__",
@@ -38,6 +40,7 @@ _SUBPACKAGES = frozenset({"datasets", "get", "io", "pl", "pp", "tl"})
 _LAZY_ATTRIBUTES = {
     "Config": "spacex._config",
     "InputError": "spacex._infra.errors",
+    "PairParams": "spacex.pairs.params",
     "SpaCEX": "spacex.embedding.estimator",
     "WorkerError": "spacex._infra.errors",
     "genes_as_obs": "spacex.get",

@@ -39,10 +39,10 @@ def an_imputed_file(place: Path) -> None:
 
 
 def a_result(place: Path) -> None:
-    from spacex.cli._outputs import write_folder
+    from spacex.cli._outputs import write_result
     from spacex.cli._stage_timer import StageTimer
 
-    write_folder(section().copy(), place, model(), None, choices={}, name="s", clock=StageTimer())
+    write_result(section().copy(), place, model(), None, choices={}, input_name="s", timer=StageTimer())
 
 
 WRITERS: dict[str, tuple[str, Write]] = {
@@ -216,15 +216,15 @@ def test_a_checkpoint_that_was_changed_is_refused(
     notes = json.loads((folder / "checkpoint.json").read_text())
     kept = contents(folder)
     damages: dict[str, tuple[str, bytes, str]] = {
-        "state": ("section.h5ad", kept["section.h5ad"][:-1], "section.h5ad' is not what was written"),
-        "model": ("model/model.safetensors", b"x", "model.safetensors' is not what was written"),
+        "state": ("section.h5ad", kept["section.h5ad"][:-1], "section.h5ad' was changed"),
+        "model": ("model/model.safetensors", b"x", "model.safetensors' was changed"),
         "not JSON": ("checkpoint.json", b"{", "cannot be read"),
         "a list": ("checkpoint.json", b"[]", "holds no settings"),
         "deep": ("checkpoint.json", b"[" * 100_000, "cannot be read"),
         "another version": ("checkpoint.json", json.dumps({**notes, "format": 99}).encode(), "has format 99"),
         "no version": ("checkpoint.json", b"{}", "has format None"),
         "other names": (
-            "checkpoint.json", json.dumps({**notes, "files": {"../../x": "0"}}).encode(), "not what was written",
+            "checkpoint.json", json.dumps({**notes, "files": {"../../x": "0"}}).encode(), "was changed",
         ),
         "other data": (
             "checkpoint.json", json.dumps({**notes, "choices": {**notes["choices"], "input": "0"}}).encode(),

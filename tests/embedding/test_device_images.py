@@ -34,7 +34,7 @@ def images(request: pytest.FixtureRequest) -> GeneImages:
     "genes", [slice(0, 150), slice(7, 40), np.array([149, 3, 3, 80]), slice(4, 4)], ids=["all", "some", "any", "none"]
 )
 def test_maps_are_the_residuals(images: GeneImages, genes: slice | np.ndarray) -> None:
-    found = DeviceImages.of(images, CPU).maps(genes)
+    found = DeviceImages.from_images(images, CPU).maps(genes)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), images.residuals(genes), atol=2e-5)
 
@@ -43,19 +43,19 @@ def test_maps_are_the_residuals(images: GeneImages, genes: slice | np.ndarray) -
 def test_sums_are_those_of_arrays(images: GeneImages, unit: bool) -> None:
     basis = np.random.default_rng(0).standard_normal((images.n_pixels, 6))
     batches = [slice(0, 100), slice(100, 150)]
-    found = DeviceImages.of(images, CPU).gram(basis, batches, unit=unit)
+    found = DeviceImages.from_images(images, CPU).gram(basis, batches, unit=unit)
     expected = images.gram(basis, batches, unit=unit)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_scores_are_those_of_arrays(images: GeneImages) -> None:
     components = np.linalg.qr(np.random.default_rng(0).standard_normal((images.n_pixels, 6)))[0].astype(np.float32)
-    found = DeviceImages.of(images, CPU).scores(components, slice(3, 90))
+    found = DeviceImages.from_images(images, CPU).scores(components, slice(3, 90))
     np.testing.assert_allclose(found, images.scores(components, slice(3, 90)), atol=1e-4)
 
 
 def test_parts_and_halves_stay_on_the_device(images: GeneImages) -> None:
-    there = DeviceImages.of(images, CPU)
+    there = DeviceImages.from_images(images, CPU)
     halves = there.thin(0.5, np.random.default_rng(0))
     for part in (there.take(np.arange(10)), mask_genes(there, slice(20, 60)), *halves):
         assert isinstance(part, DeviceImages)
@@ -64,7 +64,7 @@ def test_parts_and_halves_stay_on_the_device(images: GeneImages) -> None:
 
 def test_the_processor_keeps_arrays(images: GeneImages) -> None:
     assert on_device(images, CPU) is images
-    there = DeviceImages.of(images, torch.device("meta"))
+    there = DeviceImages.from_images(images, torch.device("meta"))
     assert on_device(there, torch.device("meta")) is there
     np.testing.assert_array_equal(maps_on(images, slice(0, 3), CPU).numpy(), images.residuals(slice(0, 3)))
 
@@ -77,7 +77,7 @@ def test_a_fit_by_way_of_the_device_is_the_same(training: dict[str, int], monkey
     config = sx.Config(**training)
     sx.tl.embed(plain, n_modules=4, config=config, device="cpu", progress=False)
     for module in ("fit", "transform"):
-        monkeypatch.setattr(f"spacex.embedding.{module}.on_device", DeviceImages.of)
+        monkeypatch.setattr(f"spacex.embedding.{module}.on_device", DeviceImages.from_images)
     made = []
     maps = DeviceImages.maps
     monkeypatch.setattr(device_images.DeviceImages, "maps", lambda self, genes: made.append(genes) or maps(self, genes))

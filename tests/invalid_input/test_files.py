@@ -70,7 +70,7 @@ def test_commands_refuse(command: str, tmp_path: Path, files: Path, capsys: pyte
 
 def test_what_may_not_be_read_is_said(files: Path) -> None:
     """As root everything may be read: a process without rights is needed, and a folder that it may enter."""
-    code = "import os, sys, anndata, h5py, spacex as sx, spacex.io._anndata, spacex.io._bounds\n" \
+    code = "import os, sys, anndata, h5py, spacex as sx, spacex.io._anndata, spacex.io._file_checks\n" \
            "os.setuid(65534) if os.getuid() == 0 else None\n" \
            "try: sx.read(sys.argv[1])\nexcept sx.InputError as error: print(error)"  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ from tests.invalid_input.cases import LONGEST
 from tests.invalid_input.files import GEM, MTX, NAMES, SPOTS, TABLE
 
 import spacex as sx
-from spacex.io._bounds import validate_arrays
+from spacex.io._file_checks import validate_arrays
 
 BOUNDED = settings(
     max_examples=40, deadline=None, derandomize=True, database=None,

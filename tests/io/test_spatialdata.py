@@ -215,7 +215,7 @@ def test_a_store_is_read_without_the_extra_but_for_its_images(tmp_path, section,
     monkeypatch.setitem(sys.modules, "spatialdata", None)
     with caplog.at_level(logging.INFO, logger="spacex"):
         back = sx.read(tmp_path / "s.zarr")
-    assert "images left out" in caplog.text
+    assert "images skipped" in caplog.text
     assert back.uns["spatial"]["V1 brain"]["images"] == {}
     assert "spacex_spot" not in back.obs
     np.testing.assert_array_equal(back.obsm["spatial"], section.obsm["spatial"])

@@ -7,7 +7,7 @@ as among the positives, so that popularity tells nothing. *unsupervised*: AUROC 
 section. *supervised*: half of the genes are held out; a classifier learns from the known pairs among the others, and is
 asked about pairs among those held out; beside SpaCEX the same classifier on one feature alone, and its expected
 calibration error, in each section and over the pairs of all together (few pairs in ten bins err by chance). *pooled*:
-the mean over all sections of every method's standardised score (log odds of the supervised one) for pairs that three
+the mean over all sections of every method's standardized score (log odds of the supervised one) for pairs that three
 sections at least measure. *ceiling*: gradient boosting on all that is known of a pair in 1, 2, 5 and all sections
 (similarity, co-location, expression, strength in each), cross-fitted by gene.
 """
@@ -26,7 +26,7 @@ from scipy.special import logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from spacex.pairs import CrossFit
+from spacex.pairs import PairClassifier
 from spacex.pairs.classifier import calibration_error
 
 from .measures import CONTROLS, METHODS, Section
@@ -73,15 +73,15 @@ def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds:
         if min(len(train), len(test)) < FEWEST / 2:
             continue
         pairs, truth = with_negatives(test, n, seed)
-        probability = section.learnt(train, pairs)
+        probability = section.learned(train, pairs)
         asked.setdefault((kind, seed), []).append((truth, probability))
         found = row("supervised", kind, name, seed, SUPERVISED, truth, probability)
         yield found | {"ECE": calibration_error(probability, truth)}
         for method in CONTROLS:
-            classifier = CrossFit(n, seed)
-            both = np.concatenate([train, classifier.negatives(train)])
+            classifier = PairClassifier(n, seed)
+            both = np.concatenate([train, classifier.sample_negatives(train)])
             classifier.fit(both, section.of[method](both)[:, None], np.arange(len(both)) < len(train))
-            score = classifier.probability(pairs, section.of[method](pairs)[:, None])
+            score = classifier.predict_proba(pairs, section.of[method](pairs)[:, None])
             yield row("supervised", kind, name, seed, f"{method} only", truth, score)
 
 
@@ -119,18 +119,18 @@ class Pool:
             found[here, s] = section.of[method](local[here])
         return found
 
-    def learnt(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    def learned(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Log odds (N, n_sections) of pairs by each section's classifier."""
         found = np.full((len(pairs), len(self.sections)), np.nan)
         for s, section in enumerate(self.sections.values()):
             train, local = self.local[s][known], self.local[s][pairs]
             train, here = train[(train >= 0).all(axis=1)], (local >= 0).all(axis=1)
             if len(train) >= FEWEST:
-                found[here, s] = logit(np.clip(section.learnt(train, local[here]), 1e-6, 1 - 1e-6))
+                found[here, s] = logit(np.clip(section.learned(train, local[here]), 1e-6, 1 - 1e-6))
         return found
 
 
-def standardised(score: np.ndarray) -> np.ndarray:
+def standardized(score: np.ndarray) -> np.ndarray:
     """Mean (N,) over sections of scores in standard deviations."""
     used = score[:, np.isfinite(score).any(axis=0)]
     return np.asarray(np.nanmean((used - np.nanmean(used, axis=0)) / np.nanstd(used, axis=0), axis=1))
@@ -142,12 +142,12 @@ def pooled(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row
     for seed in range(seeds):
         pairs, truth = with_negatives(known, n, seed, allowed=pool.measured)
         for method in METHODS:
-            yield row("pooled", kind, "all", seed, method, truth, standardised(pool.score(method, pairs)))
+            yield row("pooled", kind, "all", seed, method, truth, standardized(pool.score(method, pairs)))
         train, test = halves(known, n, seed)
         if min(len(train), len(test)) < FEWEST / 2:
             continue
         pairs, truth = with_negatives(test, n, seed, allowed=pool.measured)
-        odds = pool.learnt(train, pairs)
+        odds = pool.learned(train, pairs)
         told = np.isfinite(odds).any(axis=1)
         odds, truth = np.nanmean(odds[told], axis=1), truth[told]
         yield row("pooled, supervised", kind, "all", seed, SUPERVISED, truth, odds)
@@ -157,7 +157,7 @@ def ceiling(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Ro
     """Gradient boosting on everything, cross-fitted by gene, for a growing number of sections."""
     known = known[together(known, pool.measured) >= 3]
     for seed in range(seeds):
-        classifier = CrossFit(len(pool.genes), seed)
+        classifier = PairClassifier(len(pool.genes), seed)
         pairs, truth = with_negatives(known, len(pool.genes), seed, fold=classifier.fold, allowed=pool.measured)
         each = np.stack([pool.score(method, pairs) for method in METHODS], axis=2)
         order = np.random.default_rng([seed, 9]).permutation(each.shape[1])

@@ -16,7 +16,7 @@ from .. import linear
 
 PCA = {"log PCA": linear.log_pca, "residual PCA": linear.residual_pca, "smoothed PCA": linear.smoothed_pca,
        "both PCA": linear.both_pca}  # fmt: skip
-METHODS = ("SpaCEX similarity", "SpaCEX probability", *PCA, "same spot", "neighbours", "expression", "strength")
+METHODS = ("SpaCEX similarity", "SpaCEX probability", *PCA, "same spot", "neighbors", "expression", "strength")
 CONTROLS = ("SpaCEX similarity", "smoothed PCA", "same spot", "expression")
 """Single features that a classifier is given instead of all, in the supervised task."""
 
@@ -39,15 +39,15 @@ class Section:
         self.expression = np.log(_adata.read_gene_totals(self.adata, None))
         self.strength = np.log(np.linalg.norm(self.z, axis=1))
         self.of: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            "SpaCEX similarity": CosineSimilarity(self.z).of,
+            "SpaCEX similarity": CosineSimilarity(self.z).pairwise,
             "SpaCEX probability": self._probability,
-            "same spot": Colocation(images, "same").of,
-            "neighbours": Colocation(images, "neighbours").of,
+            "same spot": Colocation(images, "same").pairwise,
+            "neighbors": Colocation(images, "neighbors").pairwise,
             "expression": lambda pairs: self.expression[pairs].sum(axis=1),
             "strength": lambda pairs: self.strength[pairs].sum(axis=1),
         }
         for name, method in PCA.items():
-            self.of[name] = CosineSimilarity(np.nan_to_num(method(self.adata, 0).z)).of
+            self.of[name] = CosineSimilarity(np.nan_to_num(method(self.adata, 0).z)).pairwise
 
     def table(self, pairs: np.ndarray) -> pd.DataFrame:
         """Pairs by the names of their genes."""
@@ -57,7 +57,7 @@ class Section:
     def _probability(self, pairs: np.ndarray) -> np.ndarray:
         return sx.tl.score_pairs(self.adata, self.table(pairs))["probability"].to_numpy()
 
-    def learnt(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    def learned(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Probabilities of pairs by the classifier that `sx.tl.interactions` fits to known ones."""
         sx.tl.interactions(self.adata, known=self.table(known), n_neighbors=1)
         found = self._probability(pairs)

@@ -60,5 +60,5 @@ def build(images: GeneImages, train: GeneImages, session: FitContext, seed: int)
     # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = Encoder(index, start.smooth, start.trust, start.linear, **attention_sizes(config))
+        encoder = Encoder(index, start.smooth, start.strength_weights, start.linear, **attention_sizes(config))
     return MaskedAutoencoder(encoder, owner)

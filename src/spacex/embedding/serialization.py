@@ -95,7 +95,7 @@ def layout_of(settings: list[dict[str, Any]], arrays: dict[str, Tensor]) -> Sect
         for g in settings
     )
     for grid in grids:
-        if not grid.is_sound:
+        if not grid.is_valid:
             raise InputError(f"the saved model has a grid that cannot be, {grid}; save it again")
     return SectionLayout(grids, np.asarray(arrays["canvas.section"]), np.asarray(arrays["canvas.pixel"]))
 

@@ -12,6 +12,7 @@ from spacex import _adata
 from spacex._infra.validation import check_choice, check_name, check_names, check_number
 from spacex.get._embedded_images import embedded_images
 from spacex.imaging.smoothing import Smoother
+from spacex.stats import group_mean
 
 Value = Literal["lognorm", "counts", "residual"]
 
@@ -118,7 +119,7 @@ def _smoothed(adata: AnnData, values: np.ndarray, label: str, smooth: float, lay
     """Average values (B, S) over the spots of each pixel and smooth the maps of the pixels."""
     images = embedded_images(adata, layer=layer)
     pixel = _adata.read_pixel_of_spot(adata, images)
-    means = np.stack([_adata.mean_by_pixel(row, pixel, images.n_pixels) for row in np.nan_to_num(values)])
+    means = group_mean(np.nan_to_num(values), pixel, images.n_pixels)
     maps = Smoother(images.layout, smooth).apply(means.astype(np.float32))
     return GeneValues(_adata.values_at_spots(maps.T, pixel).T, f"{label}, smoothed σ = {smooth:g}")
 

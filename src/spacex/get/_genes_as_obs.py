@@ -13,7 +13,6 @@ from spacex.stats import l2_normalize
 
 __all__ = ["genes_as_obs"]
 
-STRENGTH = "spacex_strength"
 SPOT_ENTRIES = ("grid", "domains")
 """Entries of ``uns["spacex"]`` that describe spots."""
 
@@ -71,7 +70,7 @@ def genes_as_obs(adata: AnnData) -> AnnData:
     is_embedded = np.isfinite(full).all(axis=1)
     embedding = full[is_embedded]  # boolean indexing copies
     obs = adata.var.loc[is_embedded].copy()
-    obs[STRENGTH] = np.linalg.norm(embedding, axis=1)
+    obs[_adata.keys.GENE_STRENGTH] = np.linalg.norm(embedding, axis=1)
     genes = AnnData(embedding, obs=obs, var=pd.DataFrame(index=[f"spacex_{d}" for d in range(embedding.shape[1])]))
     for name, values in adata.varm.items():
         genes.obsm[name] = values[is_embedded].copy()

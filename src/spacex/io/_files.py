@@ -1,4 +1,4 @@
-"""What every reader needs: files opened with care, and one line that says what is wrong with them."""
+"""Opening input files: compression, and errors that name the file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from typing import BinaryIO, cast
 
 from spacex._infra.errors import InputError, truncate
 
-READABLE = "a file or folder of a layout that sx.read describes"
+INPUT_HINT = "a file or folder in a layout that help(spacex.read) lists"
 REDOWNLOAD_HINT = "copy or download it again"
-PACKED = r"(?:\.(?:gz|bz2|xz|zip))?"
-"""The ending of a compressed file, or none, for patterns."""
+COMPRESSION_SUFFIX = r"(?:\.(?:gz|bz2|xz|zip))?"
+"""Regular expression of an optional compression suffix."""
 
-PACKED_NAME = re.compile(rf"{PACKED}$", re.IGNORECASE)
+_SUFFIX_AT_END = re.compile(rf"{COMPRESSION_SUFFIX}$", re.IGNORECASE)
+
+
+def suffix_pattern(suffix: str) -> re.Pattern[str]:
+    """Return a case-insensitive pattern for file names with this suffix, compressed or not."""
+    return re.compile(rf"\.{suffix}{COMPRESSION_SUFFIX}$", re.IGNORECASE)
 
 
 @contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """Turn whatever a parser throws at a damaged file into one line that names the file and the mend."""
+def translate_errors(path: Path, kind: str) -> Iterator[None]:
+    """Raise any exception of a parser as a one-line `InputError` that names the file and its `kind`."""
     try:
         yield
     except InputError:
@@ -38,13 +43,13 @@ def reading(path: Path, what: str) -> Iterator[None]:
         ) from error
     except PermissionError as error:
         raise InputError(f"path='{path}' may not be read; ask its owner for permission (chmod +r)") from error
-    except Exception as error:  # parsers of damaged files fail in every way there is
+    except Exception as error:  # parsers of damaged files raise exceptions of any type
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"path='{path}' is not a readable {what}: {reason[:200]}; {REDOWNLOAD_HINT}") from error
+        raise InputError(f"path='{path}' is not a readable {kind}: {reason[:200]}; {REDOWNLOAD_HINT}") from error
 
 
 def open_binary(path: Path) -> BinaryIO:
-    """Open a file, decompressed where its first bytes are those of gzip, bzip2, xz or zip, whatever its name."""
+    """Open a file, decompressed if its first bytes are those of gzip, bzip2, xz or zip; its name does not matter."""
     with open(path, "rb") as file:
         start = file.read(6)
     if start[:2] == b"\x1f\x8b":
@@ -68,35 +73,18 @@ def _open_zip(path: Path) -> BinaryIO:
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
-    """The file itself, or for the time being a copy without its compression, for libraries that open files by name."""
+def decompressed(path: Path) -> Iterator[Path]:
+    """Yield the path itself, or a temporary decompressed copy, for libraries that open files by name."""
     with tempfile.TemporaryDirectory() as folder:
         plain = path
-        name = PACKED_NAME.sub("", path.name)
-        with reading(path, "compressed file"), open_binary(path) as file:
-            if name != path.name or not isinstance(file, io.BufferedReader):  # plain ones may be named as packed
+        name = _SUFFIX_AT_END.sub("", path.name)
+        with translate_errors(path, "compressed file"), open_binary(path) as file:
+            # An uncompressed file with a compression suffix is copied too: libraries would trust the suffix.
+            if name != path.name or not isinstance(file, io.BufferedReader):
                 plain = Path(folder) / name
                 with plain.open("wb") as copy:
                     shutil.copyfileobj(file, copy)
         yield plain
-
-
-def require_hdf5(path: Path, file: Path | None = None) -> None:
-    """Raise `InputError` for what HDF5 cannot open, saying which of the usual accidents it was.
-
-    `file` is the one to look at, where it is not `path` itself but unpacked from it.
-    """
-    import h5py
-
-    file = file or path
-    if file.stat().st_size == 0:
-        raise InputError(f"path='{path}' is empty (0 bytes); {REDOWNLOAD_HINT}")
-    if not h5py.is_hdf5(file):
-        raise InputError(f"path='{path}' is not an HDF5 file in spite of its name; pass {READABLE}")
-    from spacex.io._bounds import check_hdf5
-
-    with reading(path, "HDF5 file"), h5py.File(file, "r") as opened:
-        check_hdf5(opened, path)
 
 
 def join_names(names: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
-"""MatrixMarket counts of any name, with a file of the names of genes and one of those of spots beside them.
+"""MatrixMarket counts under any name, with the tables of genes and of spots beside them.
 
-Read with scipy and pandas rather than with ``scanpy.read_10x_mtx``: that one needs the files named exactly as Cell
-Ranger names them, where public deposits put a sample's name in front and gunzip at will.
+``scanpy.read_10x_mtx`` needs the file names of Cell Ranger, but public deposits add sample names and change the
+compression.
 """
 
 from __future__ import annotations
@@ -10,155 +10,156 @@ import csv
 import itertools
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+from scipy.io import mminfo, mmread
 
 from spacex._infra.errors import InputError
-from spacex.io._bounds import check_market
-from spacex.io._counts import assemble, unique_genes
-from spacex.io._delimited import TEXT_NAME, is_number, is_text_table, open_text, read_header, unique_names
-from spacex.io._files import PACKED, REDOWNLOAD_HINT, join_names, reading, unpacked
-from spacex.io._identifiers import OTHER, STRONG, is_identifier_name, is_row_number_name, name_class
-from spacex.io._positions import is_positions
-from spacex.io._ten_x import genes_of
+from spacex.io._counts import make_gene_names_unique, to_anndata
+from spacex.io._file_checks import check_matrix_market
+from spacex.io._files import (
+    COMPRESSION_SUFFIX,
+    REDOWNLOAD_HINT,
+    decompressed,
+    join_names,
+    suffix_pattern,
+    translate_errors,
+)
+from spacex.io._identifier_columns import OTHER, STRONG, is_identifier_name, is_row_name_column, name_class
+from spacex.io._positions import is_position_table
+from spacex.io._ten_x import drop_other_features
+from spacex.io._text_tables import TEXT_SUFFIX, is_number, is_text_table, open_text, read_header, unique_names
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
-
-_MATRIX = re.compile(rf"\.mtx{PACKED}$", re.IGNORECASE)
+_MATRIX = suffix_pattern("mtx")
 _FEATURES, _BARCODES = "features.tsv", "barcodes.tsv"
 _USUAL = {
-    _FEATURES: re.compile(rf"(features|genes)\.tsv{PACKED}$", re.IGNORECASE),
-    _BARCODES: re.compile(rf"barcodes\.tsv{PACKED}$", re.IGNORECASE),
+    _FEATURES: re.compile(rf"(features|genes)\.tsv{COMPRESSION_SUFFIX}$", re.IGNORECASE),
+    _BARCODES: re.compile(rf"barcodes\.tsv{COMPRESSION_SUFFIX}$", re.IGNORECASE),
 }
-"""The names of the two companions since Cell Ranger."""
+"""File names of the two companions, as Cell Ranger writes them."""
 
 _WORDS = {
     _FEATURES: "features?|genes?|symbols?|probes?|vars?|rows?",
     _BARCODES: "barcodes?|cells?|spots?|beads?|bins?|obs|col(?:umn)?s?",
 }
-"""Words in the names of other companions, also with "names" or "ids" at their ends."""
+"""Words in the file names of other companions, optionally followed by "names" or "ids"."""
 
 _SYMBOLS = ("gene_name", "gene_names", "gene_symbol", "symbol", "name", "gene", "features", "feature")
 _TYPES = ("feature_type", "feature_types", "gene_biotype", "gene_type", "biotype", "type")
 
 
 def is_matrix_market(path: Path) -> bool:
-    """Whether the name of a file is that of a MatrixMarket matrix, compressed or not."""
+    """Whether a file has the suffix of a MatrixMarket matrix, compressed or not."""
     return _MATRIX.search(path.name) is not None
 
 
 def is_companion(path: Path) -> bool:
-    """Whether a file is named as a companion of a MatrixMarket file usually is."""
+    """Whether a file has the usual name of a companion of a MatrixMarket file."""
     return any(usual.search(path.name) for usual in _USUAL.values())
 
 
 def read_matrix_market(path: Path) -> AnnData:
-    """Read the counts (spots x genes) of a matrix and its companions; `path` is the matrix or the folder that holds it.
+    """Read the counts (spots x genes) of a matrix and its companions.
 
-    Which side is genes is told by the lengths of the companions; a square matrix is genes x barcodes, as Cell Ranger
-    writes it. Where features have a type, only genes are kept.
+    The lengths of the companions determine which side holds the genes; a square matrix is genes x barcodes, as Cell
+    Ranger writes it. Features of other types than genes are dropped.
+
+    Parameters
+    ----------
+    path
+        The matrix, or the folder with a single matrix.
     """
-    from scipy import sparse
-    from scipy.io import mminfo, mmread
-
     matrix = _only_matrix(path) if path.is_dir() else path
-    files = companions(matrix)
-    with unpacked(matrix) as plain:
-        with reading(matrix, "MatrixMarket matrix"):
-            shape = mminfo(plain)[:2]
-        features, barcodes = _sides(files, shape)
-        sides = (len(features), len(barcodes))
-        with reading(matrix, "MatrixMarket matrix"):
-            check_market(matrix, plain, sides)
-            counts = sparse.csr_matrix(mmread(plain))
-    if counts.shape == sides:
+    files = find_companions(matrix)
+    with decompressed(matrix) as plain, translate_errors(matrix, "MatrixMarket matrix"):
+        features, barcodes = _read_companions(files, mminfo(plain)[:2])
+        shape = (len(features), len(barcodes))
+        check_matrix_market(matrix, plain, shape)
+        counts = sparse.csr_matrix(mmread(plain))
+    if counts.shape == shape:
         counts = counts.T
     ids, names, types = _feature_columns(features)
-    adata = assemble(counts, barcodes[_identifier(barcodes)], names)
+    adata = to_anndata(counts, barcodes[_barcode_column(barcodes)], names)
     adata.var["gene_ids"] = ids.to_numpy()
-    return unique_genes(genes_of(adata, types, matrix), matrix)
+    return make_gene_names_unique(drop_other_features(adata, types, matrix), matrix)
 
 
 def _only_matrix(folder: Path) -> Path:
     matrices = sorted(path for path in folder.iterdir() if is_matrix_market(path) and path.is_file())
     if len(matrices) != 1:
-        held = f"several, {join_names(m.name for m in matrices)}; leave one" if matrices else f"none; {REDOWNLOAD_HINT}"
+        held = f"several, {join_names(m.name for m in matrices)}; keep one" if matrices else f"none; {REDOWNLOAD_HINT}"
         raise InputError(f"path='{folder}' must hold one matrix.mtx or matrix.mtx.gz and holds {held}")
     return matrices[0]
 
 
-def companions(matrix: Path) -> dict[str, Path]:
-    """The files with the names of the genes and of the spots, by role.
+def find_companions(matrix: Path) -> dict[str, Path]:
+    """Return the files with the names of the genes and of the spots, by role.
 
-    Of several, the one whose name shares most with that of the matrix: the name of the sample.
+    Of several candidates, the one whose name shares most with that of the matrix is chosen: the name of the sample.
     """
     tables = [path for path in sorted(matrix.parent.iterdir()) if path.is_file() and is_text_table(path)]
     files = {}
     for role, usual in _USUAL.items():
         named = [path for path in tables if usual.search(path.name)]
-        others = [path for path in tables if _role(path) == role and not is_companion(path) and not is_positions(path)]
-        file = _nearest(named, matrix) or _nearest(others, matrix)
+        others = [
+            path for path in tables if _role(path) == role and not is_companion(path) and not is_position_table(path)
+        ]
+        file = _most_similar(named, matrix) or _most_similar(others, matrix)
         if file is None:
-            prefix = re.sub(rf"(matrix)?\.mtx{PACKED}$", "", matrix.name, flags=re.IGNORECASE)
+            prefix = re.sub(rf"(matrix)?\.mtx{COMPRESSION_SUFFIX}$", "", matrix.name, flags=re.IGNORECASE)
             raise InputError(f"path='{matrix}' lacks its companion {prefix}{role}, the names of one side; copy it too")
         files[role] = file
     return files
 
 
 def _role(path: Path) -> str | None:
-    """The companion that a file is, by the last telling word of its name: cells_genes.csv has genes."""
-    last = {role: [word.end() for word in re.finditer(rf"(?<![a-z])({words})(_?(name|id)s?)?(?![a-z])", _stem(path))]
+    """Return the companion that a file is, by the last telling word of its name: cells_genes.csv holds genes."""
+    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", TEXT_SUFFIX.sub("", path.name)).casefold()
+    ends = {role: [word.end() for word in re.finditer(rf"(?<![a-z])({words})(_?(name|id)s?)?(?![a-z])", stem)]
             for role, words in _WORDS.items()}  # fmt: skip
-    return max((role for role in last if last[role]), key=lambda role: last[role][-1], default=None)
+    return max((role for role in ends if ends[role]), key=lambda role: ends[role][-1], default=None)
 
 
-def _stem(path: Path) -> str:
-    """The name of a file without its endings, words divided by _, in lower case."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", TEXT_NAME.sub("", path.name)).casefold()
+def _most_similar(paths: list[Path], matrix: Path) -> Path | None:
+    """Return the path whose name shares most words with that of the matrix and has fewest others; None if tied."""
+    matrix_words = set(re.split(r"[._ -]", matrix.name))
+    word_sets = [set(re.split(r"[._ -]", path.name)) for path in paths]
+    ranks = [(len(matrix_words & words), -len(words)) for words in word_sets]
+    best = [path for path, rank in zip(paths, ranks, strict=True) if rank == max(ranks)]
+    return best[0] if len(best) == 1 else None
 
 
-def _nearest(paths: list[Path], matrix: Path) -> Path | None:
-    """The only path whose name shares most words with that of the matrix, and has the fewest others."""
-    words = set(re.split(r"[._ -]", matrix.name))
-    ranks = [(len(words & own), -len(own)) for own in (set(re.split(r"[._ -]", path.name)) for path in paths)]
-    nearest = [path for path, rank in zip(paths, ranks, strict=True) if rank == max(ranks)]
-    return nearest[0] if len(nearest) == 1 else None
-
-
-def _sides(files: dict[str, Path], shape: tuple[int, int]) -> list[pd.DataFrame]:
-    """The tables of features and of barcodes; a first line that looks like a header is one where the matrix says so."""
-    forms = []
+def _read_companions(files: dict[str, Path], shape: tuple[int, int]) -> list[pd.DataFrame]:
+    """Read features and barcodes; a first line that looks like a header is one if the shape of the matrix agrees."""
+    variants = []
     for file in files.values():
-        table = _table_of_names(file)
+        table = _read_names(file)
         headed = table.iloc[1:].set_axis(unique_names(table.iloc[0].tolist()), axis=1).reset_index(drop=True)
-        forms.append([headed, table] if _is_header(table) else [table])
-    pairs = [list(pair) for pair in itertools.product(*forms)]
+        variants.append([headed, table] if _has_header(table) else [table])
+    pairs = [list(pair) for pair in itertools.product(*variants)]
     return next((pair for pair in pairs if sorted(map(len, pair)) == sorted(shape)), pairs[-1])
 
 
-def _table_of_names(path: Path) -> pd.DataFrame:
-    """The columns of a file of names as text, its first line a row."""
-    import pandas as pd
-
+def _read_names(path: Path) -> pd.DataFrame:
+    """Read a companion as text; its first line becomes a row."""
     delimiter = read_header(path).delimiter
-    with reading(path, "table of names"), open_text(path) as file:
+    with translate_errors(path, "table of names"), open_text(path) as file:
         lines = [line for line in file.read().splitlines() if line]
         is_quoted = lines[0].startswith('"')
         if ".tsv" in path.name.casefold() or delimiter not in ("\t", ",", ";", " " if is_quoted else ","):
             delimiter = "\t"  # names may contain all others
         is_quoted |= delimiter != "\t"
         rows = list(csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE))
-    if len(rows[0]) + 1 == len(rows[-1]):  # R names no column for the names of the rows
+    if len(rows[0]) + 1 == len(rows[-1]):  # R writes no name for the column of row names
         rows[0].insert(0, "")
     return pd.DataFrame(rows, dtype=object).fillna("")
 
 
-def _is_header(table: pd.DataFrame) -> bool:
-    """Whether the first row names the columns, one of them as usual, or a word stands above numbers.
-
-    R names a single column x.
-    """
+def _has_header(table: pd.DataFrame) -> bool:
+    """Whether the first row has usual column names, or a word above numbers; R names a single column x."""
     if len(table) < 2:
         return False
     first = table.iloc[0]
@@ -170,34 +171,34 @@ def _is_header(table: pd.DataFrame) -> bool:
     )
 
 
-def _identifier(table: pd.DataFrame) -> Any:
-    """The column of a table that names its rows: by its name, else text before numbers, and these before row names."""
+def _barcode_column(table: pd.DataFrame) -> Any:
+    """Return the column of barcodes: a usual name precedes others, text precedes numbers, row names come last."""
 
     def rank(name: Any) -> tuple[bool, int, bool, bool]:
         return (
             not table[name].is_unique,
             OTHER if isinstance(name, int) else name_class(name),
             all(map(is_number, table[name])),
-            not isinstance(name, int) and is_row_number_name(name),
+            not isinstance(name, int) and is_row_name_column(name),
         )
 
     return min(table.columns, key=rank)
 
 
-def _feature_columns(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, Any]:
-    """Identifiers, names and types of features: by the names of the columns, or in the order of Cell Ranger."""
-    lower = {str(name).casefold(): name for name in table.columns}
-    if table.shape[1] > 1 and all(map(is_number, table.iloc[:, 0])):  # numbers of the rows
+def _feature_columns(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, list[str] | None]:
+    """Return identifiers, names and types of features, by column name or in the order of Cell Ranger."""
+    column_of = {str(name).casefold(): name for name in table.columns}
+    if table.shape[1] > 1 and all(map(is_number, table.iloc[:, 0])):  # row numbers
         table = table.iloc[:, 1:]
     if isinstance(table.columns[0], str):
-        symbol = next((lower[name] for name in _SYMBOLS if name in lower), None)
-        types = next((lower[name] for name in _TYPES if name in lower), None)
+        symbol = next((column_of[name] for name in _SYMBOLS if name in column_of), None)
+        types = next((column_of[name] for name in _TYPES if name in column_of), None)
         others = [name for name in table.columns if name not in (symbol, types)]
         first = others[0] if others else symbol
         symbol = first if symbol is None else symbol
     else:
-        first, *extra_maps = table.columns
-        names = [name for name in extra_maps if 2 * table[name].nunique() >= len(table)]  # a type repeats
+        first, *others = table.columns
+        names = [name for name in others if 2 * table[name].nunique() >= len(table)]  # types repeat
         symbol = names[0] if names and not all(map(is_number, table[names[0]])) else first
-        types = next((name for name in extra_maps if name != symbol), None)
+        types = next((name for name in others if name != symbol), None)
     return table[first], table[symbol], None if types is None else table[types].tolist()

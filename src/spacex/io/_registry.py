@@ -1,19 +1,22 @@
-"""The readers, each for one layout on disk, in the order in which they are asked."""
+"""The readers, one for each layout on disk, in the order in which they are tried.
+
+To add a reader, write a module in ``_readers`` that implements `Reader`, add it to `READERS`, and test it in
+``tests/io/readers``.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from anndata import AnnData
 
 from spacex._infra.errors import InputError
 from spacex.io._files import join_names
-from spacex.io._readers import cosmx, curio, h5ad, merscope, stereoseq, tables, visium, visium_hd, xenium, zarr_store
+from spacex.io._readers import anndata_files, cosmx, curio, merscope, stereoseq, tables, visium, visium_hd, xenium
 from spacex.io._request import Request
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 MAX_LISTED = 8
 
@@ -22,9 +25,9 @@ class Reader(Protocol):
     """A module that reads one layout."""
 
     LAYOUT: str
-    """The platform and its files, as messages name them."""
+    """The platform and its files, for messages."""
     FILES: tuple[str, ...]
-    """Patterns of the names of files that belong to the layout."""
+    """Patterns of the file names of the layout."""
 
     def sniff(self, request: Request) -> bool:
         """Whether a file or folder has this layout."""
@@ -33,53 +36,49 @@ class Reader(Protocol):
         """Read the section."""
 
 
-READERS: tuple[Reader, ...] = (
-    h5ad, zarr_store, visium_hd, xenium, visium, merscope, cosmx, curio, stereoseq, tables
-)  # fmt: skip
-
+READERS: tuple[Reader, ...] = (anndata_files, visium_hd, xenium, visium, merscope, cosmx, curio, stereoseq, tables)
+"""Tables come last, since folders of other layouts may contain tables too."""
 
 SUPPORTED_FORMATS = join_names(reader.LAYOUT for reader in READERS)
 
 
 def find_reader(request: Request) -> tuple[Reader, Request] | None:
-    """The reader of a file or folder, or of the ``outs`` folder in it; None where no layout is recognized.
-
-    Tables come last: other layouts may have some beside their own files.
-    """
+    """Return the reader of a file or folder, or of its ``outs`` folder, and the request for it; None if unknown."""
     *vendors, last = READERS
     reader = next((reader for reader in vendors if reader.sniff(request)), None)
     if reader is not None:
         return reader, request
     outs = request.path / "outs"
     if request.is_folder and outs.is_dir():
-        return find_reader(request.at(outs))
+        return find_reader(request.with_path(outs))
     return (last, request) if last.sniff(request) else None
 
 
 def is_section(path: Path) -> bool:
-    """Whether the files of a folder make one section of a layout that `read` recognizes."""
-    found = find_reader(Request(path))
-    if found is None or found[0] is not READERS[-1]:
-        return found is not None
-    with suppress(InputError):  # several tables that could be meant
-        return tables.find_pair(found[1].folder) is not None
+    """Whether a file or folder is one section in a layout that `read` recognizes."""
+    result = find_reader(Request(path))
+    if result is None or result[0] is not tables:
+        return result is not None
+    with suppress(InputError):  # several candidate tables
+        return tables.find_pair(result[1].folder) is not None
     return False
 
 
 def unsupported_input_error(request: Request) -> InputError:
-    """The error for an input of no known layout: what was found, and the nearest layout."""
+    """Return the error for an input of no known layout: the files, and the layout nearest to them."""
     path = request.path
     if not request.is_folder:
-        return InputError(f"path='{path}' is not a format that is understood; pass {SUPPORTED_FORMATS}")
-    names = [entry.name for entry in request.folder.entries]
-    shown = join_names(names[:MAX_LISTED]) + (f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else "")
-    nearest = max(READERS, key=lambda reader: _n_fitting(reader, names))
-    near = f"nearest to {nearest.LAYOUT} ({join_names(nearest.FILES)}); " if _n_fitting(nearest, names) else ""
+        return InputError(f"path='{path}' is not in a supported format; pass {SUPPORTED_FORMATS}")
+    names = [path.name for path in request.folder.paths]
+    n_more = len(names) - MAX_LISTED
+    listed = join_names(names[:MAX_LISTED]) + (f" and {n_more} more" if n_more > 0 else "")
+    nearest = max(READERS, key=lambda reader: _n_matching(reader, names))
+    hint = f"nearest layout: {nearest.LAYOUT} ({join_names(nearest.FILES)}); " if _n_matching(nearest, names) else ""
     return InputError(
-        f"path='{path}' is a folder that holds {shown or 'nothing'}; {near}what is understood: {SUPPORTED_FORMATS}"
+        f"path='{path}' is a folder that holds {listed or 'nothing'}; {hint}supported formats: {SUPPORTED_FORMATS}"
     )
 
 
-def _n_fitting(reader: Reader, names: list[str]) -> int:
-    """Number of patterns of a layout that a name fits."""
+def _n_matching(reader: Reader, names: list[str]) -> int:
+    """Return the number of file patterns of a layout that match a name."""
     return sum(any(fnmatch(name.casefold(), pattern.casefold()) for name in names) for pattern in reader.FILES)

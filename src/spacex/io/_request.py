@@ -1,4 +1,4 @@
-"""What a reader is asked for: a file or folder, and the options that pick a part of it."""
+"""The arguments of `sx.read` that readers use."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from spacex.io._folder import Folder
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be read, and how.
+    """An input file or folder, and the selected part of it.
 
     Attributes
     ----------
     path
         File or folder.
     bin
-        Size of bins, or ``"cells"``.
+        Size of the bins, or ``"cells"``.
     sample
-        Name of one sample, as in the names of its files, in a folder of several.
+        Name of a sample, a part of its file names, in a folder with several samples.
     """
 
     path: Path
@@ -34,14 +34,14 @@ class Request:
 
     @property
     def folder(self) -> Folder:
-        """The folder, as far as it belongs to the sample."""
+        """The folder, restricted to the sample."""
         return Folder(self.path, self.sample)
 
-    def at(self, path: Path) -> Request:
-        """The same for another path."""
+    def with_path(self, path: Path) -> Request:
+        """Return the same request for another path."""
         return replace(self, path=path)
 
-    def refuse_bin(self) -> None:
-        """Raise `InputError` where bins were asked for and the layout has none."""
+    def reject_bin(self) -> None:
+        """Raise `InputError` if `bin` was passed: for layouts without bins."""
         if self.bin is not None:
-            raise InputError(f"bin={self.bin!r} does not apply to '{self.path}', which has no bins; leave it out")
+            raise InputError(f"bin={self.bin!r} does not apply to '{self.path}', which has no bins; omit it")

@@ -1,4 +1,4 @@
-"""SpatialData: a section as table, shapes and images, and back."""
+"""Conversion between AnnData and SpatialData."""
 
 from __future__ import annotations
 
@@ -7,47 +7,47 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy.spatial import cKDTree
 
 from spacex import _adata
+from spacex._adata import keys
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite, check_installed, check_name
 from spacex.io._files import join_names
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from spatialdata import SpatialData
 
 SPOTS = "spots"
 TABLE = "table"
-# Columns and notes of the way there, taken away on the way back. "region" would meet columns of the caller's own.
-REGION = "spacex_region"
-INSTANCE = "spacex_spot"
-IMAGES = "spacex_images"
+# Written by `to_spatialdata` and removed by `from_spatialdata`; "region" could exist in the caller's obs.
 _ATTRS = "spatialdata_attrs"
 
 
 def to_spatialdata(adata: AnnData) -> SpatialData:
-    """Lay a section out as SpatialData; needs the extra ``io``.
+    """Convert a section to SpatialData; needs the extra ``io``.
 
     Parameters
     ----------
     adata
-        Section with ``obsm["spatial"]``, (S, 2) or more columns, of which x and y are taken. Not changed.
+        Section with ``obsm["spatial"]``, (S, 2) or more columns, of which the first two are used. Not changed.
 
     Returns
     -------
     SpatialData
-        - ``tables["table"]``: a copy of `adata` with everything that was in it, the slots of spacex included;
-          ``obs["spacex_region"]`` and ``obs["spacex_spot"]`` tie its rows to the shapes.
-        - ``shapes["spots"]``: a circle for every spot, named like it, in the unit of ``obsm["spatial"]``, in the
-          coordinate system ``"global"``. Radius: that of the spots where ``uns["spatial"]`` tells it, otherwise half
+        - ``tables["table"]``: a copy of `adata` with all its slots, those of spacex included;
+          ``obs["spacex_region"]`` and ``obs["spacex_spot"]`` link its rows to the shapes.
+        - ``shapes["spots"]``: one circle per spot, with the name of the spot, in the unit of ``obsm["spatial"]`` and
+          the coordinate system ``"global"``. The radius is that in ``uns["spatial"]`` if it has one, otherwise half
           the median distance to the nearest spot.
-        - ``images``: those of ``uns["spatial"]``, scaled so that they lie under the spots.
+        - ``images``: those of ``uns["spatial"]``, scaled to align with the spots.
 
     Raises
     ------
     InputError
-        The extra is missing, there are no finite coordinates, names of spots repeat, or SpatialData forbids a name.
+        The extra is missing, coordinates are missing or not finite, spot names repeat, or SpatialData forbids a name.
 
     Examples
     --------
@@ -62,29 +62,26 @@ def to_spatialdata(adata: AnnData) -> SpatialData:
     xy = _adata.read_positions(adata, "spatial")
     check_finite(xy, name="obsm['spatial']", hint="drop the spots without coordinates")
     if adata.obs_names.has_duplicates:
-        raise InputError("obs_names repeat, and shapes need names of their own: call adata.obs_names_make_unique()")
+        raise InputError("obs_names repeat, but shapes need unique names; call adata.obs_names_make_unique()")
     from spatialdata import SpatialData
     from spatialdata.models import ShapesModel, TableModel
 
     table = adata.copy()
     images = _take_images(table)
-    table.obs[REGION] = np.full(table.n_obs, SPOTS)
-    table.obs[REGION] = table.obs[REGION].astype("category")
-    table.obs[INSTANCE] = table.obs_names.to_numpy()
-    table.uns.pop(_ATTRS, None)  # a table that came from another SpatialData
+    table.obs[keys.REGION] = pd.Categorical([SPOTS] * table.n_obs)
+    table.obs[keys.INSTANCE] = table.obs_names.to_numpy()
+    table.uns.pop(_ATTRS, None)  # of the SpatialData that the table may come from
     try:
         shapes = ShapesModel.parse(xy, geometry=0, radius=_radius(adata, xy), index=table.obs_names.to_numpy())
-        table = TableModel.parse(table, region=SPOTS, region_key=REGION, instance_key=INSTANCE)
+        table = TableModel.parse(table, region=SPOTS, region_key=keys.REGION, instance_key=keys.INSTANCE)
         return SpatialData(images=images, shapes={SPOTS: shapes}, tables={TABLE: table})
     except (ValueError, TypeError) as error:
         reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        raise InputError(f"adata cannot become SpatialData: {reason[:300]}; rename what it names") from error
+        raise InputError(f"adata cannot be converted to SpatialData: {reason[:300]}; rename that element") from error
 
 
 def _radius(adata: AnnData, xy: np.ndarray) -> float:
-    """Radius of the spots as the vendor tells it, or so that near spots touch."""
-    from scipy.spatial import cKDTree
-
+    """Return the radius of the spots in ``uns["spatial"]``, or one at which neighbors touch."""
     factors = [entry.get("scalefactors") or {} for entry in _adata.read_libraries(adata).values()]
     if len(factors) == 1 and "spot_diameter_fullres" in factors[0]:
         return float(factors[0]["spot_diameter_fullres"]) / 2
@@ -93,53 +90,54 @@ def _radius(adata: AnnData, xy: np.ndarray) -> float:
 
 
 def _take_images(table: AnnData) -> dict[str, Any]:
-    """Move the images out of ``uns["spatial"]``, and note where they went."""
+    """Remove the images from ``uns["spatial"]``, note their names in ``uns``, and return them as SpatialData models."""
     from spatialdata.models import Image2DModel
     from spatialdata.transformations import Scale
 
     libraries = _adata.read_libraries(table)
     images: dict[str, Any] = {}
-    went: dict[str, dict[str, str]] = {}
+    image_names: dict[str, dict[str, str]] = {}
     for library, entry in libraries.items():
         for kind, image in (entry.get("images") or {}).items():
             pixels = np.asarray(image)
             if pixels.ndim not in (2, 3):
-                continue  # no picture
+                continue  # not an image
             pixels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
             name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', library)}_{kind}_image"
             scale = 1 / (entry.get("scalefactors") or {}).get(f"tissue_{kind}_scalef", 1.0)
-            under = {"global": Scale([scale, scale], axes=("x", "y"))}
-            images[name] = Image2DModel.parse(pixels, dims=("c", "y", "x"), transformations=under)
-            went.setdefault(library, {})[kind] = name
+            transformations = {"global": Scale([scale, scale], axes=("x", "y"))}
+            images[name] = Image2DModel.parse(pixels, dims=("c", "y", "x"), transformations=transformations)
+            image_names.setdefault(library, {})[kind] = name
     if libraries:
-        without = {library: {**entry, "images": {}} for library, entry in libraries.items()}
-        table.uns["spatial"] = {**table.uns["spatial"], **without}
-    if went:
-        table.uns[IMAGES] = went
+        without_images = {library: {**entry, "images": {}} for library, entry in libraries.items()}
+        table.uns["spatial"] = {**table.uns["spatial"], **without_images}
+    if image_names:
+        table.uns[keys.IMAGES] = image_names
     return images
 
 
 def from_spatialdata(sdata: SpatialData, *, table: str | None = None) -> AnnData:
-    """Take a table of a SpatialData as a section.
+    """Convert a table of a SpatialData to a section; needs the extra ``io``.
 
     Parameters
     ----------
     sdata
-        What `to_spatialdata` returned, or any other SpatialData; not changed.
+        Result of `to_spatialdata`, or any other SpatialData. Not changed.
     table
         Name of the table. None: the one named ``"table"``, or the only one.
 
     Returns
     -------
     AnnData
-        A copy of the table. ``obsm["spatial"]``, where the table lacks it, has the centroids (S, 2) of the shapes or
-        labels that it annotates, in the coordinate system ``"global"`` or, without such, in their first. From
-        `to_spatialdata`: what went in, with images back in ``uns["spatial"]``.
+        A copy of the table. If it has no ``obsm["spatial"]``, the centroids (S, 2) of the shapes or labels that it
+        annotates are written there, in the coordinate system ``"global"`` or else in their first one. A result of
+        `to_spatialdata` is converted back to the original section, with its images in ``uns["spatial"]``.
 
     Raises
     ------
     InputError
-        No such table, several tables and none named, or no coordinates to be found.
+        The extra is missing, the table does not exist, `table` is needed to choose among several, or there are no
+        coordinates.
 
     Examples
     --------
@@ -163,16 +161,16 @@ def from_spatialdata(sdata: SpatialData, *, table: str | None = None) -> AnnData
     adata = sdata.tables[name].copy()
     if "spatial" not in adata.obsm:
         adata.obsm["spatial"] = _coordinates(adata, sdata)
-    return restored(adata, sdata.images)
+    return restore_section(adata, sdata.images)
 
 
-def restored(adata: AnnData, images: Mapping[str, Any]) -> AnnData:
-    """Take away what `to_spatialdata` added to a table and put its images back, as far as they are among `images`."""
-    if REGION not in adata.obs:
+def restore_section(adata: AnnData, images: Mapping[str, Any]) -> AnnData:
+    """Remove the columns that `to_spatialdata` added to a table, and put those of its `images` that exist back."""
+    if keys.REGION not in adata.obs:
         return adata
-    adata.obs = adata.obs.drop(columns=[REGION, INSTANCE])
+    adata.obs = adata.obs.drop(columns=[keys.REGION, keys.INSTANCE])
     adata.uns.pop(_ATTRS, None)
-    for library, kinds in adata.uns.pop(IMAGES, {}).items():
+    for library, kinds in adata.uns.pop(keys.IMAGES, {}).items():
         for kind, name in kinds.items():
             if name in images:
                 pixels = np.moveaxis(np.asarray(images[name].data), 0, -1)
@@ -181,25 +179,24 @@ def restored(adata: AnnData, images: Mapping[str, Any]) -> AnnData:
 
 
 def _coordinates(adata: AnnData, sdata: SpatialData) -> np.ndarray:
-    """Centroids (S, 2) of the elements that a table annotates."""
-    import pandas as pd
+    """Return the centroids (S, 2) of the elements that a table annotates."""
     import spatialdata
     from spatialdata.transformations import get_transformation
 
     if _ATTRS not in adata.uns:
-        raise InputError("the table has no obsm['spatial'] and annotates no shapes; give each spot x and y in obsm")
+        raise InputError("the table has no obsm['spatial'] and annotates no shapes; write x and y to obsm['spatial']")
     attrs = adata.uns[_ATTRS]
     regions = [str(region) for region in np.atleast_1d(attrs["region"])]
-    absent = [region for region in regions if region not in sdata]
-    if absent:
+    missing = [region for region in regions if region not in sdata]
+    if missing:
         raise InputError(
-            f"the table annotates {join_names(absent)}, which the SpatialData lacks; save it with its shapes"
+            f"the table annotates {join_names(missing)}, which the SpatialData lacks; save it with its shapes"
         )
     centroids = []
     for region in regions:
         systems = list(get_transformation(sdata[region], get_all=True))
         system = "global" if "global" in systems else systems[0]
         centroids.append(spatialdata.get_centroids(sdata[region], coordinate_system=system).compute())
-    where = pd.concat(centroids, keys=regions)[["x", "y"]]
+    xy = pd.concat(centroids, keys=regions)[["x", "y"]]
     keys = pd.MultiIndex.from_arrays([adata.obs[attrs["region_key"]].astype(str), adata.obs[attrs["instance_key"]]])
-    return where.reindex(keys).to_numpy(dtype=float)
+    return xy.reindex(keys).to_numpy(dtype=float)

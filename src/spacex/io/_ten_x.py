@@ -1,129 +1,122 @@
-"""Counts in the HDF5 format of 10x Genomics, and which of their features are genes.
+"""Counts in the HDF5 format of 10x Genomics, and the selection of genes among its features.
 
-Read with h5py: `scanpy.read_10x_h5` takes the integer types that Cell Ranger writes alone, where R writes doubles.
+Read with h5py: ``scanpy.read_10x_h5`` accepts only the integer types that Cell Ranger writes, but R writes doubles.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
+from anndata import AnnData
+from scipy import sparse
 
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_sparse_indices
-from spacex.io._counts import assemble, unique_genes
-from spacex.io._files import PACKED, REDOWNLOAD_HINT, join_names, reading, require_hdf5, unpacked
-
-if TYPE_CHECKING:
-    from anndata import AnnData
+from spacex.io._counts import make_gene_names_unique, select_genes, to_anndata
+from spacex.io._file_checks import check_hdf5
+from spacex.io._files import REDOWNLOAD_HINT, decompressed, join_names, suffix_pattern, translate_errors
 
 logger = logging.getLogger("spacex")
 
-_SYMBOLS, _IDS = ("name", "gene_names"), ("id", "genes")
-"""Names of features and their identifiers, since version 3 of the format and before it."""
+_NAMES, _IDS = ("name", "gene_names"), ("id", "genes")
+"""Datasets of the names and identifiers of features, since version 3 of the format and before it."""
 
-_NAME = re.compile(rf"\.h5{PACKED}$", re.IGNORECASE)
+_SUFFIX = suffix_pattern("h5")
 _GENES = "gene expression"
 _NOT_GENES = re.compile(
     r"antibody.*|protein( expression| scaffold.*)?|crispr.*|multiplexing.*|peaks|negative.*|.*control.*|blank.*|"
     r".*codeword.*|.*unassigned.*|deprecated.*|intergenic.*"
 )
-"""Types of features, in lower case, that are no genes."""
+"""Types of features, in lower case, that are not genes."""
 
 
 def is_10x_h5(path: Path) -> bool:
-    """Whether the name of a file is that of a 10x matrix, compressed or not."""
-    return _NAME.search(path.name) is not None
+    """Whether a file has the suffix of a 10x HDF5 matrix, compressed or not."""
+    return _SUFFIX.search(path.name) is not None
 
 
 def read_10x_h5(path: Path) -> AnnData:
-    """Read a 10x matrix, its genes only, with unique names; ``var["gene_ids"]`` has their identifiers."""
-    import h5py
-
-    with unpacked(path) as plain:
-        require_hdf5(path, plain)
-        with reading(path, "10x matrix"), h5py.File(plain, "r") as file:
+    """Read the genes of a 10x matrix, with unique names; ``var["gene_ids"]`` holds their identifiers."""
+    with decompressed(path) as plain:
+        check_hdf5(path, plain)
+        with translate_errors(path, "10x matrix"), h5py.File(plain, "r") as file:
             group = _matrix_group(file, path)
-            shape = _whole(group["shape"][:], "shape")
+            n_genes, n_spots = map(int, _to_int64(group["shape"][:], "shape"))
             data = group["data"][:].astype(np.float32)
-            indices, indptr = (_whole(group[name][:], name) for name in ("indices", "indptr"))
-            barcodes = _texts(group["barcodes"])
+            indices, indptr = (_to_int64(group[name][:], name) for name in ("indices", "indptr"))
+            barcodes = _decode(group["barcodes"])
             features = group.get("features", group)
-            ids, names = (_first_of(features, kinds) for kinds in (_IDS + _SYMBOLS, _SYMBOLS + _IDS))
-            types = _texts(features["feature_type"]) if "feature_type" in features else None
-    adata = assemble(_matrix([data, indices, indptr], shape, path), barcodes, names)
+            ids, names = (_first_dataset(features, fields) for fields in (_IDS + _NAMES, _NAMES + _IDS))
+            types = _decode(features["feature_type"]) if "feature_type" in features else None
+            if len(indptr) != n_spots + 1 or len(indices) != len(data):
+                raise InputError(
+                    f"path='{path}' is damaged: its arrays do not fit a matrix {n_genes} x {n_spots}; {REDOWNLOAD_HINT}"
+                )
+            matrix = sparse.csr_matrix((data, indices, indptr), shape=(n_spots, n_genes))  # genes x spots by columns
+    adata = to_anndata(check_sparse_indices(matrix, what=f"path='{path}' is damaged"), barcodes, names)
     adata.var["gene_ids"] = ids
-    return unique_genes(genes_of(adata, types, path), path)
+    return make_gene_names_unique(drop_other_features(adata, types, path), path)
 
 
-def _matrix_group(file: Any, path: Path) -> Any:
-    """The group of the matrix: ``matrix`` since Cell Ranger 3, before it the only genome."""
+def _matrix_group(file: h5py.File, path: Path) -> Any:
+    """Return the group of the matrix: ``matrix`` since Cell Ranger 3, the only genome before it."""
     groups = [name for name in file if "barcodes" in getattr(file[name], "keys", list)()]
     if len(groups) != 1:
         raise InputError(
             f"path='{path}' must hold one 10x matrix of one genome, and holds "
-            f"{join_names(groups) or 'none'}; pass another"
+            f"{join_names(groups) or 'none'}; pass another file"
         )
     return file[groups[0]]
 
 
-def _whole(values: np.ndarray, name: str) -> np.ndarray:
-    """Indices as 64-bit integers; R writes them as doubles."""
-    whole = values.astype(np.int64)
-    if (whole != values).any():
-        raise ValueError(f"{name} holds numbers that are not whole")
-    return whole
+def _to_int64(values: np.ndarray, name: str) -> np.ndarray:
+    """Convert indices, which R writes as doubles."""
+    integers = values.astype(np.int64)
+    if (integers != values).any():
+        raise ValueError(f"{name} holds numbers that are not integers")
+    return integers
 
 
-def _matrix(parts: list[np.ndarray], shape: np.ndarray, path: Path) -> Any:
-    """Counts (spots, genes) from the parts of a matrix (genes, spots) by columns."""
-    from scipy import sparse
-
-    data, indices, indptr = parts
-    n_genes, n_spots = (int(length) for length in shape)
-    if len(indptr) != n_spots + 1 or len(indices) != len(data):
-        raise InputError(
-            f"path='{path}' is damaged: its parts do not fit a matrix {n_genes} x {n_spots}; {REDOWNLOAD_HINT}"
-        )
-    with reading(path, "10x matrix"):
-        matrix = sparse.csr_matrix((data, indices, indptr), shape=(n_spots, n_genes))
-    return check_sparse_indices(matrix, what=f"path='{path}' is damaged")
+def _first_dataset(group: Any, names: tuple[str, ...]) -> list[str]:
+    """Read the first dataset that exists: names differ between versions, and R omits some."""
+    name = next((name for name in names if name in group), None)
+    if name is None:
+        raise ValueError("it holds no feature names")
+    return _decode(group[name])
 
 
-def _first_of(group: Any, names: tuple[str, ...]) -> list[str]:
-    """The first of some arrays that is there: version 2 of the format has other names, and R leaves some out."""
-    present = next((name for name in names if name in group), None)
-    if present is None:
-        raise ValueError("it holds no names of features")
-    return _texts(group[present])
+def _decode(dataset: Any) -> list[str]:
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in dataset[:]]
 
 
-def _texts(values: Any) -> list[str]:
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values[:]]
+def drop_other_features(adata: AnnData, types: Sequence[str] | None, path: Path) -> AnnData:
+    """Return the genes among the features.
 
+    Genes are of the type "Gene Expression" if any feature is, else of any type that is not a control, an antibody and
+    the like: biotypes such as "protein_coding" are types of genes. If no feature is a gene, all are kept.
 
-def genes_of(adata: AnnData, types: Sequence[str] | None, path: Path) -> AnnData:
-    """Return the genes among features of these types (G,): "Gene Expression", or all that are no controls.
-
-    A biotype, such as "protein_coding", is the type of a gene. Where all features are of other types, such as
-    antibodies, they are kept.
+    Parameters
+    ----------
+    adata
+        Spots x features.
+    types
+        (G,) types of the features. None: all are genes.
+    path
+        File of the features, for messages.
     """
     if types is None:
         return adata
-    folded = [str(kind).strip().casefold() for kind in types]
-    is_gene = np.array([kind == _GENES for kind in folded], dtype=bool)
+    lower = [str(kind).strip().casefold() for kind in types]
+    is_gene = np.array([kind == _GENES for kind in lower], dtype=bool)
     if not is_gene.any():
-        is_gene = np.array([_NOT_GENES.fullmatch(kind) is None for kind in folded], dtype=bool)
+        is_gene = np.array([_NOT_GENES.fullmatch(kind) is None for kind in lower], dtype=bool)
     if not is_gene.any():
         logger.info("%s: no feature is a gene; all are kept (%s)", path.name, join_names(sorted(set(types))[:5]))
         return adata
-    if is_gene.all():
-        return adata
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*names are not unique")
-        return adata[:, is_gene].copy()
+    return adata if is_gene.all() else select_genes(adata, is_gene)

@@ -1,8 +1,8 @@
-"""What known pairs have in common: a classifier of pairs, calibrated on genes that its models have not seen.
+"""A classifier of gene pairs, trained on known pairs and cross-fitted over genes.
 
-Genes are split in folds. The probability of a pair is that of a model which saw neither of its genes, so that nothing
-can be remembered of a gene, only learnt of pairs. Negative pairs are the known pairs' own genes, paired anew within the
-same folds: every gene is as often in a negative as in a positive pair, and popularity tells nothing.
+Genes are split into folds. Each pair is scored by a model that was trained without either of its genes, so the score
+reflects properties of pairs and not the identity of genes. Negative pairs combine the genes of the known pairs anew
+within the same folds, so every gene is as frequent in negative as in known pairs.
 """
 
 from __future__ import annotations
@@ -16,70 +16,66 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from spacex._infra.errors import InputError
-
-N_FOLDS = 4
-MIN_PAIRS = 40
-ROUNDS = 50
-PENALTY = 0.003
-"""Inverse strength of the ridge penalty: known pairs share genes, so that there are fewer of them than they seem."""
-MIN_PER_CLASS = 5
+from spacex.pairs.params import PairParams
 
 
-def degree_matched(pairs: np.ndarray, fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Negative pairs (N', 2) in which every gene is about as often as in pairs (N, 2), in the same folds (G,).
+def degree_matched(
+    pairs: np.ndarray, fold: np.ndarray, rng: np.random.Generator, *, n_shuffles: int = PairParams.n_shuffles
+) -> np.ndarray:
+    """Sample negative pairs (N', 2) with about the gene frequencies of pairs (N, 2), within the same gene folds (G,).
 
-    The second genes of the pairs between two folds are shuffled (the configuration model, Newman 2003, section IV.B);
-    what comes out as a known pair, a gene with itself or a second time is drawn again, and left out in the end.
+    The second genes of the pairs between two folds are shuffled (configuration model, Newman 2003, section IV.B).
+    Known pairs, repeated pairs and pairs of a gene with itself are shuffled again, and dropped after `n_shuffles`.
     """
     n_genes = len(fold)
-    swap = fold[pairs[:, 0]] > fold[pairs[:, 1]]
-    pairs = np.where(swap[:, None], pairs[:, ::-1], pairs)
+    is_swapped = fold[pairs[:, 0]] > fold[pairs[:, 1]]
+    pairs = np.where(is_swapped[:, None], pairs[:, ::-1], pairs)
     block = fold[pairs[:, 0]] * (fold.max() + 1) + fold[pairs[:, 1]]
-    taken = _code(pairs, n_genes)
-    made: list[np.ndarray] = []
-    for one in np.unique(block):
-        first, second = pairs[block == one].T
-        within = fold[first[0]] == fold[second[0]]
-        for _ in range(ROUNDS):
-            if within:
+    used = _pair_code(pairs, n_genes)
+    negatives = [np.empty((0, 2), dtype=int)]
+    for number in np.unique(block):
+        first, second = pairs[block == number].T
+        is_same_fold = fold[first[0]] == fold[second[0]]
+        for _ in range(n_shuffles):
+            if is_same_fold:
                 first, second = rng.permutation(np.concatenate([first, second])).reshape(2, -1)
             else:
                 second = rng.permutation(second)
-            code, index = np.unique(_code(np.column_stack([first, second]), n_genes), return_index=True)
-            fresh = index[~np.isin(code, taken) & (first[index] != second[index])]
-            new = np.column_stack([first[fresh], second[fresh]])
-            made.append(new)
-            taken = np.concatenate([taken, _code(new, n_genes)])
-            left = np.setdiff1d(np.arange(len(first)), fresh)
-            first, second = first[left], second[left]
-            if len(left) < 2:
+            code, index = np.unique(_pair_code(np.column_stack([first, second]), n_genes), return_index=True)
+            accepted = index[~np.isin(code, used) & (first[index] != second[index])]
+            negatives.append(np.column_stack([first[accepted], second[accepted]]))
+            used = np.concatenate([used, _pair_code(negatives[-1], n_genes)])
+            rejected = np.setdiff1d(np.arange(len(first)), accepted)
+            first, second = first[rejected], second[rejected]
+            if len(rejected) < 2:
                 break
-    return np.concatenate(made) if made else np.empty((0, 2), dtype=int)
+    return np.concatenate(negatives)
 
 
-def _code(pairs: np.ndarray, n_genes: int) -> np.ndarray:
+def _pair_code(pairs: np.ndarray, n_genes: int) -> np.ndarray:
+    """One integer (N,) for each unordered pair (N, 2)."""
     low, high = np.sort(pairs, axis=1).T.astype(np.int64)
     return np.asarray(low * n_genes + high)
 
 
-def calibration_error(probability: np.ndarray, truth: np.ndarray, n_bins: int = 10) -> float:
-    """Expected calibration error in bins of equal size (Naeini, Cooper & Hauskrecht 2015, eq. 2)."""
+def calibration_error(probability: np.ndarray, is_positive: np.ndarray, n_bins: int = 10) -> float:
+    """Expected calibration error with bins of equal size (Naeini, Cooper & Hauskrecht 2015, eq. 2)."""
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, n_bins) if len(part)]
-    gaps = [len(part) * abs(probability[part].mean() - truth[part].mean()) for part in parts]
+    gaps = [len(part) * abs(probability[part].mean() - is_positive[part].mean()) for part in parts]
     return float(sum(gaps) / len(probability))
 
 
 @dataclass(frozen=True)
 class CrossValidationReport:
-    """How a `CrossFit` did on known and negative pairs whose genes its models had not seen.
+    """Performance of a `PairClassifier` on pairs whose genes its models were not trained on.
 
     Attributes
     ----------
     n_known, n_negative
-        Pairs of each kind.
+        Number of known and of negative pairs.
     auroc
-        Chance that a known pair has a higher probability than a negative one.
+        Area under the ROC curve: probability that a known pair scores higher than a negative one.
     ece
         Expected calibration error.
     """
@@ -90,65 +86,76 @@ class CrossValidationReport:
     ece: float
 
 
-class CrossFit:
-    """Ridge logistic regression on features of pairs and their products of two, one for every pair of folds of genes.
+class PairClassifier:
+    """Ridge logistic regression on pair features and their products, one model for every pair of gene folds.
 
     Parameters
     ----------
     n_genes
         G.
     seed
-        Of the folds and of negative pairs.
+        Seed of the folds and of the negative pairs.
+    params
+        Settings.
+
+    Attributes
+    ----------
+    fold
+        (G,) fold of each gene.
+    models_
+        For each pair of folds, the model trained on pairs without genes of these folds.
     """
 
-    def __init__(self, n_genes: int, seed: int):
+    def __init__(self, n_genes: int, seed: int, params: PairParams | None = None):
+        self.params = params or PairParams()
         self.rng = np.random.default_rng(seed)
-        self.fold = self.rng.permutation(np.arange(n_genes) % N_FOLDS)
-        self.models_: dict[tuple[int, int], Pipeline] = {}
+        self.fold = self.rng.permutation(np.arange(n_genes) % self.params.n_folds)
 
-    def negatives(self, known: np.ndarray) -> np.ndarray:
-        """Negative pairs for known ones."""
-        return degree_matched(known, self.fold, self.rng)
+    def sample_negatives(self, known: np.ndarray) -> np.ndarray:
+        """Negative pairs (N', 2) for known pairs (N, 2); see `degree_matched`."""
+        return degree_matched(known, self.fold, self.rng, n_shuffles=self.params.n_shuffles)
 
-    def fit(self, pairs: np.ndarray, features: np.ndarray, truth: np.ndarray) -> CrossValidationReport:
-        """Fit all models on pairs (N, 2) with features (N, F), calibrate them, and tell how they did.
+    def fit(self, pairs: np.ndarray, features: np.ndarray, is_known: np.ndarray) -> CrossValidationReport:
+        """Fit and calibrate the models on pairs (N, 2) with features (N, F); return their cross-validated performance.
 
-        Raises `InputError` where pairs of few genes leave a model too little to learn from.
+        Raises `InputError` if the pairs share so few genes that a model would have too little training data.
         """
         folds = np.sort(self.fold[pairs], axis=1)
-        for a in range(N_FOLDS):
-            for b in range(a, N_FOLDS):
-                seen = ~((folds == a) | (folds == b)).any(axis=1)
-                if min(truth[seen].sum(), (~truth[seen]).sum()) < MIN_PER_CLASS:
+        self.models_: dict[tuple[int, int], Pipeline] = {}
+        for a in range(self.params.n_folds):
+            for b in range(a, self.params.n_folds):
+                in_training = ~((folds == a) | (folds == b)).any(axis=1)
+                n_smaller_class = min(is_known[in_training].sum(), (~is_known[in_training]).sum())
+                if n_smaller_class < self.params.min_pairs_per_class:
                     raise InputError(
-                        f"known: its {truth.sum()} pairs centre on so few genes that a model which leaves out two "
-                        f"quarters of all genes has fewer than {MIN_PER_CLASS} pairs of a kind; pass more pairs"
+                        f"known: its {is_known.sum()} pairs share so few genes that a model trained without two of "
+                        f"{self.params.n_folds} folds of genes has fewer than {self.params.min_pairs_per_class} known "
+                        "or negative pairs; pass more pairs"
                     )
-                self.models_[a, b] = _model().fit(features[seen], truth[seen])
-        score = self._score(pairs, features)
-        self.platt_ = LogisticRegression(C=1e6).fit(score[:, None], truth)
-        probability = self.probability(pairs, features)
+                self.models_[a, b] = _make_model(self.params).fit(features[in_training], is_known[in_training])
+        score = self._decision_function(pairs, features)
+        self.platt_ = LogisticRegression(C=1e6).fit(score[:, None], is_known)
+        probability = self.predict_proba(pairs, features)
         return CrossValidationReport(
-            int(truth.sum()), int((~truth).sum()), float(roc_auc_score(truth, probability)),
-            calibration_error(probability, truth),
+            int(is_known.sum()), int((~is_known).sum()), float(roc_auc_score(is_known, probability)),
+            calibration_error(probability, is_known),
         )  # fmt: skip
 
-    def probability(self, pairs: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """Probability (N,) of pairs, were there as many known as unknown among them (Platt 1999)."""
-        return np.asarray(self.platt_.predict_proba(self._score(pairs, features)[:, None])[:, 1])
+    def predict_proba(self, pairs: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Probability (N,) that pairs interact, calibrated for equal numbers of both classes (Platt 1999)."""
+        return np.asarray(self.platt_.predict_proba(self._decision_function(pairs, features)[:, None])[:, 1])
 
-    def _score(self, pairs: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """Log odds (N,) by the model that saw neither gene."""
+    def _decision_function(self, pairs: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Log odds (N,) by the model trained without either gene."""
         folds, score = np.sort(self.fold[pairs], axis=1), np.zeros(len(pairs))
-        for key, model in self.models_.items():
-            here = (folds == key).all(axis=1)
-            if here.any():
-                score[here] = model.decision_function(features[here])
+        for bins, model in self.models_.items():
+            in_folds = (folds == bins).all(axis=1)
+            if in_folds.any():
+                score[in_folds] = model.decision_function(features[in_folds])
         return score
 
 
-def _model() -> Pipeline:
+def _make_model(params: PairParams) -> Pipeline:
     products = PolynomialFeatures(2, include_bias=False)
-    return make_pipeline(
-        StandardScaler(), products, StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced")
-    )
+    classifier = LogisticRegression(C=params.inverse_penalty, class_weight="balanced")
+    return make_pipeline(StandardScaler(), products, StandardScaler(), classifier)

@@ -1,11 +1,10 @@
-"""How often two unrelated genes of the same strength are as alike, told from how often genes are as unlike.
+"""Null distribution of gene-gene similarity by sign symmetry.
 
-Two genes that both have a pattern are seldom at cosine zero: a tissue has few ways to vary, and a cosine that noise
-never gives can be had by any two genes that follow it. What unrelated genes do is seen on the other side. Turn the
-pattern of one of them over, high for low: it is as strong, as smooth and as noisy as before, and the cosine changes its
-sign. So without a relation c and -c are equally likely, and the random pairs at -c or below tell how many at c or above
-mean nothing. (So do decoys in proteomics, Elias & Gygi 2007, and knockoffs, Barber & Candès 2015.) Genes that oppose
-each other for a reason make it strict, not bold.
+Two unrelated genes with strong patterns seldom have cosine zero, because a tissue has few axes of variation. Inverting
+the pattern of one gene (high becomes low) keeps its strength, smoothness and noise, and flips the sign of the cosine.
+Without a relation, c and -c are therefore equally likely, and the random pairs with similarity at most -c estimate how
+many unrelated pairs reach c. Target-decoy searches in proteomics (Elias & Gygi 2007) and knockoffs (Barber & Candès
+2015) use the same argument. Genes with truly opposite patterns make the p-values conservative.
 """
 
 from __future__ import annotations
@@ -17,108 +16,111 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from spacex.pairs.params import PairParams
 from spacex.pairs.similarity import SimilarityMeasure
 
-MAX_BINS = 8
-GENES_PER_BIN = 100
-SAMPLE_PER_BIN = 300
-POINTS = 400
-LARGEST = 0.995
+MIN_EXCESS_PAIRS = 1e-3
+"""Expected number of related pairs in a sample below which no curve is fitted."""
 
 
 @dataclass(frozen=True)
 class SignFlipNull:
-    """Chance of a likeness between genes of given strengths.
+    """Null distribution of the similarity of two genes, given their strengths.
 
     Attributes
     ----------
     edges
-        (n - 1,) inner edges of the bins of strength.
-    low
-        For each pair of bins, the likeness of sampled pairs, ascending.
+        (n - 1,) inner edges of the strength bins.
+    sampled
+        For each pair of bins, the similarities of sampled pairs, in ascending order.
     curve
-        For each pair of bins, intercept and slope of the log odds of a relation, by Fisher's z of the likeness.
+        For each pair of bins, intercept and slope of the log odds of a relation as a function of Fisher's z.
+    max_similarity
+        Bound of similarities in Fisher's z.
     """
 
     edges: np.ndarray
-    low: dict[tuple[int, int], np.ndarray]
+    sampled: dict[tuple[int, int], np.ndarray]
     curve: dict[tuple[int, int], tuple[float, float]]
+    max_similarity: float = PairParams.max_similarity
 
     @classmethod
-    def of(
-        cls, likeness: SimilarityMeasure, strength: np.ndarray, seed: int, *, sample_per_bin: int = SAMPLE_PER_BIN
+    def from_similarity(
+        cls, similarity: SimilarityMeasure, strength: np.ndarray, params: PairParams, *, n_per_bin: int, seed: int
     ) -> SignFlipNull:
-        """From a random sample of genes in every bin of strength (G,), and all pairs of them."""
-        n_bins = int(np.clip(len(strength) // GENES_PER_BIN, 1, MAX_BINS))
+        """Estimate the null from all pairs of `n_per_bin` random genes in each bin of strength (G,)."""
+        n_bins = int(np.clip(len(strength) // params.genes_per_bin, 1, params.max_strength_bins))
         edges = np.unique(np.quantile(strength, np.arange(1, n_bins) / n_bins))
-        bin_of = np.searchsorted(edges, strength, side="right")
+        bin_of_gene = np.searchsorted(edges, strength, side="right")
         rng = np.random.default_rng(seed)
-        chosen = [rng.permutation(np.flatnonzero(bin_of == b))[:sample_per_bin] for b in range(len(edges) + 1)]
-        start = np.cumsum([0, *map(len, chosen)])
-        table = likeness.among(np.concatenate(chosen))
-        low, curve = {}, {}
-        for a in range(len(chosen)):
-            for b in range(a, len(chosen)):
-                block = table[start[a] : start[a + 1], start[b] : start[b + 1]]
+        genes = [rng.permutation(np.flatnonzero(bin_of_gene == b))[:n_per_bin] for b in range(len(edges) + 1)]
+        start = np.cumsum([0, *map(len, genes)])
+        matrix = similarity.matrix(np.concatenate(genes))
+        sampled, curve = {}, {}
+        for a in range(len(genes)):
+            for b in range(a, len(genes)):
+                block = matrix[start[a] : start[a + 1], start[b] : start[b + 1]]
                 values = block[np.triu_indices(len(block), 1)] if a == b else block.ravel()
-                low[a, b] = np.sort(values.astype(np.float64))
-                curve[a, b] = relation_curve(low[a, b])
-        return cls(edges, low, curve)
+                sampled[a, b] = np.sort(values.astype(np.float64))
+                curve[a, b] = fit_relation_curve(sampled[a, b], params)
+        return cls(edges, sampled, curve, params.max_similarity)
 
-    def pvalue(self, likeness: np.ndarray, strength_a: np.ndarray, strength_b: np.ndarray) -> np.ndarray:
-        """P-values (N,): the share of sampled pairs of the same strengths at -c or below, the pair itself counted."""
-        found = np.ones(len(likeness))
-        for key, here in self._groups(strength_a, strength_b):
-            low = self.low[key]
-            found[here] = (1.0 + np.searchsorted(low, -likeness[here], side="right")) / (1.0 + len(low))
-        return found
+    def pvalue(self, similarity: np.ndarray, strength_a: np.ndarray, strength_b: np.ndarray) -> np.ndarray:
+        """P-values (N,): share of sampled pairs of the same strengths with similarity at most -c, add-one corrected."""
+        pvalue = np.ones(len(similarity))
+        for bins, in_bins in self._groups(strength_a, strength_b):
+            sampled = self.sampled[bins]
+            n_below = np.searchsorted(sampled, -similarity[in_bins], side="right")
+            pvalue[in_bins] = (1.0 + n_below) / (1.0 + len(sampled))
+        return pvalue
 
-    def probability(self, likeness: np.ndarray, strength_a: np.ndarray, strength_b: np.ndarray) -> np.ndarray:
-        """Probability (N,) that a random pair of these strengths and this likeness is related: 1 - f(-c) / f(c)."""
-        found = np.zeros(len(likeness))
-        for key, here in self._groups(strength_a, strength_b):
-            intercept, slope = self.curve[key]
-            found[here] = expit(intercept + slope * fisher_z(likeness[here]))
-        return found
+    def probability(self, similarity: np.ndarray, strength_a: np.ndarray, strength_b: np.ndarray) -> np.ndarray:
+        """Probability (N,) that a random pair with these strengths and this similarity is related, 1 - f(-c) / f(c)."""
+        probability = np.zeros(len(similarity))
+        for bins, in_bins in self._groups(strength_a, strength_b):
+            intercept, slope = self.curve[bins]
+            probability[in_bins] = expit(intercept + slope * fisher_z(similarity[in_bins], self.max_similarity))
+        return probability
 
     def _groups(self, strength_a: np.ndarray, strength_b: np.ndarray) -> list[tuple[tuple[int, int], np.ndarray]]:
-        """Which pairs fall in each pair of bins."""
-        bins = np.sort([np.searchsorted(self.edges, s, side="right") for s in (strength_a, strength_b)], axis=0)
-        return [(key, here) for key in self.low if (here := (bins[0] == key[0]) & (bins[1] == key[1])).any()]
+        """Every pair of bins that occurs, with the mask (N,) of its pairs."""
+        bin_a, bin_b = np.sort([np.searchsorted(self.edges, s, side="right") for s in (strength_a, strength_b)], axis=0)
+        masks = {bins: (bin_a == bins[0]) & (bin_b == bins[1]) for bins in self.sampled}
+        return [(bins, mask) for bins, mask in masks.items() if mask.any()]
 
 
-def fisher_z(likeness: np.ndarray) -> np.ndarray:
-    """Inverse hyperbolic tangent, bounded."""
-    return np.asarray(np.arctanh(np.clip(likeness, -LARGEST, LARGEST)))
+def fisher_z(similarity: np.ndarray, max_similarity: float = PairParams.max_similarity) -> np.ndarray:
+    """Fisher's z transform artanh(c) of similarities clipped to ±`max_similarity`."""
+    return np.asarray(np.arctanh(np.clip(similarity, -max_similarity, max_similarity)))
 
 
-def relation_curve(low: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope of the log odds of a relation from the likeness of random pairs, ascending.
+def fit_relation_curve(similarity: np.ndarray, params: PairParams) -> tuple[float, float]:
+    """Intercept and slope of the log odds of a relation over Fisher's z, from similarities (n,) in ascending order.
 
-    A logistic curve through `excess`, which knows no difference between pairs without any; (-inf, 0) where there is no
-    excess at all.
+    A logistic curve is fitted through `related_share`, which is a step function that ties many pairs. Returns
+    (-inf, 0) if there are no more positive than negative similarities.
     """
-    if len(low) < 2 or low[-1] <= 0:
+    if len(similarity) < 2 or similarity[-1] <= 0:
         return -np.inf, 0.0
-    related = excess(low)
-    parts = np.array_split(np.arange(len(low)), min(POINTS, len(low)))
-    z = np.array([fisher_z(low[part]).mean() for part in parts])
-    mass = np.array([related[part].sum() for part in parts])
-    rest = np.array([len(part) for part in parts]) - mass
-    if mass.sum() < 1e-3:
+    related = related_share(similarity)
+    parts = np.array_split(np.arange(len(similarity)), min(params.n_curve_points, len(similarity)))
+    z = np.array([fisher_z(similarity[part], params.max_similarity).mean() for part in parts])
+    n_related = np.array([related[part].sum() for part in parts])
+    n_unrelated = np.array([len(part) for part in parts]) - n_related
+    if n_related.sum() < MIN_EXCESS_PAIRS:
         return -np.inf, 0.0
-    truth = np.repeat([True, False], len(z))
-    fit = LogisticRegression(C=1e3).fit(np.tile(z, 2)[:, None], truth, sample_weight=np.concatenate([mass, rest]))
+    is_related, weight = np.repeat([True, False], len(z)), np.concatenate([n_related, n_unrelated])
+    fit = LogisticRegression(C=1e3).fit(np.tile(z, 2)[:, None], is_related, sample_weight=weight)
     return float(fit.intercept_[0]), max(float(fit.coef_[0, 0]), 0.0)
 
 
-def excess(low: np.ndarray) -> np.ndarray:
-    """Probability (n,) that random pairs of a likeness (n,), ascending, are related: 1 - f(-c) / f(c), at least 0.
+def related_share(similarity: np.ndarray) -> np.ndarray:
+    """Probability (n,) that random pairs with similarities (n,), in ascending order, are related: 1 - f(-c) / f(c).
 
-    With r(x) the share of positive values among those of size x, which must not fall with x (isotonic regression), f is
-    r / (1 - r) times as high at x as at -x. One decoy is added at the largest value, so that few pairs never make
-    certain.
+    Let r(x) be the share of positive values among similarities of absolute value x; isotonic regression keeps r from
+    falling with x. The density f at x is r / (1 - r) times the density at -x. One negative value is added at the
+    largest similarity, so that the probability stays below 1 for small samples. It is 0 for negative similarities.
     """
-    size, positive = np.append(np.abs(low), low[-1]), np.append(low > 0, False)
-    share = IsotonicRegression(y_min=0.5).fit(size, positive).predict(np.abs(low))
-    return np.asarray(np.where(low > 0, (2.0 * share - 1.0) / share, 0.0))
+    size, positive = np.append(np.abs(similarity), similarity[-1]), np.append(similarity > 0, False)
+    share = IsotonicRegression(y_min=0.5).fit(size, positive).predict(np.abs(similarity))
+    return np.asarray(np.where(similarity > 0, (2.0 * share - 1.0) / share, 0.0))

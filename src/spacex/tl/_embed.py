@@ -92,11 +92,11 @@ def embed(
     seed, progress = check_seed(seed), check_bool(progress, name="progress")
     check_name(library_key, name="library_key")
     resolve_device(device)
-    chosen = _adata.choose_matrix(adata, layer, fresh=True)
-    noted = "" if (layer, chosen) == (None, "X") else chosen
     with _adata.restore_on_error(adata):
         pp.require_grid(adata, config=config, library_key=library_key)
-        images, embedded = _images_to_embed(adata, chosen, config, n_modules)
+        images, source = _adata.choose_images(adata, layer, config=config, fresh=True)
+        stored_layer = "" if (layer, source) == (None, "X") else source
+        images, embedded = _genes_to_embed(adata, images, config, n_modules)
         model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress)
         z = model.fit_transform(images)
         null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
@@ -111,20 +111,19 @@ def embed(
             adata,
             seed=seed,
             parameters=config.to_dict(),
-            embed={"layer": noted, "seed": seed, "is_count": images.is_count, **learnt},
+            embed={"layer": stored_layer, "seed": seed, "is_count": images.is_count, **learnt},
             history=model.history_.columns(),
         )
     return model
 
 
-def _images_to_embed(
-    adata: AnnData, layer: str, config: Config, n_modules: int | Literal["auto"]
+def _genes_to_embed(
+    adata: AnnData, images: GeneImages, config: Config, n_modules: int | Literal["auto"]
 ) -> tuple[GeneImages, np.ndarray]:
     """Images of the genes that have enough counts, in more than one pixel, to have a map; and their numbers.
 
     In the order of their names, so that sums and random starts are those of any other order of the same genes.
     """
-    images = _adata.read_images(adata, layer=layer, config=config)
     total = np.asarray(images.counts.sum(axis=0)).ravel()
     least = config.min_counts if images.is_count else 0.0
     embedded = _adata.indices_sorted_by_name(adata, (total >= least) & (np.diff(images.counts.indptr) > 1))

@@ -1,4 +1,4 @@
-"""`interactions` and `score_pairs`: which genes go together, with a probability."""
+"""`interactions` and `score_pairs`: similarity and interaction probability of gene pairs."""
 
 from __future__ import annotations
 
@@ -8,73 +8,76 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control
 
-from spacex import _adata, pp
-from spacex._infra.errors import InputError
-from spacex._infra.validation import check_choice, check_int, check_seed
-from spacex.get import embedded_images
-from spacex.pairs import (
-    Colocation,
-    CosineSimilarity,
-    CrossFit,
-    CrossValidationReport,
-    SignFlipNull,
-    SimilarityMeasure,
-    neighbor_pairs,
+from spacex import _adata
+from spacex._infra.validation import check_choice, check_instance, check_int, check_seed
+from spacex.pairs import PairParams, neighbor_pairs
+from spacex.stats import benjamini_hochberg
+from spacex.tl._pair_scorer import (
+    By,
+    KnownPairs,
+    PairScorer,
+    read_embedded,
+    read_known_pairs,
+    write_scorer_parameters,
 )
-from spacex.pairs.classifier import MIN_PAIRS
-from spacex.tl._pair_table import PairTable, find_pairs, read_pairs
+from spacex.tl._pair_table import PairTable, find_pairs, is_usable, read_pairs
 
 logger = logging.getLogger("spacex")
 
-MIN_GENES = 10
-MAPS_PER_BIN = 100
-"""Genes of each bin of strength whose maps, which are larger than embeddings, tell what is chance."""
 
+def interactions(
+    adata: AnnData,
+    *,
+    n_neighbors: int = 15,
+    known: PairTable | None = None,
+    seed: int = 0,
+    params: PairParams | None = None,
+) -> None:
+    """Estimate the probability of an interaction between each gene and its nearest neighbors.
 
-def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | None = None, seed: int = 0) -> None:
-    """Probability of an interaction between every gene and its nearest genes.
-
-    Without `known`, a pair is scored by the cosine of its embeddings, and the probability is that the two are related:
-    that they are not as alike as genes without a relation can be that have as strong patterns (see Notes). With
-    `known`, it is that of a classifier which has learnt from these pairs what interacting genes have in common.
+    Without `known`, the probability compares the cosine of two embeddings with that of unrelated genes of the same
+    strengths (see Notes). With `known`, a classifier is trained on these pairs and predicts the probability.
 
     Parameters
     ----------
     adata
         An AnnData on which `spacex.tl.embed` was called.
     n_neighbors
-        Genes to pair every gene with, the nearest ones by cosine.
+        Number of nearest genes, by cosine of the embeddings, to pair each gene with.
     known
         Pairs of genes known to interact: a table with the columns ``gene_a`` and ``gene_b``, or a list of pairs, of
-        names or symbols. `spacex.tl.score_pairs` then uses the classifier too. At least 40 must join two embedded
-        genes.
+        names or symbols. At least 40 pairs must join two embedded genes. `spacex.tl.score_pairs` then uses the
+        classifier too.
     seed
-        Of the random pairs that tell what is chance, of the folds of genes and of negative pairs.
+        Seed of the sampled null pairs, of the gene folds and of the negative pairs.
+    params
+        Settings of the null distribution and of the classifier; ``PairParams()`` by default.
 
     Raises
     ------
     InputError
-        If there is no embedding, `known` is not a table of pairs or too few of its genes are embedded.
+        If there is no embedding, if `known` is not a table of pairs or has too few embedded genes, or if an argument is
+        out of range.
 
     Notes
     -----
     Writes
 
-    - ``varp["spacex_interactions"]``: sparse, symmetric (G, G), the probability of each kept pair;
-    - ``uns["spacex"]["interactions"]``: parameters, and with `known` the pairs, their number, and AUROC and expected
-      calibration error of the classifier on pairs of genes that it had not seen.
+    - ``varp["spacex_interactions"]``: sparse, symmetric (G, G), the probability of each pair of neighbors;
+    - ``uns["spacex"]["interactions"]``: the arguments, and with `known` the pairs, their number, and the AUROC and the
+      expected calibration error of the classifier on pairs of held-out genes.
 
-    *Chance.* Turn the pattern of one of two unrelated genes over, high for low: it is as strong and as smooth as
-    before, and the cosine changes its sign. So random pairs of genes of the same strengths (norms of the embedding) at
-    -c or below tell how often c or more means nothing, and 1 - f(-c) / f(c) is the probability of a relation, where f
-    is the density of the cosine. That holds for random pairs; among pairs chosen for a reason more are related.
+    *Null distribution.* Inverting the pattern of one of two unrelated genes (high becomes low) keeps its strength and
+    smoothness, and flips the sign of the cosine. Random pairs of genes with the same strengths (norms of the embedding)
+    and a cosine of at most -c therefore estimate how many unrelated pairs have a cosine of c or more. The probability
+    of a relation is 1 - f(-c) / f(c), where f is the density of the cosine. It is calibrated for random pairs; among
+    pairs chosen for a reason, more are related.
 
     *Classifier.* Ridge logistic regression on the cosine, the strengths and the expression of both genes, and all
-    products of two. Genes are split in four folds, and a pair is scored by a model that saw neither of its genes;
-    negative pairs are the known pairs' genes paired anew, so that every gene is as often in either kind.
-    The probability is calibrated for as many interacting as other pairs (Platt 1999).
+    pairwise products of these features. Genes are split into four folds, and each pair is scored by a model trained
+    without either of its genes. Negative pairs combine the genes of the known pairs anew, so that every gene is as
+    frequent in negative as in known pairs. The probability is calibrated for equal numbers of both (Platt 1999).
 
     Examples
     --------
@@ -88,52 +91,62 @@ def interactions(adata: AnnData, *, n_neighbors: int = 15, known: PairTable | No
     _adata.check_adata(adata, writes=True)
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
-    genes, z = _embedded(adata)
-    table = None if known is None else read_pairs(adata, known, name="known")
-    scorer = _Scorer(adata, genes, z, table, seed)
-    pairs = neighbor_pairs(z, n_neighbors)
-    probability = scorer.probability(pairs, scorer.likeness.of(pairs))
-    names = _adata.read_gene_names(adata).names[genes]
-    learnt = {} if scorer.fitted is None else _note_of(names[scorer.known], scorer.fitted)
-    _adata.write_uns(adata, interactions={"n_neighbors": n_neighbors, "seed": seed, **learnt})
-    _adata.write_interactions(adata, genes[pairs], probability)
+    params = _check_params(params)
+    read_embedded(adata)
+    known_pairs = None if known is None else KnownPairs(_read_pairs(adata, known, "known"), seed, params)
+    names = _adata.read_gene_names(adata)
+    scorer = PairScorer(adata, names, known=known_pairs, seed=seed, params=params)
+    pairs = neighbor_pairs(scorer.z, n_neighbors)
+    probability = scorer.probability(pairs, scorer.similarity.pairwise(pairs))
+    write_scorer_parameters(adata, names, scorer, n_neighbors=n_neighbors, seed=seed, params=params)
+    _adata.write_interactions(adata, scorer.embedded[pairs], probability)
     logger.info(
-        "%d pairs of %d genes kept, %d with a probability above .9", len(pairs), len(z), (probability > 0.9).sum()
-    )
+        "scored %d pairs of %d genes: %d have a probability above 0.9",
+        len(pairs), len(scorer.embedded), (probability > 0.9).sum(),
+    )  # fmt: skip
 
 
-By = Literal["embedding", "same", "neighbours"]
-
-
-def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed: int = 0) -> pd.DataFrame:
-    """Similarity and probability of an interaction of given pairs of genes.
+def score_pairs(
+    adata: AnnData,
+    pairs: PairTable,
+    *,
+    by: By | Literal["neighbours"] = "embedding",
+    seed: int = 0,
+    params: PairParams | None = None,
+) -> pd.DataFrame:
+    """Score given pairs of genes by similarity, q-value and probability of an interaction.
 
     Parameters
     ----------
     adata
         An AnnData on which `spacex.tl.embed` was called. If `spacex.tl.interactions` was called on it with known
-        pairs, the probability is that of its classifier.
+        pairs, its classifier predicts the probability.
     pairs
         A table with the columns ``gene_a`` and ``gene_b``, or a list of pairs; names or symbols, in any case.
     by
-        ``"embedding"``: cosine of the embeddings; ``"same"``: correlation of the residual maps, spot by spot;
-        ``"neighbours"``: correlation of one gene's map with the other's around each spot, without the spot itself, for
-        ligands and receptors that need not share a spot. The last two never use the classifier.
+        Similarity measure. ``"embedding"``: cosine of the embeddings. ``"same"``: correlation of the residual maps over
+        the pixels. ``"neighbors"``: correlation of one gene's map with the mean of the other gene's map over the
+        neighbors of each pixel, for ligands and receptors, which need not share a spot. The last two never use the
+        classifier. The spelling ``"neighbours"`` is also accepted.
     seed
-        Of the random pairs that tell what is chance; with a classifier, that of `spacex.tl.interactions` is taken.
+        Seed of the sampled null pairs. With a classifier, the seed of `spacex.tl.interactions` is used instead.
+    params
+        Settings of the null distribution, ``PairParams()`` by default. With a classifier, those of
+        `spacex.tl.interactions` are used instead.
 
     Returns
     -------
-    The pairs in their order: ``gene_a``, ``gene_b``, ``similarity``, ``qvalue`` and ``probability``. The p-value behind
-    the q-value (Benjamini-Hochberg over the given pairs) is the chance that unrelated genes with as strong patterns
-    are as alike; see `spacex.tl.interactions` for it and for the probability. NaN for pairs of a gene that was not
-    embedded, unknown or ambiguous, or of a gene with itself; a warning names and counts them. Also ``symbol_a`` and
-    ``symbol_b``, where a column of ``var`` holds symbols that differ from the names.
+    The pairs in the given order: ``gene_a``, ``gene_b``, ``similarity``, ``qvalue`` and ``probability``. The q-value is
+    that of Benjamini and Hochberg over the given pairs; its p-value is the probability that unrelated genes of the same
+    strengths are as similar. See `spacex.tl.interactions` for this null distribution and for the probability. Pairs
+    with a gene that is unknown, ambiguous or not embedded, and pairs of a gene with itself, have NaN; a warning names
+    and counts them. Also ``symbol_a`` and ``symbol_b``, if a column of ``var`` has symbols that differ from the names.
 
     Raises
     ------
     InputError
-        If there is no embedding, `pairs` is not a table of pairs, or no pair joins two embedded genes.
+        If there is no embedding, `pairs` is not a table of pairs, no pair joins two embedded genes, or an argument is
+        out of range.
 
     Examples
     --------
@@ -144,106 +157,31 @@ def score_pairs(adata: AnnData, pairs: PairTable, *, by: By = "embedding", seed:
     ['gene_a', 'gene_b', 'similarity', 'qvalue', 'probability']
     """
     _adata.check_adata(adata)
-    check_choice(by, name="by", allowed=("embedding", "same", "neighbours"))
+    measure: By = "neighbors" if isinstance(by, str) and by == "neighbours" else by  # the older spelling
+    check_choice(measure, name="by", allowed=("embedding", "same", "neighbors"))
     seed = check_seed(seed)
-    genes, z = _embedded(adata)
-    table = read_pairs(adata, pairs, name="pairs")
-    place = _among(genes, find_pairs(adata, table, name="pairs"))
-    usable = (place >= 0).all(axis=1) & (place[:, 0] != place[:, 1])
-    known, seed_of_known = _known(adata) if by == "embedding" else (None, seed)
-    scorer = _Scorer(adata, genes, z, known, seed if known is None else seed_of_known, by=by)
-    columns = np.full((3, len(table)), np.nan)
-    similarity = scorer.likeness.of(place[usable])
-    columns[0, usable] = np.clip(similarity, -1.0, 1.0)
-    columns[1, usable] = false_discovery_control(scorer.pvalue(place[usable], similarity))
-    columns[2, usable] = scorer.probability(place[usable], similarity)
-    scored = table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
+    params = _check_params(params)
+    embedded, _ = read_embedded(adata)
+    table = _read_pairs(adata, pairs, "pairs")
     names = _adata.read_gene_names(adata)
+    positions = find_pairs(names, embedded, table, name="pairs")
+    usable = is_usable(positions)
+    known = read_known_pairs(adata) if measure == "embedding" else None
+    scorer = PairScorer(adata, names, known=known, seed=seed, params=params, by=measure)
+    columns = np.full((3, len(table)), np.nan)
+    similarity = scorer.similarity.pairwise(positions[usable])
+    columns[0, usable] = np.clip(similarity, -1.0, 1.0)
+    columns[1, usable] = benjamini_hochberg(scorer.pvalue(positions[usable], similarity))
+    columns[2, usable] = scorer.probability(positions[usable], similarity)
+    scored = table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
     return names.with_symbols(scored, symbol_a=names.find(table["gene_a"]), symbol_b=names.find(table["gene_b"]))
 
 
-class _Scorer:
-    """P-values and probabilities of pairs (N, 2) of embedded genes, by numbers among them, and their likeness (N,)."""
-
-    def __init__(
-        self, adata: AnnData, genes: np.ndarray, z: np.ndarray, known: pd.DataFrame | None, seed: int,
-        *, by: By = "embedding",
-    ):  # fmt: skip
-        self.strength = np.log(np.maximum(np.linalg.norm(z, axis=1), 1e-6))
-        self.likeness: SimilarityMeasure = CosineSimilarity(z)
-        if by != "embedding":
-            with _adata.restore_on_error(adata):
-                pp.require_grid(adata, config=_adata.read_config(adata))
-                self.likeness = Colocation(embedded_images(adata).take(genes), by)
-        sample = {} if by == "embedding" else {"sample_per_bin": MAPS_PER_BIN}
-        self.null = SignFlipNull.of(self.likeness, self.strength, seed, **sample)
-        self.fitted: CrossValidationReport | None = None
-        if known is not None:
-            self._learn(adata, genes, known, seed)
-
-    def pvalue(self, pairs: np.ndarray, likeness: np.ndarray) -> np.ndarray:
-        return self.null.pvalue(likeness, *self.strength[pairs.T])
-
-    def probability(self, pairs: np.ndarray, likeness: np.ndarray) -> np.ndarray:
-        if self.fitted is not None:
-            return self.classifier.probability(pairs, self._features(pairs, likeness))
-        return self.null.probability(likeness, *self.strength[pairs.T])
-
-    def _learn(self, adata: AnnData, genes: np.ndarray, known: pd.DataFrame, seed: int) -> None:
-        place = _among(genes, find_pairs(adata, known, name="known"))
-        place = np.unique(np.sort(place[(place >= 0).all(axis=1)], axis=1), axis=0)
-        place = place[place[:, 0] != place[:, 1]]
-        if len(place) < MIN_PAIRS:
-            raise InputError(
-                f"known: only {len(place)} pair(s) join two embedded genes, and a classifier needs {MIN_PAIRS}; "
-                "pass more pairs, or leave known= out"
-            )
-        self.known = place
-        self.expression = np.log1p(_adata.read_gene_totals(adata, _adata.read_embedded_layer(adata))[genes])
-        self.classifier = CrossFit(len(genes), seed)
-        negative = self.classifier.negatives(place)
-        both = np.concatenate([place, negative])
-        truth = np.arange(len(both)) < len(place)
-        self.fitted = self.classifier.fit(both, self._features(both, self.likeness.of(both)), truth)
-        logger.info(
-            "classifier of %d known pairs: AUROC %.3f, calibration error %.3f on unseen genes",
-            self.fitted.n_known, self.fitted.auroc, self.fitted.ece,
-        )  # fmt: skip
-
-    def _features(self, pairs: np.ndarray, likeness: np.ndarray) -> np.ndarray:
-        """Cosine, and sums and absolute differences of log strengths and log totals (N, 5)."""
-        (sa, sb), (ea, eb) = self.strength[pairs.T], self.expression[pairs.T]
-        return np.column_stack([likeness, sa + sb, np.abs(sa - sb), ea + eb, np.abs(ea - eb)])
+def _check_params(params: PairParams | None) -> PairParams:
+    params = PairParams() if params is None else params
+    check_instance(params, PairParams, name="params")
+    return params
 
 
-def _embedded(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers (n,) and embeddings (n, D) of the embedded genes."""
-    full = _adata.read_embedding(adata)
-    genes = np.flatnonzero(np.isfinite(full).all(axis=1))
-    if len(genes) < MIN_GENES:
-        raise InputError(
-            f"only {len(genes)} gene(s) are embedded, and pairs need {MIN_GENES}; pass more genes to sx.tl.embed"
-        )
-    return genes, full[genes]
-
-
-def _among(genes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Positions of genes, given by number, among the embedded ones (n,); -1 stays."""
-    return np.where(numbers >= 0, np.searchsorted(genes, numbers), -1)
-
-
-def _note_of(known: np.ndarray, fitted: CrossValidationReport) -> dict[str, object]:
-    """What `score_pairs` needs to fit the classifier again, names (N, 2) of the known pairs, and how it did."""
-    return {
-        "known_a": known[:, 0].astype(object), "known_b": known[:, 1].astype(object),
-        "n_known": fitted.n_known, "n_negative": fitted.n_negative, "auroc": fitted.auroc, "ece": fitted.ece,
-    }  # fmt: skip
-
-
-def _known(adata: AnnData) -> tuple[pd.DataFrame | None, int]:
-    """The pairs, and the seed, that `interactions` was called with; None where it knew of none."""
-    if "known_a" not in _adata.read_uns_entry(adata, "interactions"):
-        return None, 0
-    noted = _adata.read_uns_entry(adata, "interactions", "known_a", "known_b", "seed")
-    names = {"gene_a": np.asarray(noted["known_a"]), "gene_b": np.asarray(noted["known_b"])}
-    return pd.DataFrame(names).astype(str), int(noted["seed"])
+def _read_pairs(adata: AnnData, pairs: PairTable, name: str) -> pd.DataFrame:
+    return read_pairs(pairs, name=name, allow_int=pd.api.types.is_integer_dtype(adata.var_names))

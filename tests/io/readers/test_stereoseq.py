@@ -160,8 +160,8 @@ def test_text_and_hdf5_give_the_same_squares_in_blocks_of_any_size(tmp_path_fact
     for gene, x, y, count in molecules:
         key = (f"{x // size * size}_{y // size * size}", gene)
         expected[key] = expected.get(key, 0) + count
-    whole = _stereoseq.BLOCK
-    _stereoseq.BLOCK = block
+    whole = _stereoseq.BLOCK_SIZE
+    _stereoseq.BLOCK_SIZE = block
     try:
         for path in (
             write_gem(folder / "a.gem", molecules=molecules),
@@ -170,7 +170,7 @@ def test_text_and_hdf5_give_the_same_squares_in_blocks_of_any_size(tmp_path_fact
             frame = sx.read(path, bin=size).to_df().stack()
             assert frame[frame > 0].to_dict() == expected
     finally:
-        _stereoseq.BLOCK = whole
+        _stereoseq.BLOCK_SIZE = whole
         shutil.rmtree(folder)
 
 
@@ -178,7 +178,7 @@ def test_sums_do_not_keep_the_molecules():
     bins = _bins.SquareBins(10)
     for _ in range(50):
         bins.add(np.zeros(1000, dtype=int), np.arange(1000) % 10, np.arange(1000) % 10, np.ones(1000))
-    assert sum(len(sums) for _, sums in bins._summed) <= 2
+    assert sum(len(sums) for _, sums in bins._sums) <= 2
     assert bins.result(["g"]).X.sum() == 50_000
 
 
@@ -258,4 +258,4 @@ def test_a_gef_that_was_cut_off(tmp_path):
 
 def test_coordinates_below_zero_are_refused(tmp_path):
     path = write_gem(tmp_path / "a.gem", molecules=[("Mbp", -1, 5, 1)])
-    assert "x lies between -1 and -1" in message_of(path)
+    assert "x ranges from -1 to -1" in message_of(path)

@@ -336,7 +336,7 @@ def test_numbers_of_rows_do_not_stand_in_for_the_labels_beside_them(tmp_path):
             positions[column] = [3, 0, 1, 2]
         write_table(table, tmp_path / str(n) / "counts.csv", index=True, index_label="")
         write_table(positions, tmp_path / str(n) / "spots.csv")
-        assert "neither side names a spot" in message_of(tmp_path / str(n))
+        assert "neither rows nor columns are spot names" in message_of(tmp_path / str(n))
 
 
 @pytest.mark.parametrize("label", ["", "cell_id", "my_spot"])
@@ -635,13 +635,13 @@ def test_two_tables_of_counts(tmp_path):
 
 def test_names_that_do_not_fit(tmp_path):
     message = message_of(write_pair(tmp_path, positions=POSITIONS.assign(barcode=["p", "q", "r", "s"])))
-    for told in ("neither side", "'AAAC-1'", "'Mbp'", "'p'", "counts.csv", "spots.csv"):
+    for told in ("neither rows", "'AAAC-1'", "'Mbp'", "'p'", "counts.csv", "spots.csv"):
         assert told in message
 
 
 def test_names_that_fit_both_sides(tmp_path):
     square = COUNTS.iloc[:, :3].set_axis(SPOTS, axis=1)
-    assert "both sides" in message_of(write_pair(tmp_path, counts=square))
+    assert "both rows and columns" in message_of(write_pair(tmp_path, counts=square))
 
 
 def test_a_spot_without_coordinates(tmp_path):

@@ -117,7 +117,7 @@ def test_a_matrix_that_is_not_one(tmp_path):
         file.create_group("matrix")
     assert "must hold one 10x matrix" in message_of(folder)
     write_10x_h5(folder / "filtered_feature_bc_matrix.h5", without=["id", "name"])
-    assert "no names of features" in message_of(folder)
+    assert "no feature names" in message_of(folder)
     write_10x_h5(folder / "filtered_feature_bc_matrix.h5")
     with h5py.File(folder / "filtered_feature_bc_matrix.h5", "a") as file:
         file["matrix/indices"][0] = 99

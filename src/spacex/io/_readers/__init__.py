@@ -1,1 +1,1 @@
-"""One module for each layout on disk: described by ``LAYOUT`` and ``FILES``, with `sniff` and `read`."""
+"""One module per layout on disk, which implements `spacex.io._registry.Reader`."""

@@ -1,6 +1,11 @@
-"""NanoString CosMx: a table of counts and a table about cells, in the flat files that AtoMx exports.
+"""NanoString CosMx.
 
-Read directly: spatialdata-io reads them with the whole dense table in memory, and needs images and label folders.
+Files: the flat files that AtoMx exports, ``*exprMat_file.csv`` and ``*metadata_file.csv``.
+Read: counts, cell centroids in pixels, and all columns of the metadata; cells are named ``cell_fov``, or by the column
+``cell`` if several slides repeat these names.
+Ignored: controls, cell 0 (molecules outside of cells), cells in only one of the tables, and all other files.
+
+spatialdata-io holds the dense table in memory, and needs images and label folders.
 """
 
 from __future__ import annotations
@@ -9,21 +14,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
+from anndata import AnnData
 
 from spacex._infra.errors import InputError
-from spacex.io._counts import read_count_table, unique_genes
-from spacex.io._delimited import read_header, require_columns
-from spacex.io._identifiers import is_row_number_name
-from spacex.io._joining import join_positions
+from spacex.io._counts import make_gene_names_unique, read_count_table, select_genes
+from spacex.io._identifier_columns import is_row_name_column
+from spacex.io._name_matching import as_text, by_value
+from spacex.io._position_join import join_positions
 from spacex.io._positions import Positions, read_positions
-from spacex.io._readers.merscope import pair_of_tables, with_fields_of_view, without_controls
+from spacex.io._readers.merscope import COPY_HINT, categorize_fov
 from spacex.io._request import Request
-from spacex.io._spellings import as_text, by_value
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
+from spacex.io._text_tables import read_header, require_columns
 
 LAYOUT = "a CosMx folder"
 FILES: tuple[str, ...] = ("*exprMat_file.csv*", "*metadata_file.csv*")
@@ -31,7 +34,7 @@ _COUNTS, _CELLS = "exprMat_file.csv", "metadata_file.csv"
 _XY = ["CenterX_global_px", "CenterY_global_px"]
 _KEYS = ["cell_ID", "fov"]
 _UNIQUE = "cell"
-"""A name of the cell over all slides of a study, which newer exports have in both tables."""
+"""Name of a cell that is unique over all slides of a study; newer exports have it in both tables."""
 
 _CONTROLS = re.compile("Negative|NegPrb|SystemControl")
 _KEY_COLUMN = "cell_name"
@@ -39,63 +42,61 @@ _KEY_COLUMN = "cell_name"
 
 def sniff(request: Request) -> bool:
     """Whether a folder holds one of the two tables."""
-    return request.is_folder and bool(request.folder.parts(_COUNTS, _CELLS))
+    return request.is_folder and bool(request.folder.find(_COUNTS, _CELLS))
 
 
 def read(request: Request) -> AnnData:
-    """Read genes (no controls) and the cells that both tables have, named ``cell_fov``."""
-    request.refuse_bin()
-    counts_path, cells_path = pair_of_tables(request.folder, _COUNTS, _CELLS)
+    """Read the section."""
+    request.reject_bin()
+    counts_entry = request.folder.require(_COUNTS, hint=COPY_HINT)
+    cells_path = request.folder.require_sibling(counts_entry, _CELLS, hint=COPY_HINT)
+    counts_path = counts_entry.path
     columns = read_header(counts_path).names
     require_columns(columns, _KEYS, counts_path, "export the flat files again")
-    labels = [name for name in columns if name == _UNIQUE or is_row_number_name(name)]
+    labels = [name for name in columns if name == _UNIQUE or is_row_name_column(name)]
     counts = read_count_table(counts_path, labels=[*_KEYS, *labels])
-    positions = read_positions(cells_path, xy=_XY, needed=_KEYS)
-    adata = _joined(without_controls(counts, _CONTROLS), positions, counts_path)
+    counts = select_genes(counts, [_CONTROLS.match(name) is None for name in counts.var_names])
+    adata = _join(counts, read_positions(cells_path, xy=_XY, required=_KEYS), counts_path)
     for name in _KEYS:
         adata.obs[name] = adata.obs[name].astype(str)
-    return unique_genes(with_fields_of_view(adata), counts_path)
+    return make_gene_names_unique(categorize_fov(adata), counts_path)
 
 
-def _joined(counts: AnnData, positions: Positions, path: Path) -> AnnData:
-    """Join the tables by field of view and cell; where these repeat, as over several slides, by the unique name."""
+def _join(counts: AnnData, positions: Positions, path: Path) -> AnnData:
+    """Join the tables by field of view and cell, or by the unique name if it distinguishes more cells."""
     cells = positions.table.copy()
     tables = (counts.obs, cells)
-    keys = [_key(table, _KEYS) for table in tables]
+    keys = [_make_key(table, _KEYS) for table in tables]
     if all(_UNIQUE in table for table in tables):
         names = [table[_UNIQUE].astype(str) for table in tables]
         if any(name.nunique() > key.nunique() for name, key in zip(names, keys, strict=True)):
             keys = names
     key, cells[_KEY_COLUMN] = keys
-    counts = _without_repeats(counts, key, path)
-    # Newer exports repeat "cell" as "cell_id", which differs from "cell_ID" in case alone: SpatialData and file
-    # systems that ignore case would refuse the pair.
-    table = cells.drop(columns=["cell_id"], errors="ignore")
+    counts = _drop_repeated_rows(counts, key, path)
     counts.obs = counts.obs[[]]
-    # A row of cell 0 has what lies outside of all cells; segmentation may have dropped others.
-    return join_positions(counts, replace(positions, table=table, identifier=_KEY_COLUMN), partly=True)
+    # Newer exports repeat "cell" as "cell_id", which differs from "cell_ID" only in case: SpatialData and
+    # case-insensitive file systems would reject the pair.
+    table = cells.drop(columns=["cell_id"], errors="ignore")
+    positions = replace(positions, table=table, identifier=_KEY_COLUMN)
+    return join_positions(counts, positions, drop_unmatched=True)  # cell 0, and cells that segmentation dropped
 
 
-def _key(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
-    """Numbers of the cell and of its field of view in one name: cells are numbered within their field."""
-    import pandas as pd
-
+def _make_key(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """Return names made of cell and field of view: cells are numbered within their field."""
     numbers = ([by_value(text) for text in as_text(table[name])] for name in columns)
     return pd.Series(["_".join(parts) for parts in zip(*numbers, strict=True)], index=table.index, dtype=object)
 
 
-def _without_repeats(counts: AnnData, key: pd.Series, path: Path) -> AnnData:
-    """Name cells by their key, and leave out rows that repeat another one; an error where their counts differ."""
+def _drop_repeated_rows(counts: AnnData, key: pd.Series, path: Path) -> AnnData:
+    """Name cells by their key, and drop repeated rows; an error if their counts differ."""
     counts.obs_names = key.tolist()
     is_repeated = counts.obs_names.duplicated()
     if not is_repeated.any():
         return counts
-    first = counts[~is_repeated].copy()
-    again = counts[is_repeated]
-    same = first[again.obs_names].X
-    if (same != again.X).nnz:
+    first, repeats = counts[~is_repeated].copy(), counts[is_repeated]
+    if (first[repeats.obs_names].X != repeats.X).nnz:
         raise InputError(
-            f"path='{path}' repeats cell {again.obs_names[0]!r} (cell_ID_fov) with other counts; export one slide at a "
-            "time, or with the column 'cell'"
+            f"path='{path}' repeats cell {repeats.obs_names[0]!r} (cell_ID_fov) with other counts; export one slide at "
+            "a time, or with the column 'cell'"
         )
     return first

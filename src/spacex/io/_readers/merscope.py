@@ -1,27 +1,26 @@
-"""Vizgen MERSCOPE: a table of counts and a table about cells.
+"""Vizgen MERSCOPE.
 
-spatialdata-io reads these too, but with the whole dense table in memory, and needs images and transcripts beside them.
+Files: ``cell_by_gene*.csv`` and ``cell_metadata*.csv``, of one region or several.
+Read: counts, cell centroids in micrometers, and all columns of the metadata.
+Ignored: blank barcodes, cells in only one of the tables, and all other files.
+
+spatialdata-io holds the dense table in memory, and needs images and transcripts.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from spacex._infra.errors import InputError
-from spacex.io._counts import read_count_table, unique_genes
-from spacex.io._folder import Folder
-from spacex.io._joining import join_positions
+from anndata import AnnData
+
+from spacex.io._counts import make_gene_names_unique, read_count_table, select_genes
+from spacex.io._position_join import join_positions
 from spacex.io._positions import read_positions
 from spacex.io._request import Request
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
 LAYOUT = "a MERSCOPE folder"
 FILES: tuple[str, ...] = ("*cell_by_gene*.csv", "*cell_metadata*.csv")
+COPY_HINT = "copy the vendor's whole folder"
 _COUNTS, _CELLS = "cell_by_gene{}.csv", "cell_metadata{}.csv"
 _XY = ["center_x", "center_y"]
 _CONTROLS = re.compile("blank", re.IGNORECASE)
@@ -29,39 +28,22 @@ _CONTROLS = re.compile("blank", re.IGNORECASE)
 
 def sniff(request: Request) -> bool:
     """Whether a folder holds one of the two tables."""
-    return request.is_folder and bool(request.folder.parts(_COUNTS, _CELLS))
+    return request.is_folder and bool(request.folder.find(_COUNTS, _CELLS))
 
 
 def read(request: Request) -> AnnData:
-    """Read genes (no blank barcodes) and the cells that both tables have."""
-    request.refuse_bin()
-    counts_path, cells_path = pair_of_tables(request.folder, _COUNTS, _CELLS)
-    counts = without_controls(read_count_table(counts_path), _CONTROLS)
-    positions = read_positions(cells_path, xy=_XY)
-    # Counts may have cells that segmentation dropped.
-    adata = join_positions(counts, positions, partly=True)
-    return unique_genes(with_fields_of_view(adata), counts_path)
+    """Read the section."""
+    request.reject_bin()
+    counts_entry = request.folder.require(_COUNTS, hint=COPY_HINT)
+    cells_path = request.folder.require_sibling(counts_entry, _CELLS, hint=COPY_HINT)
+    counts = read_count_table(counts_entry.path)
+    counts = select_genes(counts, [_CONTROLS.match(name) is None for name in counts.var_names])
+    adata = join_positions(counts, read_positions(cells_path, xy=_XY), drop_unmatched=True)
+    return make_gene_names_unique(categorize_fov(adata), counts_entry.path)
 
 
-def pair_of_tables(folder: Folder, counts: str, cells: str) -> tuple[Path, Path]:
-    """The table of counts of one sample, or region, and the table of its cells."""
-    copy_all = "copy the vendor's whole folder"
-    part = folder.one(counts, lacks=copy_all)
-    own = folder.beside(part, cells)
-    if not own:
-        raise InputError(f"path='{folder.path}' lacks {cells.replace('{}', '')} for {part.path.name}; {copy_all}")
-    return part.path, own[0]
-
-
-def without_controls(counts: AnnData, controls: re.Pattern[str]) -> AnnData:
-    """Return the genes: variables whose names do not begin like those of controls."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*names are not unique")
-        return counts[:, [controls.match(name) is None for name in counts.var_names]].copy()
-
-
-def with_fields_of_view(adata: AnnData) -> AnnData:
-    """Make ``obs["fov"]`` a category; one without values, as after a new segmentation, is left out."""
+def categorize_fov(adata: AnnData) -> AnnData:
+    """Make ``obs["fov"]`` categorical, or remove it if it is empty, as after a new segmentation."""
     if "fov" in adata.obs:
         if adata.obs["fov"].isna().all():
             del adata.obs["fov"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spacex.io._delimited import read_header, read_text_table, typed
+from spacex.io._text_tables import read_header, read_text_table, typed
 
 
 @pytest.mark.parametrize(

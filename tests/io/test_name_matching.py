@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spacex import InputError
-from spacex.io._identifiers import OTHER, STRONG, WEAK, identifier_column, is_row_number_name, name_class
-from spacex.io._spellings import Names, as_text, match
+from spacex.io._identifier_columns import OTHER, STRONG, WEAK, find_identifier_column, is_row_name_column, name_class
+from spacex.io._name_matching import Names, as_text, match_names
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_names_as_text(values, text):
     ],
 )
 def test_spellings(wanted, known, row):
-    assert match(Names(wanted), Names(known)).row.tolist() == row
+    assert match_names(Names(wanted), Names(known)).row.tolist() == row
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_spellings(wanted, known, row):
 )
 def test_classes_of_the_names_of_columns(name, kind):
     assert name_class(name) == kind
-    assert is_row_number_name(name) == (name in ("", "Unnamed: 0"))
+    assert is_row_name_column(name) == (name in ("", "Unnamed: 0"))
 
 
 def column(columns, names, **options):
     named = {name: Names(values) for name, values in columns.items()}
-    found = identifier_column(named, Names(names), "spots.csv", **options)
+    found = find_identifier_column(named, Names(names), "spots.csv", **options)
     return None if found is None else (found.column, found.match.row.tolist())
 
 
@@ -97,7 +97,7 @@ def test_columns_that_hold_few_of_the_names():
     names = ["a", "b", "c", "d", "e"]
     assert column({"note": ["a", "b", "x"]}, names) is None
     assert column({"barcode": ["a", "b", "x"]}, names) == ("barcode", [0, 1, -1, -1, -1])
-    assert column({"barcode": ["a", "b", "x"]}, names, certain=True) is None
+    assert column({"barcode": ["a", "b", "x"]}, names, exact_only=True) is None
     assert column({"barcode": ["a", "a", "b"], "note": ["a", "a", "b"]}, ["a", "b"])[0] == "barcode"
 
 
