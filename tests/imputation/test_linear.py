@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.kernel_ridge import KernelRidge
 
-from spacex.imaging.gene_images import log_normalize
+from spacex.imaging.residuals import log_normalize
 from spacex.imputation import Cells, ImputationParams, fit_reference
 from spacex.imputation.cells import CELLS_PER_BLOCK
 from spacex.imputation.linear import predict_linear, ridge_weights

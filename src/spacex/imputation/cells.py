@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial import cKDTree
 
 from spacex.imputation.panel import Panel
 from spacex.imputation.params import ImputationParams
 from spacex.imputation.reference import mean_and_sd
+from spacex.stats import nearest_neighbors
 
 CELLS_PER_BLOCK = 4096
 
@@ -90,7 +90,7 @@ def _neighbor_average(xy: np.ndarray, section: np.ndarray, n_neighbors: int) -> 
     for label in np.unique(section):
         cells = np.flatnonzero(section == label)
         n = min(n_neighbors, len(cells))
-        neighbors = np.asarray(cKDTree(xy[cells]).query(xy[cells], k=n)[1]).reshape(len(cells), n)
+        neighbors = nearest_neighbors(xy[cells], n)
         rows.append(np.repeat(cells, n))
         columns.append(cells[neighbors.ravel()])
         weights.append(np.full(neighbors.size, 1.0 / n, dtype=np.float32))

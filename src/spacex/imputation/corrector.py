@@ -174,8 +174,9 @@ class ResidualCorrector:
             for _ in range(params.critic_steps):
                 with torch.no_grad():
                     corrected = linear + generator(keys, linear, self.memory_, leave_one_out=True)
-                penalty = params.gradient_penalty * _gradient_penalty(critic, keys, measured, corrected)
-                _step(critic_optimizer, critic(keys, corrected).mean() - critic(keys, measured).mean() + penalty)
+                loss = critic(keys, corrected).mean() - critic(keys, measured).mean()
+                penalty = _gradient_penalty(critic, keys, measured, corrected)
+                _step(critic_optimizer, loss + params.gradient_penalty * penalty)
             corrected = linear + generator(keys, linear, self.memory_, leave_one_out=True)
             error = (corrected - measured).square().sum(dim=1).mean()
             _step(generator_optimizer, error - params.critic_weight * critic(keys, corrected).mean())

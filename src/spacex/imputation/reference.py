@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-from spacex.imaging.gene_images import log_normalize
+from spacex.imaging.residuals import log_normalize, pearson_residuals
 from spacex.imputation.params import ImputationParams
 
 MIN_SD = 1e-6
@@ -97,18 +97,17 @@ def fit_reference(
 
 
 def _residual_signal_share(counts: sp.csr_matrix | sp.csr_array, theta: float) -> np.ndarray:
-    """Share (G,) of the variance of Pearson residuals (Lause et al. 2021, eq. 3) above the noise variance of one."""
+    """Share (G,) of the variance of Pearson residuals above the noise variance of one."""
     library = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     share = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / max(library.sum(), 1e-300)
     columns, limit = counts.tocsc(), np.sqrt(counts.shape[0])
     variance = np.empty(counts.shape[1])
     for start in range(0, counts.shape[1], GENES_PER_BLOCK):
-        block = slice(start, start + GENES_PER_BLOCK)
-        expected = library[:, None] * share[block]
-        residuals = (columns[:, block].toarray() - expected) / np.sqrt(
-            np.maximum(expected * (1 + expected / theta), 1e-12)
-        )
-        variance[block] = np.clip(residuals, -limit, limit).var(axis=0)
+        block = columns[:, start : start + GENES_PER_BLOCK].tocoo()
+        expected = np.outer(library, share[start : start + GENES_PER_BLOCK])
+        limits = np.full(block.shape[1], limit)
+        residuals = pearson_residuals(block.data, block.row, block.col, expected, limits, theta)
+        variance[start : start + GENES_PER_BLOCK] = residuals.var(axis=0)
     return np.clip(1.0 - 1.0 / np.maximum(variance, 1e-12), 0.0, 1.0)
 
 

@@ -19,7 +19,7 @@ from spacex._infra.settings import settings_to_dict
 from spacex._infra.validation import check_bool, check_instance, check_int, check_names, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.gene_names import GeneNames, fold
-from spacex.imaging.gene_images import log_normalize
+from spacex.imaging.residuals import log_normalize
 from spacex.imputation import Cells, ImputationParams, find_requested_genes, fit_reference, shared_genes, shares_name
 from spacex.imputation.corrector import ResidualCorrector
 from spacex.imputation.imputer import Imputer, fit_imputer
@@ -148,7 +148,7 @@ def impute(
     _adata.check_genes_and_spots(reference)
     _adata.check_genes_and_spots(target)
     xy, section = target_positions(target, spatial_key, library_key)
-    matrix, is_count = _adata.read_matrix(reference, _adata.choose_matrix(reference, None))
+    matrix, is_count = _adata.choose_matrix(reference, None)
     if counts and not is_count:
         raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; omit it")
     reference_xy = reference_positions(reference) if is_count else None
@@ -222,7 +222,7 @@ def _genes_to_predict(
 
 def _panel_values(target: AnnData, usable: np.ndarray, panel: np.ndarray, layer: str | None) -> np.ndarray:
     """Values (N, P) of the panel genes at positions `panel` among the `usable` genes, which make the library sizes."""
-    matrix, is_count = _adata.read_matrix(target, _adata.choose_matrix(target, layer))
+    matrix, is_count = _adata.choose_matrix(target, layer)
     values = matrix[:, usable]
     return (log_normalize(values) if is_count else values)[:, panel]
 
