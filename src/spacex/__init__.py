@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spacex.domains.params import DomainParams
     from spacex.embedding.estimator import SpaCEX
     from spacex.get import genes_as_obs
+    from spacex.imputation.params import ImputationParams
     from spacex.io import read
     from spacex.pairs.params import PairParams
 
@@ -25,6 +26,7 @@ __all__ = [
     "CompareParams",
     "Config",
     "DomainParams",
+    "ImputationParams",
     "InputError",
     "PairParams",
     "SpaCEX",
@@ -46,6 +48,7 @@ _LAZY_ATTRIBUTES = {
     "Config": "spacex._config",
     "DomainParams": "spacex.domains.params",
     "InputError": "spacex._infra.errors",
+    "ImputationParams": "spacex.imputation.params",
     "PairParams": "spacex.pairs.params",
     "SpaCEX": "spacex.embedding.estimator",
     "WorkerError": "spacex._infra.errors",
