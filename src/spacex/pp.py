@@ -10,7 +10,7 @@ from spacex._config import Config
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_instance, check_int
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.grid import GridSize, place_spots
+from spacex.imaging.grid import GridSize, assign_pixels
 
 __all__ = ["gene_images", "rasterize"]
 
@@ -80,7 +80,7 @@ def rasterize(
     pixel, grids = np.full(xy.shape, -1, dtype=np.int64), []
     for s in range(len(names)):
         here = section == s
-        found, pixel[here] = place_spots(
+        found, pixel[here] = assign_pixels(
             xy[here],
             array=array[here] if array is not None else None,
             size=size,

@@ -73,7 +73,7 @@ def chosen_layer(adata: AnnData, layer: str | None = None) -> str:
 def places() -> SpotToPixel:
     """Spots in threes on a line of pixels."""
     pixel = np.column_stack([np.zeros(23, dtype=int), np.arange(23) // 3])
-    return SpotToPixel.of([pixel], [Grid((1, 8), "square", 1.0, 1.0)], np.zeros(23, dtype=int))
+    return SpotToPixel.from_pixels([pixel], [Grid((1, 8), "square", 1.0, 1.0)], np.zeros(23, dtype=int))
 
 
 # -- traits ------------------------------------------------------------------------------------------------

@@ -244,13 +244,25 @@ def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
     kept = contents(tmp_path / "m")
     settings = json.loads(kept["config.json"])
     damages = {
-        "arrays": ("model.safetensors", kept["model.safetensors"][:-8] + b"\0" * 8, "arrays .* not those"),
-        "cut": ("model.safetensors", kept["model.safetensors"][:100], "arrays .* not those"),
-        "settings": ("config.json", json.dumps({**settings, "null_mean": 9.0}).encode(), "settings .* not those"),
-        "seal": ("config.json", json.dumps({**settings, "sha256": "x"}).encode(), "settings .* not those"),
-        "no seal": ("config.json", json.dumps({**settings, "sha256": None}).encode(), "settings .* not those"),
+        "arrays": ("model.safetensors", kept["model.safetensors"][:-8] + b"\0" * 8, "arrays .* changed after saving"),
+        "cut": ("model.safetensors", kept["model.safetensors"][:100], "arrays .* changed after saving"),
+        "settings": (
+            "config.json",
+            json.dumps({**settings, "null_mean": 9.0}).encode(),
+            "settings .* changed after saving",
+        ),
+        "seal": ("config.json", json.dumps({**settings, "sha256": "x"}).encode(), "settings .* changed after saving"),
+        "no seal": (
+            "config.json",
+            json.dumps({**settings, "sha256": None}).encode(),
+            "settings .* changed after saving",
+        ),
         "version": ("config.json", json.dumps({**settings, "format": 3}).encode(), "has format 3"),
-        "version before": ("config.json", json.dumps({**settings, "format": 4}).encode(), "settings .* not those"),
+        "version before": (
+            "config.json",
+            json.dumps({**settings, "format": 4}).encode(),
+            "settings .* changed after saving",
+        ),
         "not JSON": ("config.json", b"\xff\xfe", "cannot be read"),
         "huge": ("config.json", b" " * (33 * 2**20), "at most"),
     }

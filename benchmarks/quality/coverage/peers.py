@@ -8,7 +8,7 @@ import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
-from spacex.imaging.gene_images import log_normalize
+from spacex.imaging.residuals import log_normalize
 
 from ..peers.host import borrow, quiet
 

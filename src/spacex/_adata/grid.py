@@ -97,7 +97,7 @@ def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
             Grid((int(height), int(width)), kind, float(aspect), float(pitch))
             for kind, height, width, aspect, pitch in zip(*columns, strict=True)
         ]
-        sound = len(names) == len(grids) and all(grid.is_sound for grid in grids)
+        sound = len(names) == len(grids) and all(grid.is_valid for grid in grids)
     except (TypeError, ValueError, OverflowError):
         sound = False
     if not sound:
@@ -137,12 +137,12 @@ def read_images(adata: AnnData, *, layer: str | None, config: Config) -> GeneIma
 def _spot_to_pixel(adata: AnnData) -> SpotToPixel:
     check_genes_and_spots(adata)
     grids, pixel, section = read_grid(adata)
-    return SpotToPixel.of([pixel[section == s] for s in range(len(grids))], grids, section)
+    return SpotToPixel.from_pixels([pixel[section == s] for s in range(len(grids))], grids, section)
 
 
 def _to_images(reading: MatrixReading[PixelSums], pixels: SpotToPixel, config: Config) -> GeneImages:
     library, summed = reading.value
-    images = pixels.images(summed, library, is_count=reading.is_count, theta=config.theta)
+    images = pixels.gene_images(summed, library, is_count=reading.is_count, theta=config.theta)
     if images.n_pixels < MIN_PIXELS:
         raise InputError(
             f"only {images.n_pixels} pixel(s) hold counts; SpaCEX needs at least {MIN_PIXELS}: check the counts, "
