@@ -24,16 +24,16 @@ from spacex.io._files import (
     COMPRESSION_SUFFIX,
     REDOWNLOAD_HINT,
     decompressed,
+    has_suffix,
     join_names,
-    suffix_pattern,
     translate_errors,
 )
 from spacex.io._identifier_columns import OTHER, STRONG, is_identifier_name, is_row_name_column, name_class
 from spacex.io._positions import is_position_table
 from spacex.io._ten_x import drop_other_features
-from spacex.io._text_tables import TEXT_SUFFIX, is_number, is_text_table, open_text, read_header, unique_names
+from spacex.io._text_tables import is_number, is_text_table, open_text, read_header, unique_names
 
-_MATRIX = suffix_pattern("mtx")
+_TEXT_SUFFIX = re.compile(rf"\.(csv|tsv|txt|tab){COMPRESSION_SUFFIX}$", re.IGNORECASE)
 _FEATURES, _BARCODES = "features.tsv", "barcodes.tsv"
 _USUAL = {
     _FEATURES: re.compile(rf"(features|genes)\.tsv{COMPRESSION_SUFFIX}$", re.IGNORECASE),
@@ -53,7 +53,7 @@ _TYPES = ("feature_type", "feature_types", "gene_biotype", "gene_type", "biotype
 
 def is_matrix_market(path: Path) -> bool:
     """Whether a file has the suffix of a MatrixMarket matrix, compressed or not."""
-    return _MATRIX.search(path.name) is not None
+    return has_suffix(path, ".mtx")
 
 
 def is_companion(path: Path) -> bool:
@@ -65,12 +65,8 @@ def read_matrix_market(path: Path) -> AnnData:
     """Read the counts (spots x genes) of a matrix and its companions.
 
     The lengths of the companions determine which side holds the genes; a square matrix is genes x barcodes, as Cell
-    Ranger writes it. Features of other types than genes are dropped.
-
-    Parameters
-    ----------
-    path
-        The matrix, or the folder with a single matrix.
+    Ranger writes it. Features of other types than genes are dropped. `path` is the matrix, or a folder with a
+    single matrix.
     """
     matrix = _only_matrix(path) if path.is_dir() else path
     files = find_companions(matrix)
@@ -117,7 +113,7 @@ def find_companions(matrix: Path) -> dict[str, Path]:
 
 def _role(path: Path) -> str | None:
     """Return the companion that a file is, by the last telling word of its name: cells_genes.csv holds genes."""
-    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", TEXT_SUFFIX.sub("", path.name)).casefold()
+    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _TEXT_SUFFIX.sub("", path.name)).casefold()
     ends = {role: [word.end() for word in re.finditer(rf"(?<![a-z])({words})(_?(name|id)s?)?(?![a-z])", stem)]
             for role, words in _WORDS.items()}  # fmt: skip
     return max((role for role in ends if ends[role]), key=lambda role: ends[role][-1], default=None)
