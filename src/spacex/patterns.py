@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import orth
 
-from spacex.imaging.gene_images import GeneImages
-from spacex.stats import l2_normalize
+from spacex.imaging.gene_images import BATCH_GENES, GeneImages
+from spacex.stats import group_mean, l2_normalize
 
-BATCH = 512
 NEGLIGIBLE_NORM = 0.05
 """Share of the length of a map below which what components lack of it would only add noise."""
 
@@ -20,11 +19,11 @@ def expected_map(weights: np.ndarray, images: GeneImages) -> np.ndarray:
     residual in proportion to √s (w - w̄), w̄ the mean by library size: the map that counts would show if they were
     many. Nothing is drawn, so that no noise stands between a pattern and its genes. Sections are centred apart.
     """
-    section = images.layout.section
+    section, n_sections = images.layout.section, len(images.layout.grids)
     share = images.share if images.is_count else np.ones(len(section))
-    mean = np.bincount(section, share * weights) / np.bincount(section, share)
+    mean = group_mean(weights, section, n_sections, share)
     residual = np.sqrt(share / share.mean()) * (weights - mean[section])
-    residual -= (np.bincount(section, residual) / np.bincount(section))[section]
+    residual -= group_mean(residual, section, n_sections)[section]
     return np.asarray(residual)
 
 
@@ -54,7 +53,7 @@ def extended_embedding(z: np.ndarray, images: GeneImages, components: np.ndarray
     Directions are scaled to the length that the maps have on the components, so that both are in one unit.
     """
     length, added = np.empty(len(z)), np.empty((len(z), extra_maps.shape[1]))
-    for genes, maps in images.batches(BATCH):
+    for genes, maps in images.batches(BATCH_GENES):
         length[genes] = np.linalg.norm(maps @ components, axis=1)
         added[genes] = maps @ extra_maps
     return l2_normalize(np.hstack([l2_normalize(z) * length[:, None], added])) * np.linalg.norm(

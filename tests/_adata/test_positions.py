@@ -85,7 +85,7 @@ def test_what_is_there_comes_before_what_is_usual(caplog: pytest.LogCaptureFixtu
 def test_several_candidates_are_named() -> None:
     adata = given({"X_spatial": XY, "coords": XY})
     message = error_message(lambda: sx.pp.rasterize(adata))
-    assert message.startswith("obsm['spatial'] is missing (there: 'X_spatial', 'coords')")
+    assert message.startswith("obsm['spatial'] is missing (available: 'X_spatial', 'coords')")
     assert "spatial_key='X_spatial' or spatial_key='coords'" in message
     sx.pp.rasterize(adata, spatial_key="coords")
     assert _adata.find_spatial_key(adata, "spatial") == "coords"  # that of the grid

@@ -15,7 +15,7 @@ import anndata as ad
 import pytest
 
 import spacex as sx
-from spacex.cli._outputs import CHECKPOINT, NAMES, PARTIAL
+from spacex.cli._outputs import CHECKPOINT, PARTIAL_PREFIX, RESULT_FILES
 
 TABLES = ("genes.csv", "modules.csv", "domains.csv", "enrichment.csv")
 
@@ -59,7 +59,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(runs: tuple[Path, list[dict[str,
         assert end["resumed"] == 0, end
         found = contents(folder / end["out"])
         assert {name for name in expected if found[name] != expected[name]} == set(), end
-        assert {path.name for path in (folder / end["out"]).iterdir()} == set(NAMES), end
+        assert {path.name for path in (folder / end["out"]).iterdir()} == set(RESULT_FILES), end
     killed = [end for end in ends if end["killed"] != 0]
     assert len(killed) > 30
 
@@ -73,7 +73,7 @@ def test_a_killed_run_leaves_complete_files_or_none(runs: tuple[Path, list[dict[
         if not left.is_dir():
             continue
         for path in left.rglob("*"):
-            hidden = any(part.startswith((CHECKPOINT, PARTIAL, ".")) for part in path.relative_to(left).parts)
+            hidden = any(part.startswith((CHECKPOINT, PARTIAL_PREFIX, ".")) for part in path.relative_to(left).parts)
             name = str(path.relative_to(left))
             if path.is_file() and not hidden and name in new:
                 assert path.read_bytes() in (old[name], new[name]), end

@@ -39,10 +39,10 @@ def an_imputed_file(place: Path) -> None:
 
 
 def a_result(place: Path) -> None:
-    from spacex.cli._outputs import write_folder
+    from spacex.cli._outputs import write_result
     from spacex.cli._stage_timer import StageTimer
 
-    write_folder(section().copy(), place, model(), None, choices={}, name="s", clock=StageTimer())
+    write_result(section().copy(), place, model(), None, choices={}, input_name="s", timer=StageTimer())
 
 
 WRITERS: dict[str, tuple[str, Write]] = {
@@ -216,15 +216,15 @@ def test_a_checkpoint_that_was_changed_is_refused(
     notes = json.loads((folder / "checkpoint.json").read_text())
     kept = contents(folder)
     damages: dict[str, tuple[str, bytes, str]] = {
-        "state": ("section.h5ad", kept["section.h5ad"][:-1], "section.h5ad' is not what was written"),
-        "model": ("model/model.safetensors", b"x", "model.safetensors' is not what was written"),
+        "state": ("section.h5ad", kept["section.h5ad"][:-1], "section.h5ad' was changed"),
+        "model": ("model/model.safetensors", b"x", "model.safetensors' was changed"),
         "not JSON": ("checkpoint.json", b"{", "cannot be read"),
         "a list": ("checkpoint.json", b"[]", "holds no settings"),
         "deep": ("checkpoint.json", b"[" * 100_000, "cannot be read"),
         "another version": ("checkpoint.json", json.dumps({**notes, "format": 99}).encode(), "has format 99"),
         "no version": ("checkpoint.json", b"{}", "has format None"),
         "other names": (
-            "checkpoint.json", json.dumps({**notes, "files": {"../../x": "0"}}).encode(), "not what was written",
+            "checkpoint.json", json.dumps({**notes, "files": {"../../x": "0"}}).encode(), "was changed",
         ),
         "other data": (
             "checkpoint.json", json.dumps({**notes, "choices": {**notes["choices"], "input": "0"}}).encode(),
@@ -244,13 +244,25 @@ def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
     kept = contents(tmp_path / "m")
     settings = json.loads(kept["config.json"])
     damages = {
-        "arrays": ("model.safetensors", kept["model.safetensors"][:-8] + b"\0" * 8, "arrays .* not those"),
-        "cut": ("model.safetensors", kept["model.safetensors"][:100], "arrays .* not those"),
-        "settings": ("config.json", json.dumps({**settings, "null_mean": 9.0}).encode(), "settings .* not those"),
-        "seal": ("config.json", json.dumps({**settings, "sha256": "x"}).encode(), "settings .* not those"),
-        "no seal": ("config.json", json.dumps({**settings, "sha256": None}).encode(), "settings .* not those"),
+        "arrays": ("model.safetensors", kept["model.safetensors"][:-8] + b"\0" * 8, "arrays .* changed after saving"),
+        "cut": ("model.safetensors", kept["model.safetensors"][:100], "arrays .* changed after saving"),
+        "settings": (
+            "config.json",
+            json.dumps({**settings, "null_mean": 9.0}).encode(),
+            "settings .* changed after saving",
+        ),
+        "seal": ("config.json", json.dumps({**settings, "sha256": "x"}).encode(), "settings .* changed after saving"),
+        "no seal": (
+            "config.json",
+            json.dumps({**settings, "sha256": None}).encode(),
+            "settings .* changed after saving",
+        ),
         "version": ("config.json", json.dumps({**settings, "format": 3}).encode(), "has format 3"),
-        "version before": ("config.json", json.dumps({**settings, "format": 4}).encode(), "settings .* not those"),
+        "version before": (
+            "config.json",
+            json.dumps({**settings, "format": 4}).encode(),
+            "settings .* changed after saving",
+        ),
         "not JSON": ("config.json", b"\xff\xfe", "cannot be read"),
         "huge": ("config.json", b" " * (33 * 2**20), "at most"),
     }

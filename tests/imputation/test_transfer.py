@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.kernel_ridge import KernelRidge
 
-from spacex.imaging.gene_images import log_normalize
+from spacex.imaging.residuals import log_normalize
 from spacex.imputation import Cells, calibrate, cell_components, fit_reference, transfer
 from spacex.imputation.features import BATCH, N_NEIGHBORS
 from spacex.imputation.transfer import _weights

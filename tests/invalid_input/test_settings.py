@@ -13,7 +13,7 @@ from tests.invalid_input.settings import SETTINGS
 
 import spacex as sx
 from spacex.cli import app, main
-from spacex.cli._spelling import in_options, options_of
+from spacex.cli._option_names import option_names, to_option_names
 
 PUBLIC = {
     *(f"{room}.{name}" for room in ("pp", "tl", "pl", "io", "datasets") for name in getattr(sx, room).__all__),
@@ -73,6 +73,6 @@ def test_the_command_line_refuses(kind: SettingKind, here: Path, files: Path, ca
     assert not out
     assert "Traceback" not in err
     command = typer.main.get_command(app).commands.get((kind.flags or ("",))[0])  # type: ignore[attr-defined]
-    message = in_options(kind.message, options_of(command))  # as the command line spells it
+    message = to_option_names(kind.message, option_names(command))  # as the command line spells it
     assert_one_clear_line([line for line in err.splitlines() if line][-1], message)
     assert sorted(path.name for path in here.iterdir()) == ["BYTES", "FILE"]

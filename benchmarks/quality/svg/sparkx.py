@@ -18,7 +18,7 @@ QUANTILES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def transforms(xy: np.ndarray) -> list[np.ndarray]:
-    """The eleven pairs of columns (S, 2), centred."""
+    """The eleven pairs of columns (S, 2), centered."""
     xy = xy - xy.mean(axis=0)
     width = np.quantile(np.abs(xy), QUANTILES, axis=0)  # (5, 2)
     found = [xy]
@@ -28,9 +28,9 @@ def transforms(xy: np.ndarray) -> list[np.ndarray]:
 
 
 def kernel_log_p(counts: sp.csc_matrix, columns: np.ndarray) -> np.ndarray:
-    """Log p (G,) of one kernel: n × the share of a gene's centred sum of squares that lies in the columns' span."""
+    """Log p (G,) of one kernel: n × the share of a gene's centered sum of squares that lies in the columns' span."""
     n = counts.shape[0]
-    covariance = counts.T @ columns  # (G, 2): columns are centred
+    covariance = counts.T @ columns  # (G, 2): columns are centered
     explained = np.einsum("gi,ij,gj->g", covariance, np.linalg.inv(columns.T @ columns), covariance)
     mean = np.asarray(counts.mean(axis=0)).ravel()
     square = np.asarray(counts.power(2).sum(axis=0)).ravel() - n * mean**2

@@ -1,4 +1,4 @@
-"""Several sections: each in a process of its own, and one table at the end."""
+"""Run several sections, each in a subprocess, and summarize them in one table."""
 
 from __future__ import annotations
 
@@ -14,80 +14,99 @@ from spacex._infra.atomic_write import atomic_file
 from spacex._infra.errors import InputError
 from spacex.cli._log import log_status
 from spacex.cli._outputs import check_folder
-from spacex.cli._run import Options
-from spacex.cli._subprocess import Job, on_cluster, run_locally
+from spacex.cli._run_options import RunOptions
+from spacex.cli._subprocess import Job, run_locally, run_on_cluster
 from spacex.distributed.process_group import detect_launcher
 from spacex.io import is_section
 
 TABLE = "sections.csv"
 ALPHA = 0.05
+"""q-value below which a gene is counted as spatially variable."""
 
 
-def sections_in(inputs: Sequence[Path]) -> list[Path]:
-    """The sections that are meant: the inputs, and in place of a folder of .h5ad and .zarr files these."""
-    found: list[Path] = []
-    for path in inputs:
-        inside = _sections_of(path) if path.is_dir() else []
-        found += inside or [path]
-    return found
+def list_sections(inputs: Sequence[Path]) -> list[Path]:
+    """Return the inputs, with folders of .h5ad and .zarr files replaced by these files."""
+    return [path for entry in inputs for path in (_sections_in(entry) if entry.is_dir() else []) or [entry]]
 
 
-def _sections_of(folder: Path) -> list[Path]:
-    """Sections side by side in a folder that is not one itself, such as a vendor's to which a result was saved."""
+def _sections_in(folder: Path) -> list[Path]:
+    """Return the .h5ad and .zarr files of a folder; none if the folder is itself a section."""
     sections = sorted(path for path in folder.iterdir() if path.suffix.casefold() in (".h5ad", ".zarr"))
     return sections if sections and not is_section(folder) else []
 
 
-def run_many(
+def run_sections(
     sections: Sequence[Path],
     out: Path,
-    options: Options,
+    options: RunOptions,
     *,
     resume: bool = False,
     workers: int = 1,
     scheduler: str | None = None,
 ) -> int:
-    """Run the whole job on each section into a folder of its own below `out`; return the exit code.
+    """Run every section into a subfolder of `out` and write ``sections.csv``; return the exit code.
 
-    A process for each keeps memory from growing with their number, and the failure of one from the others. `workers`
-    of them run at a time, or as many as the workers of a Dask `scheduler` take.
+    Every section runs in a subprocess, so that memory is released and a failure does not affect the others.
+
+    Parameters
+    ----------
+    sections
+        Inputs with different names.
+    out
+        Folder of the results.
+    options
+        Options of every run.
+    resume
+        Skip sections that are complete.
+    workers
+        Number of sections to run in parallel on this machine.
+    scheduler
+        Address of a Dask scheduler that runs the sections instead.
+
+    Raises
+    ------
+    InputError
+        If two sections have the same name, or a launcher started this process.
     """
     names = [path.stem if path.name != "outs" else path.resolve().parent.name for path in sections]
     if repeated := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"INPUT names several sections {', '.join(sorted(repeated))}; give them names that differ")
-    if (place := detect_launcher(options.config())) is not None:
-        raise InputError(f"several sections cannot share what {place.launcher} started; pass one, or --scheduler")
+        raise InputError(f"INPUT has several sections named {', '.join(sorted(repeated))}; rename them")
+    if (process := detect_launcher(options.to_config())) is not None:
+        raise InputError(
+            f"several sections cannot share the processes that {process.launcher} started; "
+            "pass one section, or use --scheduler"
+        )
     check_folder(out)
-    flags = [*options.flags(), *(["--resume"] if resume else [])]
+    flags = [*options.to_flags(), *(["--resume"] if resume else [])]
     jobs = [
         Job(name, ["run", str(path.absolute()), "-o", str((out / name).absolute()), *flags])
         for path, name in zip(sections, names, strict=True)
     ]
     rows: dict[int, dict[str, Any]] = {}
-    with closing(on_cluster(jobs, scheduler) if scheduler is not None else run_locally(jobs, workers)) as ends:
-        for number, code, last in ends:
-            found = summary(out / names[number]) if code == 0 else {}
-            error = "" if code == 0 else last or f"ended with code {code}"
-            rows[number] = {"section": names[number], "input": str(sections[number]), **found, "error": error}
-            out.mkdir(parents=True, exist_ok=True)  # the first may have failed before it made its folder
+    with closing(run_on_cluster(jobs, scheduler) if scheduler is not None else run_locally(jobs, workers)) as results:
+        for index, code, last_line in results:
+            summary = result_summary(out / names[index]) if code == 0 else {}
+            error = "" if code == 0 else last_line or f"exit code {code}"
+            rows[index] = {"section": names[index], "input": str(sections[index]), **summary, "error": error}
+            out.mkdir(parents=True, exist_ok=True)  # the first job may have failed before it created its folder
             with atomic_file(out / TABLE) as file:
-                pd.DataFrame([rows[number] for number in sorted(rows)]).to_csv(file, index=False)
-    failed = [rows[number]["section"] for number in sorted(rows) if rows[number]["error"]]
+                pd.DataFrame([rows[i] for i in sorted(rows)]).to_csv(file, index=False)
+    failed = [rows[i]["section"] for i in sorted(rows) if rows[i]["error"]]
     log_status(f"wrote {out / TABLE}: {len(rows) - len(failed)} of {len(rows)} sections complete")
     if failed:
-        log_status(
-            f"failed: {', '.join(failed)}; the reasons are in {out / TABLE}; mend them and run again with --resume"
-        )
+        log_status(f"failed: {', '.join(failed)}; see the errors in {out / TABLE}, fix them and rerun with --resume")
     return 2 if failed else 0
 
 
-def summary(folder: Path) -> dict[str, Any]:
-    """Figures of one complete result."""
+def result_summary(folder: Path) -> dict[str, Any]:
+    """Return the figures of one complete result for ``sections.csv``."""
     run = json.loads((folder / "run.json").read_text())
     genes = pd.read_csv(folder / "genes.csv")
     return {
-        "genes": len(genes), "embedded": int(genes["strength"].notna().sum()),
+        "genes": len(genes),
+        "embedded": int(genes["strength"].notna().sum()),
         "modules": len(pd.read_csv(folder / "modules.csv")),
-        "svg": int((genes["svg_qvalue"] < ALPHA).sum()), "seconds": round(sum(run["seconds"].values()), 1),
+        "svg": int((genes["svg_qvalue"] < ALPHA).sum()),
+        "seconds": round(sum(run["seconds"].values()), 1),
         "peak_memory_mb": run.get("peak_memory_mb"),
-    }  # fmt: skip
+    }

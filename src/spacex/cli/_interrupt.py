@@ -1,4 +1,4 @@
-"""Requests to end, by Ctrl-C or by a scheduler, which are heard whatever a library does meanwhile."""
+"""SIGINT and SIGTERM end a command within seconds, also while a library blocks the main thread."""
 
 from __future__ import annotations
 
@@ -12,85 +12,88 @@ from types import FrameType
 
 from spacex._infra.atomic_write import remove_drafts
 
-PATIENCE = 1.0
-"""Seconds that a command has to unwind by itself; then what it left half-written is removed for it."""
+GRACE_SECONDS = 1.0
+"""Time for the stack to unwind after a signal; then partial files are removed and the process exits."""
 
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-INTERRUPTED = 128 + signal.SIGINT
+MESSAGES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 
-PARENT = "SPACEX_PARENT"
-"""Variable of the environment: the process without which this one is not to go on."""
+PARENT_VARIABLE = "SPACEX_PARENT"
+"""Environment variable with the process id of the parent: the process terminates when its parent exits."""
 
 
-class Stop:
-    """The signal that asked this process to end, if one did.
+class StopRequest:
+    """Signal handler that remembers the first signal.
 
-    It is kept because the exception may not arrive: HDF5, above all, puts an error of its own in its place.
+    The exception that it raises may be lost: HDF5, for example, replaces it by an error of its own.
     """
 
     def __init__(self) -> None:
-        self.number = 0
+        self.signal_number = 0
 
     @property
-    def code(self) -> int:
-        """Exit code, or 0 where nothing asked for an end."""
-        return 128 + self.number if self.number else 0
+    def exit_code(self) -> int:
+        """Exit code for the signal, or 0 if no signal arrived."""
+        return 128 + self.signal_number if self.signal_number else 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal: unwind the stack, so that whatever is half-written is removed."""
-        if self.number:  # a second one would break off the removal; the first ends the process soon, in any case
+        """Unwind the stack, so that context managers remove partial files."""
+        if self.signal_number:  # a second signal would interrupt the removal of files
             return
-        self.number = number
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(self.code)
+        self.signal_number = number
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(self.exit_code)
 
 
 @contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Hear SIGINT and SIGTERM, and end the process where it has not come to an end within `PATIENCE`.
+def handle_signals() -> Iterator[StopRequest]:
+    """Handle SIGINT and SIGTERM, and exit if the block has not ended `GRACE_SECONDS` after a signal.
 
-    Python's own handlers run only when a library comes back. But the system writes the signal's number to a pipe at
-    once, whatever the main thread does; a thread reads it there. The end of the process that `PARENT` names is taken
-    for SIGTERM.
+    Python runs its signal handlers only between two bytecode instructions of the main thread. The number of the
+    signal is written to a pipe immediately, so a second thread reads it there. The exit of the parent process named
+    in `PARENT_VARIABLE` is handled as SIGTERM.
     """
-    stop = Stop()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield request
         return
-    heard, written = os.pipe()
-    os.set_blocking(written, False)
-    over = threading.Event()
-    wakeup = signal.set_wakeup_fd(written, warn_on_full_buffer=False)
-    # What ignores a signal, such as a job in the background of a shell, goes on to ignore it; where
-    # another program than Python hears it, as one that embeds Python may, it goes on to.
-    before = {number: now for number in WORDS if (now := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, stop)
-    parent = os.environ.pop(PARENT, "")
-    watch = threading.Thread(target=_watch, args=(heard, over, int(parent) if parent.isdigit() else None), daemon=True)
-    watch.start()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    finished = threading.Event()
+    previous_wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    # Leave ignored signals, and handlers not installed by Python, untouched.
+    previous_handlers = {
+        number: handler for number in MESSAGES if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
+    }
+    for number in previous_handlers:
+        signal.signal(number, request)
+    parent = os.environ.pop(PARENT_VARIABLE, "")
+    arguments = (reader, finished, int(parent) if parent.isdigit() else None)
+    watcher = threading.Thread(target=_watch, args=arguments, daemon=True)
+    watcher.start()
     try:
-        yield stop
+        yield request
     finally:
-        over.set()
-        for number, handler in before.items():
+        finished.set()
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(wakeup)
-        os.write(written, b"\0")
-        watch.join()
-        os.close(heard)
-        os.close(written)
+        signal.set_wakeup_fd(previous_wakeup)
+        os.write(writer, b"\0")
+        watcher.join()
+        os.close(reader)
+        os.close(writer)
 
 
-def _watch(heard: int, over: threading.Event, parent: int | None) -> None:
-    while not over.is_set():
-        said, _, _ = select.select([heard], [], [], None if parent is None else PATIENCE)
+def _watch(reader: int, finished: threading.Event, parent: int | None) -> None:
+    """Exit the process if `finished` is not set in time after a signal."""
+    while not finished.is_set():
+        readable, _, _ = select.select([reader], [], [], None if parent is None else GRACE_SECONDS)
         if parent is not None and os.getppid() != parent:
             parent = None
             os.kill(os.getpid(), signal.SIGTERM)
-        if not said:
+        if not readable:
             continue
-        asked = [number for number in os.read(heard, 64) if number in WORDS]
-        if asked and not over.wait(PATIENCE):
+        numbers = [number for number in os.read(reader, 64) if number in MESSAGES]
+        if numbers and not finished.wait(GRACE_SECONDS):
             remove_drafts()
-            os.write(2, f"spacex: {WORDS[signal.Signals(asked[0])]}\n".encode())
-            os._exit(128 + asked[0])
+            os.write(2, f"spacex: {MESSAGES[signal.Signals(numbers[0])]}\n".encode())
+            os._exit(128 + numbers[0])

@@ -1,4 +1,4 @@
-"""The log of the library on stderr, and silence of what others say."""
+"""Status lines and the log of the library on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import typer
 
 from spacex._infra.errors import truncate
-from spacex.cli._spelling import in_options
+from spacex.cli._option_names import to_option_names
 
 
 def log_status(text: str) -> None:
@@ -19,25 +19,26 @@ def log_status(text: str) -> None:
     typer.echo(f"spacex: {truncate(text)}", err=True)
 
 
-class Formatter(logging.Formatter):
-    """Lines of the library, with the arguments that they name as options of the command."""
+class OptionFormatter(logging.Formatter):
+    """Format a log record as a status line in which arguments are spelled as options of the command."""
 
     def __init__(self, options: Mapping[str, str]):
         super().__init__("spacex: %(message)s")
         self.options = options
 
     def format(self, record: logging.LogRecord) -> str:
-        return in_options(super().format(record), self.options)
+        return to_option_names(super().format(record), self.options)
 
 
 @contextmanager
-def quiet(options: Mapping[str, str]) -> Iterator[None]:
-    """Send the library's log to stderr, and leave out what dependencies say about their own future.
+def library_log(options: Mapping[str, str]) -> Iterator[None]:
+    """Send the log of the library to stderr and silence the warnings of its dependencies.
 
-    And what HDF5 says again and again, with tracebacks, while it lets go of a file that could not be written.
+    The hooks for uncaught exceptions are disabled because HDF5 prints a traceback for every object that it closes
+    after a failed write.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Formatter(options))
+    handler.setFormatter(OptionFormatter(options))
     logger = logging.getLogger("spacex")
     level, logger.level = logger.level, logging.INFO
     logger.addHandler(handler)

@@ -1,4 +1,4 @@
-"""The folder of a result: written beside its place and moved there when everything is complete."""
+"""The folder of a result, which is written next to its destination and moved there when it is complete."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 from anndata import AnnData
 from pandas import DataFrame
 
+from spacex import _adata
 from spacex._infra.atomic_write import fsync, process_tag, remove_on_error, remove_stale, translate_os_errors
 from spacex._infra.errors import InputError
 from spacex._infra.serialization import read_json
@@ -23,8 +24,8 @@ from spacex.get import gene_table, module_table
 from spacex.report import write_report
 
 CHECKPOINT = ".spacex-checkpoint"
-PARTIAL = ".spacex-partial-"
-NAMES = (
+PARTIAL_PREFIX = ".spacex-partial-"
+RESULT_FILES = (
     "result.h5ad",
     "genes.csv",
     "modules.csv",
@@ -34,109 +35,122 @@ NAMES = (
     "report.html",
     "run.json",
 )
-FLOATS = "%.6g"
+FLOAT_FORMAT = "%.6g"
 
 
 def check_folder(out: Path) -> None:
-    """Raise `InputError` where a folder cannot be made or written to, without making it."""
+    """Raise `InputError` if a folder cannot be created or written to, without creating it."""
     if out.exists() and not out.is_dir():
         raise InputError(f"-o {out} is a file; pass the name of a folder")
-    nearest = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise InputError(f"-o {out} cannot be made: {nearest} is a file; pass another folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"-o {out} cannot be written: no permission in {nearest}; pass another folder")
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise InputError(f"-o {out} cannot be created: {existing} is a file; pass another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"-o {out} cannot be written: no permission in {existing}; pass another folder")
 
 
 def check_overwrite(out: Path, inputs: Sequence[Path] = ()) -> None:
-    """Raise `InputError` where a result would replace one of the `inputs`, or what is of no earlier result."""
-    there = [name for name in NAMES if os.path.lexists(out / name)]
+    """Raise `InputError` if a result would overwrite one of the `inputs`, or files that no earlier run wrote."""
+    names = [name for name in RESULT_FILES if os.path.lexists(out / name)]
     for path in inputs:
-        if any((out / name).exists() and path.exists() and path.samefile(out / name) for name in there):
-            raise InputError(f"{path} lies in -o {out}, where the result would replace it; pass another folder")
-    # What was ended between two of its files has left no list, but its checkpoint, or the rest.
-    begun = (out / CHECKPOINT).exists() or any(out.glob(f"{PARTIAL}*"))
-    strange = [name for name in there if not begun and name not in _files_of(out)]
-    if strange:
+        if any((out / name).exists() and path.exists() and path.samefile(out / name) for name in names):
+            raise InputError(f"{path} is in -o {out} and the result would overwrite it; pass another folder")
+    # A run killed mid-write leaves no run.json, only a checkpoint or a partial folder.
+    was_interrupted = (out / CHECKPOINT).exists() or any(out.glob(f"{PARTIAL_PREFIX}*"))
+    foreign = [name for name in names if not was_interrupted and name not in _files_of_result(out)]
+    if foreign:
         raise InputError(
-            f"-o {out} holds {', '.join(strange)}, which would be replaced, and no result of spacex that lists it; "
+            f"-o {out} contains {', '.join(foreign)}, not written by spacex, and the result would overwrite it; "
             "move it, or pass another folder"
         )
 
 
-def _files_of(out: Path) -> set[str]:
-    """The files of the result in a folder, as it lists them; none where there is no result."""
+def _files_of_result(out: Path) -> set[str]:
+    """Return the files that ``run.json`` lists; empty if there is no result."""
     try:
         return {"run.json", *read_json(out / "run.json", hint="move it")["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
 
-def write_folder(
+def write_result(
     adata: AnnData,
     out: Path,
     model: Any,
     enrichment: DataFrame | None,
     *,
     choices: dict[str, Any],
-    name: str,
-    clock: StageTimer,
+    input_name: str,
+    timer: StageTimer,
 ) -> None:
-    """Write everything. `model` is a fitted model, or the folder of a saved one."""
-    adata.uns["spacex"]["run"] = {
-        "input": name,
-        "seconds": dict(clock.seconds),
-        **({"peak_memory_mb": peak} if (peak := peak_memory_mb()) is not None else {}),
-    }
-    if enrichment is not None and len(enrichment):
-        adata.uns["spacex"]["enrichment"] = enrichment
-    with _staged(out) as folder:
-        with clock.stage("report"):
+    """Write all files of a result.
+
+    Parameters
+    ----------
+    adata
+        Spots × genes, analyzed.
+    out
+        Folder of the result.
+    model
+        Fitted model, or the folder of a saved one.
+    enrichment
+        Table of `spacex.tl.enrich`.
+    choices
+        Input and options, which ``--resume`` compares.
+    input_name
+        Name of the input for the report.
+    timer
+        Timer of the run, which also measures the stages ``report`` and ``write``.
+    """
+    figures = {"input": input_name, "seconds": timer.seconds, "peak_memory_mb": peak_memory_mb()}
+    has_terms = enrichment is not None and len(enrichment)
+    _adata.write_uns(adata, run=figures, **({"enrichment": enrichment} if has_terms else {}))
+    with _atomic_folder(out) as folder:
+        with timer.stage("report"):
             write_report(adata, folder / "report.html", enrichment=enrichment)
-        with clock.stage("write"):
+        with timer.stage("write"):
             _write_tables(adata, folder, enrichment)
             adata.write_h5ad(folder / "result.h5ad", compression="gzip", compression_opts=1)
             if isinstance(model, Path):
                 shutil.copytree(model, folder / "model")
             else:
                 model.save(folder / "model")
-        files = [known for known in NAMES if (folder / known).exists()]
-        notes = {
-            "input": name,
+        uns = _adata.read_uns(adata)
+        run = {
+            "input": input_name,
             "choices": choices,
-            "parameters": _plain({**adata.uns["spacex"]["parameters"], **adata.uns["spacex"]["embed"]}),
-            "versions": {"python": platform.python_version(), **adata.uns["spacex"]["versions"]},
-            "seconds": {stage: round(value, 3) for stage, value in clock.seconds.items()},
+            "parameters": _to_json({**uns["parameters"], **uns["embed"]}),
+            "versions": {"python": platform.python_version(), **uns["versions"]},
+            "seconds": {stage: round(value, 3) for stage, value in timer.seconds.items()},
             "peak_memory_mb": peak_memory_mb(),
-            "files": files,
+            "files": [name for name in RESULT_FILES if (folder / name).exists()],
         }
-        (folder / "run.json").write_text(json.dumps(notes, indent=2) + "\n")
+        (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n")
 
 
 def _write_tables(adata: AnnData, folder: Path, enrichment: DataFrame | None) -> None:
-    gene_table(adata).to_csv(folder / "genes.csv", index=False, float_format=FLOATS)
-    module_table(adata, enrichment).to_csv(folder / "modules.csv", index=False, float_format=FLOATS)
-    if "spacex_domain" in adata.obs:
-        domains = DataFrame({"spot": adata.obs_names, "domain": adata.obs["spacex_domain"].astype(str).to_numpy()})
-        in_tissue = adata.obsm["spacex_pixel"][:, 0] >= 0
-        domains[in_tissue].to_csv(folder / "domains.csv", index=False)
+    gene_table(adata).to_csv(folder / "genes.csv", index=False, float_format=FLOAT_FORMAT)
+    module_table(adata, enrichment).to_csv(folder / "modules.csv", index=False, float_format=FLOAT_FORMAT)
+    if _adata.keys.DOMAIN in adata.obs:
+        tissue = _adata.subset_to_tissue(adata)
+        domain = tissue.obs[_adata.keys.DOMAIN].astype(str).to_numpy()
+        DataFrame({"spot": tissue.obs_names, "domain": domain}).to_csv(folder / "domains.csv", index=False)
     if enrichment is not None:
-        enrichment.to_csv(folder / "enrichment.csv", index=False, float_format=FLOATS)
+        enrichment.to_csv(folder / "enrichment.csv", index=False, float_format=FLOAT_FORMAT)
 
 
 @contextmanager
-def _staged(out: Path) -> Iterator[Path]:
-    """A folder on the same disk as `out`, moved there at the end and removed after an error.
+def _atomic_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder on the same disk as `out`; move its files to `out`, or remove it after an error.
 
-    What is in `out` under the same names is replaced by complete files; ``run.json``, which says that a result is
-    complete, is taken away first and put there last.
+    ``run.json``, which marks a result as complete, is removed from `out` first and moved there last.
     """
-    above = [place for place in (out.parent, *out.parent.parents) if not place.exists()]
+    missing_parents = [path for path in (out.parent, *out.parent.parents) if not path.exists()]
     base = out if out.exists() else out.parent
     base.mkdir(parents=True, exist_ok=True)
-    for left in remove_stale(base, PARTIAL):
-        shutil.rmtree(left, ignore_errors=True)
-    folder = base / f"{PARTIAL}{process_tag()}"
+    for stale in remove_stale(base, PARTIAL_PREFIX):
+        shutil.rmtree(stale, ignore_errors=True)
+    folder = base / f"{PARTIAL_PREFIX}{process_tag()}"
     try:
         with translate_os_errors(out), remove_on_error(folder):
             folder.mkdir()
@@ -145,17 +159,17 @@ def _staged(out: Path) -> Iterator[Path]:
                 fsync(file)
             out.mkdir(exist_ok=True)
             (out / "run.json").unlink(missing_ok=True)
-            for known in NAMES:
-                _replace(folder / known, out / known, folder)
+            for name in RESULT_FILES:
+                _replace(folder / name, out / name, folder)
     except BaseException:
-        for place in above:
-            if place.exists() and not any(place.iterdir()):
-                place.rmdir()
+        for path in missing_parents:
+            if path.exists() and not any(path.iterdir()):
+                path.rmdir()
         raise
 
 
 def _replace(new: Path, old: Path, folder: Path) -> None:
-    """Put `new` in the place of `old`; where there is no new one, an old one of an earlier run goes."""
+    """Replace `old` by `new`; remove `old` if `new` does not exist."""
     if old.is_dir() and not old.is_symlink():
         os.replace(old, folder / f"old-{old.name}")  # in one step; it is removed with `folder`
     if new.exists():
@@ -165,18 +179,15 @@ def _replace(new: Path, old: Path, folder: Path) -> None:
 
 
 def peak_memory_mb() -> float | None:
-    """Largest resident memory so far of this process, or of one that it started and that is over; in MiB.
-
-    None where the system does not tell.
-    """
+    """Return the peak resident memory in MiB of this process or of a finished child; None on Windows."""
     try:
         import resource
-    except ImportError:  # Windows
+    except ImportError:
         return None
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes on macOS, KiB on Linux
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values as JSON holds them."""
+def _to_json(values: dict[str, Any]) -> dict[str, Any]:
+    """Convert NumPy values for JSON."""
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}

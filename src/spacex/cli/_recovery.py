@@ -1,4 +1,4 @@
-"""What the job recovered of a simulated section's truth."""
+"""Agreement of a result with the truth of a simulated section."""
 
 from __future__ import annotations
 
@@ -7,45 +7,49 @@ from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
+from spacex import _adata
+from spacex.get import gene_table, spot_categories
+
 N_NEIGHBORS = 10
 
 
-def recovery(adata: AnnData) -> list[str]:
-    """Lines with the figures; modules and neighbours are judged on the spatial genes, as the truth has no others."""
-    spatial = adata.var["spatially_variable"].to_numpy(dtype=bool)
-    truth = adata.var["module"].to_numpy()
-    module = adata.var["spacex_module"].astype(str).to_numpy()
-    pvalue = adata.var["spacex_svg_pvalue"].to_numpy()
-    tested = np.isfinite(pvalue)
-    figures = [
-        ("modules, adjusted Rand index", adjusted_rand_score(truth[spatial], module[spatial])),
-        ("10 nearest genes of the same module", _purity(adata.varm["X_spacex"][spatial], truth[spatial])),
-        ("spatial genes without a module", float(np.mean(module[spatial] == "unassigned"))),
-        ("other genes in a module", float(np.mean(module[~spatial] != "unassigned"))),
-        ("spatially variable genes, AUROC", roc_auc_score(spatial[tested], -pvalue[tested])),
-        ("other genes with p < .05", float(np.mean(pvalue[tested & ~spatial] < 0.05))),
-        ("domains, adjusted Rand index", _domains(adata)),
+def recovery_report(adata: AnnData) -> list[str]:
+    """Return lines of text with agreement scores; modules and neighbors are scored on the spatial genes only."""
+    is_spatial = adata.var["spatially_variable"].to_numpy(dtype=bool)
+    true_module = adata.var["module"].to_numpy()
+    genes = gene_table(adata)
+    module, pvalue = genes["module"].to_numpy(), genes["svg_pvalue"].to_numpy()
+    is_assigned = module != _adata.keys.UNASSIGNED
+    embedding = _adata.read_embedding(adata)
+    is_tested = np.isfinite(pvalue)
+    scores = [
+        ("modules, adjusted Rand index", adjusted_rand_score(true_module[is_spatial], module[is_spatial])),
+        ("10 nearest genes of the same module", _purity(embedding[is_spatial], true_module[is_spatial])),
+        ("spatial genes without a module", float(np.mean(~is_assigned[is_spatial]))),
+        ("other genes in a module", float(np.mean(is_assigned[~is_spatial]))),
+        ("spatially variable genes, AUROC", roc_auc_score(is_spatial[is_tested], -pvalue[is_tested])),
+        ("other genes with p < 0.05", float(np.mean(pvalue[is_tested & ~is_spatial] < 0.05))),
+        ("domains, adjusted Rand index", _domain_agreement(adata)),
     ]
-    found = len(set(module) - {"unassigned"})
-    planted = len(set(truth[spatial]))
-    head = (
-        f"Recovered from {adata.n_vars} genes ({spatial.sum()} spatial, in {planted} modules) on {adata.n_obs} spots:"
-    )
+    n_modules = len(set(true_module[is_spatial]))
     return [
-        head,
-        *(f"  {name:<38} {value:.3f}" for name, value in figures),
-        f"  {'modules found':<38} {found}",
+        f"Recovered from {adata.n_vars} genes ({is_spatial.sum()} spatial, in {n_modules} modules) on "
+        f"{adata.n_obs} spots:",
+        *(f"  {name:<38} {value:.3f}" for name, value in scores),
+        f"  {'modules found':<38} {len(set(module[is_assigned]))}",
     ]
 
 
-def _purity(z: np.ndarray, truth: np.ndarray) -> float:
-    embedded = np.isfinite(z).all(axis=1)
-    z, truth = z[embedded], truth[embedded]
-    near = NearestNeighbors(n_neighbors=N_NEIGHBORS + 1, metric="cosine").fit(z).kneighbors(z, return_distance=False)
-    return float(np.mean(truth[near[:, 1:]] == truth[:, None]))
+def _purity(embedding: np.ndarray, true_module: np.ndarray) -> float:
+    """Return the mean share of the nearest genes that belong to the same module."""
+    is_embedded = np.isfinite(embedding).all(axis=1)
+    embedding, true_module = embedding[is_embedded], true_module[is_embedded]
+    search = NearestNeighbors(n_neighbors=N_NEIGHBORS + 1, metric="cosine").fit(embedding)
+    nearest = search.kneighbors(embedding, return_distance=False)
+    return float(np.mean(true_module[nearest[:, 1:]] == true_module[:, None]))
 
 
-def _domains(adata: AnnData) -> float:
-    found = adata.obs["spacex_domain"]
-    there = found.notna().to_numpy()
-    return float(adjusted_rand_score(adata.obs["domain"].astype(str)[there], found.astype(str)[there]))
+def _domain_agreement(adata: AnnData) -> float:
+    domain = spot_categories(adata)
+    has_domain = domain.codes >= 0
+    return float(adjusted_rand_score(adata.obs["domain"].astype(str)[has_domain], domain.codes[has_domain]))

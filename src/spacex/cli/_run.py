@@ -1,223 +1,179 @@
-"""The job: read, rasterize, embed, test, pair, cluster, enrich, write."""
+"""The analysis of one section: read, rasterize, embed, svg, interactions, domains, enrich, write."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 from anndata import AnnData
 from pandas import DataFrame
 
 import spacex as sx
+from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex.cli._checkpoint import Checkpoint, fingerprint, resume_state
 from spacex.cli._log import log_status
-from spacex.cli._outputs import check_folder, check_overwrite, write_folder
+from spacex.cli._outputs import check_folder, check_overwrite, write_result
+from spacex.cli._run_options import RunOptions
 from spacex.cli._stage_timer import StageTimer
 from spacex.distributed.process_group import detect_launcher, launcher_for
 from spacex.gene_names import GeneNames
 
-PIXELS_OF_A_DOMAIN = 5
-"""Fewest pixels for each domain that `spacex.tl.domains` accepts."""
+MIN_PIXELS_PER_DOMAIN = 5
+"""Limit of `spacex.tl.domains`, checked before the embedding."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the user chose, besides where from and where to."""
+def run_file(path: Path, out: Path, options: RunOptions, *, resume: bool) -> None:
+    """Analyze a file and write all results to a folder.
 
-    coordinates: Path | None = None
-    bin: str | None = None
-    sample: str | None = None
-    layer: str | None = None
-    spatial_key: str | None = None
-    library_key: str | None = None
-    n_modules: int | None = None
-    n_domains: int | None = None
-    gene_sets: Path | None = None
-    seed: int = 0
-    device: str = "auto"
-    devices: int = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-    precision: str = "32-true"
-    lazy: bool = False
-
-    def config(self) -> sx.Config:
-        """The settings of the method: which machines do the work is all that the command line changes of them."""
-        how: dict[str, Any] = {"strategy": self.strategy, "precision": self.precision}
-        return sx.Config(devices=self.devices, num_nodes=self.num_nodes, **how)
-
-    def flags(self) -> list[str]:
-        """The same choices as a command line has them."""
-        chosen = {
-            "coordinates": self.coordinates, "bin": self.bin, "sample": self.sample, "layer": self.layer,
-            "spatial-key": self.spatial_key, "library-key": self.library_key,
-            "n-modules": self.n_modules, "n-domains": self.n_domains, "gene-sets": self.gene_sets,
-            "seed": self.seed, "device": self.device, "devices": self.devices, "num-nodes": self.num_nodes,
-            "strategy": self.strategy, "precision": self.precision,
-        }  # fmt: skip
-        # Whole paths: another machine may stand in another folder.
-        plain = {name: value.absolute() if isinstance(value, Path) else value for name, value in chosen.items()}
-        flags = [part for name, value in plain.items() if value is not None for part in (f"--{name}", str(value))]
-        return [*flags, *(["--lazy"] if self.lazy else [])]
-
-    def embedding(self) -> dict[str, Any]:
-        """The choices that the embedding depends on."""
-        places = fingerprint(self.coordinates) if self.coordinates is not None else None
-        read = {
-            "coordinates": places, "bin": self.bin, "sample": self.sample, "layer": self.layer,
-            "spatial_key": self.spatial_key,
-        }  # fmt: skip
-        return {**read, "library_key": self.library_key, "n_modules": self.n_modules or "auto", "seed": self.seed}
-
-    def all(self) -> dict[str, Any]:
-        """Every choice that the result depends on, as JSON holds it."""
-        sets = fingerprint(self.gene_sets) if self.gene_sets is not None else None
-        return {**self.embedding(), "n_domains": self.n_domains, "gene_sets": sets}
-
-
-def run_file(path: Path, out: Path, options: Options, *, resume: bool) -> None:
-    """Run the job on a file and write everything to a folder.
-
-    Of several processes that a launcher started, all embed; then the first goes on alone.
+    If a launcher started several processes, all of them embed; then the main process continues alone.
     """
-    leads = _is_main_process(options)
-    sets = sx.tl.read_gene_sets(options.gene_sets) if options.gene_sets is not None else None
+    is_main = _is_main_process(options)
+    gene_sets = sx.tl.read_gene_sets(options.gene_sets) if options.gene_sets is not None else None
     if not (path.is_file() or path.is_dir()) or (options.coordinates is not None and not options.coordinates.exists()):
-        sx.read(path, coordinates=options.coordinates)  # says what is wrong
-    given = [place for place in (path, options.coordinates, options.gene_sets) if place is not None]
+        sx.read(path, coordinates=options.coordinates)  # raises the error of the reader
+    inputs = [file for file in (path, options.coordinates, options.gene_sets) if file is not None]
     check_folder(out)
-    check_overwrite(out, given)
-    source = fingerprint(path)
-    checkpoint = Checkpoint(out, {"input": source, "version": sx.__version__, **options.embedding()})
-    choices = {"input": source, "version": sx.__version__, **options.all()}
-    found = resume_state(checkpoint, choices) if resume else None
-    if found == "complete":
-        if leads:
-            log_status(f"{out} holds the complete result of this job; nothing to do")
+    check_overwrite(out, inputs)
+    source = {"input": fingerprint(path), "version": sx.__version__}
+    checkpoint = Checkpoint(out, {**source, **options.embedding_choices()})
+    choices = {**source, **options.result_choices()}
+    state = resume_state(checkpoint, choices) if resume else None
+    if state == "complete" and is_main:
+        log_status(f"{out} contains the complete result of this run; nothing to do")
+    if state == "complete" or (state == "checkpoint" and not is_main):
         return
-    if found == "checkpoint" and not leads:
-        return
-    clock = StageTimer(silent=not leads)
+    timer = StageTimer(silent=not is_main)
     try:
-        if found == "checkpoint":
-            adata, clock.seconds = checkpoint.read(lazy=options.lazy)
-            log_status(f"going on after the embedding, from {checkpoint.folder}")
-            _check(adata, options, sets)
+        if state == "checkpoint":
+            adata, timer.seconds = checkpoint.read(lazy=options.lazy)
+            log_status(f"resuming after `embed` from {checkpoint.folder}")
+            _check_options(adata, options, gene_sets)
         else:
-            with clock.stage("read"):
+            with timer.stage("read"):
                 adata = sx.read(
                     path, coordinates=options.coordinates, bin=options.bin, sample=options.sample, lazy=options.lazy
                 )
-            _check(adata, options, sets)
-            model = embed(adata, options, clock)
-            if not leads:
+            _check_options(adata, options, gene_sets)
+            model = embed(adata, options, timer)
+            if not is_main:
                 return
-            checkpoint.write(adata, model, clock.seconds)
-        enrichment = analyse(adata, options, sets, clock)
-        write_folder(adata, out, checkpoint.model, enrichment, choices=choices, name=path.name, clock=clock)
+            checkpoint.write(adata, model, timer.seconds)
+        enrichment = analyze(adata, options, gene_sets, timer)
+        write_result(adata, out, checkpoint.model, enrichment, choices=choices, input_name=path.name, timer=timer)
     except InputError:
-        if checkpoint.written:
-            checkpoint.remove()  # bad input leaves nothing behind, and what others left stays
+        if checkpoint.is_written:
+            checkpoint.remove()  # invalid input leaves no files; the checkpoint of another run stays
         raise
     checkpoint.remove()
     log_status(f"wrote {out}")
 
 
 def run_demo(out: Path | None, *, seed: int, device: str) -> None:
-    """Run the job on a simulated section and print what was recovered of its truth."""
-    from spacex.cli._recovery import recovery
+    """Analyze a simulated section and print the agreement with its truth."""
+    from spacex.cli._recovery import recovery_report
 
     if out is not None:
         check_folder(out)
         check_overwrite(out)
-    clock = StageTimer()
-    with clock.stage("simulate"):
+    timer = StageTimer()
+    with timer.stage("simulate"):
         adata = sx.datasets.simulate_section(seed=seed)
-    options = Options(n_domains=adata.obs["domain"].nunique(), seed=seed, device=device)
-    model = embed(adata, options, clock)
-    analyse(adata, options, None, clock)
+    options = RunOptions(n_domains=adata.obs["domain"].nunique(), seed=seed, device=device)
+    model = embed(adata, options, timer)
+    analyze(adata, options, None, timer)
     if out is not None:
-        choices = {"input": f"simulate_section(seed={seed})", "version": sx.__version__, **options.all()}
-        write_folder(adata, out, model, None, choices=choices, name="simulated section", clock=clock)
+        source = {"input": f"simulate_section(seed={seed})", "version": sx.__version__}
+        choices = {**source, **options.result_choices()}
+        write_result(adata, out, model, None, choices=choices, input_name="simulated section", timer=timer)
         log_status(f"wrote {out}")
-    for line in recovery(adata):
+    for line in recovery_report(adata):
         typer.echo(line)
 
 
-def _is_main_process(options: Options) -> bool:
-    """Whether this process writes the result; an error where several would, each for itself."""
-    config, found = options.config(), launcher_for()
-    if found is not None and found.launcher == "torchrun" and config.n_processes == 1:
+def _is_main_process(options: RunOptions) -> bool:
+    """Return whether this process writes the result.
+
+    Raises
+    ------
+    InputError
+        If torchrun started several processes that would each write a result.
+    """
+    config, launched = options.to_config(), launcher_for()
+    if launched is not None and launched.launcher == "torchrun" and config.n_processes == 1:
         raise InputError(
-            f"torchrun started {found.size} processes, but --devices 1 --num-nodes 1 asks for one: pass as many as "
-            "there are, so that they share the work"
+            f"torchrun started {launched.size} processes, but --devices 1 --num-nodes 1 asks for one; "
+            "pass the number of processes, so that they share the work"
         )
-    place = detect_launcher(config)
-    return place is None or place.rank == 0
+    process = detect_launcher(config)
+    return process is None or process.rank == 0
 
 
-def _check(adata: AnnData, options: Options, sets: dict[str, list[str]] | None) -> None:
-    """What can be told before any work."""
+def _check_options(adata: AnnData, options: RunOptions, gene_sets: dict[str, list[str]] | None) -> None:
+    """Raise `InputError` for options that do not fit the section."""
     if options.n_domains is not None and options.n_domains >= adata.n_obs:
-        raise InputError(f"--n-domains {options.n_domains} is not allowed: there are {adata.n_obs} spots; pass fewer")
+        raise InputError(
+            f"--n-domains {options.n_domains} is not allowed: the section has {adata.n_obs} spots; pass fewer"
+        )
     if options.n_modules is not None and options.n_modules > adata.n_vars:
-        raise InputError(f"--n-modules {options.n_modules} is not allowed: there are {adata.n_vars} genes; pass fewer")
-    if sets is not None:
+        raise InputError(
+            f"--n-modules {options.n_modules} is not allowed: the section has {adata.n_vars} genes; pass fewer"
+        )
+    if gene_sets is not None:
         genes = GeneNames.from_table(adata.var)
-        if not any(genes.matches(symbol) for symbols in sets.values() for symbol in symbols):
+        if not any(genes.matches(symbol) for symbols in gene_sets.values() for symbol in symbols):
             raise InputError(
                 f"--gene-sets {options.gene_sets}: none of its symbols is a gene of this section (such as "
-                f"{genes.symbols[0]}); pass sets of the same species and kind of name"
+                f"{genes.symbols[0]}); pass gene sets of the same species and kind of gene name"
             )
 
 
-def _check_domains(adata: AnnData, options: Options) -> None:
-    """What can be told once spots lie in pixels, and not only after the embedding."""
+def _check_n_domains(adata: AnnData, options: RunOptions) -> None:
+    """Raise `InputError` for too many domains as soon as the number of pixels is known."""
     if options.n_domains is None:
         return
-    pixels = DataFrame(adata.obsm["spacex_pixel"], columns=["row", "column"])
-    if options.library_key is not None:
-        pixels["section"] = adata.obs[options.library_key].to_numpy()
-    n_pixels = len(pixels[pixels["row"] >= 0].drop_duplicates())
-    most = max(2, n_pixels // PIXELS_OF_A_DOMAIN)
-    if options.n_domains > most:
+    _, pixel, section = _adata.read_grid(adata)
+    n_pixels = len(np.unique(np.column_stack([section, pixel])[section >= 0], axis=0))
+    max_domains = max(2, n_pixels // MIN_PIXELS_PER_DOMAIN)
+    if options.n_domains > max_domains:
         raise InputError(
-            f"--n-domains {options.n_domains} is not allowed: {n_pixels} pixels are enough for {most}; pass fewer"
+            f"--n-domains {options.n_domains} is not allowed: {n_pixels} pixels allow up to {max_domains}; pass fewer"
         )
 
 
-def embed(adata: AnnData, options: Options, clock: StageTimer) -> Any:
+def embed(adata: AnnData, options: RunOptions, timer: StageTimer) -> Any:
     """Rasterize and embed; return the fitted model."""
-    with clock.stage("rasterize"):
+    with timer.stage("rasterize"):
         sx.pp.rasterize(adata, spatial_key=options.spatial_key or "spatial", library_key=options.library_key)
-    _check_domains(adata, options)
-    with clock.stage("embed"):
+    _check_n_domains(adata, options)
+    with timer.stage("embed"):
         return sx.tl.embed(
             adata,
             n_modules=options.n_modules or "auto",
             layer=options.layer,
             library_key=options.library_key,
-            config=options.config(),
+            config=options.to_config(),
             device=options.device,
             seed=options.seed,
             progress=sys.stderr.isatty(),
         )
 
 
-def analyse(adata: AnnData, options: Options, sets: dict[str, list[str]] | None, clock: StageTimer) -> DataFrame | None:
-    """Everything that follows the embedding; return the enrichment where there are gene sets."""
-    with clock.stage("svg"):
+def analyze(
+    adata: AnnData, options: RunOptions, gene_sets: dict[str, list[str]] | None, timer: StageTimer
+) -> DataFrame | None:
+    """Run all tools that follow the embedding; return the enrichment if there are gene sets."""
+    with timer.stage("svg"):
         sx.tl.svg(adata, seed=options.seed)
-    with clock.stage("interactions"):
+    with timer.stage("interactions"):
         sx.tl.interactions(adata, seed=options.seed)
     if options.n_domains is not None:
-        with clock.stage("domains"):
+        with timer.stage("domains"):
             sx.tl.domains(adata, n_domains=options.n_domains, seed=options.seed)
-    if sets is None:
+    if gene_sets is None:
         return None
-    with clock.stage("enrich"):
-        return sx.tl.enrich(adata, sets)
+    with timer.stage("enrich"):
+        return sx.tl.enrich(adata, gene_sets)

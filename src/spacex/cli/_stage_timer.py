@@ -1,4 +1,4 @@
-"""How long each stage of a job took."""
+"""Wall time of the stages of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from spacex.cli._log import log_status
 
 @dataclass
 class StageTimer:
-    """Seconds of every stage, said when the stage is over."""
+    """Measure the stages of a run and log each one when it ends.
+
+    Attributes
+    ----------
+    seconds
+        Wall time of every completed stage.
+    silent
+        Do not log the stages.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
     silent: bool = False

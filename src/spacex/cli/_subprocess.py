@@ -1,4 +1,4 @@
-"""Command lines that run as processes of their own: some at a time on this machine, or on a Dask cluster."""
+"""Run ``spacex`` commands in subprocesses, on this machine or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -13,56 +13,60 @@ from typing import Any, NamedTuple
 
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_installed
-from spacex.cli._interrupt import PARENT
+from spacex.cli._interrupt import PARENT_VARIABLE
 from spacex.cli._log import log_status
 
 CONNECT_SECONDS = 10
 
 
 class Job(NamedTuple):
-    """A command line of ``spacex``, and what it is called."""
+    """A ``spacex`` command and its name."""
 
     name: str
     arguments: list[str]
 
 
-End = tuple[int, int, str]
-"""Number of a job, its exit code, and the last line that it said."""
+class JobResult(NamedTuple):
+    """Exit code of a job and the last line of its stderr."""
+
+    job_index: int
+    exit_code: int
+    last_line: str
 
 
 class WorkerPool:
-    """Processes on this machine that can be stopped together."""
+    """Subprocesses on this machine that are stopped together."""
 
     def __init__(self) -> None:
         self.running: set[subprocess.Popen[str]] = set()
         self.stopped = Event()
 
-    def follow(self, job: Job, prefix: str) -> tuple[int, str]:
-        """Run a job, pass on what it says, and return its exit code and its last line, or what ended it.
+    def run(self, job: Job, prefix: str) -> tuple[int, str]:
+        """Run a job and copy its stderr; return the exit code and the last line, or the signal that killed it.
 
-        It ends by itself where this process is gone.
+        The subprocess terminates when this process exits.
         """
         if self.stopped.is_set():
             return -1, "stopped"
-        last, command = "", [sys.executable, "-m", "spacex.cli", *job.arguments]
-        here = {**os.environ, PARENT: str(os.getpid())}
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=here) as process:
+        last_line, command = "", [sys.executable, "-m", "spacex.cli", *job.arguments]
+        environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
             assert process.stderr is not None
             self.running.add(process)
-            if self.stopped.is_set():  # in the meantime
+            if self.stopped.is_set():  # stop() was called after the first check
                 process.terminate()
             try:
                 for line in process.stderr:
                     sys.stderr.write(f"{prefix}{line}")
-                    last = line.strip().removeprefix("spacex: ") or last
+                    last_line = line.strip().removeprefix("spacex: ") or last_line
             except BaseException:
                 self.stop()
                 raise
         self.running.discard(process)
-        return process.returncode, _killed_by(-process.returncode) if process.returncode < 0 else last
+        return process.returncode, _killed_by(-process.returncode) if process.returncode < 0 else last_line
 
     def stop(self) -> None:
-        """Ask all to end; they remove what is half-written."""
+        """Terminate all subprocesses; they remove their partial files."""
         self.stopped.set()
         for process in list(self.running):
             process.terminate()
@@ -70,26 +74,26 @@ class WorkerPool:
             process.wait()
 
 
-def run_locally(jobs: Sequence[Job], workers: int) -> Generator[End, None, None]:
-    """Run jobs on this machine, so many at a time; what they come to, as they end."""
-    children = WorkerPool()
+def run_locally(jobs: Sequence[Job], workers: int) -> Generator[JobResult, None, None]:
+    """Run up to `workers` jobs in parallel on this machine; yield their results as they end."""
+    worker_pool = WorkerPool()
     if workers == 1:
-        for number, job in enumerate(jobs):
-            log_status(f"section {number + 1} of {len(jobs)}: {job.name}")
-            yield number, *children.follow(job, "  ")
+        for index, job in enumerate(jobs):
+            log_status(f"section {index + 1} of {len(jobs)}: {job.name}")
+            yield JobResult(index, *worker_pool.run(job, "  "))
         return
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(children.follow, job, f"  {job.name}: "): n for n, job in enumerate(jobs)}
+    with ThreadPoolExecutor(workers) as executor:
+        futures = {executor.submit(worker_pool.run, job, f"  {job.name}: "): i for i, job in enumerate(jobs)}
         try:
             for future in as_completed(futures):
-                yield futures[future], *future.result()
-        except BaseException:  # also where the caller has seen enough
-            children.stop()
+                yield JobResult(futures[future], *future.result())
+        except BaseException:  # including GeneratorExit, if the caller stops early
+            worker_pool.stop()
             raise
 
 
-def on_cluster(jobs: Sequence[Job], scheduler: str) -> Generator[End, None, None]:
-    """Run jobs on the workers of a Dask cluster, which see the same files; what they come to, as they end."""
+def run_on_cluster(jobs: Sequence[Job], scheduler: str) -> Generator[JobResult, None, None]:
+    """Run jobs on the workers of a Dask cluster with a shared file system; yield their results as they end."""
     check_installed("distributed", extra="scale", purpose="--scheduler")
     from distributed import Client
     from distributed import as_completed as completed
@@ -100,28 +104,23 @@ def on_cluster(jobs: Sequence[Job], scheduler: str) -> Generator[End, None, None
         raise InputError(f"--scheduler {scheduler} cannot be reached ({error}); start it: dask scheduler") from error
     with client:
         log_status(f"{len(jobs)} sections on {scheduler}")
-        futures: dict[Any, int] = {client.submit(_follow_here, job, pure=False): n for n, job in enumerate(jobs)}
+        futures: dict[Any, int] = {client.submit(_run_on_worker, job, pure=False): i for i, job in enumerate(jobs)}
         try:
             for future in completed(list(futures)):
-                number = futures[future]
-                broken = future.exception()
-                code, last = future.result() if broken is None else (1, f"{type(broken).__name__}: {broken}")
-                log_status(f"{jobs[number].name}: {'complete' if code == 0 else last}")
-                yield number, code, last
+                index = futures[future]
+                failure = future.exception()
+                code, last_line = future.result() if failure is None else (1, f"{type(failure).__name__}: {failure}")
+                log_status(f"{jobs[index].name}: {'complete' if code == 0 else last_line}")
+                yield JobResult(index, code, last_line)
         finally:
             client.cancel(list(futures))
 
 
-def _follow_here(job: Job) -> tuple[int, str]:
-    """Run a job on the worker that calls this."""
-    return WorkerPool().follow(job, f"{job.name}: ")
+def _run_on_worker(job: Job) -> tuple[int, str]:
+    """Run a job on the Dask worker that executes this function."""
+    return WorkerPool().run(job, f"{job.name}: ")
 
 
-def _killed_by(number: int) -> str:
-    """What is to be said of a process that a signal ended."""
-    name = signal.Signals(number).name
-    return (
-        f"ended by {name}, mostly the system's answer to memory running out"
-        if name == "SIGKILL"
-        else f"ended by {name}"
-    )
+def _killed_by(signal_number: int) -> str:
+    name = signal.Signals(signal_number).name
+    return f"killed by {name} (usually out of memory)" if name == "SIGKILL" else f"killed by {name}"

@@ -9,9 +9,9 @@ import numpy as np
 import scipy.linalg
 
 from spacex._infra.errors import InputError
-from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.smoothing import BATCH, Smoother
-from spacex.stats import signal_share
+from spacex.imaging.gene_images import BATCH_GENES, GeneImages
+from spacex.imaging.smoothing import Smoother
+from spacex.stats import fix_signs, signal_share
 
 logger = logging.getLogger("spacex")
 
@@ -57,8 +57,8 @@ def components(images: GeneImages, values: Values, genes: np.ndarray, weight: np
     """Leading principal components (P, D) of the maps of genes: smoothed (`sigma` pitches), scaled, weighted."""
     smoother = Smoother(images.layout, sigma)
     maps = np.empty((len(genes), images.n_pixels), dtype=np.float32)
-    for start in range(0, len(genes), BATCH):
-        part = slice(start, start + BATCH)
+    for start in range(0, len(genes), BATCH_GENES):
+        part = slice(start, start + BATCH_GENES)
         maps[part] = smoother.apply(values(genes[part]))
     maps -= maps.mean(axis=1, keepdims=True)
     maps *= (weight / np.maximum(maps.std(axis=1), 1e-9)).astype(np.float32)[:, None]
@@ -68,6 +68,5 @@ def components(images: GeneImages, values: Values, genes: np.ndarray, weight: np
     value, vector = scipy.linalg.eigh(gram, subset_by_index=(len(gram) - rank, len(gram) - 1))
     vector, value = vector[:, ::-1], np.maximum(value[::-1], 0.0)
     scores = maps.T @ vector if by_gene else vector * np.sqrt(value)
-    # The sign of a component is arbitrary; fix it, so that labels do not hang on the linear algebra library.
-    scores = scores * np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(rank)])
+    scores = fix_signs(scores)
     return np.asarray(scores / max(float(scores[:, 0].std()), 1e-12), dtype=np.float64)

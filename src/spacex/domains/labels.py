@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from spacex.imaging.layout import SectionLayout
+from spacex.stats import nearest_neighbors
 
 N_NEIGHBORS = 6
 
@@ -18,8 +18,7 @@ def pixel_neighbors(layout: SectionLayout) -> np.ndarray:
     for s, grid in enumerate(layout.grids):
         here = np.flatnonzero(layout.section == s)
         place = grid.positions(layout.pixel[here])
-        nearest = np.asarray(cKDTree(place).query(place, k=n + 1)[1]).reshape(len(here), n + 1)
-        near[here] = here[nearest[:, 1:]]
+        near[here] = here[nearest_neighbors(place, n + 1)[:, 1:]]
     return near
 
 

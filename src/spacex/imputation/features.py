@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial import cKDTree
 
 from spacex.imputation.reference import moments
 from spacex.imputation.transfer import Panel
+from spacex.stats import nearest_neighbors
 
 N_NEIGHBORS = 12
 """Cells of a neighbourhood, the cell itself among them."""
@@ -85,7 +85,7 @@ def _neighborhoods(xy: np.ndarray, section: np.ndarray) -> sp.csr_array:
     for s in np.unique(section):
         here = np.flatnonzero(section == s)
         n = min(N_NEIGHBORS, len(here))
-        near = np.asarray(cKDTree(xy[here]).query(xy[here], k=n)[1]).reshape(len(here), n)
+        near = nearest_neighbors(xy[here], n)
         rows.append(np.repeat(here, n))
         columns.append(here[near.ravel()])
         weights.append(np.full(near.size, 1.0 / n, dtype=np.float32))

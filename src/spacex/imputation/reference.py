@@ -9,7 +9,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from spacex._config import Config
-from spacex.imaging.gene_images import log_normalize
+from spacex.imaging.residuals import log_normalize
 
 MAX_CELLS = 20_000
 """Cells of the reference that are looked at; drawn at random where there are more."""

@@ -14,6 +14,7 @@ from spacex import _adata
 from spacex.get import SectionName, SpotMap, spot_categories, spot_map
 from spacex.imaging.gene_images import GeneImages
 from spacex.pl.colors import category_colors
+from spacex.stats import group_mean
 
 MAX_VALUES = 150_000_000
 """Places times genes that a page can hold in memory, a byte each."""
@@ -91,7 +92,7 @@ def _pixels(images: GeneImages, tissue: SpotMap, pixel: np.ndarray) -> DisplayUn
     layout = images.layout
     at = zip(layout.section, *layout.pixel.T, strict=True)
     names = [f"section {s} row {row} column {column}" for s, row, column in at]
-    xy = np.column_stack([_adata.mean_by_pixel(at, pixel, images.n_pixels) for at in tissue.position.T])
+    xy = np.ascontiguousarray(group_mean(tissue.position.T, pixel, images.n_pixels).T)
     picture = np.where(tissue.index >= 0, pixel[np.maximum(tissue.index, 0)], -1)
     number = np.arange(images.n_pixels)
     return DisplayUnits(np.array(names), images.counts, images.library, number, picture, xy, pixel, tissue.labels)

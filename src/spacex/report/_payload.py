@@ -15,12 +15,12 @@ from anndata import AnnData
 
 from spacex import _adata
 from spacex.get import ModuleMaps, embedded_images, interaction_partners
-from spacex.imaging.gene_images import GeneImages
-from spacex.patterns import BATCH, spanned_basis
+from spacex.imaging.gene_images import BATCH_GENES, GeneImages
+from spacex.patterns import spanned_basis
 from spacex.pl.colors import category_colors, robust_norm
 from spacex.report._display_units import DisplayUnits, display_units_of, neighbor_units, shown_annotations
 from spacex.report._packed_arrays import PackedArrays, bytes_of, smallest_int
-from spacex.stats import l2_normalize
+from spacex.stats import group_mean, l2_normalize
 
 MAX_CHARACTERS = 18_000_000
 """For counts; the weakest genes have no map where they do not fit."""
@@ -107,7 +107,7 @@ def _add_modules(
     maps = np.zeros((len(cards), len(places)), dtype=np.uint8)
     for row, card in zip(maps, cards, strict=True):
         norm = robust_norm(card.mean)
-        mean = _adata.mean_by_pixel(card.mean, places.owner, len(places))
+        mean = group_mean(card.mean, places.owner, len(places))
         row[:] = bytes_of(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
     blocks.add("modules", maps)
     colors = category_colors(list(_adata.read_modules(adata).cat.categories))
@@ -129,7 +129,7 @@ def _add_embedding(blocks: PackedArrays, adata: AnnData, images: GeneImages) -> 
     components = _adata.read_components(adata, _adata.read_pixel_of_spot(adata, images), images.n_pixels)
     basis = spanned_basis(components)
     length = np.empty(len(embedded))
-    for genes, maps in images.take(embedded).batches(BATCH):
+    for genes, maps in images.take(embedded).batches(BATCH_GENES):
         length[genes] = np.linalg.norm(maps @ components, axis=1)
     blocks.add("basis", basis.astype(np.float32))
     blocks.add("turn", (basis.T @ components).astype(np.float32))

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.layout import section_means
+from spacex.stats import group_mean
 
 MIN_COUNTS = 3
 MIN_PIXELS = 3
@@ -47,7 +48,7 @@ def count_skewness(images: GeneImages, genes: slice, phi: np.ndarray) -> np.ndar
 def relative_library(images: GeneImages) -> np.ndarray:
     """Library size (P,) of each pixel over the mean of its section, less one."""
     section = images.layout.section
-    mean = np.bincount(section, images.share) / np.bincount(section)
+    mean = group_mean(images.share, section, len(images.layout.grids))
     return images.share / mean[section] - 1.0
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spacex.imaging.smoothing import NeighborMean, randomized_eigh
+from spacex.imaging.components import randomized_eigh
+from spacex.imaging.smoothing import NeighborMean
 from spacex.svg.maps import StandardMaps
 
 WIDTH = 1.0

@@ -12,6 +12,7 @@ import numpy as np
 
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import Smoother
+from spacex.stats import group_mean
 from spacex.svg.design import Design
 from spacex.svg.kernels import PairKernel, section_images
 from spacex.svg.maps import BATCH, StandardMaps
@@ -70,7 +71,7 @@ def library_of(images: GeneImages, chosen: np.ndarray) -> GeneImages:
     counted, library = smoother.apply(np.stack([background, images.library.astype(np.float32)]))
     factor = counted / np.maximum(library, 1e-9)
     section = images.layout.section
-    factor = factor / np.maximum((np.bincount(section, factor) / np.bincount(section))[section], 1e-9)
+    factor = factor / np.maximum(group_mean(factor, section, len(images.layout.grids))[section], 1e-9)
     # A smoothed count has this variance over its square: the kernel's energy over the counts that it sees.
     noise = float(np.mean(smoother.variance / np.maximum(counted, 1e-9)))
     kept = max(0.0, 1.0 - noise / max(float(factor.var()), 1e-12))

@@ -7,14 +7,13 @@ import logging
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control
 
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_name, check_seed
 from spacex.differential import context_change, distances, label_splits, module_context, pair_change, pooled_pvalue
 from spacex.pairs import neighbor_pairs
-from spacex.stats import l2_normalize
+from spacex.stats import benjamini_hochberg, l2_normalize
 
 logger = logging.getLogger("spacex")
 
@@ -94,7 +93,7 @@ def compare(
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))
     z = z[genes].astype(np.float64)
     module, module_names = _modules_of(adata, genes)
-    matrix, is_count = _adata.read_matrix(adata, _adata.choose_matrix(adata, None))
+    matrix, is_count = _adata.choose_matrix(adata, None)
     member = np.eye(len(second))[section]
     total = (matrix.T @ member)[genes]
     present = total >= MIN_COUNTS if is_count else total > 0
@@ -163,7 +162,8 @@ def _compare_genes(
         table[name] = context[:, here].mean(axis=1).argmax(axis=1)
     limit = np.nanquantile(np.concatenate([observed, *relabelled]), 0.99)
     above = [np.sum(statistic > limit) for statistic in relabelled]
-    return _with_qvalue(table), int(1 + np.sum(np.array(above) >= np.sum(observed > limit)))
+    table["qvalue"] = benjamini_hochberg(table["pvalue"])
+    return table, int(1 + np.sum(np.array(above) >= np.sum(observed > limit)))
 
 
 def _compare_pairs(
@@ -183,22 +183,13 @@ def _compare_pairs(
     observed = np.abs(pair_change(cosine, second))
     relabelled = [np.abs(pair_change(cosine, split)) for split in splits]
     before, after = cosine[:, ~second].mean(axis=1), cosine[:, second].mean(axis=1)
-    return _with_qvalue(
-        pd.DataFrame(
-            {
-                "gene": everywhere[a], "partner": everywhere[b], "effect": after - before,
-                "pvalue": pooled_pvalue(observed, relabelled), "similarity_0": before, "similarity_1": after,
-            }
-        )
+    pvalue = pooled_pvalue(observed, relabelled)
+    return pd.DataFrame(
+        {
+            "gene": everywhere[a], "partner": everywhere[b], "effect": after - before,
+            "pvalue": pvalue, "similarity_0": before, "similarity_1": after, "qvalue": benjamini_hochberg(pvalue),
+        }
     )  # fmt: skip
-
-
-def _with_qvalue(table: pd.DataFrame) -> pd.DataFrame:
-    tested = table["pvalue"].notna().to_numpy()
-    table["qvalue"] = np.nan
-    if tested.any():
-        table.loc[tested, "qvalue"] = false_discovery_control(table["pvalue"][tested])
-    return table
 
 
 def _table(by_gene: pd.DataFrame, by_pair: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:

@@ -93,7 +93,7 @@ def domains(adata: AnnData, *, n_domains: int | None = None, seed: int = 0) -> N
     norm = np.linalg.norm(_adata.read_embedding(adata), axis=1)
     seed = check_seed(seed)
     config = Config.from_dict(_adata.read_uns_entry(adata, "parameters"))
-    images = _adata.read_images(adata, layer=_adata.choose_matrix(adata, None), config=config)
+    images, _ = _adata.choose_images(adata, None, config=config)
     most = max(2, images.n_pixels // MIN_PIXELS)
     if n_domains is not None:
         check_int(n_domains, name="n_domains", low=2, high=most)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control, hypergeom
+from scipy.stats import hypergeom
 
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_names, check_path
 from spacex.gene_names import GeneNames, fold
-from spacex.stats import l2_normalize
+from spacex.stats import benjamini_hochberg, l2_normalize
 
 logger = logging.getLogger("spacex")
 
@@ -131,7 +131,7 @@ def _test(genes: GeneNames, names: list[str], inside: np.ndarray, member: np.nda
     overlap = inside.T.astype(np.float64) @ member.astype(np.float64)
     sizes, drawn = member.sum(axis=0), inside.sum(axis=0)
     pvalue = hypergeom.sf(overlap - 1, len(genes), sizes[None, :], drawn[:, None])
-    qvalue = false_discovery_control(np.clip(pvalue, 0, 1), axis=None).reshape(pvalue.shape) if pvalue.size else pvalue
+    qvalue = benjamini_hochberg(np.clip(pvalue, 0, 1))
     rows, columns = np.nonzero(overlap)
     order = np.lexsort((columns, rows, -overlap[rows, columns], pvalue[rows, columns]))
     rows, columns = rows[order], columns[order]

@@ -19,7 +19,7 @@ from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.validation import check_bool, check_int, check_names, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.gene_names import GeneNames, fold
-from spacex.imaging.gene_images import log_normalize
+from spacex.imaging.residuals import log_normalize
 from spacex.imputation import (
     RELIABILITY_FEATURES,
     Cells,
@@ -156,7 +156,7 @@ def impute(
     _adata.check_genes_and_spots(reference)
     _adata.check_genes_and_spots(target)
     xy, section = target_places(target, spatial_key, library_key)
-    matrix, is_count = _adata.read_matrix(reference, _adata.choose_matrix(reference, None))
+    matrix, is_count = _adata.choose_matrix(reference, None)
     if counts and not is_count:
         raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
     reference_xy = reference_places(reference) if is_count else None
@@ -241,7 +241,7 @@ def _cells(
     target: AnnData, kept: np.ndarray, panel: np.ndarray, layer: str | None, xy: np.ndarray | None, section: np.ndarray
 ) -> Cells:
     """The target's cells by its panel: of the genes `kept`, which make the libraries, those with numbers `panel`."""
-    matrix, is_count = _adata.read_matrix(target, _adata.choose_matrix(target, layer))
+    matrix, is_count = _adata.choose_matrix(target, layer)
     values = matrix[:, kept]
     values = (log_normalize(values) if is_count else values)[:, panel]
     return Cells.of(values, xy, section)

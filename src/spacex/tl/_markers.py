@@ -17,7 +17,9 @@ COLUMNS = ("domain", "gene", "score", "log2_fold_change", "share_in", "share_out
 MIN_SPOTS = 3
 
 
-def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, layer: str | None = None) -> pd.DataFrame:
+def markers(
+    adata: AnnData, *, groupby: str = _adata.keys.DOMAIN, n: int = 20, layer: str | None = None
+) -> pd.DataFrame:
     """Genes with more expression in a domain than elsewhere, by scanpy's rank-sum test.
 
     Parameters
@@ -73,7 +75,7 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     groups = [names[k] for k in large]
     if len(groups) < 2:
         raise InputError(f"obs[{groupby!r}] has {len(groups)} label(s) of {MIN_SPOTS} spots or more; markers need two")
-    matrix, is_count = _adata.read_matrix(adata, _adata.choose_matrix(adata, layer))
+    matrix, is_count = _adata.choose_matrix(adata, layer)
     kept = np.isin(code, large)
     here = np.array(names, dtype=object)[code[kept]]
     names_of_genes = _adata.read_gene_names(adata)

@@ -8,14 +8,13 @@ from typing import TypeGuard
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control
 
 from spacex import _adata, pp
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite, check_int, check_name, check_names
 from spacex.get import embedded_images
 from spacex.patterns import expected_map, expected_pattern, extended_embedding, orthogonal_remainder
-from spacex.stats import cosine_pvalue, l2_normalize, noise_spread
+from spacex.stats import benjamini_hochberg, cosine_pvalue, group_mean, l2_normalize, null_direction_variance
 
 Weights = str | np.ndarray | Sequence[float] | Mapping[str, Iterable[object]] | Sequence[np.ndarray]
 
@@ -94,11 +93,11 @@ def pattern(
         pixel = _adata.read_pixel_of_spot(adata, images)
         components = _adata.read_components(adata, pixel, images.n_pixels)
         if wanted is not None:
-            query = _adata.mean_by_pixel(wanted, pixel, images.n_pixels)
+            query = group_mean(wanted, pixel, images.n_pixels)
         else:
             query = expected_pattern(full[index].astype(np.float64), images, components)
         if barred is not None:
-            inside = _adata.mean_by_pixel(barred.astype(float), pixel, images.n_pixels) > 0.5
+            inside = group_mean(barred.astype(float), pixel, images.n_pixels) > 0.5
             query = np.where(inside, query.min(), query)
         if np.ptp(query) <= 1e-12 * max(1.0, np.abs(query).max()):
             raise InputError("the pattern is the same everywhere on the tissue; pass weights that differ between spots")
@@ -113,13 +112,13 @@ def pattern(
 def _nearest_genes(adata: AnnData, genes: np.ndarray, z: np.ndarray, query: np.ndarray, n: int) -> pd.DataFrame:
     """The table of the genes, by number (G,) and with embeddings (G, D), nearest to a direction (D,)."""
     similarity = l2_normalize(z) @ l2_normalize(query)
-    pvalue = cosine_pvalue(similarity, query, noise_spread(z))
+    pvalue = cosine_pvalue(similarity, query, null_direction_variance(z))
     order = np.argsort(-similarity, kind="stable")[:n]
     table = {
         "gene": adata.var_names[genes[order]].to_numpy(),
         "similarity": similarity[order],
         "pvalue": pvalue[order],
-        "qvalue": false_discovery_control(pvalue)[order],
+        "qvalue": benjamini_hochberg(pvalue)[order],
     }
     return _adata.read_gene_names(adata).with_symbols(pd.DataFrame(table), symbol=genes[order])
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control
 
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int
-from spacex.stats import cosine_pvalue, l2_normalize, noise_spread
+from spacex.stats import benjamini_hochberg, cosine_pvalue, l2_normalize, null_direction_variance
 
 
 def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
@@ -59,11 +58,11 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     direction = l2_normalize(full)
     others = np.flatnonzero(embedded & (np.arange(len(full)) != index))
     similarity = direction[others] @ direction[index]
-    pvalue = cosine_pvalue(similarity, direction[index], noise_spread(full[embedded]))
+    pvalue = cosine_pvalue(similarity, direction[index], null_direction_variance(full[embedded]))
     order = np.argsort(-similarity, kind="stable")[:n]
     table = {
         "gene": adata.var_names[others[order]].to_numpy(),
         "similarity": similarity[order],
-        "qvalue": false_discovery_control(pvalue)[order],
+        "qvalue": benjamini_hochberg(pvalue)[order],
     }
     return genes.with_symbols(pd.DataFrame(table), symbol=others[order])

@@ -1,4 +1,4 @@
-"""Options in messages: as the command line spells them, where a message has them as Python does."""
+"""Translation of Python arguments in messages to command-line options."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from collections.abc import Mapping
 from typing import Any
 
 VALUE = r"""'[^']*'|"[^"]*"|[\w.+-]*\w"""
-"""A value after the name of an argument and ``=``: quoted text, a number or a word; nothing where none is given."""
-
+"""Pattern of the value in ``name=value``: quoted text, a number or a word."""
 
 CALL = r"\w+(?:\.\w+)*\([^()]*\)"
-"""A call, such as ``sx.tl.embed(adata, layer='raw')``, which stays as it is."""
+"""Pattern of a call, such as ``sx.tl.embed(adata, layer='raw')``. Calls are not translated."""
 
 
-def options_of(command: Any) -> dict[str, str]:
-    """Option of a command by the name of the argument in Python: ``library_key`` for ``--library-key``."""
+def option_names(command: Any) -> dict[str, str]:
+    """Return the options of a command by argument name: ``{"library_key": "--library-key"}``."""
     options = [parameter for parameter in getattr(command, "params", ()) if parameter.param_type_name == "option"]
     return {option.name: max(option.opts, key=len) for option in options if option.name is not None}
 
 
-def in_options(message: str, options: Mapping[str, str]) -> str:
-    """A message in which arguments of these names are options: ``layer='raw'`` is ``--layer raw``."""
+def to_option_names(message: str, options: Mapping[str, str]) -> str:
+    """Replace arguments in a message by options: ``layer='raw'`` becomes ``--layer raw``."""
     if not options:
         return message
     names = "|".join(sorted(map(re.escape, options), key=len, reverse=True))
 
-    def spelled(match: re.Match[str]) -> str:
+    def to_option(match: re.Match[str]) -> str:
         if match["name"] is None:
             return match[0]
         option, value = options[match["name"]], match["value"] or ""
@@ -37,4 +36,4 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
         return option if value in ("", "True") else f"{option} {shlex.quote(text)}"
 
     pattern = rf"{CALL}|(?<![\w.\[\-])(?:Config\.)?(?P<name>{names})=(?!=)(?P<value>{VALUE})?"
-    return re.sub(pattern, spelled, message)
+    return re.sub(pattern, to_option, message)
