@@ -80,8 +80,8 @@ def test_disagreeing_columns_raise():
     for other in ("", "rank", "weight"):
         with pytest.raises(InputError, match="disagree"):
             column({"segment": ["3", "1", "2"], other: ["1", "2", "3"]}, ["1", "2", "3"])
-    alike = {"segment": ["3", "1", "2"], "copy": ["3", "1", "2"], "": ["3", "1", "2"]}
-    assert column(alike, ["1", "2", "3"]) == ("segment", [1, 2, 0])
+    equal = {"segment": ["3", "1", "2"], "copy": ["3", "1", "2"], "": ["3", "1", "2"]}
+    assert column(equal, ["1", "2", "3"]) == ("segment", [1, 2, 0])
 
 
 def test_literal_match_is_preferred():

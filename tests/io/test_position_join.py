@@ -90,7 +90,7 @@ def coordinate_table(layout: dict[str, Any], names: list[str], rng: np.random.Ge
 
 
 def with_labels(counts: pd.DataFrame, layout: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
-    """Return counts with spot names in the places where R and pandas write them: before or after the genes."""
+    """Return counts with spot names where R and pandas write them: before or after the genes."""
     if layout["transpose"] or layout["labels"] == "rows":
         return counts
     table = counts.rename_axis("barcode" if layout["named_rows"] else "").reset_index()

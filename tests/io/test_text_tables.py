@@ -1,4 +1,4 @@
-"""Delimited text: delimiter, header, comments and decimal sign, told from the first lines."""
+"""Delimited text: delimiter, header, comments and decimal sign are detected from the first lines."""
 
 import numpy as np
 import pandas as pd

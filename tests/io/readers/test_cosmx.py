@@ -12,7 +12,7 @@ KNOWN = ["fov", "cell_ID", "Area", "CenterX_local_px", "CenterY_local_px", "Mean
 
 
 def tables(*, unique=False, slide=1):
-    """The two tables: cell 0 is what lies outside of cells; newer exports also have the cell's full name."""
+    """Return counts and metadata; cell 0 holds molecules outside of cells; newer exports have a unique cell name."""
     counts = pd.DataFrame([[1, 0, 9, 8], [0, 9, 9, 8], [0, slide, 2, 8], [0, 0, 0, 8], [5, 6, 0, 0]], columns=GENES)
     counts.insert(0, "fov", [1, 1, 1, 2, 2])
     counts.insert(1, "cell_ID", [0, 1, 2, 0, 1])

@@ -87,7 +87,7 @@ def test_cells_without_metadata_are_dropped(tmp_path):
     assert sx.read(folder).obs_names.tolist() == IDS[:2]
 
 
-# Accidents
+# Damaged or incomplete files
 
 
 @pytest.mark.parametrize("name", ["cell_by_gene.csv", "cell_metadata.csv"])

@@ -1,4 +1,4 @@
-"""Stereo-seq: molecules as text and as HDF5 give the same squares; cells of a segmentation."""
+"""Stereo-seq: molecules as text and HDF5 in square bins, and cells of a segmentation."""
 
 import shutil
 
@@ -42,7 +42,7 @@ def write_gem(path, *, header="geneID\tx\ty\tMIDCount\tExonCount", notes=NOTES, 
 
 
 def write_gef(path, *, name="gene", molecules=MOLECULES):
-    """Write square bins: molecules sorted by gene, and for each gene where its own begin."""
+    """Write molecules sorted by gene, and the offset and count of each gene."""
     ordered = sorted(molecules)
     genes = sorted({gene for gene, *_ in ordered})
     counts = [sum(gene == other for other, *_ in ordered) for gene in genes]
@@ -212,9 +212,9 @@ def test_bin_of_other_content_raises(tmp_path):
 def test_inconsistent_gef_raises(tmp_path):
     path = write_gef(tmp_path / "a.gef")
     with h5py.File(path, "a") as file:
-        kept = file["geneExp/bin1/expression"][:-1]
+        molecules = file["geneExp/bin1/expression"][:-1]
         del file["geneExp/bin1/expression"]
-        file["geneExp/bin1/expression"] = kept
+        file["geneExp/bin1/expression"] = molecules
     assert "do not fit its 4 molecules" in message_of(path)
     path = write_cellbin(tmp_path / "a.cellbin.gef")
     with h5py.File(path, "a") as file:

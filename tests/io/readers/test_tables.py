@@ -1,4 +1,4 @@
-"""Counts in one file, coordinates in another, in every form in which people hand them on."""
+"""Counts and coordinates in separate tables, in the formats of many tools."""
 
 import shutil
 import tempfile
@@ -66,7 +66,7 @@ def test_compression_is_detected_by_the_first_bytes(tmp_path, suffix):
         for name, data in zip(names, (counts, spots), strict=True):
             (folder / name).write_bytes(compressed(data, suffix))
         assert_section(sx.read(folder), xy=XY)
-        for name, data in zip(names, (counts, spots), strict=True):  # plain, whatever the name says
+        for name, data in zip(names, (counts, spots), strict=True):  # uncompressed, whatever the suffix
             (folder / name).write_bytes(data)
         assert_section(sx.read(folder), xy=XY)
 
@@ -86,7 +86,7 @@ def test_other_files_are_ignored(tmp_path):
 
 def test_coordinates_in_another_folder(tmp_path):
     write_pair(tmp_path)
-    (tmp_path / "more.csv").write_text("barcode,x,y\n")  # a second one, so that the folder alone is not enough
+    (tmp_path / "more.csv").write_text("barcode,x,y\n")  # a second coordinate table: the folder is ambiguous
     (tmp_path / "elsewhere").mkdir()
     shutil.move(tmp_path / "spots.csv", tmp_path / "elsewhere" / "p.csv")
     adata = sx.read(tmp_path / "counts.csv", coordinates=str(tmp_path / "elsewhere" / "p.csv"))
@@ -121,7 +121,7 @@ def test_commas_in_names_of_a_tsv(tmp_path):
 
 
 def test_comments_before_the_header(tmp_path):
-    """Drop-seq's tools, and with them Slide-seq, write some lines that begin with #DGE."""
+    """The tools of Drop-seq and Slide-seq write comments that begin with #DGE."""
     counts = "#DGE\tVERSION:1.1\tEXPRESSION_FORMAT:raw\n#LIBRARY\tUEI:x\n\n" + COUNTS.T.to_csv(
         sep="\t", index_label="GENE"
     )
@@ -175,7 +175,7 @@ def test_coordinates_without_header(tmp_path):
 
 
 def test_numeric_spot_names_are_not_coordinates(tmp_path):
-    """The header of counts, of which there are as many as in a table of coordinates without one."""
+    """A header of numeric spot names may have as many fields as a coordinate table without header."""
     for n in (2, 5):
         names = [str(i + 10) for i in range(n)]
         counts = pd.DataFrame([range(n)], index=names[:1], columns=names).T.set_axis(["g"], axis=1)
@@ -237,7 +237,7 @@ def test_column_names_that_hdf5_cannot_store(tmp_path):
 @pytest.mark.parametrize("ids", [SPOTS, [3, 1, 2], ["3", "01", "2.0"]], ids=["text", "permuted", "in other spellings"])
 @pytest.mark.parametrize("where", ["counts", "coordinates", "both"])
 def test_row_numbers_before_the_identifiers(tmp_path, name, ids, where):
-    """In R these are row names; as numbers they are the same as the cells, in another order."""
+    """In R these are row names; here they are the same numbers as the cells, in another order."""
     counts = COUNTS.set_axis(SPOTS if ids is SPOTS else ["3", "1", "2"])
     table = counts.rename_axis("cell_id").reset_index()
     positions = pd.DataFrame({"cell_id": ids, "x": XY[:, 0], "y": XY[:, 1]}).iloc[::-1].reset_index(drop=True)
@@ -287,12 +287,12 @@ def test_numeric_names_stay_text(tmp_path):
 def test_ambiguous_identifier_columns_raise(tmp_path):
     positions = pd.DataFrame({"one": [3, 1, 2], "two": [1, 2, 3], "x": XY[:, 0], "y": XY[:, 1]})
     message = message_of(write_pair(tmp_path, counts=COUNTS.set_axis([1, 2, 3]), positions=positions))
-    for told in ("one", "two", "barcode"):
-        assert told in message
+    for name in ("one", "two", "barcode"):
+        assert name in message
 
 
 def test_row_numbers_do_not_replace_labels(tmp_path):
-    """The numbers of the rows of R stand in the coordinates too, as cells, ranks, or numbers of rows."""
+    """The row numbers of R also occur in the coordinates, as cells, ranks, or row numbers."""
     for n, (spots, column) in enumerate([("B_cell_{}", "cell_id"), ("b{}", "rank"), ("b{}", "")]):
         table = COUNTS.set_axis(["1", "2", "3"]).assign(barcode=[f"A_cell_{i}" for i in range(3)])
         positions = pd.DataFrame({"name": [spots.format(i) for i in range(4)], "x": 1.5, "y": [0, 1, 2, 3]})
@@ -307,7 +307,7 @@ def test_row_numbers_do_not_replace_labels(tmp_path):
 
 @pytest.mark.parametrize("label", ["", "cell_id", "my_spot"])
 def test_labels_after_the_genes(tmp_path, label):
-    """A column without a name is no gene."""
+    """A column without a name is not a gene."""
     table = COUNTS.assign(**{label: SPOTS})
     write_table(table, tmp_path / "counts.csv")
     write_table(POSITIONS, tmp_path / "spots.csv")
@@ -319,7 +319,7 @@ def test_array_positions_are_the_last_choice(tmp_path):
     assert_section(sx.read(write_pair(tmp_path, positions=positions)), xy=XY)
 
 
-# Spots named by their places (ST arrays)
+# Spots named by array position (ST arrays)
 
 
 @pytest.mark.parametrize("transpose", [False, True])
@@ -546,7 +546,7 @@ def test_10x_matrix_under_any_name(tmp_path, name, positions):
     assert_section(sx.read(tmp_path), xy=TISSUE_POSITIONS.iloc[[2, 3, 1], [5, 4]])
 
 
-# Whatever the counts, every form gives them back
+# Random counts
 
 
 @st.composite
@@ -575,7 +575,7 @@ def test_round_trip_of_any_counts(counts, name, transpose):
         assert_section(sx.read(folder), counts, positions[["x", "y"]])
 
 
-# Accidents
+# Damaged or incomplete files
 
 
 def test_names_on_both_sides_raise(tmp_path):
@@ -605,7 +605,7 @@ def test_unknown_coordinate_columns_raise(tmp_path):
 
 
 def test_extra_gene_is_not_a_header(tmp_path):
-    """Genes of another run, of which there is one more, would get the counts of their neighbors."""
+    """With one gene more, from another run, all genes would get the counts of their neighbors."""
     write_mtx(tmp_path, features="".join(f"{gene}\n" for gene in ["Gad1", *GENES]))
     write_table(POSITIONS, tmp_path / "spots.csv")
     assert "5 features and 3 barcodes" in message_of(tmp_path)

@@ -1,4 +1,4 @@
-"""Visium: folders of Space Ranger, and its files side by side as GEO has them."""
+"""Visium: folders of Space Ranger, and its files side by side as in GEO."""
 
 import logging
 
@@ -74,7 +74,7 @@ def test_controls_are_dropped_and_gene_names_made_unique(tmp_path, caplog, recwa
     assert not [warning for warning in recwarn if "not unique" in str(warning.message)]
 
 
-# 10x HDF5 as others write it
+# Variants of the 10x HDF5 format
 
 
 @pytest.mark.parametrize("data", ["f8", "f4", "i8", "u2", "u1", "u8"])
@@ -127,7 +127,7 @@ def test_invalid_matrix_raises(tmp_path):
 
 
 def write_geo(folder, sample, *, form=".h5", suffix=".gz", spatial="", positions="tissue_positions_list.csv", n=0):
-    """Write the files of a sample, with its name in front; pixels are moved and counts multiplied by `n`."""
+    """Write the files of a sample, with its name in front; `n` shifts pixels and multiplies counts."""
     prefix = f"{sample}_" if sample else ""
     counts = COUNTS * (n + 1)
     if form == ".h5":
@@ -200,7 +200,7 @@ def test_sample_with_raw_matrix_only(tmp_path):
 
 
 def test_positions_of_another_sample_are_not_used(tmp_path):
-    """All slides have the same barcodes: positions of another sample would fit."""
+    """All slides have the same barcodes: positions of another sample would match."""
     write_geo(tmp_path, "A")
     write_10x_h5(tmp_path / "B_filtered_feature_bc_matrix.h5")
     assert "B_filtered_feature_bc_matrix.h5" in message_of(tmp_path, sample="B")
@@ -213,7 +213,7 @@ def test_file_names_of_public_downloads(tmp_path):
     assert_section(sx.read(write_space_ranger(tmp_path / "download", matrix=name)), xy=PIXELS)
 
 
-# Accidents
+# Damaged or incomplete folders
 
 
 def test_missing_positions_raise(tmp_path):

@@ -23,20 +23,20 @@ CENTERS = {1: (20.5, 7.25), 2: (3, 4), 10: (100, 200)}
 AREAS = {1: 4 * 8, 2: 2 * 2, 10: 6 * 2}
 
 
-def rectangle(center, area, transpose):
-    """The outline of a rectangle, which ends where it begins; either way around."""
+def rectangle(center, area, clockwise):
+    """Return the closed outline of a rectangle, clockwise or counterclockwise."""
     x, y = center
     height = 8 if area == 32 else 2
     dx, dy = area / height / 2, height / 2
     ring = [[x - dx, y - dy], [x + dx, y - dy], [x + dx, y + dy], [x - dx, y + dy], [x - dx, y - dy]]
-    return ring[::-1] if transpose else ring
+    return ring[::-1] if clockwise else ring
 
 
 def write_outlines(path, *, key="cell_id", form=int):
     features = [
         {
             "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [rectangle(center, AREAS[cell], transpose=cell == 2)]},
+            "geometry": {"type": "Polygon", "coordinates": [rectangle(center, AREAS[cell], clockwise=cell == 2)]},
             "properties": {key: form(cell), "classification": {"name": "Cluster 1"}},
         }
         for cell, center in CENTERS.items()
@@ -88,10 +88,10 @@ def test_inner_and_outer_folders(bins, tmp_path):
 
 @pytest.mark.parametrize("form", [".h5", ""])
 @pytest.mark.parametrize("kind", ["filtered", "raw"])
-@pytest.mark.parametrize("place", ["run/segmented_outputs", "run/outs/segmented_outputs"])
-def test_cells_alone(tmp_path, form, kind, place):
-    write_segmented(tmp_path / place, form=form, kind=kind)
-    for path in (tmp_path / place, tmp_path / "run"):
+@pytest.mark.parametrize("folder", ["run/segmented_outputs", "run/outs/segmented_outputs"])
+def test_cells_alone(tmp_path, form, kind, folder):
+    write_segmented(tmp_path / folder, form=form, kind=kind)
+    for path in (tmp_path / folder, tmp_path / "run"):
         assert_cells(sx.read(path), "run")
     assert_cells(sx.read(tmp_path / "run", bin="cells"), "run")
     assert "pass one of 'cells'" in message_of(tmp_path / "run", bin=8)
@@ -123,7 +123,7 @@ def test_centroid_of_multipolygon(tmp_path):
     folder = write_segmented(tmp_path / "run" / "segmented_outputs")
     path = folder / "cell_segmentations.geojson"
     outlines = json.loads(path.read_text())
-    parts = [[rectangle((0, 0), 4, transpose=True)], [rectangle((9, 3), 32, transpose=False)]]
+    parts = [[rectangle((0, 0), 4, clockwise=True)], [rectangle((9, 3), 32, clockwise=False)]]
     outlines["features"][1]["geometry"] = {"type": "MultiPolygon", "coordinates": parts}
     path.write_text(json.dumps(outlines))
     adata = sx.read(folder)
