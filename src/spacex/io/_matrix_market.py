@@ -35,10 +35,7 @@ from spacex.io._text_tables import is_number, is_text_table, open_text, read_hea
 
 _TEXT_SUFFIX = re.compile(rf"\.(csv|tsv|txt|tab){COMPRESSION_SUFFIX}$", re.IGNORECASE)
 _FEATURES, _BARCODES = "features.tsv", "barcodes.tsv"
-_USUAL = {
-    _FEATURES: re.compile(rf"(features|genes)\.tsv{COMPRESSION_SUFFIX}$", re.IGNORECASE),
-    _BARCODES: re.compile(rf"barcodes\.tsv{COMPRESSION_SUFFIX}$", re.IGNORECASE),
-}
+_USUAL = {_FEATURES: ("features.tsv", "genes.tsv"), _BARCODES: ("barcodes.tsv",)}
 """File names of the two companions, as Cell Ranger writes them."""
 
 _WORDS = {
@@ -58,7 +55,7 @@ def is_matrix_market(path: Path) -> bool:
 
 def is_companion(path: Path) -> bool:
     """Whether a file has the usual name of a companion of a MatrixMarket file."""
-    return any(usual.search(path.name) for usual in _USUAL.values())
+    return any(has_suffix(path, *names) for names in _USUAL.values())
 
 
 def read_matrix_market(path: Path) -> AnnData:
@@ -98,8 +95,8 @@ def find_companions(matrix: Path) -> dict[str, Path]:
     """
     tables = [path for path in sorted(matrix.parent.iterdir()) if path.is_file() and is_text_table(path)]
     files = {}
-    for role, usual in _USUAL.items():
-        named = [path for path in tables if usual.search(path.name)]
+    for role, usual_names in _USUAL.items():
+        named = [path for path in tables if has_suffix(path, *usual_names)]
         others = [
             path for path in tables if _role(path) == role and not is_companion(path) and not is_position_table(path)
         ]
