@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spacex.get import genes_as_obs
     from spacex.io import read
     from spacex.pairs.params import PairParams
+    from spacex.svg.params import SVGParams
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ __all__ = [
     "Config",
     "InputError",
     "PairParams",
+    "SVGParams",
     "SpaCEX",
     "WorkerError",
     "__version__",
@@ -41,6 +43,7 @@ _LAZY_ATTRIBUTES = {
     "Config": "spacex._config",
     "InputError": "spacex._infra.errors",
     "PairParams": "spacex.pairs.params",
+    "SVGParams": "spacex.svg.params",
     "SpaCEX": "spacex.embedding.estimator",
     "WorkerError": "spacex._infra.errors",
     "genes_as_obs": "spacex.get",
