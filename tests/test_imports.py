@@ -230,6 +230,22 @@ def f(adata):
 OUTSIDE_ADATA = [file for file in LAYERED if package_of(module_of(file)) != "_adata"]
 
 
+SHARED = ("_infra", "_adata", "_config")  # packages without a public name, for all packages above them
+
+
+@pytest.mark.parametrize("package", ["report", "cli"])
+def test_report_and_command_line_import_public_names(package):
+    for file in [file for file in FILES if package_of(module_of(file)) == package]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("spacex."):
+                continue
+            _, other, *modules = node.module.split(".")
+            if other in (package, *SHARED):
+                continue
+            private = [name for name in [*modules, *(alias.name for alias in node.names)] if name.startswith("_")]
+            assert not private, f"{file.name} imports {private} of spacex.{other}: make it public or move it"
+
+
 @pytest.mark.parametrize("file", OUTSIDE_ADATA, ids=names_of(OUTSIDE_ADATA))
 def test_only_adata_names_and_writes_slots(file):
     tree = ast.parse(file.read_text())

@@ -40,10 +40,11 @@ def gene_layout(adata: AnnData) -> np.ndarray:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=25, n_spots=300, n_modules=2)
-    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
+    >>> adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # a stored layout
     >>> sx.get.gene_layout(adata).shape
-    (25, 2)
+    (120, 2)
     """
     _adata.check_adata(adata)
     if _adata.keys.UMAP in adata.varm:

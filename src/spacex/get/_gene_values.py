@@ -26,6 +26,13 @@ class GeneValues(NamedTuple):
         (B, S) values; NaN where a spot has none.
     label
         Name of the quantity, for a color bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spacex as sx
+    >>> sx.get.GeneValues(np.zeros((1, 3)), "counts").label
+    'counts'
     """
 
     values: np.ndarray
@@ -70,7 +77,7 @@ def gene_values(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> adata = sx.datasets.toy()
     >>> values, label = sx.get.gene_values(adata, ["gene0001", "gene0002"])
     >>> values.shape, label
     ((2, 300), 'log1p normalized counts')
@@ -132,9 +139,9 @@ def mean_expression(adata: AnnData) -> np.ndarray:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> adata = sx.datasets.toy()
     >>> sx.get.mean_expression(adata).shape
-    (40,)
+    (120,)
     """
     _adata.check_adata(adata)
     return _adata.read_gene_totals(adata, _adata.read_embedded_layer(adata)) / adata.n_obs

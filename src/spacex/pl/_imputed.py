@@ -73,7 +73,7 @@ def imputed(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=120, n_spots=400, n_modules=4, depth=2.0)
+    >>> adata = sx.datasets.toy()
     >>> result = sx.tl.impute(adata, adata, genes=["gene0101", "gene0102"], progress=False)
     >>> [ax.get_title() for ax in sx.pl.imputed(result, "gene0101", target=adata)][1]
     'gene0101, measured'

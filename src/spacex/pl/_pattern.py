@@ -68,8 +68,8 @@ def pattern(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
-    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> found = sx.tl.pattern(adata, {"domain": ["domain1"]})
     >>> len(sx.pl.pattern(adata, found, n_genes=3))
     4
