@@ -177,7 +177,7 @@ SETTINGS: list[K] = [
       ("impute", "SECTION", "SECTION", "-o", "o.h5ad", "--device", "abacus")),
     K("tl.impute", {"path": "out.csv"}, r"path='out.csv' is not allowed",
       ("impute", "SECTION", "SECTION", "-o", "out.csv")),
-    K("tl.impute", {"path": "absent/out.h5ad"}, r"path='absent/out.h5ad' lies in a folder",
+    K("tl.impute", {"path": "absent/out.h5ad"}, r"path='absent/out.h5ad' is in a folder",
       ("impute", "SECTION", "SECTION", "-o", "absent/out.h5ad")),
     K("tl.impute", {"path": 3}, r"path=3"),
     K("tl.impute", {"library_key": "absent"}, r"library_key='absent'",
@@ -252,7 +252,7 @@ SETTINGS: list[K] = [
     K("pl.svg", {"alpha": "strict"}, r"alpha='strict'"),
     K("pl.svg", {"value": "nonsense"}, r"value='nonsense'"),
     # surface
-    K("report.write_report", {"path": "absent/report.html"}, r"path='absent/report.html' lies in a folder",
+    K("report.write_report", {"path": "absent/report.html"}, r"path='absent/report.html' is in a folder",
       ("report", "RESULT", "-o", "absent/report.html")),
     K("report.write_report", {"path": "."}, r"path='.' is a folder", ("report", "RESULT", "-o", ".")),
     K("report.write_report", {"path": 3}, r"path=3"),
