@@ -26,7 +26,9 @@ def main(program: str) -> int:
     for package in vulnerable:
         ids = ", ".join(vulnerability["id"] for vulnerability in package["vulns"])
         print(f"{package['name']} {package['version']}: {ids}")
-    print(f"audit: {len(audited)} of {len(dependencies)} packages audited, {len(vulnerable)} with known vulnerabilities")
+    print(
+        f"audit: {len(audited)} of {len(dependencies)} packages audited, {len(vulnerable)} with known vulnerabilities"
+    )
     return 1 if vulnerable else 0
 
 
