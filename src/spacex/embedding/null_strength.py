@@ -9,7 +9,7 @@ from torch import Tensor
 from spacex._config import Config
 from spacex._infra.errors import InputError
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from spacex.embedding.transform import strength
+from spacex.embedding.transform import signal_strength
 from spacex.imaging.components import smooth_basis
 from spacex.imaging.gene_images import GeneImages
 
@@ -34,7 +34,7 @@ def null_strength(
     basis, _ = smooth_basis(
         images, sigma=config.sigma, n_components=len(strength_weights), seed=seed, extra_maps=extra_maps, group=group
     )
-    square = strength(torch.from_numpy(null), torch.from_numpy(basis), strength_weights).numpy()
+    square = signal_strength(torch.from_numpy(null), torch.from_numpy(basis), strength_weights).numpy()
     if not square.mean() > 0:
         raise InputError("no gene varies over the tissue: all maps are constant; check the counts")
     return group.broadcast((float(square.mean()), float(square.mean() ** 2 / max(square.var(), 1e-12))))
