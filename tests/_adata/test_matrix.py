@@ -384,7 +384,7 @@ def test_the_layer_that_is_asked_for_is_checked() -> None:
 def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spacex._infra.memory.available_memory", lambda: 1000)
     assert error_message(lambda: _adata.read_matrix(section(FORMS["blocks"](COUNTS)), None)) == (
-        "adata.X: reading it whole needs about 0.0 GB of memory, and 0.0 GB are free: "
+        "adata.X: reading it whole needs about 0.0 GB of memory, and 0.0 GB are available: "
         "keep it sparse, or subset it first"
     )
     rows, _ = _adata.read_matrix(section(FORMS["sparse blocks"](COUNTS)), None)  # its size is not known before

@@ -114,7 +114,7 @@ def test_imputation_takes_the_coordinates_of_the_grid(caplog: pytest.LogCaptureF
     target.obs["px"], target.obs["py"] = target.obsm.pop("spatial").T
     target.obs["other_x"] = 0.0
     (line,) = lines(lambda: sx.tl.impute(target, whole, **settings), caplog)
-    assert "cells are predicted without their neighbourhoods" in line
+    assert "predicted without their neighborhoods" in line
     assert "spatial_key='array_col,array_row'" in line
     found = sx.tl.impute(target, whole, spatial_key="px,py", **settings)
     np.testing.assert_array_equal(found.X, want.X)

@@ -1,4 +1,4 @@
-"""`similar_genes`: the genes whose maps look most like a gene's."""
+"""`similar_genes`: the genes with the most similar spatial pattern."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spacex.stats import benjamini_hochberg, cosine_pvalue, l2_normalize, null_d
 
 
 def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
-    """The genes nearest to a gene in the embedding.
+    """Find the genes nearest to a gene in the embedding.
 
     Parameters
     ----------
@@ -27,14 +27,14 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     Returns
     -------
     A table with the columns ``gene``, ``similarity`` (cosine of the embeddings) and ``qvalue``, the most similar first;
-    also ``symbol``, where a column of ``var`` holds symbols that differ from the names.
-    The q-value is that of Benjamini and Hochberg over all genes; its p-value is the chance that a gene without a
-    pattern is as similar: its direction is noise, as that of the weakest genes is.
+    also ``symbol``, if a column of ``var`` has symbols that differ from the names. The q-value is that of Benjamini and
+    Hochberg over all genes; its p-value is the probability that a gene without a pattern is as similar. The directions
+    of such genes are estimated from the weakest genes.
 
     Raises
     ------
     InputError
-        If there is no embedding, the gene is unknown, ambiguous or was not embedded, or `n` is not allowed.
+        If there is no embedding, if the gene is unknown, ambiguous or not embedded, or if `n` is out of range.
 
     Examples
     --------
