@@ -4,9 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.pl.test_proportions import EVIL, lattice, page_of, sections_at
+from tests.get.positions import lattice, sections_at
 from tests.report import test_page
 from tests.report.test_page import by_id, drag, model, until
+from tests.report.test_page_proportions import EVIL, page_of
 
 pytestmark = test_page.pytestmark
 browser = test_page.browser

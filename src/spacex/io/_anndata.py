@@ -20,18 +20,17 @@ from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
 from spacex._infra.validation import check_installed
 from spacex.io._file_checks import check_hdf5, validate_arrays
-from spacex.io._files import INPUT_HINT, decompressed, join_names, suffix_pattern, translate_errors
+from spacex.io._files import INPUT_HINT, decompressed, has_suffix, join_names, translate_errors
 from spacex.io._spatialdata import from_spatialdata, restore_section
 
 logger = logging.getLogger("spacex")
 
-_H5AD = suffix_pattern("h5ad")
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 
 def is_h5ad(path: Path) -> bool:
     """Whether a file has the suffix of an AnnData in HDF5, compressed or not."""
-    return _H5AD.search(path.name) is not None and not path.is_dir()
+    return has_suffix(path, ".h5ad") and not path.is_dir()
 
 
 def is_zarr_store(path: Path) -> bool:

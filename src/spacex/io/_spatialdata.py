@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SPOTS = "spots"
 TABLE = "table"
-# Written by `to_spatialdata` and removed by `from_spatialdata`; "region" could exist in the caller's obs.
 _ATTRS = "spatialdata_attrs"
 
 
