@@ -24,10 +24,10 @@ def test_sections_are_side_by_side(rng: np.random.Generator) -> None:
 def test_images_and_mask_agree_with_pixels(rng: np.random.Generator) -> None:
     both, _ = two_sections(rng)
     values = 1 + rng.random((4, both.n_pixels))
-    images_of_values = both.layout.to_images(values)
-    assert images_of_values.dtype == values.dtype
-    np.testing.assert_array_equal(images_of_values != 0, np.broadcast_to(both.mask, images_of_values.shape))
-    np.testing.assert_array_equal(images_of_values.reshape(4, -1)[:, both.layout.flat], values)
+    value_images = both.layout.to_images(values)
+    assert value_images.dtype == values.dtype
+    np.testing.assert_array_equal(value_images != 0, np.broadcast_to(both.mask, value_images.shape))
+    np.testing.assert_array_equal(value_images.reshape(4, -1)[:, both.layout.flat], values)
     assert len(np.unique(both.layout.flat)) == both.n_pixels
     images = both.images(np.array([3, 1]))
     np.testing.assert_array_equal(images.reshape(2, -1)[:, both.layout.flat], both.residuals(np.array([3, 1])))
