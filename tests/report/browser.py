@@ -35,9 +35,7 @@ def start_driver(downloads):
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
     chromedriver = shutil.which("chromedriver")
     if not (chromium and chromedriver) and os.environ.get("SPACEX_BROWSER") != "required":
-        pytest.skip(
-            "no browser: apt install chromium chromium-driver, then SPACEX_BROWSER=required pytest tests/report"
-        )
+        pytest.skip("no browser: apt install chromium chromium-driver; SPACEX_BROWSER=required pytest tests/report")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
