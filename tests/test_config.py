@@ -1,4 +1,4 @@
-"""Settings are checked when they are made, and survive JSON and HDF5 types unchanged."""
+"""Settings are validated, and survive JSON and HDF5."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spacex._infra.validation import check_choice, check_finite, check_installed
 
 NAN, INF = float("nan"), float("inf")
 
-OTHERS = {
+CHANGED = {
     "max_side": 50, "spots_per_pixel": 3.5, "theta": 50.0, "min_counts": 2, "sigma": 2.0, "n_dims": 12,
     "genes_per_dim": 20, "patch_size": 5, "d_model": 32, "n_layers": 0, "n_heads": 2, "holdout_fraction": 0.2,
     "epochs": 0,
@@ -27,7 +27,7 @@ OTHERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("change", [{}, *({key: value} for key, value in OTHERS.items()), OTHERS])
+@pytest.mark.parametrize("change", [{}, *({key: value} for key, value in CHANGED.items()), CHANGED])
 def test_settings_survive_json(change: dict) -> None:
     config = Config(**change)
     back = Config.from_dict(json.loads(json.dumps(config.to_dict())))
@@ -51,7 +51,7 @@ def test_any_allowed_settings_survive_json(change: dict) -> None:
 
 
 def test_settings_survive_the_types_of_hdf5() -> None:
-    config = Config(theta=100, sigma=1, n_layers=0, nu_range=(2, 50), genes_per_dim=20)  # whole numbers, as people type
+    config = Config(theta=100, sigma=1, n_layers=0, nu_range=(2, 50), genes_per_dim=20)  # integers for floats
     stored = {
         key: np.asarray(value) if isinstance(value, list) else np.asarray(value)[()] if not isinstance(value, str)
         else value for key, value in config.to_dict().items()
@@ -60,7 +60,7 @@ def test_settings_survive_the_types_of_hdf5() -> None:
     assert Config.from_dict(stored) == config
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_scalars_are_accepted() -> None:
     config = Config(
         epochs=np.int64(2), n_dims=np.int32(8), sigma=np.float64(1.5), theta=np.float32(50),
         holdout_fraction=np.float64(0.2),
@@ -72,7 +72,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
     json.dumps(config.to_dict())
 
 
-def test_settings_are_values() -> None:
+def test_settings_are_immutable_and_hashable() -> None:
     assert Config() == Config()
     assert hash(Config()) == hash(Config())
     assert replace(Config(), epochs=9) == Config(epochs=9) != Config()
@@ -88,7 +88,7 @@ def test_every_setting_is_documented() -> None:
     assert {f.name for f in fields(Config)} <= named
 
 
-WHOLE = {
+INTEGERS = {
     "max_side": 4, "min_counts": 1, "patch_size": 1, "d_model": 1, "n_layers": 0, "n_heads": 1, "epochs": 0,
     "patience": 1,
     "batch_size": 1, "max_modules": 2, "n_permuted_genes": 50, "em_iterations": 1, "genes_per_dim": 1,
@@ -98,8 +98,8 @@ POSITIVE = (
     "spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance", "boost_power",
     "boost_learning_rate", "boost_tolerance",
 )  # fmt: skip
-BAD = [
-    *((name, value) for name, low in WHOLE.items() for value in (low - 1, low + 0.5, True, None, str(low))),
+INVALID = [
+    *((name, value) for name, low in INTEGERS.items() for value in (low - 1, low + 0.5, True, None, str(low))),
     *((name, value) for name in POSITIVE for value in (0, -1.0, NAN, None, "1", True)),
     *(
         (name, value)
@@ -123,27 +123,27 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), [*BAD, *PAIRS], ids=lambda v: repr(v))
-def test_a_setting_out_of_range_is_refused_by_name(name: str, value: object) -> None:
+@pytest.mark.parametrize(("name", "value"), [*INVALID, *PAIRS], ids=lambda v: repr(v))
+def test_an_invalid_value_is_named(name: str, value: object) -> None:
     with pytest.raises(InputError, match=f"Config.{name}") as caught:
         Config(**{name: value})
     assert repr(value) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "low"), WHOLE.items())
-def test_the_least_allowed_value_is_allowed(name: str, low: int) -> None:
+@pytest.mark.parametrize(("name", "low"), INTEGERS.items())
+def test_the_minimum_is_allowed(name: str, low: int) -> None:
     n_heads = {"n_heads": 1} if name == "d_model" else {}
     assert getattr(Config(**{name: low, **n_heads}), name) == low
 
 
-def test_width_must_be_shared_by_the_heads() -> None:
+def test_d_model_must_be_a_multiple_of_n_heads() -> None:
     with pytest.raises(InputError, match=r"Config.d_model=30.*multiple of Config.n_heads=4"):
         Config(d_model=30, n_heads=4)
     assert Config(d_model=30, n_heads=3).d_model == 30
 
 
-def test_an_unknown_setting_is_refused_by_name() -> None:
+def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(InputError, match=r"no setting epoch, sigmas; known are .*epochs.*sigma"):
         Config.from_dict({"epoch": 3, "sigmas": 1.0, "theta": 5.0})
 
@@ -160,17 +160,17 @@ def test_old_names_are_read() -> None:
     assert set(OLD_NAMES) == set(old)
 
 
-# -- the checks themselves ---------------------------------------------------------------------------------
+# -- validation functions ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
-def test_whole_numbers_come_back_as_int(value: object) -> None:
+def test_check_int_returns_int(value: object) -> None:
     assert check_int(value, name="n", low=3, high=3) == 3
     assert type(check_int(value, name="n", low=0)) is int
 
 
 @pytest.mark.parametrize("value", [2, 6, 3.0, "3", None, True, np.bool_(True), [3]])
-def test_other_values_are_refused_with_the_range(value: object) -> None:
+def test_check_int_names_the_range(value: object) -> None:
     with pytest.raises(InputError, match=r"^n=.* is not allowed; pass a whole number from 3 to 5$"):
         check_int(value, name="n", low=3, high=5)
 

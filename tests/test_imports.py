@@ -1,6 +1,7 @@
 """Imports point down the layers and form no cycle; ``import spacex`` stays light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -169,36 +170,88 @@ def test_only_the_command_line_prints(file):
     assert not lines, f"print() in line(s) {lines}: use logging.getLogger('spacex')"
 
 
+SLOT_NAME = re.compile(r"(X_)?spacex(_\w+)?")
+# These take the name of the program, which is also the key of uns.
+PROGRAM_NAME_CALLS = {"logging.getLogger", "pooch.os_cache", "command"}
+MAPPINGS = ("obs", "obsm", "obsp", "var", "varm", "varp", "uns", "layers")
+# Readers and simulations fill a new AnnData with data that is no result; genes_as_obs and impute return a new one.
+NEW_ANNDATA = {"io", "datasets", "get", "tl/_impute.py", "tl/_markers.py"}
+
+
+def slot_names(tree: ast.AST) -> list[tuple[int, str]]:
+    """Return the line and the text of string literals that are names of slots."""
+    program_names = {
+        id(value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in PROGRAM_NAME_CALLS
+        for value in [*node.args, *(keyword.value for keyword in node.keywords)]
+    }
+    return sorted(
+        (node.lineno, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SLOT_NAME.fullmatch(node.value)
+        if id(node) not in program_names
+    )
+
+
 def slot_writes(tree: ast.AST) -> list[int]:
-    """Return the lines that assign to ``adata.varm[...]``, ``adata.varp[...]`` or ``adata.uns[...]``."""
+    """Return the lines that set or delete an entry of ``adata.obs``, ``adata.varm`` or another mapping."""
     targets: list[ast.expr] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign):
+        if isinstance(node, ast.Assign | ast.Delete):
             targets += node.targets
         elif isinstance(node, ast.AugAssign | ast.AnnAssign):
             targets.append(node.target)
-    slots = [target.value for target in targets if isinstance(target, ast.Subscript)]
-    return [
-        slot.lineno
-        for slot in slots
-        if isinstance(slot, ast.Attribute)
-        and slot.attr in ("varm", "varp", "uns")
-        and isinstance(slot.value, ast.Name)
-        and slot.value.id == "adata"
-    ]
+    targets += [part for target in targets if isinstance(target, ast.Tuple) for part in target.elts]
+    return sorted(
+        target.lineno
+        for target in targets
+        if isinstance(target, ast.Subscript)
+        and isinstance(target.value, ast.Attribute)
+        and target.value.attr in MAPPINGS
+    )
 
 
-def test_the_search_for_slot_writes_finds_them():
-    assert slot_writes(ast.parse("x = 1\nadata.varm['a'] = x\nadata.uns['b'] += x\ny = adata.uns['b']")) == [
-        2,
-        3,
-    ]
+def test_the_search_for_slots_finds_them():
+    code = """
+def f(adata):
+    "The slot spacex_domain."
+    logging.getLogger("spacex").info(adata.obs["spacex_domain"])
+    adata.varm["a"] = x
+    other.uns["b"] += x
+    del adata.obsm["c"]
+    adata.obs["d"], b = x
+    return adata.uns["spacex"]
+"""
+    assert slot_names(ast.parse(code)) == [(4, "spacex_domain"), (9, "spacex")]
+    assert slot_writes(ast.parse(code)) == [5, 6, 7, 8]
 
 
-@pytest.mark.parametrize("file", sorted(SOURCE.glob("tl/*.py")), ids=lambda file: file.name)
-def test_tools_write_through_the_slots(file):
-    lines = slot_writes(ast.parse(file.read_text()))
-    assert not lines, f"line(s) {lines} write an AnnData slot: spacex._adata does that"
+OUTSIDE_ADATA = [file for file in LAYERED if package_of(module_of(file)) != "_adata"]
+
+
+SHARED = ("_infra", "_adata", "_config")  # packages without a public name, for all packages above them
+
+
+@pytest.mark.parametrize("package", ["report", "cli"])
+def test_report_and_command_line_import_public_names(package):
+    for file in [file for file in FILES if package_of(module_of(file)) == package]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("spacex."):
+                continue
+            _, other, *modules = node.module.split(".")
+            if other in (package, *SHARED):
+                continue
+            private = [name for name in [*modules, *(alias.name for alias in node.names)] if name.startswith("_")]
+            assert not private, f"{file.name} imports {private} of spacex.{other}: make it public or move it"
+
+
+@pytest.mark.parametrize("file", OUTSIDE_ADATA, ids=names_of(OUTSIDE_ADATA))
+def test_only_adata_names_and_writes_slots(file):
+    tree = ast.parse(file.read_text())
+    assert not slot_names(tree), "take the name from spacex._adata.keys"
+    if not {package_of(module_of(file)), file.relative_to(SOURCE).as_posix()} & NEW_ANNDATA:
+        assert not slot_writes(tree), "write slots by a function of spacex._adata"
 
 
 def test_the_command_line_uses_the_public_api_and_the_slots():

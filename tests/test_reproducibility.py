@@ -1,4 +1,4 @@
-"""Same in, same out: seeds, generators, the order of genes and spots, and how the section lies in its plane."""
+"""Results depend on the seed only: not on global generators, the order of genes and spots, or the coordinates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def embedded(section: AnnData) -> AnnData:
 
 
 def columns(adata: AnnData) -> dict[str, np.ndarray]:
-    """Everything that tools write for genes and spots, as arrays."""
+    """Return everything that tools write for genes and spots, as arrays."""
     tables = {f"var {name}": adata.var[name] for name in adata.var} | {
         f"obs {name}": adata.obs[name] for name in adata.obs
     }
@@ -89,7 +89,7 @@ SEEDED: dict[str, Callable[[AnnData, int], dict[str, np.ndarray]]] = {
 }  # fmt: skip
 
 
-def test_every_function_with_a_seed_is_here() -> None:
+def test_every_function_with_a_seed_is_tested() -> None:
     rooms = {"tl": sx.tl, "datasets": sx.datasets, "pp": sx.pp, "pl": sx.pl}
     with_seed = {
         f"{room}.{name}" for room, module in rooms.items() for name in module.__all__
@@ -104,7 +104,7 @@ def states() -> list[Any]:
 
 
 @pytest.mark.parametrize("name", SEEDED)
-def test_same_seed_same_bytes_whatever_the_global_generators(name: str, embedded: AnnData) -> None:
+def test_the_same_seed_gives_the_same_bytes(name: str, embedded: AnnData) -> None:
     first = SEEDED[name](embedded, 3)
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
@@ -120,7 +120,7 @@ def test_same_seed_same_bytes_whatever_the_global_generators(name: str, embedded
 # -- order -------------------------------------------------------------------------------------------------
 
 
-def found(adata: AnnData) -> AnnData:
+def analyze(adata: AnnData) -> AnnData:
     sx.tl.embed(adata, n_modules=4, **QUICK)
     sx.tl.svg(adata, **QUICK)
     sx.tl.interactions(adata)
@@ -140,7 +140,7 @@ def strength(adata: AnnData) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def plain(section: AnnData) -> AnnData:
-    return found(section.copy())
+    return analyze(section.copy())
 
 
 @settings(max_examples=3, deadline=None)
@@ -148,8 +148,8 @@ def plain(section: AnnData) -> AnnData:
 def test_permuting_genes_and_spots_permutes_results(section: AnnData, plain: AnnData, seed: int) -> None:
     rng = np.random.default_rng(seed)
     genes, spots = rng.permutation(section.n_vars), rng.permutation(section.n_obs)
-    other = found(section[spots][:, genes].copy())[:, np.argsort(genes)]
-    # Genes are embedded in the order of their names, whatever their order in the file: the same to the last bit.
+    other = analyze(section[spots][:, genes].copy())[:, np.argsort(genes)]
+    # Genes are embedded in the order of their names: identical to the last bit.
     np.testing.assert_array_equal(other.varm["X_spacex"], plain.varm["X_spacex"])
     for column in ("spacex_module", "spacex_module_prob"):
         assert other.var[column].tolist() == plain.var[column].tolist()
@@ -160,7 +160,7 @@ def test_permuting_genes_and_spots_permutes_results(section: AnnData, plain: Ann
     assert back.obs["spacex_domain"].tolist() == plain.obs["spacex_domain"].tolist()
 
 
-def test_modules_cut_anew_do_not_depend_on_the_order_of_genes(plain: AnnData) -> None:
+def test_refitted_modules_do_not_depend_on_the_order_of_genes(plain: AnnData) -> None:
     genes = np.random.default_rng(7).permutation(plain.n_vars)
     other, again = plain[:, genes].copy(), plain.copy()
     for adata in (other, again):
@@ -168,25 +168,24 @@ def test_modules_cut_anew_do_not_depend_on_the_order_of_genes(plain: AnnData) ->
     assert other.var["spacex_module"].iloc[np.argsort(genes)].tolist() == again.var["spacex_module"].tolist()
 
 
-TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "millimetres": lambda xy: xy * 1e-3,
-    "far away": lambda xy: xy + 1e6,
-    "turned by 90 degrees": lambda xy: np.column_stack([-xy[:, 1], xy[:, 0]]),
-    "turned by 180 degrees": lambda xy: -xy,
+TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "millimeters": lambda xy: xy * 1e-3,
+    "shifted": lambda xy: xy + 1e6,
+    "rotated by 90 degrees": lambda xy: np.column_stack([-xy[:, 1], xy[:, 0]]),
+    "rotated by 180 degrees": lambda xy: -xy,
     "mirrored": lambda xy: xy * [-1, 1],
 }
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("technology", ["st", "cells"])
-def test_how_a_section_lies_changes_little(technology: Any, turn: str) -> None:
+def test_coordinate_transforms_change_little(technology: Any, transform: str) -> None:
     adata = sx.datasets.simulate_section(150, 900, 4, 3, depth=1.0, technology=technology)
     other = adata.copy()
-    other.obsm["spatial"] = TURNS[turn](np.asarray(adata.obsm["spatial"]))
-    found(adata), found(other)
-    # Where pixels stand in another order other counts are drawn for the halves, and of free positions some fall into
-    # other bins.
-    exact = turn in ("millimetres", "far away")
+    other.obsm["spatial"] = TRANSFORMS[transform](np.asarray(adata.obsm["spatial"]))
+    analyze(adata), analyze(other)
+    # In another order of pixels, counts are thinned differently; free positions may change their bins.
+    exact = transform in ("millimeters", "shifted")
     clear = adata.var["spatially_variable"].to_numpy()
     off = np.abs(cosines(adata) - cosines(other))[np.ix_(clear, clear)]
     assert np.quantile(off, 0.95) < (0.01 if exact else 0.1 if technology == "st" else 0.25)

@@ -156,7 +156,7 @@ def test_arrays_that_lie_about_their_size(here: Path, arrays: bytes) -> None:
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (taken + 2**30, before[1]))
     try:
-        with pytest.raises(sx.InputError, match=r"cannot be read|not one that save"):
+        with pytest.raises(sx.InputError, match=r"cannot be read|not written by save"):
             sx.SpaCEX.load(folder)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
@@ -164,9 +164,9 @@ def test_arrays_that_lie_about_their_size(here: Path, arrays: bytes) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [
     ("n_modules", 10**9), ("n_modules", -1), ("null_mean", -1), ("null_shape", "x"), ("seed", 2**99), ("seed", "x"),
-    ("canvas", []), ("canvas", [{"shape": [10**9, 10**9], "kind": "hex", "aspect": 1, "pitch": 1}]), ("canvas", 3),
-    ("canvas", [{"shape": [2048, 2048], "kind": "hex", "aspect": 1, "pitch": 1}] * 10**5),
-    ("canvas", [{"shape": [3, 3], "kind": "x", "aspect": 1, "pitch": 1}] * 10**5), ("history", 3), ("config", 3),
+    ("layout", []), ("layout", [{"shape": [10**9, 10**9], "kind": "hex", "aspect": 1, "pitch": 1}]), ("layout", 3),
+    ("layout", [{"shape": [2048, 2048], "kind": "hex", "aspect": 1, "pitch": 1}] * 10**5),
+    ("layout", [{"shape": [3, 3], "kind": "x", "aspect": 1, "pitch": 1}] * 10**5), ("history", 3), ("config", 3),
     ("config", {"d_model": 10**9, "n_heads": 1, "n_layers": 10**6, "epochs": 1}), ("config", {"epochs": "x"}),
 ])  # fmt: skip
 def test_settings_that_no_model_has(here: Path, name: str, value: object) -> None:

@@ -5,10 +5,11 @@
 *simulated*: sections of one kind of tissue, each with spots, domains and patterns of its own and the same groups of
 genes; in half of them 30 genes are exchanged in pairs between modules, so that only who they go with changes. *real*
 (with --data): sections are cut in quarters, which count as sections (tissue differs between them as it does); strong
-genes of like expression whose patterns differ (cosine below .3, all sections together) are exchanged in the quarters of
-one condition. Power and false discoveries at q < .05 of genes and of pairs (true: a pair of the same module before or
-after, one of them exchanged; false: neither was), and for *no change* the shares of genes and pairs with q < .05 and
-p < .05. *whole sections*: replicates of her2st dealt out to two conditions, nothing exchanged.
+genes of like expression whose patterns differ (cosine below 0.3, all sections together) are swapped in the
+quarters of one condition. Power and false discoveries at q < 0.05 of genes and of pairs (true: a pair of the same
+module before or after, one of them swapped; false: neither was), and for *no change* the shares of genes and pairs with
+q < 0.05 and
+p < 0.05. *whole sections*: replicates of her2st dealt out to two conditions, nothing exchanged.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def cosine(adata: ad.AnnData, a: int, b: int) -> float:
 def exchanged(adata: ad.AnnData, rng: np.random.Generator) -> tuple[ad.AnnData, np.ndarray, np.ndarray]:
     """Counts in which pairs of genes are exchanged in condition b; partner (G,) of each gene, itself if unchanged.
 
-    Pairs are of different groups, of neighbouring expression and, where there is an embedding, of different patterns.
+    Pairs are of different groups, of neighboring expression and, where there is an embedding, of different patterns.
     """
     total, group = np.asarray(adata.X.sum(axis=0)).ravel(), adata.var["group"].to_numpy()
     candidates = np.flatnonzero(group >= 0)
@@ -138,7 +139,7 @@ def exchanged(adata: ad.AnnData, rng: np.random.Generator) -> tuple[ad.AnnData, 
     return made, changed, partner
 
 
-def labelled(adata: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
+def labeled(adata: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
     """Half of the sections, at random, become condition b."""
     names = np.array(sorted(adata.obs["section"].unique()))
     second = rng.permutation(names)[: len(names) // 2]
@@ -177,8 +178,8 @@ def null_figures(adata: ad.AnnData, seed: int) -> dict[str, float]:
     """Shares of genes and pairs that are found where nothing was changed."""
     genes, pairs = compared(adata, seed)
     return {
-        "genes q<.05": (genes["qvalue"] < 0.05).mean(), "genes p<.05": (genes["pvalue"] < 0.05).mean(),
-        "pairs q<.05": (pairs["qvalue"] < 0.05).mean(), "pairs p<.05": (pairs["pvalue"] < 0.05).mean(),
+        "genes q<0.05": (genes["qvalue"] < 0.05).mean(), "genes p<0.05": (genes["pvalue"] < 0.05).mean(),
+        "pairs q<0.05": (pairs["qvalue"] < 0.05).mean(), "pairs p<0.05": (pairs["pvalue"] < 0.05).mean(),
     }  # fmt: skip
 
 
@@ -187,14 +188,14 @@ def runs(options: argparse.Namespace) -> Iterator[dict[str, object]]:
         for technology in N_SPOTS:
             for n_sections, effect in ((4, 1.45), (6, 1.45), (8, 1.45), (6, 1.0), (6, 0.7)):
                 rng = np.random.default_rng([seed, 12])
-                adata = labelled(simulated(technology, n_sections, effect, seed), rng)
+                adata = labeled(simulated(technology, n_sections, effect, seed), rng)
                 name = f"simulated {technology}, {n_sections} sections, effect {effect}"
                 yield from both(adata, name, seed, rng)
         for tissue, names in TISSUES.items():
             if options.data is None or not all((options.data / f"{name}.h5ad").is_file() for name in names):
                 continue
             rng = np.random.default_rng([seed, 13])
-            adata = labelled(with_groups(quarters(options.data, names), seed), rng)
+            adata = labeled(with_groups(quarters(options.data, names), seed), rng)
             yield from both(adata, f"{tissue}, {4 * len(names)} quarters", seed, rng)
             if len(names) == 4:
                 adata = whole(options.data, names)

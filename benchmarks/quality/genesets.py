@@ -1,4 +1,4 @@
-"""Co-function: gene sets, and how well neighbours in an embedding tell their members."""
+"""Co-function: gene sets, and how well neighbors in an embedding tell their members."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def members(gmt: Path, names: list[str]) -> list[np.ndarray]:
 
 
 def egad(z: np.ndarray, sets: list[np.ndarray]) -> float:
-    """Mean over gene sets of the leave-one-out AUROC of neighbour voting (EGAD: Ballouz et al. 2017, Bioinformatics).
+    """Mean over gene sets of the leave-one-out AUROC of neighbor voting (EGAD: Ballouz et al. 2017, Bioinformatics).
 
     The network is complete, with weight (1 + cosine) / 2. A gene's score for a set is the share of its edges' weight
     that goes to members. Each member in turn is hidden: its AUROC is the share of genes outside the set that score

@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality.joint --data DIR --resources DIR [--seeds 1]
 
-For every pair of sections at hand, over the genes embedded in both: overlap of a gene's 20 nearest neighbours between
+For every pair of sections at hand, over the genes embedded in both: overlap of a gene's 20 nearest neighbors between
 the sections, and EGAD with the Hallmark sets, of
 
 - ``apart``: `sx.tl.embed` on each section (EGAD: the mean of the two),

@@ -15,7 +15,7 @@ MIN_FOLD = 1.2
 
 
 def layer_means(adata: AnnData) -> pd.DataFrame:
-    """Mean log-normalised expression of every gene in every layer (genes × layers)."""
+    """Mean log-normalized expression of every gene in every layer (genes × layers)."""
     layer = adata.obs[KEY].astype(str).to_numpy()
     names = [name for name in np.unique(layer) if name not in UNKNOWN]
     counts = sp.csr_matrix(adata.X, dtype=np.float64)
@@ -27,7 +27,7 @@ def layer_means(adata: AnnData) -> pd.DataFrame:
 
 
 def agreed_peaks(first: AnnData, second: AnnData) -> pd.Series:
-    """Layer of highest mean log-normalised expression, for the genes on which two sections agree.
+    """Layer of highest mean log-normalized expression, for the genes on which two sections agree.
 
     Of the genes measured in both: those with more counts than the median gene in either section, the same peak
     layer in both, and in both a mean at the peak of more than 1.2 times the mean over layers. Layers and their
@@ -46,9 +46,9 @@ def agreed_peaks(first: AnnData, second: AnnData) -> pd.Series:
 
 
 def peak_purity(z: np.ndarray, names: pd.Index, peaks: pd.Series) -> dict[str, float]:
-    """Share of a gene's 10 nearest neighbours (cosine) that peak in its layer, among the genes of `agreed_peaks`.
+    """Share of a gene's 10 nearest neighbors (cosine) that peak in its layer, among the genes of `agreed_peaks`.
 
-    And the same less what random neighbours would share.
+    And the same less what random neighbors would share.
     """
     label = peaks.to_numpy().astype(str)
     share = float(purity(z[names.get_indexer(peaks.index)], label).mean())

@@ -29,20 +29,20 @@ Maps = Callable[[GeneImages, SectionLayout], np.ndarray]
 
 
 def log_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
-    """Log-normalised maps, centred, of unit norm."""
+    """Log-normalized maps, centered, of unit norm."""
     counts = images.counts.toarray() / images.library[:, None] * np.median(images.library)
     maps = moved(np.log1p(counts).T.astype(np.float32), images, layout)
     return unit(maps - maps.mean(axis=1, keepdims=True))
 
 
 def residual_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
-    """Pearson-residual maps, centred, of unit norm."""
+    """Pearson-residual maps, centered, of unit norm."""
     maps = moved(images.residuals(), images, layout)
     return unit(maps - maps.mean(axis=1, keepdims=True))
 
 
 def smoothed_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
-    """Pearson-residual maps smoothed with a width of one spot pitch, centred, of unit norm."""
+    """Pearson-residual maps smoothed with a width of one spot pitch, centered, of unit norm."""
     maps = Smoother(layout, SIGMA).apply(moved(images.residuals(), images, layout))
     return unit(maps - maps.mean(axis=1, keepdims=True))
 
@@ -59,8 +59,8 @@ def moved(maps: np.ndarray, images: GeneImages, layout: SectionLayout) -> np.nda
 def components(maps: np.ndarray, n: int) -> np.ndarray:
     """Leading right singular vectors (P, n) of maps (G, P).
 
-    By Lanczos iteration to convergence: the six power iterations of a randomised decomposition cost residual PCA .02 of
-    purity and .05 of ARI on simulated sections, where noise leaves little between one singular value and the next.
+    By Lanczos iteration to convergence: the six power iterations of a randomized decomposition cost residual PCA
+    0.02 of purity and 0.05 of ARI on simulated sections, where singular values are close to each other.
     """
     n = min(n, min(maps.shape) - 1)
     start = np.random.default_rng(0).standard_normal(min(maps.shape)).astype(np.float32)
@@ -102,7 +102,7 @@ def project(adata: AnnData, *pairs: tuple[Maps, Maps, int]) -> Outcome:
 
 
 def log_pca(adata: AnnData, seed: int) -> Outcome:
-    """Components of log-normalised maps."""
+    """Components of log-normalized maps."""
     return project(adata, (log_maps, log_maps, DIMS))
 
 

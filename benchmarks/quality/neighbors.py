@@ -1,7 +1,7 @@
-"""Neighbours of genes in an embedding, and the metrics that are made of them.
+"""Neighbors of genes in an embedding, and the metrics that are made of them.
 
-A gene that is not embedded (a row of NaN) has no neighbours and is nobody's neighbour. Such a gene scores what random
-neighbours would, so that leaving hard genes out does not pay.
+A gene that is not embedded (a row of NaN) has no neighbors and is nobody's neighbor. Such a gene scores what random
+neighbors would, so that leaving hard genes out does not pay.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def nearest(z: np.ndarray, k: int) -> np.ndarray:
 
 
 def purity(z: np.ndarray, label: np.ndarray, k: int = 10) -> np.ndarray:
-    """Share (G,) of each gene's k nearest neighbours that have its label (k-NN purity, cosine).
+    """Share (G,) of each gene's k nearest neighbors that have its label (k-NN purity, cosine).
 
-    The neighbourhood form of cluster purity (Manning, Raghavan & Schütze 2008, section 16.3). A gene that is not
+    The neighborhood form of cluster purity (Manning, Raghavan & Schütze 2008, section 16.3). A gene that is not
     embedded gets `chance`.
     """
     kept, score = embedded(z), chance(label)
@@ -47,16 +47,16 @@ def purity(z: np.ndarray, label: np.ndarray, k: int = 10) -> np.ndarray:
 
 
 def chance(label: np.ndarray) -> np.ndarray:
-    """Share (G,) of all other genes that have a gene's label: its purity with random neighbours."""
+    """Share (G,) of all other genes that have a gene's label: its purity with random neighbors."""
     _, index, size = np.unique(label, return_inverse=True, return_counts=True)
     return (size[index] - 1) / max(len(label) - 1, 1)
 
 
 def overlap(first: np.ndarray, second: np.ndarray, k: int = 20) -> float:
-    """Mean share of a gene's k nearest neighbours in one embedding that are so in another of the same genes.
+    """Mean share of a gene's k nearest neighbors in one embedding that are so in another of the same genes.
 
     Q_NX(k) of the co-ranking matrix (Lee & Verleysen 2009, eq. 7), cosine. A gene that is not embedded in both counts
-    k / (G - 1), the overlap of random neighbours.
+    k / (G - 1), the overlap of random neighbors.
     """
     n = len(first)
     k = min(k, n - 1)
@@ -89,7 +89,7 @@ def reciprocal_rank(own: np.ndarray, query: np.ndarray, genes: np.ndarray) -> fl
 
 
 def follows_expression(z: np.ndarray, total: np.ndarray, k: int = 10) -> float:
-    """Correlation of an embedded gene's log total with the mean of its k nearest neighbours'.
+    """Correlation of an embedded gene's log total with the mean of its k nearest neighbors'.
 
     Near one: the embedding holds how much a gene is expressed, not where. Zero is not the goal: co-expressed genes do
     have similar totals to some degree.

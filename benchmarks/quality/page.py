@@ -17,9 +17,9 @@ Each entry sees the counts and coordinates of a section and hands over a vector 
 a process of its own. Rows are sections; figures are means over seeds ± the standard deviation between them, the best
 of a row in bold. Real sections are the same for every seed: what differs is the seed of the entry, and of the split of
 the counts into halves. *failed* is a run that ended in an error, listed at the end; – is a metric that an entry cannot
-have: one without modules has no ARI of modules, one without an embedding has no neighbours.
+have: one without modules has no ARI of modules, one without an embedding has no neighbors.
 
-A gene that an entry does not embed scores what random neighbours would, a zero vector in EGAD, MRR and K-means: leaving
+A gene that an entry does not embed scores what random neighbors would, a zero vector in EGAD, MRR and K-means: leaving
 hard genes out does not pay. All entries of a section are asked about the same genes. The definition and the source of
 every metric are in the docstrings of `benchmarks/quality`.
 """

@@ -5,9 +5,9 @@
 Each simulated section of 1,000 genes gets 20 further ones, each with a pattern of its own: discs, bumps, stripes and
 gradients at random places, at three log fold changes between its top and its bottom. Every pattern is then asked for.
 *top 20*: share of patterns whose gene is among the first 20; *same pattern*: the same, where a gene counts too whose
-true pattern has a correlation above .9 with that asked for; *null p < .05*: share of genes without a pattern with such
-a p-value. *correlation*, *smoothed*: top 20 by the correlation of the pattern with the residual maps, and with those
-smoothed by one pitch, which need no embedding. Entries are means ± standard deviation over seeds.
+true pattern has a correlation above 0.9 with that asked for; *null p < 0.05*: share of genes without a pattern with
+such a p-value. *correlation*, *smoothed*: top 20 by the correlation of the pattern with the residual maps, and with
+those smoothed by one pitch, without an embedding. Entries are means ± standard deviation over seeds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import scipy.sparse as sp
 import spacex as sx
 from spacex import _adata
 from spacex.imaging.smoothing import Smoother
+from spacex.stats import group_mean
 
 from .svg.drawn import negative_binomial
 
@@ -75,7 +76,7 @@ def measured(technology: str, effect: float, counts: float, seed: int) -> dict[s
         same.append(any(rank.get(f"planted{j}", adata.n_vars) < 20 for j in np.flatnonzero(similar[i])))
         null.append((found["pvalue"].reindex(adata.var_names[adata.var["null"]]).dropna() < 0.05).mean())
     return {
-        "top 20": np.mean(first), "same pattern": np.mean(same), "null p<.05": np.mean(null),
+        "top 20": np.mean(first), "same pattern": np.mean(same), "null p<0.05": np.mean(null),
         "correlation": np.mean(plain < 20), "smoothed": np.mean(smooth < 20),
     }  # fmt: skip
 
@@ -84,7 +85,7 @@ def plain_ranks(adata: ad.AnnData, weights: np.ndarray) -> tuple[np.ndarray, np.
     """Rank of each pattern's gene by the correlation of maps with the pattern: as they are, and smoothed."""
     images = sx.pp.gene_images(adata)
     pixel = _adata.read_pixel_of_spot(adata, images)
-    wanted = np.stack([_adata.mean_by_pixel(row, pixel, images.n_pixels) for row in weights])
+    wanted = group_mean(weights, pixel, images.n_pixels)
     maps, ranks = images.residuals(), []
     for smoothed in (maps, Smoother(images.layout, 1.0).apply(maps)):
         correlation = np.corrcoef(np.vstack([wanted, smoothed]))[:N_PATTERNS, N_PATTERNS:]

@@ -39,7 +39,7 @@ class Results:
         return pd.DataFrame(self.rows, columns=COLUMNS)
 
     def write_csv(self, path: Path) -> None:
-        self.table.to_csv(path, index=False, float_format="%.6g")
+        self.table.to_csv(path, index=False, float_format="%0.6g")
 
     def failed(self, section: str, entry: str) -> bool:
         """Whether a run of the entry on the section, or on either of a pair, failed."""

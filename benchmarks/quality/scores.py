@@ -109,7 +109,7 @@ def score_agreement(
     """
     found: dict[str, float] = {}
     if z[0] is not None and z[1] is not None:
-        found["neighbour agreement"] = overlap(z[0][case.asked], z[1][case.asked])
+        found["neighbor agreement"] = overlap(z[0][case.asked], z[1][case.asked])
     if module[0] is not None and module[1] is not None:
         found["label stability"] = float(adjusted_rand_score(module[0][case.asked], module[1][case.asked]))
     return found

@@ -1,9 +1,9 @@
-"""What modules and neighbourhoods are about: terms on a real section, and on permuted gene labels.
+"""What modules and neighborhoods are about: terms on a real section, and on permuted gene labels.
 
     python -m benchmarks.quality.terms --data DIR --resources DIR [--section NAME] [--around GENE ...] [--seeds 3]
 
-Prints the best terms with q < .05 of every module and of the neighbourhoods of some genes, by Hallmark and Reactome,
-and how many pairs of module and term have q < .05, beside the same after the modules were dealt out to the genes anew.
+Prints the best terms with q < 0.05 of every module and of the neighborhoods of some genes, by Hallmark and Reactome,
+and how many pairs of module and term have q < 0.05, beside the same after the modules were dealt out to the genes anew.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def short(term: str) -> str:
 
 
 def permuted_hits(adata: ad.AnnData, path: Path, rng: np.random.Generator) -> list[int]:
-    """Numbers of pairs of module and term with q < .05 when modules are dealt out to the embedded genes at random."""
+    """Numbers of pairs of module and term with q < 0.05 when modules are dealt out to the embedded genes at random."""
     embedded = np.flatnonzero(np.isfinite(adata.varm["X_spacex"]).all(axis=1))
     module, found = adata.var["spacex_module"].copy(), []
     for _ in range(PERMUTATIONS):
@@ -47,7 +47,7 @@ def best(table: pd.DataFrame, n: int = 2) -> None:
 
 
 def counted(adata: ad.AnnData, path: Path) -> tuple[int, int]:
-    """Terms of modules with q < .05, and how many modules have one."""
+    """Terms of modules with q < 0.05, and how many modules have one."""
     table = sx.tl.enrich(adata, path, min_size=5)
     table = table[table["qvalue"] < 0.05]
     return len(table), table["module"].nunique()
@@ -76,8 +76,8 @@ def main(argv: list[str] | None = None) -> None:
             n_terms, n_named = counted(adata, path)
             hits = permuted_hits(adata, path, np.random.default_rng(seed))
             print(
-                f"seed {seed}, {word}: {n_terms} terms of {n_named} of {n_modules} modules with q < .05; modules dealt "
-                f"out anew: {np.mean(hits):.2f} on average, at most {max(hits)} ({PERMUTATIONS} times)"
+                f"seed {seed}, {word}: {n_terms} terms of {n_named} of {n_modules} modules with q < 0.05; permuted "
+                f"modules: {np.mean(hits):.2f} on average, at most {max(hits)} ({PERMUTATIONS} times)"
             )
             if seed == 0:
                 best(sx.tl.enrich(adata, path, min_size=5))

@@ -29,7 +29,7 @@ def residual_images(adata: ad.AnnData) -> None:
 
 
 def yardstick(adata: ad.AnnData) -> None:
-    """Log-normalised maps, PCA and K-means of the genes, by scanpy and scikit-learn."""
+    """Log-normalized maps, PCA and K-means of the genes, by scanpy and scikit-learn."""
     import scanpy as sc
     from sklearn.cluster import KMeans
 

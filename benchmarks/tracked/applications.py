@@ -18,7 +18,7 @@ PANEL = 30 if SMALL else 500
 
 
 def yardstick(adata: ad.AnnData) -> None:
-    """Log-normalised maps, PCA(32) and K-means(24) of the genes."""
+    """Log-normalized maps, PCA(32) and K-means(24) of the genes."""
     cells = ad.AnnData(adata.X.copy())
     sc.pp.normalize_total(cells)
     sc.pp.log1p(cells)

@@ -1,7 +1,7 @@
-"""The section that the tutorials look at: a real one where it is at hand, else a simulated one that is made anywhere.
+"""The section of the tutorials: a real one if available, otherwise a simulated one.
 
-Real: dlpfc_151676.h5ad (Visium, human dorsolateral prefrontal cortex) in the folder that SPACEX_DATA names, or beside
-the repository in shared/data. Of its genes the 3,000 with most counts are kept, so that a page builds in little time.
+Real: the 3,000 genes with most counts of dlpfc_151676.h5ad (Visium, human dorsolateral prefrontal cortex), from the
+folder SPACEX_DATA or from shared/data beside the repository.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from anndata import AnnData
 
 import spacex as sx
 
-pd.set_option("display.float_format", "{:0.3g}".format)  # tables of pages: three digits are enough
+pd.set_option("display.float_format", "{:.3g}".format)  # three digits in tables
 
 FOLDERS = (os.environ.get("SPACEX_DATA", ""), str(Path(__file__).resolve().parents[3] / "shared" / "data"))
-MOST_GENES = 3000
+MAX_GENES = 3000
 TEXTBOOK = {
     "myelin": "MBP PLP1 MOBP CNP MOG MAG MAL CLDN11 CRYAB TF QDPR ERMN CLDND1 BCAS1 ENPP2 PTGDS OPALIN CARNS1 ANLN",
     "synapse and neurite": "SNAP25 SYT1 VSNL1 STMN2 NEFL NEFM NEFH SYN2 CALM2 UCHL1 THY1 NRGN CAMK2A ENC1 OLFM1 SNCA",
@@ -29,31 +29,31 @@ TEXTBOOK = {
     "blood": "HBB HBA1 HBA2 HBD ALAS2",
     "vessel and smooth muscle": "ACTA2 TAGLN MYL9 TPM2 MGP VIM IGFBP7 CLDN5 FLT1 ADIRF",
 }
-"""Well-known genes of a few kinds, by textbook knowledge: small sets to show what enrichment prints."""
+"""Small sets of well-known marker genes, to demonstrate enrichment."""
 
 
 @dataclass(frozen=True)
 class Tissue:
-    """A section, and what a tutorial needs to know of it.
+    """A section and its annotation.
 
     Attributes
     ----------
     adata
         Spots × genes, raw counts, coordinates.
-    what
-        One line that says which section this is.
+    description
+        One line about the section.
     real
-        Whether it is a real one.
+        Whether the section is real.
     label, region
-        Column of ``obs`` with layers drawn by hand, or planted domains; and one of its values.
+        Column of ``obs`` with annotated layers or planted domains; and one of its values.
     gene
-        A gene to ask about.
+        A gene with a clear pattern.
     gene_sets
-        Sets of genes that belong together.
+        Sets of related genes.
     """
 
     adata: AnnData
-    what: str
+    description: str
     real: bool
     label: str
     region: str
@@ -63,13 +63,13 @@ class Tissue:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """All pairs of genes of one set."""
-        here = set(self.adata.var_names)
-        sets = [[gene for gene in genes if gene in here] for genes in self.gene_sets.values()]
+        measured = set(self.adata.var_names)
+        sets = [[gene for gene in genes if gene in measured] for genes in self.gene_sets.values()]
         return [pair for genes in sets for pair in combinations(genes, 2)]
 
 
 def load() -> Tissue:
-    """The real section where it is at hand, else the simulated one."""
+    """The real section if available, otherwise the simulated one."""
     for folder in filter(None, FOLDERS):
         file = Path(folder) / "dlpfc_151676.h5ad"
         if file.is_file():
@@ -78,55 +78,55 @@ def load() -> Tissue:
 
 
 def visium() -> tuple[AnnData, int, str]:
-    """A Visium section with array positions, a number of domains, and which section it is."""
+    """A Visium section with array positions, its number of domains, and a description."""
     for folder in filter(None, FOLDERS):
         file = Path(folder) / "dlpfc_151676.h5ad"
         if file.is_file():
             section = _cortex(sx.read(file))
-            return section.adata, section.adata.obs["layer"].nunique(), section.what
+            return section.adata, section.adata.obs["layer"].nunique(), section.description
     adata = sx.datasets.simulate_section(n_genes=600, n_spots=1200, n_modules=8, n_domains=4, depth=0.4, seed=0)
     adata.obs_names = [f"SPOT{i:05d}-1" for i in range(adata.n_obs)]
     return adata, 4, "simulated: Visium section of 1200 spots and 600 genes"
 
 
 def coverage() -> tuple[AnnData, AnnData, AnnData, str]:
-    """A target with a panel of few genes, a reference, the target with all genes, and which sections these are.
+    """A target with a small panel, a reference, the target with all genes, and a description.
 
-    Real: two sections of one cortex. Simulated: two thirds of the spots of a section, and the rest of them.
+    Real: two sections of one cortex. Simulated: a third of the spots of a section, and the other spots.
     """
     for folder in filter(None, FOLDERS):
         first, second = (Path(folder) / f"dlpfc_{name}.h5ad" for name in ("151676", "151674"))
         if first.is_file() and second.is_file():
             whole, reference = sx.read(first), sx.read(second)
-            what = "real: two Visium sections of human cortex, DLPFC 151676 (target) and 151674 (reference)"
+            description = "real: two Visium sections of human cortex, DLPFC 151676 (target) and 151674 (reference)"
             break
     else:
-        one = sx.datasets.simulate_section(n_genes=700, n_spots=2400, n_modules=12, n_domains=5, depth=0.5, seed=0)
-        of_target = np.arange(one.n_obs) % 3 == 0
-        whole, reference = one[of_target].copy(), one[~of_target].copy()
-        what = "simulated: a third of the spots of a section is the target, the rest is the reference"
+        section = sx.datasets.simulate_section(n_genes=700, n_spots=2400, n_modules=12, n_domains=5, depth=0.5, seed=0)
+        of_target = np.arange(section.n_obs) % 3 == 0
+        whole, reference = section[of_target].copy(), section[~of_target].copy()
+        description = "simulated: a third of the spots of a section is the target, the rest is the reference"
     shared = whole.var_names.intersection(reference.var_names)
     total = np.asarray(whole[:, shared].X.sum(axis=0)).ravel()
     strong = shared[np.sort(np.argsort(-total, kind="stable")[:600])]
     chosen = np.random.default_rng(0).permutation(len(strong))
-    panel, kept = strong[np.sort(chosen[:150])], strong[np.sort(chosen[:450])]
-    return whole[:, panel].copy(), reference[:, strong].copy(), whole[:, kept].copy(), what
+    panel, measured = strong[np.sort(chosen[:150])], strong[np.sort(chosen[:450])]
+    return whole[:, panel].copy(), reference[:, strong].copy(), whole[:, measured].copy(), description
 
 
 def _cortex(adata: AnnData) -> Tissue:
     adata.obs["layer"] = pd.Categorical(adata.obs["layer"].astype(object).replace("NA", np.nan))
     total = np.asarray(adata.X.sum(axis=0)).ravel()
-    kept = np.sort(np.argsort(-total, kind="stable")[:MOST_GENES])
-    what = f"real: Visium section of human cortex (DLPFC 151676), {adata.n_obs} spots, {len(kept)} genes"
-    sets = {name: genes.split() for name, genes in TEXTBOOK.items()}
-    return Tissue(adata[:, kept].copy(), what, True, "layer", "WM", "MBP", sets)
+    genes = np.sort(np.argsort(-total, kind="stable")[:MAX_GENES])
+    description = f"real: Visium section of human cortex (DLPFC 151676), {adata.n_obs} spots, {len(genes)} genes"
+    sets = {name: members.split() for name, members in TEXTBOOK.items()}
+    return Tissue(adata[:, genes].copy(), description, True, "layer", "WM", "MBP", sets)
 
 
 def _simulated() -> Tissue:
     adata = sx.datasets.simulate_section(n_genes=1000, n_spots=1600, n_modules=10, n_domains=5, depth=0.3, seed=0)
     planted = adata.var.groupby("module").groups
     sets = {f"planted module {name}": list(genes) for name, genes in planted.items() if name >= 0}
-    # The planted gene with most counts: a strong one to ask about.
+    # The planted gene with most counts.
     total = np.asarray(adata.X.sum(axis=0)).ravel() * (adata.var["module"] >= 0)
-    what = "simulated: Visium section of 1600 spots and 1000 genes, half of them in 10 planted modules"
-    return Tissue(adata, what, False, "domain", "domain1", str(adata.var_names[int(np.argmax(total))]), sets)
+    description = "simulated: Visium section of 1600 spots and 1000 genes, half of them in 10 planted modules"
+    return Tissue(adata, description, False, "domain", "domain1", str(adata.var_names[int(np.argmax(total))]), sets)

@@ -12,17 +12,25 @@ if TYPE_CHECKING:
     from spacex import datasets, get, io, pl, pp, tl
     from spacex._config import Config
     from spacex._infra.errors import InputError, WorkerError
+    from spacex.differential import CompareParams
+    from spacex.domains.params import DomainParams
     from spacex.embedding.estimator import SpaCEX
     from spacex.get import genes_as_obs
+    from spacex.imputation.params import ImputationParams
     from spacex.io import read
     from spacex.pairs.params import PairParams
+    from spacex.svg.params import SVGParams
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CompareParams",
     "Config",
+    "DomainParams",
+    "ImputationParams",
     "InputError",
     "PairParams",
+    "SVGParams",
     "SpaCEX",
     "WorkerError",
     "__version__",
@@ -38,9 +46,13 @@ __all__ = [
 
 _SUBPACKAGES = frozenset({"datasets", "get", "io", "pl", "pp", "tl"})
 _LAZY_ATTRIBUTES = {
+    "CompareParams": "spacex.differential",
     "Config": "spacex._config",
+    "DomainParams": "spacex.domains.params",
     "InputError": "spacex._infra.errors",
+    "ImputationParams": "spacex.imputation.params",
     "PairParams": "spacex.pairs.params",
+    "SVGParams": "spacex.svg.params",
     "SpaCEX": "spacex.embedding.estimator",
     "WorkerError": "spacex._infra.errors",
     "genes_as_obs": "spacex.get",

@@ -1,103 +1,146 @@
-"""Differences between conditions whose unit is the section: statistics of genes and pairs, and what relabelling gives.
+"""Differences between two conditions, tested with the section as the unit: statistics and permutation p-values.
 
-A gene's context in a section is who it goes with there: its likeness to every module. Sections of one condition differ
-too, and genes of a module differ together; so a gene's statistic is set against those of all genes under the other ways
-to deal the sections out to two conditions (the pooled permutation null of Tusher, Tibshirani & Chu 2001). All of
-them are taken where they are few.
+The context of a gene in a section is its vector of similarities to all modules. Contexts also differ between sections
+of one condition, and genes of one module change together. A gene's statistic is therefore compared with the statistics
+of all genes under the other assignments of sections to conditions (pooled permutation null, Tusher, Tibshirani & Chu
+2001). All assignments are used if they are few.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 
 import numpy as np
 
+from spacex._infra.settings import validate_floats, validate_ints
 from spacex.stats import l2_normalize
 
-SHARPNESS = 4
-"""Power of the cosine with a module. 1: a module that shifts against others moves all of its genes; 8: noise rules."""
-MIN_CONTEXT_NORM = 0.03
-"""Length up to which a context is none: that of a gene with a cosine of .42 with one module. Else it has length one."""
-SPREAD = 0.3
-"""Standard deviation between sections that a pair is taken to have at least, about."""
+
+@dataclass(frozen=True)
+class CompareParams:
+    """Settings of `spacex.tl.compare`.
+
+    The defaults are those that measured best; figures below are from "Conditions" in ``docs/method.md``.
+
+    Parameters
+    ----------
+    min_counts
+        Minimum number of counts for a gene to be present in a section.
+    max_splits
+        Maximum number of permuted assignments of sections to conditions.
+    cosine_power
+        Power of the cosines with modules in a context. With 1 instead of 4, a module that changes its position changes
+        the contexts of all genes: the power on simulated data was 0.00, 0.18 and 0.44 instead of 0.34, 0.82 and 0.84
+        with 4, 6 and 8 sections. Large values amplify noise.
+    min_context_norm
+        Contexts with a larger norm are scaled to norm 1, others are divided by this value. The default is the norm of
+        a gene with a cosine of 0.42 with one module. It raised the power to 0.86, 0.97 and 0.94.
+    pair_sd_offset
+        Added to the standard deviation between sections of a pair's cosine, which few sections estimate poorly.
+
+    Raises
+    ------
+    InputError
+        If a value is outside its range.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> sx.CompareParams(max_splits=1000).max_splits
+    1000
+    """
+
+    min_counts: int = 5
+    max_splits: int = 200
+    cosine_power: int = 4
+    min_context_norm: float = 0.03
+    pair_sd_offset: float = 0.3
+
+    def __post_init__(self) -> None:
+        validate_ints(self, {"min_counts": (1, 2**31 - 1), "max_splits": (1, 100_000), "cosine_power": (1, 100)})
+        validate_floats(self, "min_context_norm", "pair_sd_offset", above=0.0)
 
 
-def label_splits(second: np.ndarray, most: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """The other ways (masks, (S,)) to deal sections out to two conditions of the same sizes as `second` (S,) gives.
+def label_splits(second: np.ndarray, max_splits: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Other assignments (masks (S,)) of sections to two conditions with the sizes of the actual one, `second` (S,).
 
-    All of them, or `most` at random where there are more. The actual one and its exchange of names are left out.
+    All of them, or a random sample of `max_splits`. The actual assignment, and its complement if both conditions have
+    the same size, are left out.
     """
     n, k = len(second), int(second.sum())
-    mirrored = 2 * k == n
-    if comb(n, k) <= 4 * most:
-        drawn = np.stack([np.isin(np.arange(n), chosen) for chosen in combinations(range(n), k)])
+    is_symmetric = 2 * k == n
+    if comb(n, k) <= 4 * max_splits:
+        masks = np.stack([np.isin(np.arange(n), chosen) for chosen in combinations(range(n), k)])
     else:
-        drawn = np.stack([rng.permutation(second) for _ in range(4 * most)])
-    # Of two masks that differ by names only the one without the first section stands for both.
-    drawn = np.where(drawn[:, :1] & mirrored, ~drawn, drawn)
-    actual = ~second if mirrored and second[0] else second
-    masks = [mask for mask in np.unique(drawn, axis=0) if (mask != actual).any()]
-    return [masks[i] for i in rng.permutation(len(masks))[:most]] if len(masks) > most else masks
+        masks = np.stack([rng.permutation(second) for _ in range(4 * max_splits)])
+    # With equal sizes a mask and its complement are the same split: keep the one without the first section.
+    masks = np.where(masks[:, :1] & is_symmetric, ~masks, masks)
+    actual = ~second if is_symmetric and second[0] else second
+    splits = [mask for mask in np.unique(masks, axis=0) if (mask != actual).any()]
+    return [splits[i] for i in rng.permutation(len(splits))[:max_splits]] if len(splits) > max_splits else splits
 
 
-def module_context(z: np.ndarray, module: np.ndarray) -> np.ndarray:
-    """Context (G, S, K) of genes: positive cosines with the mean directions of modules, to a power.
+def module_context(z: np.ndarray, module: np.ndarray, params: CompareParams) -> np.ndarray:
+    """Contexts (G, S, K) of genes: positive cosines with the mean directions of modules, raised to a power.
 
-    A module counts by its number of genes: few that change together and make a module of their own must not make those
-    that they leave look changed. Of unit length, but shorter where a gene is like no module: what is noise then differs
-    as much within conditions.
+    Modules are weighted by the square root of their size. Otherwise a few genes that change together and form a module
+    would make all genes of their former module appear changed. Contexts have norm 1, or less for genes that are similar
+    to no module, whose contexts are noise.
 
     Parameters
     ----------
     z
-        Embeddings (G, S, D) of every gene in each section alone.
+        Embeddings (G, S, D) of each gene in each section.
     module
-        Module (G,) of every gene from all sections, -1 for none.
+        Module (G,) of each gene, -1 for none, from all sections.
+    params
+        Settings.
     """
     direction = l2_normalize(z.astype(np.float32))
-    member = np.eye(int(module.max()) + 1, dtype=np.float32)[:, module[module >= 0]]  # (K, genes in one)
+    member = np.eye(int(module.max()) + 1, dtype=np.float32)[:, module[module >= 0]]  # (K, genes with a module)
     center = l2_normalize(np.einsum("kg,gsd->ksd", member, direction[module >= 0]))
     cosine = np.einsum("gsd,ksd->gsk", direction, center)
     size = member.sum(axis=1)
-    context = np.maximum(cosine, 0.0) ** SHARPNESS * np.sqrt(size / size.max())
-    return np.asarray(context / np.maximum(np.linalg.norm(context, axis=2, keepdims=True), MIN_CONTEXT_NORM))
+    context = np.maximum(cosine, 0.0) ** params.cosine_power * np.sqrt(size / size.max())
+    return np.asarray(context / np.maximum(np.linalg.norm(context, axis=2, keepdims=True), params.min_context_norm))
 
 
-def distances(context: np.ndarray) -> np.ndarray:
-    """1 - product (G, S, S) of a gene's contexts (G, S, K) between sections."""
+def context_distance(context: np.ndarray) -> np.ndarray:
+    """Distances (G, S, S) of a gene's contexts (G, S, K) between sections: 1 - scalar product."""
     return 1.0 - np.einsum("gsk,gtk->gst", context, context)
 
 
 def context_change(distance: np.ndarray, present: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Mean distance between conditions less the mean of those within either (G,), from 0 (none) to 1.
+    """Change of context (G,), at most 1: mean distance between conditions minus the mean distance within them.
 
     NaN for genes that are `present` (G, S) in fewer than two sections of a condition.
     """
     pair = present[:, :, None] & present[:, None, :] & ~np.eye(len(second), dtype=bool)
 
     def mean(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        here = pair & (rows[:, None] & columns[None, :])
-        count = here.sum(axis=(1, 2))
-        total = np.where(here, distance, 0.0).sum(axis=(1, 2))
+        used = pair & (rows[:, None] & columns[None, :])
+        count = used.sum(axis=(1, 2))
+        total = np.where(used, distance, 0.0).sum(axis=(1, 2))
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     return mean(~second, second) - 0.5 * (mean(second, second) + mean(~second, ~second))
 
 
-def pair_change(cosine: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Difference (N,) of the mean cosine (N, S) of pairs, `second` less the other, over its spread between sections."""
+def pair_change(cosine: np.ndarray, second: np.ndarray, params: CompareParams) -> np.ndarray:
+    """Difference (N,) of the mean cosines (N, S) of pairs between conditions, over the standard deviation within."""
     b, a = cosine[:, second], cosine[:, ~second]
-    spread = np.sqrt(0.5 * (a.var(axis=1, ddof=1) + b.var(axis=1, ddof=1)))
-    return (b.mean(axis=1) - a.mean(axis=1)) / (spread + SPREAD)
+    sd = np.sqrt(0.5 * (a.var(axis=1, ddof=1) + b.var(axis=1, ddof=1)))
+    return (b.mean(axis=1) - a.mean(axis=1)) / (sd + params.pair_sd_offset)
 
 
-def pooled_pvalue(observed: np.ndarray, relabelled: list[np.ndarray]) -> np.ndarray:
-    """P-values (G,) of statistics (G,): the share of all genes' statistics under other labels that are as large.
+def pooled_pvalue(observed: np.ndarray, permuted: list[np.ndarray]) -> np.ndarray:
+    """P-values (G,) of statistics (G,): share of all genes' permuted statistics that are at least as large.
 
-    NaN where the statistic is.
+    The share is add-one corrected. NaN for statistics that are NaN.
     """
-    null = np.sort(np.concatenate(relabelled))
+    null = np.sort(np.concatenate(permuted))
     null = null[~np.isnan(null)]
-    larger = len(null) - np.searchsorted(null, observed, side="left")
-    return np.where(np.isnan(observed), np.nan, (1.0 + larger) / (1.0 + len(null)))
+    n_larger = len(null) - np.searchsorted(null, observed, side="left")
+    return np.where(np.isnan(observed), np.nan, (1.0 + n_larger) / (1.0 + len(null)))

@@ -10,7 +10,7 @@ from spacex._config import Config
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_instance, check_int
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.grid import GridSize, place_spots
+from spacex.imaging.grid import GridSize, assign_pixels
 
 __all__ = ["gene_images", "rasterize"]
 
@@ -80,7 +80,7 @@ def rasterize(
     pixel, grids = np.full(xy.shape, -1, dtype=np.int64), []
     for s in range(len(names)):
         here = section == s
-        found, pixel[here] = place_spots(
+        found, pixel[here] = assign_pixels(
             xy[here],
             array=array[here] if array is not None else None,
             size=size,
@@ -156,7 +156,7 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _adata.check_genes_and_spots(adata)
-    layer = _adata.choose_matrix(adata, layer)
     with _adata.restore_on_error(adata):
         require_grid(adata, config=config)
-        return _adata.read_images(adata, layer=layer, config=config)
+        images, _ = _adata.choose_images(adata, layer, config=config)
+    return images

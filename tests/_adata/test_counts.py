@@ -20,6 +20,7 @@ from tests._adata.messages import error_message
 
 import spacex as sx
 from spacex import _adata
+from spacex._adata.matrix import choose, read_rows
 
 COUNTS = np.random.default_rng(3).poisson(1.0, (40, 11)).astype(np.float32)
 INTENSITIES = np.log1p(COUNTS)
@@ -49,8 +50,8 @@ def section(x: Any, raw: np.ndarray | None = None, **layers: Any) -> AnnData:
 def chosen(adata: AnnData, caplog: pytest.LogCaptureFixture, layer: str | None = None) -> tuple[str, list[str]]:
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        found = _adata.choose_matrix(adata, layer, fresh=True)
-    return found, [record.getMessage() for record in caplog.records]
+        reading = choose(adata, layer, read_rows, fresh=True)
+    return reading.source.layer, [record.getMessage() for record in caplog.records]
 
 
 # -- which one ---------------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ def test_work_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     _adata.check_working_memory(images, "testing")
     monkeypatch.setattr("spacex._infra.memory.available_memory", lambda: images.working_bytes - 1)
     assert error_message(lambda: _adata.check_working_memory(images, "testing")) == (
-        "testing of 4 genes on 12 pixels needs about 0.0 GB of memory, and 0.0 GB are free: pass a coarser grid "
+        "testing of 4 genes on 12 pixels needs about 0.0 GB of memory, and 0.0 GB are available: pass a coarser grid "
         "(sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more"
     )
 
@@ -217,8 +217,3 @@ def test_covariates_of_pixels_are_means_of_their_spots() -> None:
     means = np.arange(24.0).reshape(12, 2).mean(axis=1)
     np.testing.assert_array_equal(read[:, 0], [*means[6:], *np.delete(means[:6], 1)])
     np.testing.assert_array_equal(read[:, 1:], np.full((11, 2), 0.5))
-
-
-def test_means_of_pixels() -> None:
-    values, pixel = np.array([1.0, 3.0, 100.0, 5.0]), np.array([2, 2, -1, 0])
-    np.testing.assert_array_equal(_adata.mean_by_pixel(values, pixel, 4), [5.0, 0.0, 2.0, 0.0])

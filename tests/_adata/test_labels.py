@@ -112,11 +112,11 @@ def test_large_positions_are_not_too_large() -> None:
 def test_positions_that_are_missing_are_named_with_those_that_are_there() -> None:
     adata = given()
     assert error_message(lambda: _adata.read_positions(adata, "xy")) == (
-        "obsm['xy'] is missing (there: 'spatial'); put coordinates (n_obs, 2) there or pass spatial_key="
+        "obsm['xy'] is missing (available: 'spatial'); put coordinates (n_obs, 2) there or pass spatial_key="
     )
     adata.obsm["X_pca"] = np.zeros((N, 2))
-    assert "(there: 'spatial', 'X_pca')" in error_message(lambda: _adata.read_positions(adata, "xy"))
-    assert "(there: none)" in error_message(lambda: _adata.read_positions(AnnData(np.ones((N, 2))), "xy"))
+    assert "(available: 'spatial', 'X_pca')" in error_message(lambda: _adata.read_positions(adata, "xy"))
+    assert "(available: none)" in error_message(lambda: _adata.read_positions(AnnData(np.ones((N, 2))), "xy"))
     assert error_message(lambda: _adata.read_positions(adata, ["xy"])).startswith("spatial_key=['xy'] is not a name")  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ import scipy.sparse as sp
 from anndata import AnnData
 from tests._adata.messages import error_message
 
+import spacex as sx
 from spacex import _adata
-from spacex._adata import matrix as matrix_module
-from spacex._adata import on_disk
-from spacex._adata.matrix import ValueSummary
+from spacex._adata import block_reducer, on_disk
+from spacex._adata.matrix import choose, read_pixel_sums, read_rows
+from spacex._adata.value_summary import ValueSummary
 from spacex.imaging.aggregate import SpotToPixel
 from spacex.imaging.grid import Grid
 
@@ -64,22 +66,26 @@ def section(matrix: Any, **layers: Any) -> AnnData:
     return adata
 
 
+def chosen_layer(adata: AnnData, layer: str | None = None) -> str:
+    return choose(adata, layer, read_rows).source.layer
+
+
 def places() -> SpotToPixel:
     """Spots in threes on a line of pixels."""
     pixel = np.column_stack([np.zeros(23, dtype=int), np.arange(23) // 3])
-    return SpotToPixel.of([pixel], [Grid((1, 8), "square", 1.0, 1.0)], np.zeros(23, dtype=int))
+    return SpotToPixel.from_pixels([pixel], [Grid((1, 8), "square", 1.0, 1.0)], np.zeros(23, dtype=int))
 
 
 # -- traits ------------------------------------------------------------------------------------------------
 
 
 def test_traits_are_looked_up() -> None:
-    assert ValueSummary.of(np.array([0.0, 2.0, 7.0])) == (0, 0.0, 7.0, True, True)
-    assert ValueSummary.of(np.array([-2.0, 0.5])) == (0, -2.0, 0.5, True, False)
-    assert ValueSummary.of(np.array([3.0])) == (0, 0.0, 3.0, True, True)
-    assert ValueSummary.of(np.zeros(4)) == (0, 0.0, 0.0, False, True)
-    assert ValueSummary.of(np.array([])) == (0, 0.0, 0.0, False, True)
-    n_bad, *_, some, whole = ValueSummary.of(np.array([1.0, np.nan, np.inf]))
+    assert ValueSummary.from_values(np.array([0.0, 2.0, 7.0])) == (0, 0.0, 7.0, True, True)
+    assert ValueSummary.from_values(np.array([-2.0, 0.5])) == (0, -2.0, 0.5, True, False)
+    assert ValueSummary.from_values(np.array([3.0])) == (0, 0.0, 3.0, True, True)
+    assert ValueSummary.from_values(np.zeros(4)) == (0, 0.0, 0.0, False, True)
+    assert ValueSummary.from_values(np.array([])) == (0, 0.0, 0.0, False, True)
+    n_bad, *_, some, whole = ValueSummary.from_values(np.array([1.0, np.nan, np.inf]))
     assert (n_bad, some, whole) == (2, True, False)
 
 
@@ -87,31 +93,31 @@ def test_traits_of_parts_are_those_of_the_whole() -> None:
     rng = np.random.default_rng(0)
     for values in (rng.normal(size=40), rng.poisson(1.0, 40).astype(float), np.zeros(40), -np.arange(40.0)):
         for cut in (0, 1, 20, 40):
-            joined = ValueSummary.of(values[:cut]).join(ValueSummary.of(values[cut:]))
-            assert joined == ValueSummary.of(values)
-            assert joined == ValueSummary.of(values[cut:]).join(ValueSummary.of(values[:cut]))
-    assert ValueSummary(2).join(ValueSummary(3)).n_bad == 5
-    assert not ValueSummary(whole=False).join(ValueSummary()).whole
-    assert ValueSummary(some=True).join(ValueSummary()).some
+            joined = ValueSummary.from_values(values[:cut]).merge(ValueSummary.from_values(values[cut:]))
+            assert joined == ValueSummary.from_values(values)
+            assert joined == ValueSummary.from_values(values[cut:]).merge(ValueSummary.from_values(values[:cut]))
+    assert ValueSummary(2).merge(ValueSummary(3)).n_nonfinite == 5
+    assert not ValueSummary(all_integer=False).merge(ValueSummary()).all_integer
+    assert ValueSummary(any_nonzero=True).merge(ValueSummary()).any_nonzero
 
 
 REFUSED = {
     "holed": (
-        ValueSummary(n_bad=3, some=True),
+        ValueSummary(n_nonfinite=3, any_nonzero=True),
         "adata.X holds 3 NaN or infinite value(s); all must be finite: remove or replace those values",
     ),
     "negative": (
-        ValueSummary(least=-1.5, some=True),
+        ValueSummary(minimum=-1.5, any_nonzero=True),
         "adata.X holds negative values (smallest -1.5); pass raw counts, in X or by layer=",
     ),
     "empty": (ValueSummary(), "adata.X is zero everywhere; pass raw counts, in X or by layer="),
     "huge": (
-        ValueSummary(most=1e39, some=True),
+        ValueSummary(maximum=1e39, any_nonzero=True),
         "adata.X holds values too large to compute with (largest 1e+39, allowed from 1e-15 to 1e+15); "
         "pass raw counts, or rescale it",
     ),
     "tiny": (
-        ValueSummary(most=1e-16, some=True, whole=False),
+        ValueSummary(maximum=1e-16, any_nonzero=True, all_integer=False),
         "adata.X holds only values too small to compute with (largest 1e-16, allowed from 1e-15 to 1e+15); "
         "pass raw counts, or rescale it",
     ),
@@ -121,12 +127,12 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_traits_decide(what: str) -> None:
     traits, message = REFUSED[what]
-    assert error_message(lambda: traits.refuse("X")) == message
+    assert error_message(lambda: traits.raise_if_invalid("X")) == message
 
 
 def test_traits_that_can_be_used_are_not_refused() -> None:
-    for most in (1e-15, 1.0, 2.0**40, 1e15):
-        ValueSummary(some=True, most=most, whole=False).refuse("X")
+    for largest in (1e-15, 1.0, 2.0**40, 1e15):
+        ValueSummary(any_nonzero=True, maximum=largest, all_integer=False).raise_if_invalid("X")
 
 
 @pytest.mark.parametrize("form", ["dense", "rows", "blocks", "sparse blocks", "blocks of columns"])
@@ -145,7 +151,7 @@ def test_every_reading_refuses(form: str, value: float, message: str) -> None:
         lambda: _adata.read_gene_totals(adata, "raw"),
         lambda: _adata.read_detection_counts(adata, "raw"),
         lambda: _adata.read_gene_values(adata, "raw", [0]),  # of another gene
-        lambda: matrix_module.read_sums(adata, "raw", places()),
+        lambda: read_pixel_sums(adata, "raw", places()),
         lambda: _adata.read_matrix(adata, "raw"),
     ):
         assert error_message(read) == f"adata.layers['raw'] {message}"
@@ -165,9 +171,9 @@ def test_what_is_not_a_number_is_refused() -> None:
 def test_a_matrix_that_is_not_there_is_named() -> None:
     adata = section(COUNTS, raw=COUNTS, norm=COUNTS)
     assert error_message(lambda: _adata.read_matrix(adata, "counts")) == (
-        "layer='counts' is not in adata.layers (there: 'raw', 'norm'); pass one of them or layer=None"
+        "layer='counts' is not in adata.layers (available: 'raw', 'norm'); pass one of them or layer=None"
     )
-    assert "(there: none)" in error_message(lambda: _adata.read_matrix(section(COUNTS), "counts"))
+    assert "(available: none)" in error_message(lambda: _adata.read_matrix(section(COUNTS), "counts"))
     empty = AnnData(obs={"a": range(23)}, var={"b": range(11)})
     assert error_message(lambda: _adata.read_matrix(empty, None)) == "adata.X is empty; put raw counts there"
     assert error_message(lambda: _adata.read_matrix(adata, ["raw"])).startswith("layer=['raw'] is not a name")  # type: ignore[arg-type]
@@ -177,7 +183,7 @@ def test_a_matrix_that_is_not_there_is_named() -> None:
 def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest.LogCaptureFixture) -> None:
     adata = section(FORMS[form](np.log1p(COUNTS)), counts=FORMS[form](COUNTS))
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        assert _adata.choose_matrix(adata, None) == "counts"
+        assert chosen_layer(adata) == "counts"
         np.testing.assert_array_equal(_adata.read_gene_totals(adata, None), COUNTS.sum(0))  # reading says nothing
     assert [r.getMessage() for r in caplog.records] == ["X does not hold counts; layers['counts'] is used"]
     assert _adata.read_gene_values(adata, None, [2])[2]
@@ -190,18 +196,18 @@ def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest
     caplog.clear()
     plain = section(FORMS[form](np.log1p(COUNTS)))
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        assert _adata.choose_matrix(plain, None) == "X"
+        assert chosen_layer(plain) == "X"
         values, library, is_count = _adata.read_gene_values(plain, None, [2])
     assert not is_count
     np.testing.assert_allclose(values[0], np.log1p(COUNTS[:, 2]), rtol=1e-6)
     np.testing.assert_allclose(library, np.log1p(COUNTS).sum(1), rtol=1e-6)
     assert [r.getMessage() for r in caplog.records] == [
         "X does not hold counts: it is treated as intensities (z-scores instead of Pearson residuals); "
-        "pass layer= with raw counts where there are any"
+        "pass layer= with raw counts if there are any"
     ]
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        assert _adata.choose_matrix(section(COUNTS, counts=2 * COUNTS), None) == "X"
+        assert chosen_layer(section(COUNTS, counts=2 * COUNTS)) == "X"
     assert not caplog.records
 
 
@@ -234,7 +240,7 @@ def test_columns_are_those_of_the_dense_matrix(form: str, genes: list[int]) -> N
 
 @pytest.mark.parametrize("form", FORMS)
 def test_pixels_hold_the_sums_of_their_spots(form: str) -> None:
-    sums, is_count = matrix_module.read_sums(section(FORMS[form](COUNTS)), None, places())
+    sums, is_count, _ = read_pixel_sums(section(FORMS[form](COUNTS)), None, places())
     want = np.stack([COUNTS[start : start + 3].sum(0) for start in range(0, 23, 3)])
     np.testing.assert_array_equal(sums.pixels.toarray(), want)
     assert sums.pixels.format == "csc"
@@ -247,7 +253,7 @@ def test_pixels_hold_the_sums_of_their_spots(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_the_whole_matrix_is_rows_of_float32(form: str) -> None:
     adata = section(FORMS[form](COUNTS))
-    assert _adata.choose_matrix(adata, None) == "X"
+    assert chosen_layer(adata) == "X"
     rows, is_count = _adata.read_matrix(adata, None)
     assert (rows.format, rows.dtype, is_count) == ("csr", np.float32, True)
     np.testing.assert_array_equal(rows.toarray(), COUNTS)
@@ -278,7 +284,7 @@ def test_indices_that_lie_outside_are_refused(kind: type, index: int) -> None:
         lambda: _adata.read_gene_totals(adata, "raw"),
         lambda: _adata.read_detection_counts(adata, "raw"),
         lambda: _adata.read_gene_values(adata, "raw", [0]),
-        lambda: matrix_module.read_sums(adata, "raw", places()),
+        lambda: read_pixel_sums(adata, "raw", places()),
     ):
         message = error_message(read)
         assert message.startswith("adata.layers['raw'] is damaged: indices must be ")
@@ -293,21 +299,67 @@ def test_a_matrix_whose_parts_do_not_fit_is_refused() -> None:
     )
 
 
-def test_a_matrix_on_disk_is_judged_by_its_first_and_its_last_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, plain = [], matrix_module._as_rows
-    monkeypatch.setattr(matrix_module, "_as_rows", lambda matrix: seen.append(matrix.shape) or plain(matrix))
-    assert _adata.choose_matrix(section(FORMS["blocks of rows"](COUNTS)), None) == "X"
-    assert seen == [(5, 11), (3, 11)]
-    for at in (0, 22):
-        spoilt = COUNTS.copy()
-        spoilt[at, 0] = -1
-        for adata in (section(FORMS["blocks of rows"](spoilt)), section(spoilt)):
-            assert "negative" in error_message(lambda adata=adata: _adata.choose_matrix(adata, None))
+@pytest.fixture
+def blocks_read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Shapes of the blocks that are read; a matrix in memory is one block."""
+    shapes: list[tuple[int, int]] = []
+    canonical_rows = block_reducer._canonical_rows
+
+    def counted(matrix: Any) -> Any:
+        shapes.append(matrix.shape)
+        return canonical_rows(matrix)
+
+    monkeypatch.setattr(block_reducer, "_canonical_rows", counted)
+    return shapes
+
+
+READERS: dict[str, Callable[[AnnData], object]] = {
+    "choose_matrix": lambda adata: _adata.choose_matrix(adata, None),
+    "read_matrix": lambda adata: _adata.read_matrix(adata, None),
+    "read_gene_totals": lambda adata: _adata.read_gene_totals(adata, None),
+    "read_detection_counts": lambda adata: _adata.read_detection_counts(adata, None),
+    "read_gene_values": lambda adata: _adata.read_gene_values(adata, None, [0, 7]),
+    "read_pixel_sums": lambda adata: read_pixel_sums(adata, None, places()),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("form", "shapes"),
+    [("rows", {(23, 11)}), ("dense", {(23, 11)}), ("blocks", {(7, 4), (7, 3), (2, 4), (2, 3)})],
+)
+def test_the_matrix_is_read_in_one_pass_over_its_blocks(
+    reader: str, form: str, shapes: set[tuple[int, int]], blocks_read: list[tuple[int, int]]
+) -> None:
+    READERS[reader](section(FORMS[form](COUNTS)))
+    assert set(blocks_read) == shapes
+    assert sum(n_rows * n_columns for n_rows, n_columns in blocks_read) == COUNTS.size
+
+
+@pytest.mark.parametrize("form", ["rows", "blocks"])
+def test_embed_reads_the_matrix_once_and_rasterize_not_at_all(form: str, blocks_read: list[tuple[int, int]]) -> None:
+    adata = sx.datasets.simulate_section(n_genes=40, n_spots=200, n_modules=2, n_domains=2, depth=1.0)
+    adata.X = {"rows": sp.csr_matrix, "blocks": lambda x: da.from_array(x, chunks=(70, 20))}[form](adata.X.toarray())
+    sx.pp.rasterize(adata)
+    assert not blocks_read
+    sx.tl.embed(adata, n_modules=2, progress=False)
+    assert sum(n_rows * n_columns for n_rows, n_columns in blocks_read) == adata.n_obs * adata.n_vars
+
+
+def test_a_matrix_without_counts_is_left_at_its_first_block(blocks_read: list[tuple[int, int]]) -> None:
+    matrix = FORMS["blocks of rows"](np.log1p(COUNTS))
+    with dask.config.set(scheduler="synchronous"):
+        assert chosen_layer(section(matrix, counts=FORMS["rows"](COUNTS))) == "counts"
+    assert blocks_read == [(5, 11), (23, 11)]
+
+
+@pytest.mark.parametrize("row", [0, 11, 22])
+def test_a_bad_value_in_any_block_raises(row: int) -> None:
     spoilt = COUNTS.copy()
-    spoilt[11, 0] = -1  # of a block between: told as it is read
-    adata = section(FORMS["blocks of rows"](spoilt))
-    assert _adata.choose_matrix(adata, None) == "X"
-    assert "negative" in error_message(lambda: _adata.read_gene_totals(adata, "X"))
+    spoilt[row, 0] = -1
+    for form in ("rows", "blocks of rows"):
+        adata = section(FORMS[form](spoilt))
+        assert "negative" in error_message(lambda adata=adata: _adata.choose_matrix(adata, None))
 
 
 @pytest.mark.parametrize("form", ["blocks of rows", "blocks of columns", "blocks"])
@@ -315,7 +367,7 @@ def test_blocks_without_values_say_nothing(form: str, caplog: pytest.LogCaptureF
     late = np.zeros_like(COUNTS)
     late[11, 5] = 0.5
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        assert _adata.choose_matrix(section(FORMS[form](late)), None) == "X"
+        assert chosen_layer(section(FORMS[form](late))) == "X"
     assert len(caplog.records) == 1  # intensities
     zero = FORMS[form](np.zeros_like(COUNTS))
     assert error_message(lambda: _adata.choose_matrix(section(zero), None)).startswith("adata.X is zero everywhere")
@@ -326,13 +378,13 @@ def test_the_layer_that_is_asked_for_is_checked() -> None:
     assert error_message(lambda: _adata.choose_matrix(adata, "raw")).startswith(
         "adata.layers['raw'] holds negative values"
     )
-    assert _adata.choose_matrix(section(-COUNTS, raw=COUNTS), "raw") == "raw"
+    assert chosen_layer(section(-COUNTS, raw=COUNTS), "raw") == "raw"
 
 
 def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spacex._infra.memory.available_memory", lambda: 1000)
     assert error_message(lambda: _adata.read_matrix(section(FORMS["blocks"](COUNTS)), None)) == (
-        "adata.X: reading it whole needs about 0.0 GB of memory, and 0.0 GB are free: "
+        "adata.X: reading it whole needs about 0.0 GB of memory, and 0.0 GB are available: "
         "keep it sparse, or subset it first"
     )
     rows, _ = _adata.read_matrix(section(FORMS["sparse blocks"](COUNTS)), None)  # its size is not known before
@@ -340,29 +392,6 @@ def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.Mon
 
 
 # -- blocks ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("form", ["blocks", "sparse blocks"])
-def test_a_matrix_in_blocks_is_never_whole(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, plain = [], matrix_module._as_rows
-
-    def watched(matrix: Any) -> Any:
-        seen.append(matrix.shape)
-        return plain(matrix)
-
-    monkeypatch.setattr(matrix_module, "_as_rows", watched)
-    adata = section(FORMS[form](COUNTS))
-    for read in (
-        lambda: _adata.read_gene_totals(adata, None),
-        lambda: _adata.read_detection_counts(adata, None),
-        lambda: _adata.read_gene_values(adata, None, [0, 7]),
-        lambda: matrix_module.read_sums(adata, None, places()),
-    ):
-        seen.clear()
-        read()
-        assert len(seen) == 12
-        assert max(rows for rows, _ in seen) == 7
-        assert max(columns for _, columns in seen) == 4
 
 
 @pytest.mark.parametrize("kind", ["csr", "csc", "dense"])
@@ -373,16 +402,16 @@ def test_what_lies_in_a_file_is_read_in_blocks(tmp_path: Any, kind: str) -> None
         tmp_path / "a.h5ad"
     )
     backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
-    assert isinstance(on_disk.as_stored(backed.X), da.Array)
+    assert isinstance(on_disk.as_dask(backed.X), da.Array)
     np.testing.assert_array_equal(_adata.read_gene_totals(backed, None), COUNTS.sum(0))
     np.testing.assert_array_equal(_adata.read_matrix(backed, None)[0].toarray(), COUNTS)
-    assert on_disk.as_stored(COUNTS) is None
-    assert on_disk.as_stored(sp.csr_matrix(COUNTS)) is None
+    assert on_disk.as_dask(COUNTS) is None
+    assert on_disk.as_dask(sp.csr_matrix(COUNTS)) is None
 
 
 def test_blocks_of_unknown_size_are_refused() -> None:
     matrix = da.from_array(COUNTS, chunks=(5, -1))
-    assert error_message(lambda: on_disk.as_stored(matrix[matrix.sum(axis=1) > 0])) == (
+    assert error_message(lambda: on_disk.as_dask(matrix[matrix.sum(axis=1) > 0])) == (
         "the matrix is a Dask array of unknown size; call its compute_chunk_sizes() first"
     )
 
@@ -399,19 +428,16 @@ def test_blocks_whose_indices_lie_outside_are_refused() -> None:
     assert message.endswith("; copy or download it again")
 
 
-@pytest.mark.parametrize(("chunks", "n_rows"), [((23, 11), 1), ((7, 11), 4), ((4, 3), 6), ((1, 11), 23)])
-def test_blocks_are_joined_in_order(chunks: tuple[int, int], n_rows: int) -> None:
+@pytest.mark.parametrize("chunks", [(23, 11), (7, 11), (4, 3), (1, 11)])
+def test_blocks_are_stacked_in_order(chunks: tuple[int, int]) -> None:
     matrix = da.from_array(COUNTS, chunks=chunks)
 
-    def part(block: np.ndarray, rows: slice, columns: slice, add: str) -> list[str]:
+    def first_row(block: np.ndarray, rows: slice, columns: slice, prefix: str) -> list[str]:
         np.testing.assert_array_equal(block, COUNTS[rows, columns])
-        return [f"{add}{rows.start}"]
+        return [f"{prefix}{rows.start}"]
 
-    found = on_disk.by_blocks(matrix, part, lambda a, b, add: a + b, "row ")
-    assert [(c.start, c.stop) for c, _ in found] == [(i, min(i + chunks[1], 11)) for i in range(0, 11, chunks[1])]
-    for _, parts in found:
-        assert parts == [f"row {i}" for i in range(0, 23, chunks[0])]
-        assert len(parts) == n_rows
+    parts = on_disk.reduce_blocks(matrix, first_row, lambda upper, lower, prefix: upper + lower, "row ")
+    assert parts == [[f"row {i}" for i in range(0, 23, chunks[0])]] * len(range(0, 11, chunks[1]))
 
 
 @pytest.mark.parametrize("kind", ["csr", "csc", "dense"])

@@ -15,8 +15,7 @@ from anndata import AnnData
 
 import spacex as sx
 from spacex import _adata
-from spacex._adata import matrix as matrix_module
-from spacex._adata import on_disk
+from spacex._adata import block_reducer, on_disk
 from spacex.get import gene_table, gene_values
 from spacex.report import write_report
 
@@ -41,14 +40,14 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Blocks of about 20 kB; the sizes of those that were read."""
     monkeypatch.setattr(on_disk, "BLOCK_BYTES", 20_000)
     seen: list[int] = []
-    plain = matrix_module._as_rows
+    plain = block_reducer._canonical_rows
 
     def watched(matrix: object) -> object:
         rows = plain(matrix)
         seen.append(rows.shape[0] * rows.shape[1])
         return rows
 
-    monkeypatch.setattr(matrix_module, "_as_rows", watched)
+    monkeypatch.setattr(block_reducer, "_canonical_rows", watched)
     return seen
 
 
@@ -65,6 +64,7 @@ def embedded(adata: AnnData) -> AnnData:
     return adata
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_same_bytes_from_disk(section: AnnData, tmp_path: Path, small_blocks: list[int], way: str) -> None:
     suffix, form = WAYS[way]
@@ -184,7 +184,7 @@ def test_empty_and_wordy_matrices_on_disk_are_refused(section: AnnData) -> None:
 def test_unknown_chunk_sizes_name_the_mend(section: AnnData) -> None:
     matrix = da.from_array(section.X.toarray(), chunks=(100, -1))
     with pytest.raises(sx.InputError, match="compute_chunk_sizes"):
-        on_disk.as_stored(matrix[matrix.sum(axis=1) > 0])
+        on_disk.as_dask(matrix[matrix.sum(axis=1) > 0])
 
 
 def test_what_cannot_stay_on_disk_is_refused(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_what_is_there_comes_before_what_is_usual(caplog: pytest.LogCaptureFixtu
 def test_several_candidates_are_named() -> None:
     adata = given({"X_spatial": XY, "coords": XY})
     message = error_message(lambda: sx.pp.rasterize(adata))
-    assert message.startswith("obsm['spatial'] is missing (there: 'X_spatial', 'coords')")
+    assert message.startswith("obsm['spatial'] is missing (available: 'X_spatial', 'coords')")
     assert "spatial_key='X_spatial' or spatial_key='coords'" in message
     sx.pp.rasterize(adata, spatial_key="coords")
     assert _adata.find_spatial_key(adata, "spatial") == "coords"  # that of the grid
@@ -114,7 +114,7 @@ def test_imputation_takes_the_coordinates_of_the_grid(caplog: pytest.LogCaptureF
     target.obs["px"], target.obs["py"] = target.obsm.pop("spatial").T
     target.obs["other_x"] = 0.0
     (line,) = lines(lambda: sx.tl.impute(target, whole, **settings), caplog)
-    assert "cells are predicted without their neighbourhoods" in line
+    assert "predicted without their neighborhoods" in line
     assert "spatial_key='array_col,array_row'" in line
     found = sx.tl.impute(target, whole, spatial_key="px,py", **settings)
     np.testing.assert_array_equal(found.X, want.X)

@@ -162,7 +162,7 @@ def test_a_layer_that_is_asked_for_is_used_or_said_to_be_intensities(
         images = pictured(section, layer="norm")
     assert not images.is_count
     assert any("layers['norm'] does not hold counts" in r.getMessage() for r in caplog.records)
-    with pytest.raises(InputError, match=r"layer='raw' is not in adata.layers \(there: 'norm', 'counts'\)"):
+    with pytest.raises(InputError, match=r"layer='raw' is not in adata.layers \(available: 'norm', 'counts'\)"):
         pictured(section, layer="raw")
 
 

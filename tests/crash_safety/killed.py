@@ -83,9 +83,9 @@ def dying_at(point: tuple[str, Any]) -> Callable[[], None]:
 
 def main(folder: Path, source: str, sets: str) -> None:
     from spacex.cli import main as spacex
-    from spacex.pl import _layout
+    from spacex.get import _gene_layout
 
-    _layout._umap = lambda direction: direction[:, :2]  # its threads do not survive a fork
+    _gene_layout._umap = lambda direction: direction[:, :2]  # its threads do not survive a fork
     spacex(command(source, sets, folder / "undisturbed"))
     in_a_child(lambda: spacex(command(source, sets, folder / "again")))
     started = time.perf_counter()

@@ -91,7 +91,7 @@ def test_a_full_disk(writer: str, n_bytes: int, tmp_path: Path) -> None:
     before = contents(tmp_path)
     assert before
     said = on_a_full_disk(n_bytes, lambda: write(tmp_path / name), tmp_path.parent / f"{tmp_path.name}.said")
-    assert said.startswith("OSError: ")
+    assert said.startswith("DiskFullError: ")
     assert "cannot be written: the disk is full; free some" in said
     left = contents(tmp_path)
     if writer != "checkpoint":  # one that cannot be replaced is of no use, and takes space
@@ -193,7 +193,7 @@ def test_the_command_line_says_a_full_disk(tmp_path: Path, files: Path) -> None:
         done = subprocess.run([sys.executable, "-c", code, *command, "--seed", "1"],
                               capture_output=True, text=True, check=False)  # fmt: skip
         assert done.returncode == 2, done.stderr
-        assert done.stderr.splitlines()[-1].endswith("free some of it, or pass another place")
+        assert done.stderr.splitlines()[-1].endswith("free some space, or pass another path")
         assert "Traceback" not in done.stderr
         left = contents(out)
         assert {name: left[name] for name in before} == before
@@ -219,7 +219,7 @@ def test_a_checkpoint_that_was_changed_is_refused(
         "state": ("section.h5ad", kept["section.h5ad"][:-1], "section.h5ad' was changed"),
         "model": ("model/model.safetensors", b"x", "model.safetensors' was changed"),
         "not JSON": ("checkpoint.json", b"{", "cannot be read"),
-        "a list": ("checkpoint.json", b"[]", "holds no settings"),
+        "a list": ("checkpoint.json", b"[]", "not a JSON object"),
         "deep": ("checkpoint.json", b"[" * 100_000, "cannot be read"),
         "another version": ("checkpoint.json", json.dumps({**notes, "format": 99}).encode(), "has format 99"),
         "no version": ("checkpoint.json", b"{}", "has format None"),
@@ -244,13 +244,25 @@ def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
     kept = contents(tmp_path / "m")
     settings = json.loads(kept["config.json"])
     damages = {
-        "arrays": ("model.safetensors", kept["model.safetensors"][:-8] + b"\0" * 8, "arrays .* not those"),
-        "cut": ("model.safetensors", kept["model.safetensors"][:100], "arrays .* not those"),
-        "settings": ("config.json", json.dumps({**settings, "null_mean": 9.0}).encode(), "settings .* not those"),
-        "seal": ("config.json", json.dumps({**settings, "sha256": "x"}).encode(), "settings .* not those"),
-        "no seal": ("config.json", json.dumps({**settings, "sha256": None}).encode(), "settings .* not those"),
+        "arrays": ("model.safetensors", kept["model.safetensors"][:-8] + b"\0" * 8, "arrays .* changed after saving"),
+        "cut": ("model.safetensors", kept["model.safetensors"][:100], "arrays .* changed after saving"),
+        "settings": (
+            "config.json",
+            json.dumps({**settings, "null_mean": 9.0}).encode(),
+            "settings .* changed after saving",
+        ),
+        "seal": ("config.json", json.dumps({**settings, "sha256": "x"}).encode(), "settings .* changed after saving"),
+        "no seal": (
+            "config.json",
+            json.dumps({**settings, "sha256": None}).encode(),
+            "settings .* changed after saving",
+        ),
         "version": ("config.json", json.dumps({**settings, "format": 3}).encode(), "has format 3"),
-        "version before": ("config.json", json.dumps({**settings, "format": 4}).encode(), "settings .* not those"),
+        "version before": (
+            "config.json",
+            json.dumps({**settings, "format": 4}).encode(),
+            "settings .* changed after saving",
+        ),
         "not JSON": ("config.json", b"\xff\xfe", "cannot be read"),
         "huge": ("config.json", b" " * (33 * 2**20), "at most"),
     }
@@ -284,6 +296,6 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
     else:
         place.symlink_to({"pipe": "pipe", "folder": "folder", "itself": "page.html"}[kind.split()[-1]])
     before = os.lstat(place)
-    with pytest.raises(sx.InputError, match=r"page\.html' is (there already and no file|a folder)"):
+    with pytest.raises(sx.InputError, match=r"page\.html' (exists and is not a regular file|is a folder)"):
         check_output_file(place, name="path", example="report.html")
     assert os.lstat(place).st_ino == before.st_ino

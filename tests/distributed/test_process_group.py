@@ -1,4 +1,4 @@
-"""Genes shared by several processes give what one gives; here these are threads, so that any number is quick."""
+"""Process groups give the results of one process; threads stand in for processes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from spacex.embedding.history import History
 from spacex.embedding.linear_init import linear_init, mask_genes
 from spacex.embedding.modules import choose_n_modules, fit_modules
 from spacex.embedding.null_strength import null_strength
+from spacex.embedding.student_t import initial_parameters
 
 
 class ThreadGroup(ProcessGroup):
-    """Threads that meet at a table where each puts its part."""
+    """Threads that exchange their parts through a shared list."""
 
     def __init__(self, rank, table, barrier):
         self.rank, self.size, self.table, self.barrier = rank, len(table), table, barrier
@@ -43,8 +44,8 @@ class ThreadGroup(ProcessGroup):
         return self._all(value)[0]
 
 
-def together(size, work):
-    """What `work(group)` returns in each of so many processes."""
+def run_threads(size, work):
+    """Return the result of `work(group)` in each thread."""
     table, barrier = [None] * size, threading.Barrier(size)
 
     def run(rank):
@@ -65,30 +66,30 @@ def images():
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 12))
-def test_every_item_is_exactly_one_process_s_own(n, size, batch):
+def test_every_item_belongs_to_one_process(n, size, batch):
     groups = [ThreadGroup(rank, [None] * size, None) for rank in range(size)]
-    owned = [list(range(n))[part] for group in groups for part in group.batches(n, batch)]
-    assert [item for part in owned for item in part] == list(range(n))
-    assert max(len(part) for part in owned) <= batch
+    items = [list(range(n))[part] for group in groups for part in group.batches(n, batch)]
+    assert [item for part in items for item in part] == list(range(n))
+    assert max(len(part) for part in items) <= batch
     assert {len(range(n)[group.shard(n)]) for group in groups} <= {n // size, n // size + 1}
 
 
-def test_alone_nothing_changes():
+def test_a_group_of_one_returns_its_input():
     values = np.arange(3.0)
     assert SINGLE_PROCESS.all_reduce(values) is values
     assert SINGLE_PROCESS.all_gather(values) is values
     assert [*SINGLE_PROCESS.batches(5, 2)] == [slice(0, 2), slice(2, 4), slice(4, 5)]
 
 
-def test_the_linear_start_is_that_of_one_process(images):
+def test_linear_init_equals_that_of_one_process(images):
     config = sx.Config(n_dims=8, genes_per_dim=5, fine_dims=6)
     alone = linear_init(images, config, 0)
-    for start in together(3, lambda group: linear_init(images, config, 0, group)):
+    for start in run_threads(3, lambda group: linear_init(images, config, 0, group)):
         for ours, theirs in zip(start, alone, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_the_halves_of_a_gene_do_not_hang_on_who_draws_them(images):
+def test_thinning_of_a_gene_does_not_depend_on_the_process(images):
     whole = images.thin(0.5, np.random.default_rng(0))
     part = slice(40, 90)
     own = mask_genes(images, part).thin(0.5, np.random.default_rng(0))
@@ -98,10 +99,10 @@ def test_the_halves_of_a_gene_do_not_hang_on_who_draws_them(images):
         assert ours.counts.nnz < 0.5 * theirs.counts.nnz
 
 
-def test_shuffled_genes_count_once(images):
-    trust = torch.ones(6)
-    alone = null_strength(images, trust, sx.Config(), 0)
-    for found in together(2, lambda group: null_strength(images, trust, sx.Config(), 0, group)):
+def test_null_strength_equals_that_of_one_process(images):
+    weights = torch.ones(6)
+    alone = null_strength(images, weights, sx.Config(), 0)
+    for found in run_threads(2, lambda group: null_strength(images, weights, sx.Config(), 0, group)):
         np.testing.assert_allclose(found, alone, rtol=1e-6)
 
 
@@ -115,19 +116,19 @@ def clouds(seed=0, k=4, n=303):
 @pytest.mark.parametrize("scale", ["tied", "spherical"])
 @pytest.mark.parametrize("size", [2, 3, 5])
 @pytest.mark.parametrize("lost", [0, 2])
-def test_em_is_that_of_one_process(scale, size, lost):
+def test_em_equals_that_of_one_process(scale, size, lost):
     x, centers, null = clouds()
     centers = centers + 0.0
-    centers[:lost] += 50.0  # components that no point comes near are placed anew
-    first = mx.start(centers, x, background=0.1)
-    alone = mx.StudentMixture(scale=scale).fit(x, first, null)
+    centers[:lost] += 50.0  # empty components, which are re-seeded
+    first = initial_parameters(centers, x, background=0.1)
+    alone = mx.StudentMixture(covariance_type=scale).fit(x, first, null)
     assert bool(alone.reseeded_) == bool(lost)
 
     def fit(group):
         own = group.shard(len(x))
-        return mx.StudentMixture(scale=scale).fit(x[own], first, null[own], group=group)
+        return mx.StudentMixture(covariance_type=scale).fit(x[own], first, null[own], group=group)
 
-    fits = together(size, fit)
+    fits = run_threads(size, fit)
     for fitted in fits:
         assert fitted.reseeded_ == alone.reseeded_
         np.testing.assert_allclose(fitted.objective_, alone.objective_, rtol=1e-10)
@@ -136,16 +137,16 @@ def test_em_is_that_of_one_process(scale, size, lost):
         assert fitted.objective_ == fits[0].objective_
 
 
-def test_more_processes_than_points_are_too_many_but_no_error():
+def test_more_processes_than_points():
     x, centers, null = clouds(n=6, k=2)
-    first = mx.start(centers, x, background=0.1)
+    first = initial_parameters(centers, x, background=0.1)
     alone = mx.StudentMixture().fit(x, first, null)
 
     def fit(group):
         own = group.shard(len(x))
         return mx.StudentMixture().fit(x[own], first, null[own], group=group)
 
-    for fitted in together(9, fit):
+    for fitted in run_threads(9, fit):
         np.testing.assert_allclose(fitted.parameters_.mean, alone.parameters_.mean, atol=1e-8)
 
 
@@ -153,18 +154,18 @@ def in_order(mixture):
     return mixture.parameters_.mean[mixture.parameters_.mean[:, 0].argsort()]
 
 
-def test_modules_and_their_number_are_those_of_one_process():
+def test_modules_and_their_number_equal_those_of_one_process():
     x, _, null = clouds(n=400)
     z, null = x.numpy().astype(np.float32), null.numpy()
     config = replace(sx.Config(), em_starts=3, max_modules=8)
     alone = fit_modules(z, null, 4, config, 0)
     history = History()
     chosen = choose_n_modules(z, null, config, 0, history)
-    for fitted in together(2, lambda group: fit_modules(z, null, 4, config, 0, group=group)):
-        # Starts that end in the same place tie, and the last bit decides which numbers the modules have.
+    for fitted in run_threads(2, lambda group: fit_modules(z, null, 4, config, 0, group=group)):
+        # Starts with the same optimum tie, so that the numbering of the modules depends on rounding.
         np.testing.assert_allclose(in_order(fitted), in_order(alone), atol=1e-6)
     histories = [History(), History(), History()]
-    found = together(3, lambda group: choose_n_modules(z, null, config, 0, histories[group.rank], group))
+    found = run_threads(3, lambda group: choose_n_modules(z, null, config, 0, histories[group.rank], group))
     assert found == [chosen] * 3
     assert all(one.records == history.records for one in histories)
 
@@ -172,13 +173,13 @@ def test_modules_and_their_number_are_those_of_one_process():
 TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
 
 
-def test_the_environment_tells_who_was_launched(monkeypatch):
+def test_launchers_are_detected_from_the_environment(monkeypatch):
     for name in (*TORCHRUN, "SLURM_PROCID", "SLURM_NTASKS"):
         monkeypatch.delenv(name, raising=False)
     assert launcher_for() is None
     monkeypatch.setenv("SLURM_PROCID", "0")
     monkeypatch.setenv("SLURM_NTASKS", "1")
-    assert launcher_for() is None  # alone in its job
+    assert launcher_for() is None  # a single task
     monkeypatch.setenv("SLURM_NTASKS", "8")
     assert launcher_for() == (0, 8, "srun")
     for name, value in TORCHRUN.items():

@@ -9,8 +9,8 @@ from anndata import AnnData
 from spacex import Config, pp
 from spacex.datasets import simulate_section
 from spacex.embedding.linear_init import MIN_WEIGHT, cross_validated_variance, linear_init, random_directions
+from spacex.imaging.components import fine_basis, smooth_basis
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.smoothing import fine_basis, smooth_basis
 
 
 def speckled(n_genes: int, shared: float, *, every: int = 3, seed: int = 0) -> GeneImages:
@@ -80,7 +80,7 @@ def test_smooth_patterns_outweigh_noise_on_a_simulated_section() -> None:
     start = linear_init(images, config, 0)
     n = start.smooth.shape[1]
     assert n == 400 // config.genes_per_dim
-    np.testing.assert_allclose(start.trust, start.weight[:n] ** 2)
+    np.testing.assert_allclose(start.strength_weights, start.weight[:n] ** 2)
     assert (np.diff(start.weight[:n]) < 0.15).all(), "signal falls with the rank, noise hardly changes"
     assert start.weight[0] > 0.9
     assert start.weight[:3].min() > 0.5 > 0.3 > np.mean(start.weight[n:])

@@ -1,4 +1,4 @@
-"""Modules: null probabilities, the number of modules, names by size."""
+"""Null probabilities, module assignment, and the number of modules."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from spacex.embedding.history import History
 
 
 def embeddings(k=5, per=60, n_null=200, d=8, strength=4.0, seed=0):
-    """Embeddings of genes in k modules with norm about `strength`, and of genes without a pattern."""
+    """Return embeddings of genes in k modules with norm about `strength`, and of genes without a pattern."""
     rng = np.random.default_rng(seed)
     centers = np.linalg.qr(rng.normal(size=(d, d)))[0][:k]
     label = np.concatenate([np.repeat(np.arange(k), per), np.full(n_null, -1)])
@@ -26,18 +26,18 @@ def test_null_probability_is_uniform_for_noise():
     assert kstest(md.null_probability(np.linalg.norm(z, axis=1), 5.0), "uniform").pvalue > 0.01
 
 
-def test_background_weight_is_the_share_of_noise():
+def test_background_weight_is_the_fraction_of_noise():
     _, label, null = embeddings()
     assert md.background_weight(null) == pytest.approx((label < 0).mean(), abs=0.08)
 
 
 def test_planted_modules_and_background_are_recovered():
     z, label, null = embeddings()
-    mixture = md.relabel_by_size(md.fit_modules(z, null, 5, Config(), 0), z, null, 0.8)
-    found = md.assign(md.posterior(mixture, z, null), 0.8)
-    assert adjusted_rand_score(label[label >= 0], found.module[label >= 0]) > 0.95
-    assert (found.module[label < 0] < 0).mean() > 0.5
-    assert ((found.probability > 0) & (found.probability <= 1)).all()
+    parameters = md.sort_modules_by_size(md.fit_modules(z, null, 5, Config(), 0).parameters_, z, null, 0.8)
+    labels, probabilities = md.assign_modules(parameters, z, 4.0, 0.8)
+    assert adjusted_rand_score(label[label >= 0], labels[label >= 0]) > 0.95
+    assert (labels[label < 0] < 0).mean() > 0.5
+    assert ((probabilities > 0) & (probabilities <= 1)).all()
 
 
 def test_modules_are_numbered_by_size():
@@ -46,13 +46,14 @@ def test_modules_are_numbered_by_size():
     keep = np.concatenate(
         [rng.choice(np.flatnonzero(label == k), n, replace=False) for k, n in enumerate((20, 100, 50))]
     )
-    mixture = md.relabel_by_size(md.fit_modules(z[keep], null[keep], 3, Config(), 0), z[keep], null[keep], 0.8)
-    size = np.bincount(md.assign(md.posterior(mixture, z[keep], null[keep]), 0.8).module, minlength=3)
+    mixture = md.fit_modules(z[keep], null[keep], 3, Config(), 0)
+    parameters = md.sort_modules_by_size(mixture.parameters_, z[keep], null[keep], 0.8)
+    size = np.bincount(md.assign(md.posterior(parameters, z[keep], null[keep]), 0.8).labels, minlength=3)
     assert list(size) == [100, 50, 20]
 
 
 @pytest.mark.parametrize("k", [3, 6])
-def test_the_number_of_modules_is_found(k):
+def test_the_number_of_modules_is_recovered(k):
     z, _, null = embeddings(k=k, seed=k)
     history = History()
     chosen = md.choose_n_modules(z, null, Config(), 0, history)
@@ -60,7 +61,7 @@ def test_the_number_of_modules_is_found(k):
     assert {"n_modules", "score", "standard_error"} <= set(history.columns()["modules"])
 
 
-def test_candidates_leave_four_genes_a_module():
-    assert md.candidates(40, 60)[-1] == 10
-    assert md.candidates(5, 60) == [2]
-    assert md.candidates(10_000, 60)[-1] == 60
+def test_candidate_sizes_leave_four_genes_per_module():
+    assert md.candidate_sizes(40, 60)[-1] == 10
+    assert md.candidate_sizes(5, 60) == [2]
+    assert md.candidate_sizes(10_000, 60)[-1] == 60

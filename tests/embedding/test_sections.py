@@ -1,4 +1,4 @@
-"""Several sections: one space for all, and each gene in each section alone; nothing assumes that they align."""
+"""Embeddings of genes in single sections, in the common space of several sections that are not aligned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spacex.embedding.sections import section_metric
 
 
 def two_sections(seed: int = 0) -> AnnData:
-    """The spots of one tissue dealt out to two sections, one of them turned by 90 degrees and in other units."""
+    """Return a tissue split at random into two sections, one of them rotated by 90 degrees and rescaled."""
     whole = sx.datasets.simulate_section(
         n_genes=300, n_spots=2400, n_modules=8, n_domains=5, technology="st", depth=0.8, seed=seed
     )
@@ -37,13 +37,13 @@ def unit(z: np.ndarray) -> np.ndarray:
 
 def test_a_section_metric_makes_the_dimensions_of_a_section_orthogonal() -> None:
     part = torch.from_numpy(np.random.default_rng(0).normal(size=(50, 6)))
-    mended = part @ section_metric(part)
-    torch.testing.assert_close(mended.T @ mended, torch.eye(6, dtype=mended.dtype))
+    orthonormal = part @ section_metric(part)
+    torch.testing.assert_close(orthonormal.T @ orthonormal, torch.eye(6, dtype=orthonormal.dtype))
     orthogonal = torch.linalg.qr(part)[0]
-    torch.testing.assert_close(section_metric(orthogonal), torch.eye(6, dtype=mended.dtype))
+    torch.testing.assert_close(section_metric(orthogonal), torch.eye(6, dtype=orthonormal.dtype))
 
 
-def test_a_gene_points_the_same_way_in_two_sections_of_one_tissue(embedded: tuple[AnnData, sx.SpaCEX]) -> None:
+def test_a_gene_has_similar_directions_in_two_sections_of_one_tissue(embedded: tuple[AnnData, sx.SpaCEX]) -> None:
     adata, _ = embedded
     z = unit(adata.varm["X_spacex_sections"])
     assert z.shape == (300, 2, adata.varm["X_spacex"].shape[1])
@@ -62,31 +62,31 @@ def test_a_gene_without_a_pattern_has_norm_one_in_each(embedded: tuple[AnnData, 
     assert (np.median(norm[~flat], axis=0) > 2).all()
 
 
-def test_one_section_alone_has_no_such_slot(embedded: tuple[AnnData, sx.SpaCEX]) -> None:
+def test_one_section_has_no_section_embeddings(embedded: tuple[AnnData, sx.SpaCEX]) -> None:
     adata = embedded[0][embedded[0].obs["slice"] == "a"].copy()
     sx.tl.embed(adata, n_modules=4, progress=False)
     assert "X_spacex_sections" not in adata.varm
 
 
 @pytest.mark.parametrize("ending", ["h5ad", "zarr"])
-def test_the_slot_survives_the_disk(embedded: tuple[AnnData, sx.SpaCEX], tmp_path: Path, ending: str) -> None:
+def test_section_embeddings_survive_a_file(embedded: tuple[AnnData, sx.SpaCEX], tmp_path: Path, ending: str) -> None:
     adata, path = embedded[0], tmp_path / f"a.{ending}"
     (adata.write_h5ad if ending == "h5ad" else adata.write_zarr)(path)
     np.testing.assert_array_equal(sx.read(path).varm["X_spacex_sections"], adata.varm["X_spacex_sections"])
 
 
-def test_a_loaded_model_gives_the_same(embedded: tuple[AnnData, sx.SpaCEX], tmp_path: Path) -> None:
+def test_a_loaded_model_gives_the_same_section_embeddings(embedded: tuple[AnnData, sx.SpaCEX], tmp_path: Path) -> None:
     adata, model = embedded
     model.save(tmp_path)
     images = sx.pp.gene_images(adata)
     np.testing.assert_array_equal(sx.SpaCEX.load(tmp_path).transform_sections(images), model.transform_sections(images))
 
 
-@pytest.mark.parametrize("learns", [False, True])
-def test_a_section_is_embedded_from_its_pixels_alone(learns: bool) -> None:
-    """What other sections hold does not matter, whatever the paths of the encoder."""
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_a_section_embedding_uses_only_its_pixels(is_trained: bool) -> None:
+    """The maps of other sections do not matter, with and without the attention path."""
     adata = two_sections()[:, :60].copy()
-    config = sx.Config(epochs=int(learns), d_model=8, n_heads=2, n_permuted_genes=50, em_starts=1)
+    config = sx.Config(epochs=int(is_trained), d_model=8, n_heads=2, n_permuted_genes=50, em_starts=1)
     sx.pp.rasterize(adata, library_key="slice")
     images = sx.pp.gene_images(adata)
     model = sx.SpaCEX(config, n_modules=3, progress=False).fit(images)
@@ -101,7 +101,7 @@ def test_a_section_is_embedded_from_its_pixels_alone(learns: bool) -> None:
 
 @pytest.mark.parametrize("size", ["auto", 9, (6, 11)])
 @pytest.mark.parametrize("stored", [False, True])
-def test_sections_are_laid_out_by_the_coordinates_and_the_grid_that_were_chosen(
+def test_sections_keep_the_coordinates_and_grid_of_rasterize(
     size: str | int | tuple[int, int], stored: bool, tmp_path: Path
 ) -> None:
     adata = two_sections()[::4, :60].copy()

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacex.imaging.aggregate import SpotToPixel
-from spacex.imaging.gene_images import BLOCK, GeneImages, log_normalize
+from spacex.imaging.gene_images import BLOCK_GENES, GeneImages
 from spacex.imaging.grid import Grid
 from spacex.imaging.layout import SectionLayout, section_means
+from spacex.imaging.residuals import log_normalize
 
 
 def gene_images(
@@ -19,8 +20,8 @@ def gene_images(
     **settings_: object,
 ) -> GeneImages:  # fmt: skip
     """Images of a matrix (S, G) whose spots have known library sizes, pixels and sections."""
-    where = SpotToPixel.of(pixels, grids, section)
-    return where.images(where.sum(matrix), library, **settings_)
+    where = SpotToPixel.from_pixels(pixels, grids, section)
+    return where.gene_images(where.sum(matrix), library, **settings_)
 
 
 def square(height: int, width: int) -> Grid:
@@ -122,12 +123,12 @@ def test_intensities_are_averaged_and_empty_spots_stay(rng: np.random.Generator)
 @pytest.mark.parametrize("theta", [1.0, 100.0, 1e6])
 @pytest.mark.parametrize("mean", [0.02, 1.0, 30.0])
 def test_residuals_are_the_textbook_s(rng: np.random.Generator, theta: float, mean: float) -> None:
-    counts, pixel, grid = poisson_section(rng, n_genes=BLOCK + 5, mean=mean)
+    counts, pixel, grid = poisson_section(rng, n_genes=BLOCK_GENES + 5, mean=mean)
     images = one_section(counts, pixel, grid, theta=theta)
     expected = naive_residuals(images.counts.toarray().astype(float), images.library, theta)
     found = images.residuals()
     assert found.dtype == np.float32
-    assert found.shape == (BLOCK + 5, images.n_pixels)
+    assert found.shape == (BLOCK_GENES + 5, images.n_pixels)
     np.testing.assert_allclose(found, expected, atol=2e-4, rtol=2e-4)
     np.testing.assert_allclose(found.mean(axis=1), 0, atol=1e-5)
 
@@ -181,10 +182,10 @@ def test_overdispersed_noise_has_variance_one_at_its_own_theta(rng: np.random.Ge
 
 @pytest.mark.parametrize("is_count", [True, False])
 def test_a_batch_does_not_depend_on_the_batch(rng: np.random.Generator, is_count: bool) -> None:
-    counts, pixel, grid = poisson_section(rng, n_genes=2 * BLOCK + 11)
+    counts, pixel, grid = poisson_section(rng, n_genes=2 * BLOCK_GENES + 11)
     images = one_section(counts, pixel, grid, is_count=is_count)
     whole = images.residuals()
-    for size in (1, 7, BLOCK, 1000):
+    for size in (1, 7, BLOCK_GENES, 1000):
         parts = list(images.batches(size))
         np.testing.assert_array_equal(np.concatenate([maps for _, maps in parts]), whole)
         assert [genes.start for genes, _ in parts] == list(range(0, images.n_genes, size))
@@ -345,11 +346,11 @@ def test_sections_do_not_see_each_other(rng: np.random.Generator) -> None:
 def test_three_sections_have_pixels_of_their_own(rng: np.random.Generator) -> None:
     section = rng.permutation(np.repeat([0, 1, 2], [7, 5, 9]))
     pixels = [np.column_stack([np.zeros(n, dtype=int), np.arange(n)]) for n in (7, 5, 9)]
-    where = SpotToPixel.of(pixels, [square(1, 9)] * 3, section)
-    assert sorted(where.label) == list(range(21))
-    np.testing.assert_array_equal(where.layout.section[where.label], section)
+    where = SpotToPixel.from_pixels(pixels, [square(1, 9)] * 3, section)
+    assert sorted(where.pixel_of_spot) == list(range(21))
+    np.testing.assert_array_equal(where.layout.section[where.pixel_of_spot], section)
     for s in range(3):
-        np.testing.assert_array_equal(where.layout.pixel[where.label[section == s]], pixels[s])
+        np.testing.assert_array_equal(where.layout.pixel[where.pixel_of_spot[section == s]], pixels[s])
 
 
 def test_clipping_follows_the_section_too(rng: np.random.Generator) -> None:
@@ -491,8 +492,8 @@ def test_the_noise_of_intensities_is_each_gene_s_own() -> None:
     order = rng.permutation(1600)  # pixels of unsorted spots
     scale = np.array([0.1, 1.0, 4.0])
     values = (100.0 + 50.0 * xy[:, :1] + rng.normal(size=(1600, 3)) * scale)[order].astype(np.float32)
-    where = SpotToPixel.of([xy[order]], [square(40, 40)], np.zeros(1600, dtype=int))
-    images = where.images(where.sum(values), values.sum(1), is_count=False)
+    where = SpotToPixel.from_pixels([xy[order]], [square(40, 40)], np.zeros(1600, dtype=int))
+    images = where.gene_images(where.sum(values), values.sum(1), is_count=False)
     first, second = images.thin(0.5, np.random.default_rng(0))
     for half in (first, second):
         assert half.counts.dtype == images.counts.dtype

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from spacex._infra.errors import InputError
-from spacex.imaging.grid import HEX_ASPECT, MAX_LATTICE_SIDE, Grid, _without_gaps, place_spots
+from spacex.imaging.grid import HEX_ASPECT, MAX_LATTICE_SIDE, Grid, _shorten_gaps, assign_pixels
 
 TURNS = st.floats(0, 2 * np.pi)
 SCALES = st.floats(1e-3, 1e5)
@@ -57,7 +57,7 @@ def affine_error(xy: np.ndarray, grid: Grid, pixel: np.ndarray) -> float:
 def test_visium_array_coordinates_are_taken_at_their_word(start: int) -> None:
     xy, array = lattice("hex", 9, 11)
     array = array + np.array([start, start % 2])  # a section seldom starts at the corner of the slide
-    grid, pixel = place_spots(xy, array=array)
+    grid, pixel = assign_pixels(xy, array=array)
     assert grid.kind == "hex"
     assert grid.staggered
     assert grid.aspect == pytest.approx(np.sqrt(3) / 2)
@@ -70,7 +70,7 @@ def test_visium_array_coordinates_are_taken_at_their_word(start: int) -> None:
 def test_array_coordinates_keep_holes_and_need_no_sensible_positions(rng: np.random.Generator) -> None:
     xy, array = lattice("hex", 20, 20)
     kept = rng.random(len(xy)) < 0.6
-    grid, pixel = place_spots(rng.random((kept.sum(), 2)), array=array[kept])
+    grid, pixel = assign_pixels(rng.random((kept.sum(), 2)), array=array[kept])
     assert grid.kind == "hex"
     np.testing.assert_array_equal(np.diff(pixel[:, 0]), np.diff(array[kept, 0]))
     np.testing.assert_array_equal(pixel[:, 1] - pixel[0, 1], (array[kept, 1] // 2) - (array[kept, 1] // 2)[0])
@@ -78,7 +78,7 @@ def test_array_coordinates_keep_holes_and_need_no_sensible_positions(rng: np.ran
 
 def test_square_array_coordinates_are_a_square_grid() -> None:
     xy, array = lattice("square", 8, 13)
-    grid, pixel = place_spots(xy * 100, array=array + 4)
+    grid, pixel = assign_pixels(xy * 100, array=array + 4)
     assert (grid.kind, grid.shape, grid.aspect, grid.pitch) == ("square", (8, 13), 1.0, 100.0)
     assert not grid.staggered
     np.testing.assert_array_equal(pixel, array)
@@ -86,7 +86,7 @@ def test_square_array_coordinates_are_a_square_grid() -> None:
 
 def test_array_coordinates_that_repeat_are_not_believed() -> None:
     xy, array = lattice("hex", 12, 12)
-    grid, pixel = place_spots(xy, array=np.zeros_like(array))
+    grid, pixel = assign_pixels(xy, array=np.zeros_like(array))
     assert grid.kind == "hex"  # from the positions
     assert_same_lattice(xy, grid, pixel, 1.0)
 
@@ -104,7 +104,7 @@ def test_bare_lattices_are_recognised(
     rng = np.random.default_rng(seed)
     xy = moved(lattice(kind, rows, cols)[0], turn, scale, shift, mirror)
     xy = rng.permutation(xy[rng.random(len(xy)) >= missing])
-    grid, pixel = place_spots(xy)
+    grid, pixel = assign_pixels(xy)
     assert grid.kind == kind
     assert_same_lattice(xy, grid, pixel, scale)
     assert affine_error(xy, grid, pixel) < 0.05
@@ -117,7 +117,7 @@ def test_bare_lattices_are_recognised(
 def test_jitter_does_not_hide_a_lattice(kind: str, turn: float, seed: int) -> None:
     true = moved(lattice(kind, 25, 20)[0], turn, 1.0, (0, 0), False)
     xy = true + np.random.default_rng(seed).normal(scale=0.05, size=true.shape)
-    grid, pixel = place_spots(xy)
+    grid, pixel = assign_pixels(xy)
     assert grid.kind == kind
     assert_same_lattice(true, grid, pixel, 1.0)
 
@@ -126,7 +126,7 @@ def test_jitter_does_not_hide_a_lattice(kind: str, turn: float, seed: int) -> No
 def test_small_errors_of_pitch_and_angle_do_not_add_up_over_a_large_array(seed: int) -> None:
     true = moved(lattice("hex", 78, 64)[0], 0.013, 137.0, (5000, 3000), False)
     xy = np.rint(true + np.random.default_rng(seed).normal(scale=7.0, size=true.shape))
-    grid, pixel = place_spots(xy)
+    grid, pixel = assign_pixels(xy)
     assert grid.kind == "hex"
     assert_same_lattice(true, grid, pixel, 137.0)
 
@@ -135,7 +135,7 @@ def test_small_errors_of_pitch_and_angle_do_not_add_up_over_a_large_array(seed: 
 def test_two_islands_lie_on_one_lattice(kind: str) -> None:
     xy, _ = lattice(kind, 12, 30)
     xy = xy[(xy[:, 0] < 12) | (xy[:, 0] > 17)]
-    grid, pixel = place_spots(moved(xy, 0.4, 55.0, (3, 3), False))
+    grid, pixel = assign_pixels(moved(xy, 0.4, 55.0, (3, 3), False))
     assert grid.kind == kind
     assert affine_error(moved(xy, 0.4, 55.0, (3, 3), False), grid, pixel) < 0.05
 
@@ -144,11 +144,11 @@ def test_a_lattice_finer_than_an_image_is_binned() -> None:
     side = MAX_LATTICE_SIDE + 10
     xy, array = lattice("square", side, side)
     for given_array in (None, array):
-        grid, pixel = place_spots(xy, array=given_array)
+        grid, pixel = assign_pixels(xy, array=given_array)
         assert grid.kind == "bins"
         assert max(grid.shape) <= 96
         assert pixel.max() < 96
-    grid, _ = place_spots(*lattice("square", MAX_LATTICE_SIDE, 12)[:1])
+    grid, _ = assign_pixels(*lattice("square", MAX_LATTICE_SIDE, 12)[:1])
     assert (grid.kind, sorted(grid.shape)) == ("square", [12, MAX_LATTICE_SIDE])
 
 
@@ -160,7 +160,7 @@ def test_a_lattice_finer_than_an_image_is_binned() -> None:
 def test_free_positions_are_binned(n: int, seed: int, stretch: float, scale: float, shift: tuple) -> None:
     """At most 96 pixels a side, square pixels, about two spots in each, and every spot in the bin that holds it."""
     xy = scale * (np.random.default_rng(seed).random((n, 2)) * [1, stretch] + shift)
-    grid, pixel = place_spots(xy)
+    grid, pixel = assign_pixels(xy)
     assert grid.kind == "bins"
     assert not grid.staggered
     assert grid.aspect == pytest.approx(1.0)
@@ -175,15 +175,15 @@ def test_free_positions_are_binned(n: int, seed: int, stretch: float, scale: flo
 @pytest.mark.parametrize("n", [500, 3000, 12_000])
 def test_mean_occupancy_is_two(n: int, rng: np.random.Generator) -> None:
     xy = rng.random((n, 2)) * 1000
-    grid, _ = place_spots(xy)
+    grid, _ = assign_pixels(xy)
     assert n / np.prod(grid.shape) == pytest.approx(2.0, rel=0.2)
-    grid, _ = place_spots(xy, spots_per_pixel=8.0)
+    grid, _ = assign_pixels(xy, spots_per_pixel=8.0)
     assert n / np.prod(grid.shape) == pytest.approx(8.0, rel=0.25)
 
 
 def test_occupancy_is_two_where_the_density_is_median(rng: np.random.Generator) -> None:
     dense, plain = rng.random((500, 2)), rng.random((4000, 2)) * [30, 30] + 2
-    grid, pixel = place_spots(np.vstack([dense, plain]))
+    grid, pixel = assign_pixels(np.vstack([dense, plain]))
     occupied = np.unique(pixel[500:], axis=0, return_counts=True)[1]
     assert len(plain) / (30 / grid.pitch) ** 2 == pytest.approx(2.0, rel=0.25)
     assert 2.0 < occupied.mean() < 3.0  # empty pixels are not counted here
@@ -191,17 +191,17 @@ def test_occupancy_is_two_where_the_density_is_median(rng: np.random.Generator) 
 
 def test_the_number_of_pixels_is_bounded_whatever_the_number_of_spots(rng: np.random.Generator) -> None:
     xy = rng.random((60_000, 2)) * [3, 1]
-    grid, _ = place_spots(xy)
+    grid, _ = assign_pixels(xy)
     assert grid.shape[1] == 96
     assert grid.shape[0] == pytest.approx(32, abs=1)
-    grid, _ = place_spots(xy, max_side=24)
+    grid, _ = assign_pixels(xy, max_side=24)
     assert grid.shape[1] == 24
 
 
 @pytest.mark.parametrize("side", [2, 7, 50, 300])
 def test_a_number_is_the_longer_side(side: int, rng: np.random.Generator) -> None:
     xy = rng.random((400, 2)) * [1, 2]
-    grid, pixel = place_spots(xy, size=side)
+    grid, pixel = assign_pixels(xy, size=side)
     assert grid.kind == "bins"
     assert grid.shape == (side, -(-side // 2))
     np.testing.assert_array_equal(pixel, np.minimum((xy - xy.min(0)) / grid.pitch, np.array(grid.shape)[::-1] - 1)
@@ -211,7 +211,7 @@ def test_a_number_is_the_longer_side(side: int, rng: np.random.Generator) -> Non
 @pytest.mark.parametrize("size", [(10, 30), (30, 10), (1, 8), (96, 97)])
 def test_a_pair_is_rows_and_columns(size: tuple[int, int], rng: np.random.Generator) -> None:
     xy = rng.random((500, 2)) * [4, 1]
-    grid, pixel = place_spots(xy, size=size)
+    grid, pixel = assign_pixels(xy, size=size)
     assert grid.shape == size
     extent = np.ptp(xy, axis=0)
     assert grid.pitch == pytest.approx(extent[0] / size[1])
@@ -224,7 +224,7 @@ def test_a_pair_is_rows_and_columns(size: tuple[int, int], rng: np.random.Genera
 def test_a_size_bins_even_a_lattice() -> None:
     xy, array = lattice("hex", 20, 20)
     for size in (5, (5, 5)):
-        grid, pixel = place_spots(xy, array=array, size=size)
+        grid, pixel = assign_pixels(xy, array=array, size=size)
         assert grid.kind == "bins"
         assert pixel.max() == 4
 
@@ -234,11 +234,11 @@ def test_spots_on_a_line_get_a_line_of_pixels(axis: int, rng: np.random.Generato
     xy = np.zeros((200, 2))
     xy[:, axis] = rng.random(200)
     for size in ("auto", 20):
-        grid, pixel = place_spots(xy, size=size)
+        grid, pixel = assign_pixels(xy, size=size)
         assert grid.shape[axis] == 1
         assert (pixel[:, axis] == 0).all()
     xy[:, axis] = np.arange(200) % 50  # evenly spaced, four spots in each place
-    grid, pixel = place_spots(xy)
+    grid, pixel = assign_pixels(xy)
     assert sorted(grid.shape) == [1, 50]
     assert len(np.unique(pixel, axis=0)) == 50
 
@@ -246,11 +246,11 @@ def test_spots_on_a_line_get_a_line_of_pixels(axis: int, rng: np.random.Generato
 def test_spots_in_one_place_share_a_pixel(rng: np.random.Generator) -> None:
     xy, _ = lattice("hex", 10, 10)
     twice = np.vstack([xy, xy[:30]])
-    grid, pixel = place_spots(twice)
+    grid, pixel = assign_pixels(twice)
     assert grid.kind == "hex"
     np.testing.assert_array_equal(pixel[100:], pixel[:30])
     crowd = np.vstack([np.zeros((300, 2)), rng.random((40, 2))])  # most neighbours at distance zero
-    grid, pixel = place_spots(crowd)
+    grid, pixel = assign_pixels(crowd)
     assert max(grid.shape) <= 96
     assert len(np.unique(pixel[:300], axis=0)) == 1
 
@@ -259,7 +259,7 @@ def test_spots_in_one_place_share_a_pixel(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("size", ["auto", 10, (5, 5)])
 def test_all_spots_in_one_place_are_refused(array: np.ndarray | None, size: object) -> None:
     with pytest.raises(InputError, match=r"one place.*obsm\['spatial'\]"):
-        place_spots(np.full((20, 2), 7.0), array=array, size=size)
+        assign_pixels(np.full((20, 2), 7.0), array=array, size=size)
 
 
 def test_staggered_rows_lie_half_a_pixel_to_the_right() -> None:
@@ -277,8 +277,8 @@ def test_the_order_of_the_spots_does_not_matter(turn: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for xy in (moved(lattice("hex", 14, 9)[0], turn, 3.0, (1, 2), False), rng.random((200, 2))):
         order = rng.permutation(len(xy))
-        grid, pixel = place_spots(xy)
-        shuffled_grid, shuffled = place_spots(xy[order])
+        grid, pixel = assign_pixels(xy)
+        shuffled_grid, shuffled = assign_pixels(xy[order])
         assert shuffled_grid.shape == grid.shape
         assert shuffled_grid.kind == grid.kind
         np.testing.assert_array_equal(shuffled, pixel[order])
@@ -293,9 +293,9 @@ def rng() -> np.random.Generator:
 def test_a_few_spots_far_away_do_not_decide_the_size_of_a_pixel(kind: str) -> None:
     rng = np.random.default_rng(0)
     xy = rng.random((400, 2)) * 20 if kind == "free" else np.argwhere(np.ones((20, 20))).astype(float)
-    alone, pixel = place_spots(xy)
+    alone, pixel = assign_pixels(xy)
     far = np.vstack([xy, [[1e5, 3.0], [4.0, -1e6], [2e7, 2e7]]])
-    grid, found = place_spots(far)
+    grid, found = assign_pixels(far)
     assert max(grid.shape) <= 3 * max(alone.shape) + 3
     assert len(np.unique(found[:400], axis=0)) >= 0.95 * len(np.unique(pixel, axis=0))
     assert len(np.unique(found[400:], axis=0)) == 3
@@ -306,7 +306,7 @@ def test_a_few_spots_far_away_do_not_decide_the_size_of_a_pixel(kind: str) -> No
 def test_tissue_without_wide_gaps_is_left_alone() -> None:
     xy = np.random.default_rng(0).random((600, 2))
     xy[300:, 0] += 1.3
-    np.testing.assert_array_equal(_without_gaps(xy), xy)
+    np.testing.assert_array_equal(_shorten_gaps(xy), xy)
 
 
 @pytest.mark.parametrize(
@@ -317,5 +317,5 @@ def test_tissue_without_wide_gaps_is_left_alone() -> None:
 )  # fmt: skip
 def test_a_grid_from_a_file_may_be_none(changed):
     sound = Grid((3, 4), "hex", 0.9, 100.0)
-    assert sound.is_sound
-    assert not replace(sound, **changed).is_sound
+    assert sound.is_valid
+    assert not replace(sound, **changed).is_valid

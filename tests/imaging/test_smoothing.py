@@ -9,10 +9,11 @@ from anndata import AnnData
 
 from spacex import pp
 from spacex.datasets import simulate_section
+from spacex.imaging.components import fine_basis, randomized_eigh, smooth_basis
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid
 from spacex.imaging.layout import SectionLayout
-from spacex.imaging.smoothing import NeighborMean, Smoother, fine_basis, randomized_eigh, smooth_basis
+from spacex.imaging.smoothing import NeighborMean, Smoother
 
 SIGMAS = (0.3, 1.0, 2.7, 40.0)
 

@@ -1,4 +1,4 @@
-"""The translator: it learns what the linear prediction misses, and does nothing where there is nothing to learn."""
+"""The corrector learns residuals of the linear prediction, and returns zeros if there is nothing to learn."""
 
 from __future__ import annotations
 
@@ -6,74 +6,77 @@ import numpy as np
 import pytest
 import torch
 
+from spacex.imputation import ImputationParams
 from spacex.imputation.corrector import GeneBatch, Generator, ResidualCorrector
 
-CPU = torch.device("cpu")
-N, KEY, OUT = 260, 6, 5
+N_GENES, N_KEYS, N_COMPONENTS = 260, 6, 5
+PARAMS = ImputationParams()
+
+
+def fit(panel: GeneBatch, seed: int = 0) -> ResidualCorrector:
+    return ResidualCorrector(PARAMS, seed=seed, device=torch.device("cpu")).fit(panel)
 
 
 @pytest.fixture(scope="module")
-def planted() -> GeneBatch:
-    """Genes whose linear coefficients miss a curved function of their keys."""
+def genes() -> GeneBatch:
+    """Genes whose linear coefficients lack a nonlinear function of their keys."""
     rng = np.random.default_rng(0)
-    key = rng.standard_normal((N, KEY))
-    linear = key @ rng.standard_normal((KEY, OUT)) * 0.2
-    true = linear + 0.5 * np.abs(key @ rng.standard_normal((KEY, OUT))) + 0.05 * rng.standard_normal((N, OUT))
-    return GeneBatch(key, linear, true)
+    keys = rng.standard_normal((N_GENES, N_KEYS))
+    linear = keys @ rng.standard_normal((N_KEYS, N_COMPONENTS)) * 0.2
+    residuals = 0.5 * np.abs(keys @ rng.standard_normal((N_KEYS, N_COMPONENTS)))
+    return GeneBatch(keys, linear, linear + residuals + 0.05 * rng.standard_normal((N_GENES, N_COMPONENTS)))
 
 
-def cosine(a: np.ndarray, b: np.ndarray) -> float:
+@pytest.fixture(scope="module")
+def corrector(genes: GeneBatch) -> ResidualCorrector:
+    return fit(genes.take(np.arange(200)))
+
+
+def mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).mean())
 
 
-@pytest.fixture(scope="module")
-def trained(planted: GeneBatch) -> ResidualCorrector:
-    return ResidualCorrector(planted.take(np.arange(200)), seed=0, device=CPU)
-
-
 @pytest.mark.parametrize("rounds", [1, 3])
-def test_what_is_missed_is_learnt(planted, trained, rounds):
-    new = planted.take(np.arange(200, N))
-    made = new.linear + trained.correct(GeneBatch(new.key, new.linear), rounds=rounds, max_cosine=-np.arange(60.0))
-    assert trained.learned_ > trained.linear_ + 0.1
-    assert cosine(made, new.true) > cosine(new.linear, new.true) + 0.1
+def test_residuals_are_learned(genes, corrector, rounds):
+    new = genes.take(np.arange(200, N_GENES))
+    corrections = corrector.correct(GeneBatch(new.keys, new.linear), rounds=rounds, max_cosine=-np.arange(60.0))
+    assert corrector.corrected_cosine_ > corrector.linear_cosine_ + 0.1
+    assert mean_cosine(new.linear + corrections, new.measured) > mean_cosine(new.linear, new.measured) + 0.1
 
 
-def test_where_nothing_is_to_be_learnt_nothing_is_corrected():
+def test_exact_predictions_are_not_corrected():
     rng = np.random.default_rng(1)
-    key, linear = rng.standard_normal((40, KEY)), rng.standard_normal((40, OUT))
-    exact = ResidualCorrector(GeneBatch(key, linear, linear), seed=0, device=CPU)
-    assert exact.learned_ <= exact.linear_ + 1e-6
-    assert np.abs(exact.correct(GeneBatch(key, linear))).max() < 1e-2
+    keys, linear = rng.standard_normal((40, N_KEYS)), rng.standard_normal((40, N_COMPONENTS))
+    corrector = fit(GeneBatch(keys, linear, linear))
+    assert corrector.corrected_cosine_ <= corrector.linear_cosine_ + 1e-6
+    assert np.abs(corrector.correct(GeneBatch(keys, linear))).max() < 1e-2
 
 
-def test_the_training_set_alone_decides(planted, trained):
-    again = ResidualCorrector(planted.take(np.arange(200)), seed=0, device=CPU)
-    new = GeneBatch(planted.key[200:], planted.linear[200:])
-    np.testing.assert_array_equal(again.correct(new), trained.correct(new))
-    before = torch.get_rng_state()
-    ResidualCorrector(planted.take(np.arange(30)), seed=3, device=CPU)
-    assert torch.equal(torch.get_rng_state(), before)
+def test_fit_is_reproducible_and_leaves_the_global_generator_alone(genes, corrector):
+    global_state = torch.get_rng_state()
+    again = fit(genes.take(np.arange(200)))
+    assert torch.equal(torch.get_rng_state(), global_state)
+    new = GeneBatch(genes.keys[200:], genes.linear[200:])
+    np.testing.assert_array_equal(again.correct(new), corrector.correct(new))
 
 
-def test_rounds_order_and_batches_are_all_genes(planted, trained):
-    new = GeneBatch(planted.key[200:], planted.linear[200:])
+def test_order_and_rounds_do_not_omit_genes(genes, corrector):
+    new = GeneBatch(genes.keys[200:], genes.linear[200:])
     order = np.random.default_rng(0).permutation(60)
-    straight = trained.correct(new)
-    np.testing.assert_allclose(trained.correct(new.take(order)), straight[order], atol=1e-6)
+    np.testing.assert_allclose(corrector.correct(new.take(order)), corrector.correct(new)[order], atol=1e-6)
     for rounds in (100, 2**62):  # more rounds than genes
-        assert (np.abs(trained.correct(new, rounds=rounds)).sum(axis=1) > 0).all()
+        assert (np.abs(corrector.correct(new, rounds=rounds)).sum(axis=1) > 0).all()
 
 
-def test_no_gene_looks_itself_up():
-    generator = Generator(KEY, OUT)
+def test_leave_one_out_excludes_the_gene_itself():
+    generator = Generator(N_KEYS, N_COMPONENTS, PARAMS)
+    keys = torch.eye(N_KEYS)
+    residuals = torch.arange(1.0, N_KEYS * N_COMPONENTS + 1).reshape(N_KEYS, N_COMPONENTS)
+    linear = torch.zeros(N_KEYS, N_COMPONENTS)
     with torch.no_grad():
-        generator.trust.fill_(20.0)
-        generator.sharpness.fill_(4.0)
-    key, values = torch.eye(KEY), torch.arange(1.0, KEY * OUT + 1).reshape(KEY, OUT)
-    linear = torch.zeros(KEY, OUT)
-    with torch.no_grad():
-        itself = generator(key, linear, (key, values), itself=False)
-        others = generator(key, linear, (key, values), itself=True)
-    torch.testing.assert_close(itself, values, atol=1e-2, rtol=1e-2)
-    assert (others - values).abs().min() > 0.5
+        generator.memory_gate.fill_(20.0)
+        generator.log_sharpness.fill_(4.0)
+        with_itself = generator(keys, linear, (keys, residuals), leave_one_out=False)
+        without_itself = generator(keys, linear, (keys, residuals), leave_one_out=True)
+    torch.testing.assert_close(with_itself, residuals, atol=1e-2, rtol=1e-2)
+    assert (without_itself - residuals).abs().min() > 0.5

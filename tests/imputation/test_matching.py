@@ -1,4 +1,4 @@
-"""Genes of a target and a reference: paired however they are named, and two species are not mixed."""
+"""Genes of a target and a reference are matched under any naming scheme, and two species raise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.test_gene_names import sections
 from spacex import InputError
 from spacex.gene_names import GeneNames
 from spacex.imputation import find_requested_genes, match_genes, shared_genes, shares_name
-from spacex.imputation.matching import MIN_SHARED, species_of
+from spacex.imputation.matching import MIN_SHARED_GENES, species_of
 
 MOUSE = [f"Gene{i}" for i in range(40)]
 
@@ -24,7 +24,7 @@ def genes(names: list[str], **columns: list[str]) -> GeneNames:
 
 
 @given(st.permutations(range(30)), st.integers(0, 2**32 - 1))
-def test_pairs_are_the_same_gene(order, seed):
+def test_matched_genes_are_the_same_gene(order, seed):
     rng = np.random.default_rng(seed)
     reference = [MOUSE[i] for i in order]
     target = [name.upper() if rng.random() < 0.5 else name for name in MOUSE[5:25]]
@@ -33,13 +33,13 @@ def test_pairs_are_the_same_gene(order, seed):
     assert [reference[i] for i in r] == MOUSE[5:25]
 
 
-def test_a_name_as_written_comes_before_one_in_another_case():
+def test_exact_names_precede_case_insensitive_matches():
     reference = ["GENE3", *MOUSE]
     t, r = shared_genes(genes(MOUSE[:20]), genes(reference))
     assert [reference[i] for i in r] == [MOUSE[i] for i in t]
 
 
-def test_names_that_repeat_but_for_case_are_used_once(caplog):
+def test_names_repeated_in_another_case_are_matched_once(caplog):
     with caplog.at_level(logging.WARNING, logger="spacex"):
         t, r = shared_genes(genes(["GENE3", *MOUSE[:20]]), genes(MOUSE))
     assert len(set(r)) == len(r) == 20
@@ -47,12 +47,12 @@ def test_names_that_repeat_but_for_case_are_used_once(caplog):
     assert len(t) == 20
 
 
-def test_too_few_shared_genes():
+def test_too_few_shared_genes_raise():
     with pytest.raises(InputError, match=r"share 9 gene.*at least 10.*orthologs"):
-        shared_genes(genes(MOUSE[: MIN_SHARED - 1]), genes(MOUSE))
+        shared_genes(genes(MOUSE[: MIN_SHARED_GENES - 1]), genes(MOUSE))
 
 
-def test_two_species():
+def test_two_species_raise():
     human = [*(name.upper() for name in MOUSE), "HLA-A", "HLA-B", "LINC00115", "C1orf159"]
     mouse = [*MOUSE, "Gm10800", "2010107E04Rik", "H2-K1", "Gm42418"]
     for target, reference in ((human, mouse), (mouse, human), (MOUSE, human)):
@@ -63,16 +63,16 @@ def test_two_species():
     assert species_of(genes(MOUSE)) is None
 
 
-def test_upper_case_panel_of_a_mouse_is_matched_with_a_warning(caplog):
+def test_upper_case_mouse_panel_is_matched_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING, logger="spacex"):
         t, _ = shared_genes(
             genes([name.upper() for name in MOUSE]), genes([*MOUSE, "Gm10800", "2010107E04Rik", "Gm42418"])
         )
     assert len(t) == 40
-    assert "without regard to case" in caplog.text
+    assert "if case is ignored" in caplog.text
 
 
-def test_find_names_what_is_lost(caplog):
+def test_unknown_repeated_and_ambiguous_requests(caplog):
     numbers, names = find_requested_genes(["gene3", "Gene1"], genes(MOUSE))
     assert numbers.tolist() == [3, 1]
     assert names == ["gene3", "Gene1"]
@@ -85,7 +85,7 @@ def test_find_names_what_is_lost(caplog):
         numbers, names = find_requested_genes(["A", "B"], twins)
     assert numbers.tolist() == [2]
     assert names == ["B"]
-    assert "1 are ambiguous in the reference and left out: A" in caplog.text
+    assert "1 are ambiguous in the reference and omitted: A" in caplog.text
     with pytest.raises(InputError, match=r"'A' is ambiguous.*id1, id2"):
         find_requested_genes(["A"], twins)
 
@@ -106,12 +106,12 @@ MOUSE_IDS = [f"ENSMUSG{i:011d}" for i in range(40)]
     ],
     ids=["ids, symbols", "symbols, ids", "symbols with ids, ids", "ids, versions", "ids with symbols, ids"],
 )
-def test_one_may_have_identifiers_and_the_other_symbols(target, reference):
+def test_identifiers_match_symbols(target, reference):
     t, r = shared_genes(target, reference)
     assert list(t) == list(r) == list(range(40))
 
 
-def test_identifiers_tell_the_species_and_symbols_do_too():
+def test_species_from_identifiers_and_symbols():
     assert species_of(genes(HUMAN_IDS)) == "human"
     assert species_of(genes(MOUSE_IDS, gene_name=MOUSE)) == "mouse"
     assert species_of(genes(HUMAN, gene_ids=HUMAN_IDS)) == "human"
@@ -124,12 +124,12 @@ def test_identifiers_tell_the_species_and_symbols_do_too():
             shared_genes(target, reference)
 
 
-def test_identifiers_without_symbols_against_symbols_say_what_is_missing():
+def test_identifiers_without_symbols_raise_with_a_hint():
     with pytest.raises(InputError, match=r"share 0 gene.*var\['gene_symbol'\]"):
         shared_genes(genes(HUMAN_IDS), genes(HUMAN))
 
 
-def test_a_symbol_of_two_genes_is_left_out_and_told(caplog):
+def test_ambiguous_symbols_are_omitted_with_a_warning(caplog):
     twice = [*HUMAN[:38], "TWIN", "TWIN"]
     with caplog.at_level(logging.WARNING, logger="spacex"):
         t, r = shared_genes(genes(HUMAN_IDS, feature_name=twice), genes([*HUMAN[:38], "TWIN"]))
@@ -139,21 +139,21 @@ def test_a_symbol_of_two_genes_is_left_out_and_told(caplog):
     assert "1 gene(s) of the reference" in caplog.text
 
 
-def test_identifiers_tell_apart_genes_of_one_symbol():
+def test_identifiers_distinguish_genes_with_one_symbol():
     twice = [*HUMAN[:38], "TWIN", "TWIN"]
     t, r = shared_genes(genes(HUMAN_IDS, symbol=twice), genes(HUMAN_IDS[::-1], symbol=twice[::-1]))
     assert [HUMAN_IDS[i] for i in t] == [HUMAN_IDS[::-1][i] for i in r]
     assert len(t) == 40
 
 
-def test_numbers_that_are_positions_pair_nothing_where_symbols_say_otherwise():
+def test_row_numbers_are_not_matched_if_symbols_exist():
     positions = [str(i) for i in range(40)]
     t, r = shared_genes(genes(positions, symbol=HUMAN), genes(positions, symbol=HUMAN[::-1]))
     assert [HUMAN[i] for i in t] == [HUMAN[::-1][i] for i in r]
 
 
 @given(sections(), sections())
-def test_two_sections_are_paired_alike_from_either_side(first: GeneNames, second: GeneNames) -> None:
+def test_matching_is_symmetric(first: GeneNames, second: GeneNames) -> None:
     a, b = match_genes(first, second)
     d, c = match_genes(second, first)
     assert set(zip(a, b, strict=True)) == set(zip(c, d, strict=True))
@@ -164,7 +164,7 @@ def test_two_sections_are_paired_alike_from_either_side(first: GeneNames, second
 
 
 @given(sections(), sections(), st.randoms(use_true_random=False))
-def test_pairs_do_not_depend_on_the_order_of_genes(first: GeneNames, second: GeneNames, random: object) -> None:
+def test_matching_does_not_depend_on_gene_order(first: GeneNames, second: GeneNames, random: object) -> None:
     order = np.arange(len(first))
     random.shuffle(order)  # type: ignore[attr-defined]
     a, b = match_genes(first, second)

@@ -108,8 +108,8 @@ def nothing(adata: AnnData) -> None:
 
 
 RASTERIZE: dict[str, tuple[Change, dict[str, Any], str]] = {
-    "no coordinates": (no_places, {}, r"obsm\['spatial'\] is missing \(there: none\).*\(n_obs, 2\).*spatial_key="),
-    "another key": (nothing, {"spatial_key": "X_umap"}, r"obsm\['X_umap'\] is missing \(there: 'spatial'\)"),
+    "no coordinates": (no_places, {}, r"obsm\['spatial'\] is missing \(available: none\).*\(n_obs, 2\).*spatial_key="),
+    "another key": (nothing, {"spatial_key": "X_umap"}, r"obsm\['X_umap'\] is missing \(available: 'spatial'\)"),
     "NaN coordinate": (with_place(NAN), {}, r"obsm\['spatial'\] holds 1 NaN.*drop the spots"),
     "infinite coordinate": (with_place(-INF), {}, r"obsm\['spatial'\] holds 1 NaN or inf.*drop the spots"),
     "all NaN": (with_places(lambda xy: xy * NAN), {}, r"obsm\['spatial'\] holds 120 NaN"),
@@ -171,7 +171,7 @@ EMBED: dict[str, tuple[Change, dict[str, Any], str]] = {
         with_names(list("AABBCDEFGHIJ")), {}, r"2 gene name\(s\).*'A'.*var_names_make_unique"
     ),
     "empty gene names": (with_names([""] * G), {}, r"1 gene name\(s\).*first: ''.*var_names_make_unique"),
-    "layer missing": (nothing, {"layer": "raw"}, r"layer='raw' is not in adata.layers \(there: none\)"),
+    "layer missing": (nothing, {"layer": "raw"}, r"layer='raw' is not in adata.layers \(available: none\)"),
     "layer a number": (nothing, {"layer": 3}, r"layer=3 is not in adata.layers"),
     "NaN in the layer": (
         lambda a: a.layers.update(raw=np.full((S, G), NAN)), {"layer": "raw"}, r"adata.layers\['raw'\] holds 720 NaN"
@@ -263,7 +263,7 @@ def test_results_of_an_earlier_call_survive_a_refused_one(kind: str) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("step", ["write_embedding", "write_modules", "write_parameters"])
+@pytest.mark.parametrize("step", ["write_embedding", "write_modules", "write_uns"])
 def test_a_failure_while_results_are_written_leaves_none(
     monkeypatch: pytest.MonkeyPatch, step: str, error: type[BaseException]
 ) -> None:
@@ -272,7 +272,7 @@ def test_a_failure_while_results_are_written_leaves_none(
 
     def fail(*args: Any, **settings: Any) -> None:
         real(*args, **settings)
-        if step != "write_parameters" or "history" in settings:
+        if step != "write_uns" or "history" in settings:
             raise error
 
     monkeypatch.setattr(_adata, step, fail)

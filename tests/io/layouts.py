@@ -1,4 +1,4 @@
-"""A small section, and the vendors' formats in which tests write it."""
+"""A small section, and functions that write it in the layouts of the vendors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GENES = ["Mbp", "NA", "1700001K19Rik", "Plp1"]
 COUNTS = pd.DataFrame([[1, 0, 2, 0], [0, 3, 0, 7], [4, 0, 0, 0]], index=SPOTS, columns=GENES)
 XY = np.array([[1.5, 10], [2.25, 20], [3, 30]])
 
-POSITIONS = pd.DataFrame(  # in another order than the counts, and with a spot that has none
+POSITIONS = pd.DataFrame(  # in another order than the counts, with a spot that has no counts
     {
         "barcode": ["TTTT-1", "GGGT-1", "AAAC-1", "CCCG-1"],
         "x": [9.5, 3, 1.5, 2.25],
@@ -50,8 +50,15 @@ TISSUE_POSITIONS = pd.DataFrame(  # the first spot is off the tissue
 PIXELS = np.array([[100, 10], [200, 20], [300, 30]])  # x is the column of the image
 
 
+def to_anndata(counts: pd.DataFrame = COUNTS, xy: np.ndarray = XY) -> AnnData:
+    """Return the section as AnnData."""
+    adata = AnnData(sparse.csr_matrix(counts.to_numpy(dtype=np.float32)), counts[[]], counts.T[[]])
+    adata.obsm["spatial"] = np.array(xy, dtype=float)
+    return adata
+
+
 def assert_section(adata: AnnData, counts: pd.DataFrame = COUNTS, xy: Any = None) -> None:
-    """The section has these counts, with these names, and these coordinates."""
+    """Check counts, names and coordinates of a section."""
     assert sparse.issparse(adata.X)
     assert adata.obs_names.name is None
     assert adata.var_names.name is None
@@ -65,13 +72,13 @@ def assert_section(adata: AnnData, counts: pd.DataFrame = COUNTS, xy: Any = None
         np.testing.assert_array_equal(adata.obsm["spatial"], xy)
 
 
-def moved(xy: np.ndarray, n: float) -> np.ndarray:
-    """Coordinates moved to the right: those of another sample."""
+def shifted(xy: np.ndarray, n: float) -> np.ndarray:
+    """Return coordinates shifted to the right: those of another sample."""
     return xy + np.array([n, 0])
 
 
 def message_of(path: Path, **options: Any) -> str:
-    """Read what cannot be read, and return the error's message: one line, and none of a parser that was surprised."""
+    """Return the message of the `InputError` that reading raises: one line, and not the one for unexpected errors."""
     with pytest.raises(InputError) as caught:
         sx.read(path, **options)
     message = str(caught.value)
@@ -80,9 +87,9 @@ def message_of(path: Path, **options: Any) -> str:
     return message
 
 
-def packed(data: bytes, ending: str, name: str = "table.csv") -> bytes:
-    """Bytes compressed as the ending of a file says."""
-    match ending.rpartition(".")[2]:
+def compressed(data: bytes, suffix: str, name: str = "table.csv") -> bytes:
+    """Return the data compressed as the suffix of a file says."""
+    match suffix.rpartition(".")[2]:
         case "gz":
             return gzip.compress(data)
         case "bz2":
@@ -98,17 +105,17 @@ def packed(data: bytes, ending: str, name: str = "table.csv") -> bytes:
 
 
 def write_table(table: pd.DataFrame, path: Path, **options: Any) -> Path:
-    """Write a table; the name of the file tells delimiter and compression."""
+    """Write a table, with the delimiter and compression of its suffix."""
     defaults = {"sep": "," if ".csv" in path.name else "\t", "index": False}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(packed(table.to_csv(**{**defaults, **options}).encode(), path.name))
+    path.write_bytes(compressed(table.to_csv(**{**defaults, **options}).encode(), path.name))
     return path
 
 
-def pack(path: Path, ending: str = ".gz") -> Path:
-    """Compress a file, which gets the ending."""
-    whole = path.with_name(path.name + ending)
-    whole.write_bytes(packed(path.read_bytes(), ending))
+def compress_file(path: Path, suffix: str = ".gz") -> Path:
+    """Compress a file, and append the suffix to its name."""
+    whole = path.with_name(path.name + suffix)
+    whole.write_bytes(compressed(path.read_bytes(), suffix))
     path.unlink()
     return whole
 
@@ -123,7 +130,7 @@ def write_10x_h5(
     indices: Any = "i8",
     without: Sequence[str] = (),
 ) -> Path:
-    """Write the third version of the HDF5 matrix of 10x Genomics (genes x barcodes, by columns)."""
+    """Write version 3 of the HDF5 matrix of 10x Genomics (genes x barcodes, by columns)."""
     matrix = sparse.csc_matrix(counts.to_numpy().T)
     names = [str(name) for name in counts.columns]
     features = {
@@ -148,7 +155,7 @@ def write_10x_h5(
 
 
 def write_old_10x_h5(path: Path, counts: pd.DataFrame = COUNTS, genomes: Sequence[str] = ("mm10",)) -> Path:
-    """Write the second version of the format, a group for each genome."""
+    """Write version 2 of the format, with one group per genome."""
     matrix = sparse.csc_matrix(counts.to_numpy().T)
     with h5py.File(path, "w") as file:
         for genome in genomes:
@@ -169,35 +176,35 @@ def write_mtx(
     names: tuple[str, str, str] = ("matrix.mtx", "features.tsv", "barcodes.tsv"),
     features: str | None = None,
     barcodes: str | None = None,
-    ending: str = "",
-    turned: bool = True,
+    suffix: str = "",
+    transpose: bool = True,
 ) -> Path:
-    """Write counts as Cell Ranger does, genes x barcodes; `features` and `barcodes` are what else their files hold."""
+    """Write counts as Cell Ranger does, genes x barcodes; `features` and `barcodes` replace the text of these files."""
     folder.mkdir(parents=True, exist_ok=True)
     matrix = sparse.coo_matrix(counts.to_numpy())
     text = io.BytesIO()
-    mmwrite(text, matrix.T if turned else matrix, field="integer")
+    mmwrite(text, matrix.T if transpose else matrix, field="integer")
     lines = [f"ENS{i}\t{gene}\tGene Expression\n" for i, gene in enumerate(counts.columns)]
     features = "".join(lines) if features is None else features
     barcodes = "".join(f"{spot}\n" for spot in counts.index) if barcodes is None else barcodes
     for name, data in zip(names, (text.getvalue(), features.encode(), barcodes.encode()), strict=True):
-        (folder / f"{prefix}{name}{ending}").write_bytes(packed(data, ending))
+        (folder / f"{prefix}{name}{suffix}").write_bytes(compressed(data, suffix))
     return folder
 
 
-def write_images(folder: Path, *, prefix: str = "", ending: str = "", scale: float = 0.1, width: int = 5) -> None:
-    """Write what Space Ranger puts into ``spatial/`` beside the positions."""
+def write_images(folder: Path, *, prefix: str = "", suffix: str = "", scale: float = 0.1, width: int = 5) -> None:
+    """Write the images and scale factors of ``spatial/``."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{prefix}scalefactors_json.json").write_text(json.dumps({"tissue_hires_scalef": scale}))
     imsave(folder / f"{prefix}tissue_hires_image.png", np.zeros((4, width, 3)))
     imsave(folder / f"{prefix}tissue_lowres_image.png", np.zeros((2, 3, 3)))
     for name in ("scalefactors_json.json", "tissue_hires_image.png", "tissue_lowres_image.png"):
-        if ending:
-            pack(folder / f"{prefix}{name}", ending)
+        if suffix:
+            compress_file(folder / f"{prefix}{name}", suffix)
 
 
 def write_tissue_positions(path: Path, positions: pd.DataFrame = TISSUE_POSITIONS) -> Path:
-    """Write positions in the form that the name of the file has: with header, without (before 2.0), or parquet."""
+    """Write positions with header, without (``_list``, before Space Ranger 2.0), or as parquet."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         positions.to_parquet(path, index=False)
@@ -213,11 +220,11 @@ def write_space_ranger(
     images: bool = True,
     matrix: str = "filtered_feature_bc_matrix.h5",
 ) -> Path:
-    """Write an ``outs/`` folder."""
+    """Write an output folder of Space Ranger."""
     if matrix.endswith(".h5"):
         write_10x_h5(folder / matrix, counts)
     else:
-        write_mtx(folder / matrix, counts, ending=".gz")
+        write_mtx(folder / matrix, counts, suffix=".gz")
     write_tissue_positions(folder / "spatial" / positions)
     if images:
         write_images(folder / "spatial")

@@ -1,4 +1,4 @@
-"""Looking up the names of spots: in which column, and in which spelling."""
+"""Matching of spot names: the column and the spelling."""
 
 import numpy as np
 import pytest
@@ -23,14 +23,14 @@ def test_names_as_text(values, text):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "known", "row"),
+    ("query", "target", "row"),
     [
         (["b", "a", "z"], ["a", "b", "c"], [1, 0, -1]),
-        (["", "a"], ["", "a"], [-1, 1]),  # nothing is no name
+        (["", "a"], ["", "a"], [-1, 1]),  # an empty name matches nothing
         (["7", "8"], ["8.0", "07"], [1, 0]),
         (["1", "100000"], ["1e+05", "1"], [1, 0]),
         (["1057000000000000001"], ["1.057e18"], [-1]),  # too many digits for a float
-        (["7", "7.0"], ["07", "8"], [-1, -1]),  # two names must not become one
+        (["7", "7.0"], ["07", "8"], [-1, -1]),  # distinct names must stay distinct
         (["X1.2", "AAAC.1"], ["AAAC-1", "1-2"], [1, 0]),
         (["A-1", "A.1"], ["A_1", "A/1"], [-1, -1]),
         (["s_a", "s_b"], ["b", "a"], [1, 0]),
@@ -43,10 +43,13 @@ def test_names_as_text(values, text):
         (["a-1", "b-1"], ["b-2", "a-2"], [-1, -1]),
         (["1.5", "1.7"], ["7", "5"], [-1, -1]),
         (["-5", "-7"], ["7", "5"], [-1, -1]),
+        (["P_S_a-1", "P_S_b-1"], ["S_b-1", "S_a-1"], [1, 0]),
+        (["S_a-1", "S_b-1"], ["b-1_T", "a-1_T"], [-1, -1]),
+        (["a-1", "b-1", "c-1"], ["A_a-1", "B_b-1", "A_c-1"], [-1, -1, -1]),
     ],
 )
-def test_spellings(wanted, known, row):
-    assert match_names(Names(wanted), Names(known)).row.tolist() == row
+def test_spellings(query, target, row):
+    assert match_names(Names(query), Names(target)).row.tolist() == row
 
 
 @pytest.mark.parametrize(
@@ -57,43 +60,43 @@ def test_spellings(wanted, known, row):
         *((name, OTHER) for name in ("", "x_centroid", "fluid", "n_counts", "cells_per_area", "Unnamed: 0")),
     ],
 )
-def test_classes_of_the_names_of_columns(name, kind):
+def test_name_classes(name, kind):
     assert name_class(name) == kind
     assert is_row_name_column(name) == (name in ("", "Unnamed: 0"))
 
 
 def column(columns, names, **options):
     named = {name: Names(values) for name, values in columns.items()}
-    found = find_identifier_column(named, Names(names), "spots.csv", **options)
-    return None if found is None else (found.column, found.match.row.tolist())
+    match = find_identifier_column(named, Names(names), "spots.csv", **options)
+    return None if match is None else (match.column, match.match.row.tolist())
 
 
-def test_a_usual_name_is_preferred():
+def test_usual_name_is_preferred():
     columns = {"": ["1", "2", "3"], "rank": ["2", "1", "3"], "cell_id": ["3", "1", "2"]}
     assert column(columns, ["1", "2", "3"]) == ("cell_id", [1, 2, 0])
 
 
-def test_a_column_that_says_otherwise_is_an_error():
+def test_disagreeing_columns_raise():
     for other in ("", "rank", "weight"):
         with pytest.raises(InputError, match="disagree"):
             column({"segment": ["3", "1", "2"], other: ["1", "2", "3"]}, ["1", "2", "3"])
-    alike = {"segment": ["3", "1", "2"], "copy": ["3", "1", "2"], "": ["3", "1", "2"]}
-    assert column(alike, ["1", "2", "3"]) == ("segment", [1, 2, 0])
+    equal = {"segment": ["3", "1", "2"], "copy": ["3", "1", "2"], "": ["3", "1", "2"]}
+    assert column(equal, ["1", "2", "3"]) == ("segment", [1, 2, 0])
 
 
-def test_the_names_as_they_are_are_preferred_to_another_spelling():
+def test_literal_match_is_preferred():
     columns = {"spot": ["1", "2", "3"], "cell_id": ["c_3", "c_1", "c_2"]}
     assert column(columns, ["c_1", "c_2", "c_3"]) == ("cell_id", [1, 2, 0])
 
 
-def test_numbers_are_no_names_without_their_prefix_but_in_a_column_of_names():
+def test_numbers_match_prefixed_names_only_in_identifier_columns():
     names = ["cell_1", "cell_2", "cell_3"]
     assert column({"rank": ["2", "1", "3"]}, names) is None
     assert column({"": ["2", "1", "3"]}, names) is None
     assert column({"cell": ["2", "1", "3"]}, names) == ("cell", [1, 0, 2])
 
 
-def test_columns_that_hold_few_of_the_names():
+def test_columns_with_few_of_the_names():
     names = ["a", "b", "c", "d", "e"]
     assert column({"note": ["a", "b", "x"]}, names) is None
     assert column({"barcode": ["a", "b", "x"]}, names) == ("barcode", [0, 1, -1, -1, -1])

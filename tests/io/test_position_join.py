@@ -1,13 +1,8 @@
-"""Counts and coordinates are joined rightly, or refused in one line, whatever their tables look like."""
+"""Property test: counts and coordinates are joined correctly, or rejected with a clear message."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +10,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.io.layouts import compressed
 
 import spacex as sx
 
@@ -28,19 +24,6 @@ PAIRS = (
     ("center_x", "center_y"),
     ("beadX", "beadY"),
 )
-PACK = {
-    "": lambda data: data,
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-}
-
-
-def zipped(data: bytes) -> bytes:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("table.csv", data)
-    return archive.getvalue()
 
 
 def identifiers(kind: str, n: int, rng: np.random.Generator) -> list[str]:
@@ -66,7 +49,7 @@ SPELLINGS = {
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> dict[str, Any]:
+def layouts(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "seed": draw(st.integers(0, 10**6)),
         "n": draw(st.integers(2, 12)),
@@ -77,9 +60,9 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
         "spelling": draw(st.sampled_from(list(SPELLINGS))),
         "row_names": draw(st.sampled_from(["none", "from 0", "from 1", "shuffled"])),
         "others": draw(st.lists(st.sampled_from(["cluster", "n_counts", "area", "type", "rank"]), unique=True)),
-        "turned": draw(st.booleans()),
+        "transpose": draw(st.booleans()),
         "delimiter": draw(st.sampled_from([",", "\t", ";"])),
-        "packed": draw(st.sampled_from([*PACK, ".zip"])),
+        "compression": draw(st.sampled_from(["", ".gz", ".bz2", ".xz", ".zip"])),
         "comments": draw(st.sampled_from(["", "# made by R\n", "#DGE\tVERSION:1.1\n\n"])),
         "first": draw(st.booleans()),
         "named_rows": draw(st.booleans()),
@@ -88,74 +71,72 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def coordinate_table(given: dict[str, Any], names: list[str], rng: np.random.Generator) -> pd.DataFrame:
-    """Rows in any order, some of spots without counts; x is ten times the number of the spot."""
+def coordinate_table(layout: dict[str, Any], names: list[str], rng: np.random.Generator) -> pd.DataFrame:
+    """Rows in random order, some of spots without counts; x is ten times the index of the spot."""
     n = len(names)
-    table = pd.DataFrame({given["name"]: [SPELLINGS[given["spelling"]](name) for name in names]})
-    table[given["xy"][0]], table[given["xy"][1]] = np.arange(n) * 10.0, np.arange(n) * 0.5
-    made = {
+    table = pd.DataFrame({layout["name"]: [SPELLINGS[layout["spelling"]](name) for name in names]})
+    table[layout["xy"][0]], table[layout["xy"][1]] = np.arange(n) * 10.0, np.arange(n) * 0.5
+    values = {
         "cluster": rng.integers(0, 3, n), "n_counts": rng.permutation(n) + 1, "area": rng.random(n),
         "type": rng.choice(["neuron", "glia"], n), "rank": rng.permutation(n),
     }  # fmt: skip
-    for other in given["others"]:
-        table.insert(0 if given["first"] else len(table.columns), other, made[other])
+    for other in layout["others"]:
+        table.insert(0 if layout["first"] else len(table.columns), other, values[other])
     table = table.iloc[rng.permutation(n)].reset_index(drop=True)
     start = {"from 0": np.arange(n), "from 1": np.arange(n) + 1, "shuffled": rng.permutation(n) + 1}
-    if given["row_names"] in start:
-        table.insert(0, "", start[given["row_names"]])
+    if layout["row_names"] in start:
+        table.insert(0, "", start[layout["row_names"]])
     return table
 
 
-def with_labels(counts: pd.DataFrame, given: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
-    """Counts whose names of spots stand where R and pandas may put them: before the genes, or after them."""
-    if given["turned"] or given["labels"] == "rows":
+def with_labels(counts: pd.DataFrame, layout: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
+    """Return counts with spot names where R and pandas write them: before or after the genes."""
+    if layout["transpose"] or layout["labels"] == "rows":
         return counts
-    table = counts.rename_axis("barcode" if given["named_rows"] else "").reset_index()
-    if given["labels"] == "last":
+    table = counts.rename_axis("barcode" if layout["named_rows"] else "").reset_index()
+    if layout["labels"] == "last":
         return table[[*table.columns[1:], table.columns[0]]]
-    return table.set_axis(rng.permutation(len(table)) if "shuffled" in given["labels"] else range(len(table)))
+    return table.set_axis(rng.permutation(len(table)) if "shuffled" in layout["labels"] else range(len(table)))
 
 
-def write(folder: Path, name: str, table: pd.DataFrame, given: dict[str, Any], *, index: bool = False) -> None:
-    text = given["comments"] + table.to_csv(sep=given["delimiter"], index=index)
-    packed = given["packed"]
-    data = zipped(text.encode()) if packed == ".zip" else PACK[packed](text.encode())
-    ending = ".tsv" if given["delimiter"] == "\t" else ".csv"
-    (folder / f"{name}{ending}{packed}").write_bytes(data)
+def write(folder: Path, name: str, table: pd.DataFrame, layout: dict[str, Any], *, index: bool = False) -> None:
+    text = layout["comments"] + table.to_csv(sep=layout["delimiter"], index=index)
+    file = f"{name}{'.tsv' if layout['delimiter'] == chr(9) else '.csv'}{layout['compression']}"
+    (folder / file).write_bytes(compressed(text.encode(), file))
 
 
 @settings(
     max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
-@given(given=tables())
-def test_a_join_is_right_or_refused(given: dict[str, Any]) -> None:
-    rng = np.random.default_rng(given["seed"])
-    names = identifiers(given["kind"], given["n"] + given["extra_rows"], rng)
-    table = coordinate_table(given, names, rng)
-    spots = rng.permutation(given["n"])  # the first n have counts, in any order
+@given(layout=layouts())
+def test_join_is_correct_or_rejected(layout: dict[str, Any]) -> None:
+    rng = np.random.default_rng(layout["seed"])
+    names = identifiers(layout["kind"], layout["n"] + layout["extra_rows"], rng)
+    table = coordinate_table(layout, names, rng)
+    spots = rng.permutation(layout["n"])  # the first n have counts, in any order
     counts = pd.DataFrame({"Mbp": spots + 1, "Plp1": 7, "Gad1": spots % 3}, index=[names[i] for i in spots])
-    counts.index.name = "barcode" if given["named_rows"] else None
-    if given["other_sample"]:
-        counts.index, table[given["name"]] = "A_" + counts.index, "B_" + table[given["name"]]
-    counts = with_labels(counts.T if given["turned"] else counts, given, rng)
+    counts.index.name = "barcode" if layout["named_rows"] else None
+    if layout["other_sample"]:
+        counts.index, table[layout["name"]] = "A_" + counts.index, "B_" + table[layout["name"]]
+    counts = with_labels(counts.T if layout["transpose"] else counts, layout, rng)
     with tempfile.TemporaryDirectory() as folder_name:
         folder = Path(folder_name)
-        write(folder, "counts", counts, given, index=given["labels"] != "last" or given["turned"])
-        write(folder, "coordinates", table, given)
-        adata, refusal = None, ""
+        write(folder, "counts", counts, layout, index=layout["labels"] != "last" or layout["transpose"])
+        write(folder, "coordinates", table, layout)
+        adata, message = None, ""
         try:
             adata = sx.read(folder)
         except sx.InputError as error:
-            refusal = str(error)
+            message = str(error)
     if adata is None:
-        assert "\n" not in refusal
-        assert "not a readable" not in refusal
-        is_clear = given["labels"] == "rows" or given["named_rows"] or given["turned"]
-        is_same = given["spelling"] == "same" and not given["other_sample"]
-        assert given["name"] not in USUAL or not (is_same and is_clear), refusal
+        assert "\n" not in message
+        assert "not a readable" not in message
+        is_clear = layout["labels"] == "rows" or layout["named_rows"] or layout["transpose"]
+        is_same = layout["spelling"] == "same" and not layout["other_sample"]
+        assert layout["name"] not in USUAL or not (is_same and is_clear), message
         return
-    assert not given["other_sample"]
+    assert not layout["other_sample"]
     spot = adata[:, "Mbp"].X.toarray().ravel() - 1
-    assert adata.shape == (given["n"], 3)
+    assert adata.shape == (layout["n"], 3)
     np.testing.assert_array_equal(adata.obsm["spatial"], np.column_stack([spot * 10.0, spot * 0.5]))
     assert adata.obs_names.tolist() == [names[int(i)] for i in spot]

@@ -1,4 +1,4 @@
-"""Delimited text: delimiter, header, comments and decimal sign, told from the first lines."""
+"""Delimited text: delimiter, header, comments and decimal sign are detected from the first lines."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from spacex.io._text_tables import read_header, read_text_table, typed
         ('a,"b,c"\n1,2\n', ",", ["a", "b,c"], "."),
     ],
 )
-def test_the_form_of_a_table(tmp_path, text, delimiter, names, decimal):
+def test_format_of_a_table(tmp_path, text, delimiter, names, decimal):
     path = tmp_path / "table.txt"
     path.write_bytes(text.encode())
     header = read_header(path)
@@ -35,7 +35,7 @@ def test_the_form_of_a_table(tmp_path, text, delimiter, names, decimal):
     assert [tuple(row) for row in table.to_numpy()] == [tuple(row) for row in header.rows]
 
 
-def test_repeated_and_missing_names_of_columns(tmp_path):
+def test_repeated_and_missing_column_names(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(",a,a,\n1,2,3,4\n")
     assert list(read_text_table(path, read_header(path), "table")) == ["", "a", "a.1", ".1"]
@@ -53,7 +53,7 @@ def test_repeated_and_missing_names_of_columns(tmp_path):
         ([], []),
     ],
 )
-def test_types_of_columns(values, expected):
+def test_column_types(values, expected):
     index = range(5, 5 + len(values))
     column = typed(pd.Series(values, index=index, dtype=object))
     pd.testing.assert_series_equal(column, pd.Series(expected, index=index), check_dtype=False, check_index_type=False)

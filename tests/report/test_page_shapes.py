@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.pl.test_proportions import lattice, page_of, sections_at
-from tests.report.browser import EVIL, model, until
+from tests.get.positions import lattice, sections_at
+from tests.report.browser import model, until
+from tests.report.test_page_proportions import EVIL, page_of
 
 SCREENS = {"laptop": (1366, 768), "desktop": (1920, 1080), "phone": (390, 844)}
 CASES = {

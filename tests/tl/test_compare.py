@@ -1,4 +1,4 @@
-"""Comparing conditions, from sections to a table."""
+"""`tl.compare`: genes and pairs whose context differs between conditions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ N_SECTIONS = 6
 
 
 def sections(*, moved: int, seed: int = 0) -> AnnData:
-    """Six sections of one tissue, turned and scaled at will; in three of them pairs of genes change places."""
+    """Return six sections of one tissue, flipped and scaled; in three of them `moved` genes are exchanged in pairs."""
     whole = sx.datasets.simulate_section(
         n_genes=240, n_spots=3000, n_modules=6, n_domains=5, technology="st", depth=0.8, seed=seed
     )
@@ -29,18 +29,18 @@ def sections(*, moved: int, seed: int = 0) -> AnnData:
     partners = spatial[: 4 * moved].reshape(-1, 2)
     partners = partners[module[partners[:, 0]] != module[partners[:, 1]]][: moved // 2]
     swap[partners[:, 0]], swap[partners[:, 1]] = partners[:, 1], partners[:, 0]
-    dealt = rng.integers(N_SECTIONS, size=whole.n_obs)
+    section = rng.integers(N_SECTIONS, size=whole.n_obs)
     parts = {}
     for s in range(N_SECTIONS):
-        part = whole[dealt == s]
+        part = whole[section == s]
         matrix = part.X[:, swap] if s >= N_SECTIONS // 2 else part.X
         xy = part.obsm["spatial"][:, :: 1 if s % 2 else -1] * (s + 1.0)
         parts[f"s{s}"] = AnnData(sp.csr_matrix(matrix), obsm={"spatial": xy})
         parts[f"s{s}"].var_names = whole.var_names
-    made = ad.concat(parts, label="slice", index_unique="-")
-    made.obs["state"] = np.where(made.obs["slice"].astype(str) < f"s{N_SECTIONS // 2}", "healthy", "ill")
-    made.var["moved"] = swap != np.arange(whole.n_vars)
-    return made
+    joined = ad.concat(parts, label="slice", index_unique="-")
+    joined.obs["state"] = np.where(joined.obs["slice"].astype(str) < f"s{N_SECTIONS // 2}", "healthy", "ill")
+    joined.var["moved"] = swap != np.arange(whole.n_vars)
+    return joined
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +50,12 @@ def changed() -> AnnData:
     return adata
 
 
-def test_genes_that_changed_places_are_found(changed: AnnData) -> None:
+def test_exchanged_genes_are_found(changed: AnnData) -> None:
     before = {key: set(getattr(changed, key)) for key in ("obs", "var", "varm", "obsm", "uns")}
-    found = sx.tl.compare(changed, condition_key="state", library_key="slice")
+    table = sx.tl.compare(changed, condition_key="state", library_key="slice")
     names = ["context_healthy", "context_ill", "similarity_healthy", "similarity_ill"]
-    assert list(found.columns) == ["gene", "partner", "effect", "pvalue", "qvalue", *names]
-    genes, pairs = found[found["partner"] == ""], found[found["partner"] != ""]
+    assert list(table.columns) == ["gene", "partner", "effect", "pvalue", "qvalue", *names]
+    genes, pairs = table[table["partner"] == ""], table[table["partner"] != ""]
     assert genes["gene"].is_unique
     moved = changed.var["moved"][genes["gene"]].to_numpy()
     hit = (genes["qvalue"] < 0.05).to_numpy()
@@ -69,40 +69,40 @@ def test_genes_that_changed_places_are_found(changed: AnnData) -> None:
     assert hit_pairs.any()
     assert one[hit_pairs].mean() > 0.8
     np.testing.assert_allclose(pairs["effect"], pairs["similarity_ill"] - pairs["similarity_healthy"], atol=1e-6)
-    assert found.attrs == {"labellings": 10, "rank": 1}
+    assert table.attrs == {"labellings": 10, "rank": 1}
     assert before == {key: set(getattr(changed, key)) for key in before}  # nothing is written
 
 
-def test_sections_of_one_kind_do_not_differ() -> None:
+def test_equal_conditions_do_not_differ() -> None:
     adata = sections(moved=0, seed=1)
     sx.tl.embed(adata, library_key="slice", n_modules=6, progress=False)
-    found = sx.tl.compare(adata, condition_key="state", library_key="slice")
-    assert (found["qvalue"] < 0.05).sum() == 0
-    assert (found["pvalue"] < 0.05).mean() < 0.12
+    table = sx.tl.compare(adata, condition_key="state", library_key="slice")
+    assert (table["qvalue"] < 0.05).sum() == 0
+    assert (table["pvalue"] < 0.05).mean() < 0.12
 
 
-def test_names_of_conditions_only_turn_the_signs(changed: AnnData) -> None:
+def test_order_of_conditions_only_changes_signs(changed: AnnData) -> None:
     adata = changed.copy()
     first = sx.tl.compare(adata, condition_key="state", library_key="slice")
     adata.obs["state"] = adata.obs["state"].map({"healthy": "z", "ill": "a"})
     second = sx.tl.compare(adata, condition_key="state", library_key="slice")
     join = first.merge(second, on=["gene", "partner"], suffixes=("", "_2"))
     assert len(join) == len(first)
-    np.testing.assert_allclose(join["pvalue"], join["pvalue_2"], atol=2e-3)  # sums in another order
+    np.testing.assert_allclose(join["pvalue"], join["pvalue_2"], atol=2e-3)  # rounding: sums in another order
     pair = join["partner"] != ""
     np.testing.assert_allclose(join["effect"][pair], -join["effect_2"][pair], atol=1e-6)
 
 
-def test_genes_that_a_condition_lacks_are_not_tested(changed: AnnData) -> None:
+def test_genes_absent_from_a_condition_are_not_tested(changed: AnnData) -> None:
     adata = changed.copy()
     matrix = adata.X.tolil()
     ill = (adata.obs["state"] == "ill").to_numpy()
     matrix[np.flatnonzero(ill), 3] = 0
     adata.X = matrix.tocsr()
-    found = sx.tl.compare(adata, condition_key="state", library_key="slice").set_index("gene")
-    row = found.loc[[adata.var_names[3]]].query("partner == ''")
+    table = sx.tl.compare(adata, condition_key="state", library_key="slice").set_index("gene")
+    row = table.loc[[adata.var_names[3]]].query("partner == ''")
     assert row["pvalue"].isna().all()
-    assert adata.var_names[3] not in set(found.query("partner != ''")["partner"])
+    assert adata.var_names[3] not in set(table.query("partner != ''")["partner"])
 
 
 def without_modules(adata: AnnData) -> None:
@@ -126,21 +126,21 @@ def edited(**columns: object):
             edited(state=lambda o: np.where(o["slice"] == "s0", "a", "b")),
             "condition 'a' has one section .'s0'.*two sections",
         ),
-        (edited(state=lambda o: ["a", "b"] * (len(o) // 2)), "section 's0' holds spots of both conditions"),
+        (edited(state=lambda o: ["a", "b"] * (len(o) // 2)), "section 's0' has spots of both conditions"),
         (edited(state=lambda o: [None, *o["state"][1:]]), "is missing for some spots"),
         (lambda a: a.obs.drop(columns="state", inplace=True), "condition_key='state' is not a column"),
         (lambda a: a.varm.pop("X_spacex_sections"), "they are missing; call sx.tl.embed.adata, library_key='slice'"),
         (without_modules, "no gene has a module"),
     ],
 )
-def test_what_cannot_be_tested_is_said(changed: AnnData, edit, message: str) -> None:
+def test_invalid_designs_raise(changed: AnnData, edit, message: str) -> None:
     adata = changed.copy()
     edit(adata)
     with pytest.raises(InputError, match=message):
         sx.tl.compare(adata, condition_key="state", library_key="slice")
 
 
-def test_sections_embedded_by_another_column_are_refused(changed: AnnData) -> None:
+def test_sections_embedded_by_another_column_raise(changed: AnnData) -> None:
     adata = changed.copy()
     adata.obs["other"] = adata.obs["slice"]
     with pytest.raises(InputError, match=r"made with 'slice'.*library_key='other'"):
@@ -158,18 +158,18 @@ def test_sections_embedded_by_another_column_are_refused(changed: AnnData) -> No
         sx.tl.compare(adata, condition_key="state", library_key="slice", n_neighbors=0)
 
 
-def test_some_of_the_sections_are_compared_by_their_own_embeddings(changed: AnnData) -> None:
+def test_subset_of_the_sections_is_compared(changed: AnnData) -> None:
     kept = ["s1", "s2", "s3", "s5"]
     part = changed[changed.obs["slice"].isin(kept)].copy()
     assert changed.obs["slice"].nunique() == N_SECTIONS
-    found = sx.tl.compare(part, condition_key="state", library_key="slice")
+    table = sx.tl.compare(part, condition_key="state", library_key="slice")
     by_hand = part.copy()
     by_hand.varm["X_spacex_sections"] = by_hand.varm["X_spacex_sections"][:, [1, 2, 3, 5]]
     del by_hand.uns["spacex"]["sections"]  # as earlier versions wrote it
-    pd.testing.assert_frame_equal(found, sx.tl.compare(by_hand, condition_key="state", library_key="slice"))
+    pd.testing.assert_frame_equal(table, sx.tl.compare(by_hand, condition_key="state", library_key="slice"))
 
 
-def test_sections_that_changed_their_names_are_refused(changed: AnnData) -> None:
+def test_renamed_sections_raise(changed: AnnData) -> None:
     adata = changed.copy()
     turned = {f"s{i}": f"s{(i + 1) % N_SECTIONS}" for i in range(N_SECTIONS)}
     adata.obs["slice"] = adata.obs["slice"].astype(str).replace(turned)
@@ -181,7 +181,7 @@ def test_sections_that_changed_their_names_are_refused(changed: AnnData) -> None
 
 
 @pytest.mark.parametrize("kind", ["h5ad", "zarr"])
-def test_sections_are_compared_after_the_disk(changed: AnnData, kind: str, tmp_path: Path) -> None:
+def test_stored_sections_are_compared(changed: AnnData, kind: str, tmp_path: Path) -> None:
     getattr(changed, f"write_{kind}")(tmp_path / f"a.{kind}")
     adata = sx.read(tmp_path / f"a.{kind}")
     pd.testing.assert_frame_equal(

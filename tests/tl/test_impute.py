@@ -204,7 +204,7 @@ def test_nothing_is_left_behind_when_writing_fails(split, tmp_path, monkeypatch)
         yield slice(0, 1), np.zeros((1, WANTED), dtype=np.float32)
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(_impute, "_rows", broken)
+    monkeypatch.setattr(_impute.Imputer, "predict", broken)
     with pytest.raises(RuntimeError, match="disk full"):
         tl.impute(target, reference, genes=names, path=tmp_path / "result.h5ad", progress=False)
     assert list(tmp_path.iterdir()) == []

@@ -5,8 +5,8 @@
 
 The genes that both have are split into five at random, by gene; each fifth is taken out of the target before any method
 sees it, and predicted. Entries are means over genes, and over seeds (which split) ± the standard deviation between
-them: correlation (PCC), structural similarity (SSIM) with the measured values, log-normalised by the whole target's
-library (intensities as they are); root mean squared error (RMSE) of standardised values and Jensen-Shannon divergence
+them: correlation (PCC), structural similarity (SSIM) with the measured values, log-normalized by the whole target's
+library (intensities as they are); root mean squared error (RMSE) of standardized values and Jensen-Shannon divergence
 (JS), which are better small; "reliability" is the rank correlation of reliability with the correlation reached. A
 target with more cells than --cells is a random part of it, the same for all methods. Genes of a spatial reference are
 embedded once for a pair, and counted in no time; seconds are those of a fifth. Every split is a process of its own,

@@ -1,4 +1,4 @@
-"""Predictions of genes from a panel and a reference: ours, and linear and neighbour baselines.
+"""Predictions of genes from a panel and a reference: ours, and linear and neighbor baselines.
 
 A method gets the panel without the genes in question, the reference and their names, and returns values (N, G), and a
 reliability (G,) if it has one.
@@ -48,7 +48,7 @@ def standard(x: np.ndarray) -> np.ndarray:
 
 
 def common(panel: ad.AnnData, reference: ad.AnnData, genes: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Standardised values of the shared genes in the target and in the reference, and of the wanted genes there."""
+    """Standardized values of the shared genes in the target and in the reference, and of the wanted genes there."""
     t, r = shared_genes(*(GeneNames.from_table(one.var) for one in (panel, reference)))
     of = values(reference)
     wanted = reference.var_names.get_indexer(genes)
@@ -97,7 +97,7 @@ def correlated_genes(panel: ad.AnnData, reference: ad.AnnData, genes: list[str],
 def spage(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: int) -> Found:
     """SpaGE, from the paper (Abdelaal et al. 2020, Nucleic Acids Research 48, e107).
 
-    Principal vectors of the two panels that agree (cosine above .3), and the 50 nearest cells of the reference by
+    Principal vectors of the two panels that agree (cosine above 0.3), and the 50 nearest cells of the reference by
     cosine similarity, weighted by 1 - distance / sum of distances.
     """
     target, x, _ = common(panel, reference, genes)

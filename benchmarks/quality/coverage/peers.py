@@ -8,13 +8,13 @@ import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
-from spacex.imaging.gene_images import log_normalize
+from spacex.imaging.residuals import log_normalize
 
 from ..peers.host import borrow, quiet
 
 
 def values(adata: ad.AnnData) -> sp.csr_matrix:
-    """Log-normalised counts, or intensities as they are."""
+    """Log-normalized counts, or intensities as they are."""
     matrix = sp.csr_matrix(adata.X).astype(np.float32)
     return log_normalize(matrix) if np.array_equal(matrix.data, np.rint(matrix.data)) else matrix
 
@@ -32,7 +32,7 @@ def pair(panel: ad.AnnData, reference: ad.AnnData) -> tuple[ad.AnnData, ad.AnnDa
 def tangram(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: int) -> tuple[np.ndarray, None]:
     """Tangram (Biancalani et al. 2021): mode "cells", its default 1,000 epochs, all panel genes.
 
-    Counts of both sides are log-normalised: its tutorial leaves those of the target raw, and then it does worse.
+    Counts of both sides are log-normalized: its tutorial leaves those of the target raw, and then it does worse.
     """
     tg = borrow("tangram", "pip install tangram-sc==1.0.4")
     target, cells = pair(panel, reference)
@@ -47,7 +47,7 @@ def tangram(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: in
 
 
 def gimvi(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: int) -> tuple[np.ndarray, None]:
-    """gimVI (Lopez et al. 2019): 200 epochs, normalised values."""
+    """gimVI (Lopez et al. 2019): 200 epochs, normalized values."""
     scvi = borrow("scvi", "pip install scvi-tools==1.4.2")
     external = borrow("scvi.external", "pip install scvi-tools==1.4.2")
     target, cells = pair(panel, reference)

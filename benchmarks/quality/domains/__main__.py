@@ -5,7 +5,7 @@
 `sx.tl.domains` at the true number of domains; the same clusterer on genes chosen by smoothed variance, by scanpy as
 highly variable or by `sx.tl.svg` instead of the embedding (what the embedding is worth), on 500 genes, and on 10
 components only. Beside it the floor of the design (1,000 genes of largest smoothed residual variance, sigma = 2,
-z-scores, 8 components, tied-covariance mixture, vote of 18 neighbours), with the same two changes, and published
+z-scores, 8 components, tied-covariance mixture, vote of 18 neighbors), with the same two changes, and published
 methods where they are installed; each wants an environment of its own:
 
     python -m venv env-banksy  && env-banksy/bin/pip install -e . pybanksy==1.3.5 spatialleiden==0.4.0 squidpy==1.8.2

@@ -24,7 +24,7 @@ def quality(truth: np.ndarray, found: np.ndarray, xy: np.ndarray) -> dict[str, f
 
 
 def chaos(found: np.ndarray, xy: np.ndarray) -> float:
-    """Mean distance to the nearest spot of the same domain, of standardised coordinates (Shang & Zhou 2022)."""
+    """Mean distance to the nearest spot of the same domain, of standardized coordinates (Shang & Zhou 2022)."""
     xy = (xy - xy.mean(axis=0)) / xy.std(axis=0)
     total = 0.0
     for label in np.unique(found):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from unittest.mock import patch
 
 import anndata as ad
 import numpy as np
@@ -14,7 +13,6 @@ from sklearn.mixture import GaussianMixture
 
 import spacex as sx
 from spacex import _adata
-from spacex.domains import consensus, features
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import Smoother
 
@@ -23,24 +21,22 @@ from .peers import PEERS
 Method = Callable[[ad.AnnData, int, int], np.ndarray]
 
 
-def spacex_domains(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    sx.tl.domains(adata, n_domains=k, seed=seed)
+def spacex_domains(adata: ad.AnnData, k: int, seed: int, params: sx.DomainParams | None = None) -> np.ndarray:
+    sx.tl.domains(adata, n_domains=k, seed=seed, params=params)
     return adata.obs["spacex_domain"].cat.codes.to_numpy()
 
 
 def few_genes(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    with patch.object(features, "MOST_GENES", 500):
-        return spacex_domains(adata, k, seed)
+    return spacex_domains(adata, k, seed, sx.DomainParams(max_genes=500))
 
 
 def few_components(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    with patch.object(consensus, "COMPONENTS", (10,)):
-        return spacex_domains(adata, k, seed)
+    return spacex_domains(adata, k, seed, sx.DomainParams(member_components=(10,)))
 
 
 def by_variance(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """The genes with the largest smoothed variance."""
-    return fed_with(adata, adata.var["variance"].to_numpy().argsort()[::-1][: features.MAX_GENES], k, seed)
+    return fed_with(adata, adata.var["variance"].to_numpy().argsort()[::-1][: sx.DomainParams.max_genes], k, seed)
 
 
 def smoothed_variance(images: GeneImages) -> np.ndarray:
@@ -80,14 +76,14 @@ def by_hvg(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     cells = ad.AnnData(adata.X.astype(np.float32))
     sc.pp.normalize_total(cells)
     sc.pp.log1p(cells)
-    sc.pp.highly_variable_genes(cells, n_top_genes=min(features.MAX_GENES, cells.n_vars))
+    sc.pp.highly_variable_genes(cells, n_top_genes=min(sx.DomainParams.max_genes, cells.n_vars))
     return fed_with(adata, np.flatnonzero(cells.var["highly_variable"]), k, seed)
 
 
 def by_svg(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """The genes that `sx.tl.svg` ranks first."""
     score = np.nan_to_num(adata.var["spacex_svg_score"].to_numpy(), nan=-1.0)
-    return fed_with(adata, score.argsort()[::-1][: features.MAX_GENES], k, seed)
+    return fed_with(adata, score.argsort()[::-1][: sx.DomainParams.max_genes], k, seed)
 
 
 METHODS: dict[str, Method] = {

@@ -23,7 +23,7 @@ REFINED = 2000
 
 
 def normalized(adata: ad.AnnData, n_genes: int, flavor: str = "seurat") -> ad.AnnData:
-    """Log-normalised counts of the highly variable genes."""
+    """Log-normalized counts of the highly variable genes."""
     section = section_of(adata)
     sc.pp.filter_genes(section, min_cells=3)
     sc.pp.normalize_total(section)
@@ -33,7 +33,7 @@ def normalized(adata: ad.AnnData, n_genes: int, flavor: str = "seurat") -> ad.An
 
 
 def leiden(section: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    """Leiden labels on the neighbour graph of a section, at the resolution that gives k of them, or nearly."""
+    """Leiden labels on the neighbor graph of a section, at the resolution that gives k of them, or nearly."""
     low, high, best = 0.01, 4.0, None
     for _ in range(STEPS):
         middle = 0.5 * (low + high)
@@ -50,7 +50,7 @@ def leiden(section: ad.AnnData, k: int, seed: int) -> np.ndarray:
 
 
 def banksy(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    """BANKSY for domains (Singhal et al. 2024): λ = .8, 15 neighbours, one azimuthal moment, 20 PCs, Leiden."""
+    """BANKSY for domains (Singhal et al. 2024): λ = 0.8, 15 neighbors, one azimuthal moment, 20 PCs, Leiden."""
     start = borrow("banksy.initialize_banksy", "pip install pybanksy==1.3.5")
     embed = borrow("banksy.embed_banksy", "pip install pybanksy==1.3.5")
     pca = borrow("banksy_utils.umap_pca", "pip install pybanksy==1.3.5")
@@ -71,7 +71,7 @@ def banksy(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
 
 
 def spatial_leiden(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    """SpatialLeiden (Müller-Bötticher et al. 2025): 30 PCs of HVGs, ten spatial neighbours, its own search."""
+    """SpatialLeiden (Müller-Bötticher et al. 2025): 30 PCs of HVGs, ten spatial neighbors, its own search."""
     package = borrow("spatialleiden", "pip install spatialleiden==0.4.0")
     squidpy = borrow("squidpy", "pip install squidpy==1.8.2")
     section = normalized(adata, 3000)
@@ -87,7 +87,7 @@ def spatial_leiden(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
 
 
 def stagate(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    """STAGATE (Dong & Zhang 2022): 3,000 HVGs, six spatial neighbours, 1,000 epochs, mixture of model EEE."""
+    """STAGATE (Dong & Zhang 2022): 3,000 HVGs, six spatial neighbors, 1,000 epochs, mixture of model EEE."""
     package = borrow("STAGATE_pyG", "pip install stagate-modern==1.0.0.post1")
     section = normalized(adata, 3000)
     with quiet():
@@ -98,7 +98,7 @@ def stagate(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
 
 
 def spagcn(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    """SpaGCN (Hu et al. 2021) without histology: p = .5, Louvain start, 200 epochs, refined by six neighbours."""
+    """SpaGCN (Hu et al. 2021) without histology: p = 0.5, Louvain start, 200 epochs, refined by six neighbors."""
     package = borrow("SpaGCN", "pip install spagcn-modern==1.4.1")
     section = section_of(adata)
     xy = section.obsm["spatial"]
@@ -116,7 +116,7 @@ def spagcn(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
 def graphst(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """GraphST (Long et al. 2023): 600 epochs, 20 PCs of what it rebuilds, mixture of model EEE.
 
-    Refined by 50 neighbours as in its tutorial of cortex layers; sections of fewer than 2,000 spots are not, as 50
+    Refined by 50 neighbors as in its tutorial of cortex layers; sections of fewer than 2,000 spots are not, as 50
     spots are whole regions of them.
     """
     package = borrow("GraphST.GraphST", "pip install graphst-modern==1.1.1.post3")

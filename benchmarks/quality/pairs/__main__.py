@@ -7,7 +7,7 @@ as among the positives, so that popularity tells nothing. *unsupervised*: AUROC 
 section. *supervised*: half of the genes are held out; a classifier learns from the known pairs among the others, and is
 asked about pairs among those held out; beside SpaCEX the same classifier on one feature alone, and its expected
 calibration error, in each section and over the pairs of all together (few pairs in ten bins err by chance). *pooled*:
-the mean over all sections of every method's standardised score (log odds of the supervised one) for pairs that three
+the mean over all sections of every method's standardized score (log odds of the supervised one) for pairs that three
 sections at least measure. *ceiling*: gradient boosting on all that is known of a pair in 1, 2, 5 and all sections
 (similarity, co-location, expression, strength in each), cross-fitted by gene.
 """
@@ -73,7 +73,7 @@ def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds:
         if min(len(train), len(test)) < FEWEST / 2:
             continue
         pairs, truth = with_negatives(test, n, seed)
-        probability = section.learnt(train, pairs)
+        probability = section.learned(train, pairs)
         asked.setdefault((kind, seed), []).append((truth, probability))
         found = row("supervised", kind, name, seed, SUPERVISED, truth, probability)
         yield found | {"ECE": calibration_error(probability, truth)}
@@ -119,18 +119,18 @@ class Pool:
             found[here, s] = section.of[method](local[here])
         return found
 
-    def learnt(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    def learned(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Log odds (N, n_sections) of pairs by each section's classifier."""
         found = np.full((len(pairs), len(self.sections)), np.nan)
         for s, section in enumerate(self.sections.values()):
             train, local = self.local[s][known], self.local[s][pairs]
             train, here = train[(train >= 0).all(axis=1)], (local >= 0).all(axis=1)
             if len(train) >= FEWEST:
-                found[here, s] = logit(np.clip(section.learnt(train, local[here]), 1e-6, 1 - 1e-6))
+                found[here, s] = logit(np.clip(section.learned(train, local[here]), 1e-6, 1 - 1e-6))
         return found
 
 
-def standardised(score: np.ndarray) -> np.ndarray:
+def standardized(score: np.ndarray) -> np.ndarray:
     """Mean (N,) over sections of scores in standard deviations."""
     used = score[:, np.isfinite(score).any(axis=0)]
     return np.asarray(np.nanmean((used - np.nanmean(used, axis=0)) / np.nanstd(used, axis=0), axis=1))
@@ -142,12 +142,12 @@ def pooled(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row
     for seed in range(seeds):
         pairs, truth = with_negatives(known, n, seed, allowed=pool.measured)
         for method in METHODS:
-            yield row("pooled", kind, "all", seed, method, truth, standardised(pool.score(method, pairs)))
+            yield row("pooled", kind, "all", seed, method, truth, standardized(pool.score(method, pairs)))
         train, test = halves(known, n, seed)
         if min(len(train), len(test)) < FEWEST / 2:
             continue
         pairs, truth = with_negatives(test, n, seed, allowed=pool.measured)
-        odds = pool.learnt(train, pairs)
+        odds = pool.learned(train, pairs)
         told = np.isfinite(odds).any(axis=1)
         odds, truth = np.nanmean(odds[told], axis=1), truth[told]
         yield row("pooled, supervised", kind, "all", seed, SUPERVISED, truth, odds)

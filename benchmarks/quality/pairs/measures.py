@@ -57,7 +57,7 @@ class Section:
     def _probability(self, pairs: np.ndarray) -> np.ndarray:
         return sx.tl.score_pairs(self.adata, self.table(pairs))["probability"].to_numpy()
 
-    def learnt(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    def learned(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Probabilities of pairs by the classifier that `sx.tl.interactions` fits to known ones."""
         sx.tl.interactions(self.adata, known=self.table(known), n_neighbors=1)
         found = self._probability(pairs)

@@ -22,9 +22,9 @@ NEIGHBOURS, DECAY, COMPONENTS = 15, 40, 50
 
 
 def visium(adata: AnnData, seed: int) -> Outcome:
-    """The authors' analysis of a Visium section (``analysis_spatial`` of their repository GSPA-manuscript-analyses).
+    """The authors' analysis of a Visium section (``analysis_spatial`` of their repository GSPA-manuscript-analyzes).
 
-    Genes seen in 10 spots; total-normalised, log1p; wavelets, with their QR compression, of the product of a diffusion
+    Genes seen in 10 spots; total-normalized, log1p; wavelets, with their QR compression, of the product of a diffusion
     operator on expression and one on space (`integrated`); `embed` with the defaults of gspa 1.1.1. All genes are
     embedded, as in its README, not the highly variable ones alone.
     """
@@ -47,8 +47,8 @@ def normalized(adata: AnnData) -> AnnData:
 def integrated(section: AnnData, seed: int) -> np.ndarray:
     """Diffusion operator (S, S) on expression times one on space, as the authors take it from their package spARC.
 
-    spARC is not on PyPI; these are its operators, made by graphtools, with its defaults: 15 neighbours in 50 principal
-    components of expression; and neighbours in space that are among the 16 nearest of a spot there and its 46 nearest
+    spARC is not on PyPI; these are its operators, made by graphtools, with its defaults: 15 neighbors in 50 principal
+    components of expression; and neighbors in space that are among the 16 nearest of a spot there and its 46 nearest
     in expression.
     """
     graphtools = borrow("graphtools", PIP)
@@ -56,12 +56,12 @@ def integrated(section: AnnData, seed: int) -> np.ndarray:
     scores = PCA(min(COMPONENTS, *counts.shape), random_state=seed).fit_transform(counts)
     graph = partial(graphtools.Graph, n_pca=None, decay=DECAY, random_state=seed, verbose=False)
     expression = graph(scores, knn=NEIGHBOURS).diff_op
-    near = neighbourhood(section.obsm["spatial"], NEIGHBOURS + 1) * neighbourhood(scores, 3 * NEIGHBOURS + 1)
+    near = neighborhood(section.obsm["spatial"], NEIGHBOURS + 1) * neighborhood(scores, 3 * NEIGHBOURS + 1)
     space = graph(near + near.T, precomputed="adjacency").diff_op
     return np.asarray(expression @ space)
 
 
-def neighbourhood(x: np.ndarray, k: int) -> np.ndarray:
+def neighborhood(x: np.ndarray, k: int) -> np.ndarray:
     """Zeros and ones (S, S): which others are the k nearest."""
     k = min(k, len(x) - 1)
     return NearestNeighbors(n_neighbors=k, algorithm="ball_tree").fit(x).kneighbors_graph().toarray()
@@ -70,7 +70,7 @@ def neighbourhood(x: np.ndarray, k: int) -> np.ndarray:
 def embed(gspa: Any, section: AnnData, genes: pd.Index) -> Outcome:
     """Wavelet dictionary, projection of the genes on it, autoencoder; modules by Leiden.
 
-    The embedding is the autoencoder's (128 dimensions), which the authors' analyses use. Their notebooks on clusters of
+    The embedding is the autoencoder's (128 dimensions), which the authors' analyzes use. Their notebooks on clusters of
     genes in it import Leiden: here scanpy's, with its defaults, which leaves no embedded gene unassigned.
     """
     with quiet():

@@ -39,7 +39,7 @@ def quiet() -> Iterator[None]:
 
 
 def section_of(adata: AnnData) -> AnnData:
-    """Counts (CSR, float32), names and coordinates, copied: peers normalise and filter in place, and see no truth."""
+    """Counts (CSR, float32), names and coordinates, copied: peers normalize and filter in place, and see no truth."""
     counts = sp.csr_matrix(adata.X, dtype=np.float32, copy=True)
     obs, var = pd.DataFrame(index=adata.obs_names), pd.DataFrame(index=adata.var_names)
     return AnnData(counts, obs=obs, var=var, obsm={"spatial": np.array(adata.obsm["spatial"], dtype=np.float64)})

@@ -21,13 +21,13 @@ MAX_GENES = 3000
 """Hotspot loops over pairs of genes in Python and keeps a list entry for each: 4.5 million at this number of genes."""
 
 MAX_GENES_300 = 1000
-"""With 300 neighbours a pair takes ten times as long. The tutorial has 876 genes."""
+"""With 300 neighbors a pair takes ten times as long. The tutorial has 876 genes."""
 
 
 def readme(adata: AnnData, seed: int) -> Outcome:
     """Steps of the README of hotspotsc 1.1.3 on spot coordinates, with the defaults of its functions.
 
-    Model ``"danb"``, 30 neighbours, ``create_modules(min_gene_threshold=20, core_only=True)``; the README's example has
+    Model ``"danb"``, 30 neighbors, ``create_modules(min_gene_threshold=20, core_only=True)``; the README's example has
     30 for the first of these. `seed` does nothing: see `modules`.
     """
     return modules(adata, model="danb", n_neighbors=30, core_only=True, most_genes=MAX_GENES)
@@ -36,7 +36,7 @@ def readme(adata: AnnData, seed: int) -> Outcome:
 def tutorial(adata: AnnData, seed: int) -> Outcome:
     """Spatial tutorial of the documentation of hotspotsc 1.1.3, made for Slide-seq.
 
-    Model ``"bernoulli"``, 300 neighbours, ``create_modules(min_gene_threshold=20, core_only=False)``. `seed` does
+    Model ``"bernoulli"``, 300 neighbors, ``create_modules(min_gene_threshold=20, core_only=False)``. `seed` does
     nothing: see `modules`.
     """
     return modules(adata, model="bernoulli", n_neighbors=300, core_only=False, most_genes=MAX_GENES_300)
@@ -47,8 +47,8 @@ def modules(
 ) -> Outcome:
     """Hotspot on counts of spots, with totals as size factors and an unweighted graph of the nearest spots.
 
-    Local correlations are those of genes with FDR < .05 of autocorrelation, the `most_genes` of highest Z at most.
-    Module -1 is ``"unassigned"``, as are all other genes. There is no embedding, and no chance: neighbours are exact,
+    Local correlations are those of genes with FDR < 0.05 of autocorrelation, the `most_genes` of highest Z at most.
+    Module -1 is ``"unassigned"``, as are all other genes. There is no embedding, and no chance: neighbors are exact,
     which for two coordinates is no work, as the approximate search cannot be seeded.
     """
     package = borrow("hotspot", PIP)

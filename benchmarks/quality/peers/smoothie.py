@@ -34,7 +34,7 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
     ``pcc_cutoff=0.4``, or the 99.9th percentile of correlations between shuffled genes where that is higher: the
     documentation gives it as lower bound, the choice beyond that is made by eye. Modules of two genes and more.
 
-    The embedding is what its ``get_correlations_to_GOI`` ranks by: smoothed, centred maps, whose cosine is Pearson's
+    The embedding is what its ``get_correlations_to_GOI`` ranks by: smoothed, centered maps, whose cosine is Pearson's
     correlation. Only their leading `DIMS` components are handed over.
     """
     package = borrow("smoothie", PIP)
@@ -46,7 +46,7 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
             section, **kernel(section), num_processes=1, seed=seed
         )
         modules = network(package, correlation, smooth.var_names, cutoff=max(CUTOFF, float(bound)), seed=seed)
-    maps = centred(smooth)
+    maps = centered(smooth)
     basis = randomized_svd(maps, min(DIMS, *maps.shape), random_state=seed)[2].T
     kept_spots, kept_genes = section.obs_names, section.var_names
 
@@ -54,14 +54,14 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
         section = normalized(section_of(other), spots=kept_spots, genes=kept_genes)
         with quiet():
             smooth = smoothed(package, section)
-        return rows(centred(smooth) @ basis, smooth.var_names, other.var_names)
+        return rows(centered(smooth) @ basis, smooth.var_names, other.var_names)
 
     z = rows(maps @ basis, smooth.var_names, adata.var_names)
     return Outcome(z, labels(modules, adata.var_names), project)
 
 
 def normalized(section: AnnData, *, spots: pd.Index | None = None, genes: pd.Index | None = None) -> AnnData:
-    """Quality control and normalisation of the pipeline, or the same spots and genes as before."""
+    """Quality control and normalization of the pipeline, or the same spots and genes as before."""
     if spots is None:
         sc.pp.filter_cells(section, min_counts=10)
         sc.pp.filter_genes(section, min_counts=100)
@@ -74,7 +74,7 @@ def normalized(section: AnnData, *, spots: pd.Index | None = None, genes: pd.Ind
 
 
 def kernel(section: AnnData) -> dict[str, float | int | bool]:
-    """Arguments of the smoothing. The pitch is the mean distance to six neighbours, so that cells have one too."""
+    """Arguments of the smoothing. The pitch is the mean distance to six neighbors, so that cells have one too."""
     distance, _ = KDTree(section.obsm["spatial"]).query(section.obsm["spatial"], k=7)
     pitch = float(np.median(distance[:, 1:].mean(axis=1)))
     return {
@@ -89,7 +89,7 @@ def smoothed(package: ModuleType, section: AnnData) -> AnnData:
     return package.run_parallelized_smoothing(section, **kernel(section), num_processes=1)
 
 
-def centred(smooth: AnnData) -> np.ndarray:
+def centered(smooth: AnnData) -> np.ndarray:
     """Smoothed maps (genes x spots) less their means."""
     return np.ascontiguousarray((smooth.X - smooth.X.mean(axis=0)).T)
 

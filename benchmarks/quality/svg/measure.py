@@ -27,7 +27,7 @@ def auroc(score: np.ndarray, real: np.ndarray, total: np.ndarray) -> float:
 
 
 def null_rates(log_p: np.ndarray, null: np.ndarray, total: np.ndarray) -> dict[str, float]:
-    """Shares of null genes below each level; of .05 and .001 also in the lower and upper three deciles."""
+    """Shares of null genes below each level; of 0.05 and 0.001 also in the lower and upper three deciles."""
     tested = null & ~np.isnan(log_p)
     decile = deciles(total)
     found = {f"p<{level:g}": _share(log_p[tested], level) for level in LEVELS}

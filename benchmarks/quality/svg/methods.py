@@ -17,7 +17,7 @@ from scipy.special import gammaincc
 import spacex as sx
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import Smoother
-from spacex.svg.tails import combine
+from spacex.svg.tails import cauchy_combination
 
 from ..peers.host import borrow, quiet, section_of
 from . import sparkx
@@ -59,7 +59,7 @@ def floor(adata: ad.AnnData) -> Found:
             spread = np.maximum(2 * square + kurtosis * diagonal, 1e-12)
             p = gammaincc(trace**2 / spread, energy * trace / spread)
             log_p[k, genes] = np.log(np.maximum(p, 1e-300))
-    joined = combine(log_p, np.ones_like(log_p))
+    joined = cauchy_combination(log_p, np.ones_like(log_p))
     return -joined, joined
 
 
@@ -98,12 +98,12 @@ def _autocorrelation(adata: ad.AnnData, mode: str) -> Found:
 
 
 def moran(adata: ad.AnnData) -> Found:
-    """Moran's I of log-normalised counts, six neighbours, by squidpy; one-sided normal p-values."""
+    """Moran's I of log-normalized counts, six neighbors, by squidpy; one-sided normal p-values."""
     return _autocorrelation(adata, "moran")
 
 
 def geary(adata: ad.AnnData) -> Found:
-    """Geary's C of log-normalised counts, six neighbours, by squidpy; one-sided normal p-values."""
+    """Geary's C of log-normalized counts, six neighbors, by squidpy; one-sided normal p-values."""
     return _autocorrelation(adata, "geary")
 
 
@@ -131,7 +131,7 @@ def scbsp(adata: ad.AnnData) -> Found:
 
 
 def spatialde(adata: ad.AnnData) -> Found:
-    """SpatialDE on counts stabilised and regressed on log totals by NaiveDE, as in its README."""
+    """SpatialDE on counts stabilized and regressed on log totals by NaiveDE, as in its README."""
     package = borrow("SpatialDE", "pip install spatialde-modern==1.1.3.post2")
     naive = borrow("NaiveDE", "pip install naivede==1.2.0")
     section = section_of(adata)
@@ -159,7 +159,7 @@ METHODS: dict[str, Callable[[ad.AnnData], Found]] = {
     "SpatialDE": spatialde,
 }
 SLOW = ("SpatialDE",)
-"""Methods with a matrix of spots x spots and an optimiser for every gene; they run where --genes is given."""
+"""Methods with a matrix of spots x spots and an optimizer for every gene; they run where --genes is given."""
 
 
 def run(method: str, adata: ad.AnnData) -> tuple[np.ndarray, np.ndarray]:

@@ -12,13 +12,13 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.stats import chi2
 
-from spacex.svg.tails import combine
+from spacex.svg.tails import cauchy_combination
 
 QUANTILES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def transforms(xy: np.ndarray) -> list[np.ndarray]:
-    """The eleven pairs of columns (S, 2), centred."""
+    """The eleven pairs of columns (S, 2), centered."""
     xy = xy - xy.mean(axis=0)
     width = np.quantile(np.abs(xy), QUANTILES, axis=0)  # (5, 2)
     found = [xy]
@@ -28,9 +28,9 @@ def transforms(xy: np.ndarray) -> list[np.ndarray]:
 
 
 def kernel_log_p(counts: sp.csc_matrix, columns: np.ndarray) -> np.ndarray:
-    """Log p (G,) of one kernel: n × the share of a gene's centred sum of squares that lies in the columns' span."""
+    """Log p (G,) of one kernel: n × the share of a gene's centered sum of squares that lies in the columns' span."""
     n = counts.shape[0]
-    covariance = counts.T @ columns  # (G, 2): columns are centred
+    covariance = counts.T @ columns  # (G, 2): columns are centered
     explained = np.einsum("gi,ij,gj->g", covariance, np.linalg.inv(columns.T @ columns), covariance)
     mean = np.asarray(counts.mean(axis=0)).ravel()
     square = np.asarray(counts.power(2).sum(axis=0)).ravel() - n * mean**2
@@ -40,4 +40,4 @@ def kernel_log_p(counts: sp.csc_matrix, columns: np.ndarray) -> np.ndarray:
 def log_p(counts: sp.csc_matrix, xy: np.ndarray) -> np.ndarray:
     """Log p-values (G,) of counts (S, G) at places (S, 2)."""
     each = np.stack([kernel_log_p(counts, columns) for columns in transforms(xy)])
-    return combine(each, np.ones_like(each))
+    return cauchy_combination(each, np.ones_like(each))

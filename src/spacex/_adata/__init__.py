@@ -4,12 +4,11 @@ Functions that read also validate, so that callers can check their whole input b
 """
 
 from spacex._adata import keys
-from spacex._adata.counts import choose_matrix
 from spacex._adata.genes import embedded_gene_indices, gene_index, indices_sorted_by_name, read_gene_names
 from spacex._adata.grid import (
     check_working_memory,
+    choose_images,
     has_grid,
-    mean_by_pixel,
     rasterize_arguments,
     read_grid,
     read_images,
@@ -19,7 +18,7 @@ from spacex._adata.grid import (
     write_grid,
 )
 from spacex._adata.labels import read_covariates, read_labels, read_sections
-from spacex._adata.matrix import read_detection_counts, read_gene_totals, read_gene_values, read_matrix
+from spacex._adata.matrix import choose_matrix, read_detection_counts, read_gene_totals, read_gene_values, read_matrix
 from spacex._adata.on_disk import read_lazy
 from spacex._adata.overlap import check_overlapping_sections
 from spacex._adata.positions import (
@@ -72,6 +71,7 @@ __all__ = [
     "check_overlapping_sections",
     "check_unique_gene_names",
     "check_working_memory",
+    "choose_images",
     "choose_matrix",
     "choose_positions",
     "common_spatial_keys",
@@ -83,7 +83,6 @@ __all__ = [
     "indices_sorted_by_name",
     "keys",
     "log_off_tissue",
-    "mean_by_pixel",
     "rasterize_arguments",
     "read_array_positions",
     "read_components",

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from spacex._adata import keys
 from spacex._adata.labels import read_covariates, read_sections
-from spacex._adata.matrix import read_sums
+from spacex._adata.matrix import MatrixReading, PixelSums, choose, read_pixel_sums
 from spacex._adata.uns import read_uns, read_uns_entry, write_uns
 from spacex._adata.validation import MIN_PIXELS, check_genes_and_spots
 from spacex._config import Config
@@ -19,6 +19,7 @@ from spacex._infra.memory import check_memory
 from spacex.imaging.aggregate import SpotToPixel
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid, GridSize
+from spacex.stats import group_mean
 
 COLUMNS = ("section", "kind", "height", "width", "aspect", "pitch")
 
@@ -96,7 +97,7 @@ def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
             Grid((int(height), int(width)), kind, float(aspect), float(pitch))
             for kind, height, width, aspect, pitch in zip(*columns, strict=True)
         ]
-        sound = len(names) == len(grids) and all(grid.is_sound for grid in grids)
+        sound = len(names) == len(grids) and all(grid.is_valid for grid in grids)
     except (TypeError, ValueError, OverflowError):
         sound = False
     if not sound:
@@ -120,13 +121,28 @@ def _raise_damaged_grid(what: str) -> InputError:
     return InputError(f"{what} is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)")
 
 
+def choose_images(adata: AnnData, layer: str | None, *, config: Config, fresh: bool = False) -> tuple[GeneImages, str]:
+    """Read the images that a user's call works on, and the layer they come from; see `spacex._adata.matrix.choose`."""
+    pixels = _spot_to_pixel(adata)
+    reading = choose(adata, layer, lambda adata, layer: read_pixel_sums(adata, layer, pixels), fresh=fresh)
+    return _to_images(reading, pixels, config), reading.source.layer
+
+
 def read_images(adata: AnnData, *, layer: str | None, config: Config) -> GeneImages:
-    """Images of all genes, from the grid that `write_grid` left."""
+    """Images of all genes on the grid that `write_grid` wrote."""
+    pixels = _spot_to_pixel(adata)
+    return _to_images(read_pixel_sums(adata, layer, pixels), pixels, config)
+
+
+def _spot_to_pixel(adata: AnnData) -> SpotToPixel:
     check_genes_and_spots(adata)
     grids, pixel, section = read_grid(adata)
-    where = SpotToPixel.of([pixel[section == s] for s in range(len(grids))], grids, section)
-    sums, is_count = read_sums(adata, layer, where)
-    images = where.images(sums.pixels, sums.library, is_count=is_count, theta=config.theta)
+    return SpotToPixel.from_pixels([pixel[section == s] for s in range(len(grids))], grids, section)
+
+
+def _to_images(reading: MatrixReading[PixelSums], pixels: SpotToPixel, config: Config) -> GeneImages:
+    library, summed = reading.value
+    images = pixels.gene_images(summed, library, is_count=reading.is_count, theta=config.theta)
     if images.n_pixels < MIN_PIXELS:
         raise InputError(
             f"only {images.n_pixels} pixel(s) hold counts; SpaCEX needs at least {MIN_PIXELS}: check the counts, "
@@ -159,14 +175,7 @@ def read_pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
 def read_pixel_covariates(adata: AnnData, names: Sequence[str], images: GeneImages) -> np.ndarray:
     """Columns of ``obs`` as values (P, c) of tissue pixels: the mean over a pixel's spots."""
     values, pixel = read_covariates(adata, names), read_pixel_of_spot(adata, images)
-    return np.stack([mean_by_pixel(column, pixel, images.n_pixels) for column in values.T], axis=1)
-
-
-def mean_by_pixel(values: np.ndarray, pixel: np.ndarray, n_pixels: int) -> np.ndarray:
-    """Mean (P,) of spots' values (S,) in every tissue pixel, from the pixel (S,) of each spot."""
-    inside = pixel >= 0
-    spots = np.bincount(pixel[inside], minlength=n_pixels)
-    return np.bincount(pixel[inside], values[inside], n_pixels) / np.maximum(spots, 1)
+    return np.ascontiguousarray(group_mean(values.T, pixel, images.n_pixels).T)
 
 
 def values_at_spots(values: np.ndarray, pixel_of_spot: np.ndarray, missing: float = np.nan) -> np.ndarray:

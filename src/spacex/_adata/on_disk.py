@@ -1,4 +1,4 @@
-"""Matrices that stay on disk: read block by block through Dask, so that memory is bounded by the blocks."""
+"""Matrices on disk, read block by block through Dask, so that the blocks bound the memory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_sparse_indices
 
 BLOCK_BYTES = 64 * 2**20
+"""Size of the stored values of one block."""
 
 T = TypeVar("T")
 
 
 def read_lazy(element: Any) -> Any:
-    """A matrix in an HDF5 file or zarr store (group or array) as a Dask array, in blocks of about 64 MB.
+    """Open a matrix in an HDF5 file or zarr store as a Dask array with blocks of about `BLOCK_BYTES`.
 
-    Whole rows where it is kept by rows or dense, whole columns where it is kept by columns.
+    CSC matrices are divided by columns, all others by rows.
     """
     from anndata.experimental import read_elem_lazy
 
@@ -27,19 +28,19 @@ def read_lazy(element: Any) -> Any:
     by_columns = kind == "csc_matrix"
     if kind in ("csr_matrix", "csc_matrix"):
         shape = element.attrs["shape"]
-        held = element["indices"].shape[0] * (element["data"].dtype.itemsize + element["indices"].dtype.itemsize)
+        n_bytes = element["indices"].shape[0] * (element["data"].dtype.itemsize + element["indices"].dtype.itemsize)
     else:
         shape = element.shape
-        held = int(np.prod(shape)) * element.dtype.itemsize
+        n_bytes = int(np.prod(shape)) * element.dtype.itemsize
     length = int(shape[1] if by_columns else shape[0])
-    stride = int(np.clip(length * BLOCK_BYTES // max(held, 1), 1, max(length, 1)))
+    stride = int(np.clip(length * BLOCK_BYTES // max(n_bytes, 1), 1, max(length, 1)))
     return read_elem_lazy(element, chunks=(-1, stride) if by_columns else (stride, -1))
 
 
-def as_stored(matrix: Any) -> Any | None:
-    """A Dask array for a matrix that is one, or that lies in the file of a backed AnnData; None if it is in memory.
+def as_dask(matrix: Any) -> Any | None:
+    """Dask array of a matrix that is one or lies in the file of a backed AnnData; None for a matrix in memory.
 
-    Without Dask a backed matrix counts as one in memory: it is then read whole.
+    None for every matrix if Dask is not installed.
     """
     if find_spec("dask") is None:
         return None
@@ -58,32 +59,43 @@ def as_stored(matrix: Any) -> Any | None:
     return read_lazy(matrix) if isinstance(matrix, (h5py.Dataset, zarr.Array)) else None
 
 
-def by_blocks(matrix: Any, part: Callable[..., T], join: Callable[..., T], *shared: Any) -> list[tuple[slice, T]]:
-    """What ``part(block, rows, columns, *shared)`` makes of the blocks of a Dask array (S, G).
+def reduce_blocks(matrix: Any, map_block: Callable[..., T], stack: Callable[..., T], *shared: Any) -> list[T]:
+    """Reduce the blocks of a Dask array (S, G), each read once.
 
-    One result for each stretch of columns, with that stretch: those of its blocks of rows joined in pairs, by
-    ``join(upper, lower, *shared)``, so that of n of them about log n wait in memory. Dask's scheduler decides where
-    this runs: threads, or a cluster that the caller is connected to.
+    Parameters
+    ----------
+    matrix
+        The Dask array. Its scheduler decides where blocks are computed: in threads, or on a connected cluster.
+    map_block
+        Called as ``map_block(block, rows, columns, *shared)``.
+    stack
+        Called as ``stack(upper, lower, *shared)`` on the results of blocks with the same columns, in pairs, so that of
+        n results about log n are in memory at a time.
+    shared
+        Arguments that are sent once.
+
+    Returns
+    -------
+    One result for each group of columns.
     """
     from dask.base import compute
     from dask.delayed import delayed
 
     rows, columns = (_slices(sizes) for sizes in matrix.chunks)
     blocks = matrix.to_delayed()
-    kept = [delayed(value, traverse=False) for value in shared]
+    shared = tuple(delayed(value, traverse=False) for value in shared)
     roots = []
     for c, column in enumerate(columns):
-        parts = [delayed(_of_block)(part, blocks[r, c], row, column, *kept) for r, row in enumerate(rows)]
+        parts = [delayed(_map_checked)(map_block, blocks[r, c], row, column, *shared) for r, row in enumerate(rows)]
         while len(parts) > 1:
-            pairs = [delayed(join)(*parts[i : i + 2], *kept) for i in range(0, len(parts) - 1, 2)]
+            pairs = [delayed(stack)(*parts[i : i + 2], *shared) for i in range(0, len(parts) - 1, 2)]
             parts = pairs + parts[2 * len(pairs) :]
         roots.append(parts[0])
-    return list(zip(columns, compute(*roots), strict=True))
+    return list(compute(*roots))
 
 
-def _of_block(part: Callable[..., T], block: Any, *arguments: Any) -> T:
-    """What `part` makes of a block, whose indices must lie within it."""
-    return part(check_sparse_indices(block, what="the matrix on disk is damaged"), *arguments)
+def _map_checked(map_block: Callable[..., T], block: Any, *arguments: Any) -> T:
+    return map_block(check_sparse_indices(block, what="the matrix on disk is damaged"), *arguments)
 
 
 def _slices(sizes: tuple[int, ...]) -> list[slice]:

@@ -100,7 +100,7 @@ def find_spatial_key(adata: AnnData, spatial_key: str) -> str:
     known = ", ".join(map(repr, adata.obsm.keys())) or "none"
     others = " or ".join(f"spatial_key={key!r}" for key in found)
     hint = f"pass {others}" if found else "put coordinates (n_obs, 2) there or pass spatial_key="
-    raise InputError(f"obsm[{spatial_key!r}] is missing (there: {known}); {hint}")
+    raise InputError(f"obsm[{spatial_key!r}] is missing (available: {known}); {hint}")
 
 
 def choose_positions(adata: AnnData, spatial_key: str) -> tuple[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The matrices of an AnnData that may hold the counts: ``X``, layers of usual names and ``.raw``, in this order."""
+"""Matrices of an AnnData that may hold counts: ``X``, layers with common names and ``.raw``, in this order."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ LAYERS = (
     "counts", "raw_counts", "counts_raw", "rawcounts", "raw", "count", "umi", "umis", "umi_counts", "umi_count",
     "unnormalized", "original_counts",
 )  # fmt: skip
-"""Usual names of layers with counts, in lower case, in the order in which they are tried."""
-
+"""Common names of layers with counts, in lower case, in the order in which they are tried."""
 
 T = TypeVar("T")
 
 
 class Source(NamedTuple):
-    """A matrix that may hold the counts.
+    """A matrix that may hold counts.
 
     Attributes
     ----------
     layer
-        What `layer` is to be to get it again.
+        Value of ``layer=`` that selects it.
     name
-        The matrix in messages.
+        Its name in messages.
     matrix
-        (S, N) in memory or on disk.
+        (S, N), in memory or on disk.
     genes
-        (G,) number of its column for every gene of the AnnData; None: they are the columns.
+        (G,) column of each gene of the AnnData; None if the columns are the genes.
     """
 
     layer: str
@@ -43,41 +42,39 @@ class Source(NamedTuple):
     matrix: Any
     genes: np.ndarray | None = None
 
-    def of_genes(self, values: np.ndarray) -> np.ndarray:
-        """Values (G, ...) of the genes of the AnnData, from those of the matrix (N, ...)."""
-        return values if self.genes is None else values[self.genes]
-
 
 def sources(adata: AnnData, layer: str | None) -> list[Source]:
-    """The matrix that `layer` names, or all that are tried where it is None, in their order.
+    """Return the matrix that `layer` names, or, if it is None, all matrices that may hold counts, in order.
 
-    ``"X"`` and ``"raw"`` name ``X`` and ``.raw`` where no layer has that name.
+    ``"X"`` and ``"raw"`` name ``X`` and ``.raw``, unless a layer has that name.
     """
     check_name(layer, name="layer")
     if layer is None:
-        usual = {str(name).casefold(): name for name in list(adata.layers)[::-1] if name is not None}
-        layers = [_layer(adata, usual[name]) for name in LAYERS if name in usual]
-        found = [source for source in (_x(adata), *layers, _raw(adata)) if source is not None]
+        by_folded_name = {str(name).casefold(): name for name in list(adata.layers)[::-1] if name is not None}
+        layers = [_layer(adata, by_folded_name[name]) for name in LAYERS if name in by_folded_name]
+        candidates = [source for source in (_x(adata), *layers, _raw(adata)) if source is not None]
     else:
-        found = [_named(adata, layer)]
-    if not found:
+        candidates = [_named(adata, layer)]
+    if not candidates:
         raise InputError("adata.X is empty; put raw counts there")
-    return found
+    return candidates
 
 
 def _named(adata: AnnData, layer: str) -> Source:
     if layer in adata.layers:
-        source, what = _layer(adata, layer), f"layers[{layer!r}] is empty; put raw counts there"
+        source, problem = _layer(adata, layer), f"layers[{layer!r}] is empty; put raw counts there"
     elif layer == X:
-        source, what = _x(adata), "X is empty; put raw counts there"
+        source, problem = _x(adata), "X is empty; put raw counts there"
     elif layer == RAW and adata.raw is not None:
-        source, what = _raw(adata), "raw lacks genes of adata.var_names, or has some twice; pass another layer"
+        source, problem = _raw(adata), "raw lacks genes of adata.var_names, or has duplicate names; pass another layer"
     else:
-        # From 0.13 on AnnData keeps X among the layers, under None.
-        known = ", ".join(repr(name) for name in adata.layers if name is not None) or "none"
-        raise InputError(f"layer={layer!r} is not in adata.layers (there: {known}); pass one of them or layer=None")
+        # AnnData >= 0.13 keeps X among the layers, under None.
+        layers = ", ".join(repr(name) for name in adata.layers if name is not None) or "none"
+        raise InputError(
+            f"layer={layer!r} is not in adata.layers (available: {layers}); pass one of them or layer=None"
+        )
     if source is None:
-        raise InputError(f"adata.{what}")
+        raise InputError(f"adata.{problem}")
     return source
 
 
@@ -91,34 +88,41 @@ def _layer(adata: AnnData, name: str) -> Source | None:
 
 
 def _raw(adata: AnnData) -> Source | None:
-    """``.raw`` where it has every gene of the AnnData, by name; it may have more."""
+    """``.raw`` if it has every gene of the AnnData, by name; it may have more genes."""
     if adata.raw is None or not adata.raw.var_names.is_unique:
         return None
     genes = adata.raw.var_names.get_indexer(adata.var_names)
-    same = len(genes) == adata.raw.n_vars and bool((genes == np.arange(len(genes))).all())
-    return None if (genes < 0).any() else Source(RAW, "raw", adata.raw.X, None if same else genes)
+    same_genes = len(genes) == adata.raw.n_vars and bool((genes == np.arange(len(genes))).all())
+    return None if (genes < 0).any() else Source(RAW, "raw", adata.raw.X, None if same_genes else genes)
 
 
-def first_of_counts(
-    adata: AnnData, layer: str | None, look: Callable[[Source], tuple[T, bool]]
+class NotCounts(Exception):
+    """A matrix holds values other than counts, although another one may hold counts."""
+
+
+def read_first_with_counts(
+    adata: AnnData, layer: str | None, read: Callable[[Source, bool], tuple[T, bool]]
 ) -> tuple[Source, T, bool]:
-    """The source to work on, what `look` makes of it, and whether it holds counts, which `look` says too.
+    """Read the matrix that `layer` names, or else the first with counts.
 
-    The first that holds counts; else the first of all. One that cannot be used holds none.
+    Parameters
+    ----------
+    adata, layer
+        As for `sources`.
+    read
+        Called as ``read(source, counts_only)``; returns the result and whether the matrix holds counts. If
+        `counts_only` is set it may raise `NotCounts` as soon as it meets another value.
+
+    Returns
+    -------
+    The matrix, what `read` returned for it, and whether it holds counts. If none of several does, or can be used, this
+    is the first of them, which is then read again.
     """
-    first, *others = sources(adata, layer)
-    refusal: InputError | None = None
-    try:
-        found, is_count = look(first)
-    except InputError as error:
-        refusal, is_count = error, False
-    if is_count:
-        return first, found, True
-    for source in others:
-        with suppress(InputError):
-            other, is_count = look(source)
+    candidates = sources(adata, layer)
+    for source in candidates if len(candidates) > 1 else []:
+        with suppress(InputError, NotCounts):
+            value, is_count = read(source, True)
             if is_count:
-                return source, other, True
-    if refusal is not None:
-        raise refusal
-    return first, found, False
+                return source, value, True
+    value, is_count = read(candidates[0], False)
+    return candidates[0], value, is_count

@@ -14,7 +14,11 @@ from spacex._config import Config
 from spacex._infra.errors import InputError
 
 PACKAGES = ("anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
-WRITTEN_BY = {"grid": "sx.pp.rasterize(adata)", "interactions": "sx.tl.interactions(adata)"}
+WRITTEN_BY = {
+    "grid": "sx.pp.rasterize(adata)",
+    "impute": "sx.tl.impute(...)",
+    "interactions": "sx.tl.interactions(adata)",
+}
 
 
 def write_uns(adata: AnnData, **sections: Any) -> None:

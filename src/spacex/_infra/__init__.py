@@ -1,1 +1,1 @@
-"""What every package needs: errors, checks of arguments, memory, atomic writes."""
+"""Shared infrastructure: errors, argument checks, memory, serialization and atomic writes."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whoever writes them and whatever happens meanwhile."""
+"""Atomic writes: a file or folder appears complete under its name, or not at all."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from spacex._infra.errors import truncate
+from spacex._infra.errors import DiskFullError, truncate
 
 DRAFT_MARK = ".spacex-draft-"
-FULL_DISK = "the disk is full"
 STALE_SECONDS = 86_400.0
-"""Seconds after which what a process of another machine left half-written is taken for abandoned."""
+"""Age at which the draft of a process on another machine counts as abandoned."""
+
+DISK_FULL_MESSAGE = re.compile(r"no space left|file too large|disk quota|errno = (28|27|122)\b", re.IGNORECASE)
+"""Messages of HDF5 and safetensors about a full disk; their errors carry no errno."""
 
 _drafts: set[Path] = set()
-"""What this process is writing now."""
-
-FULL = re.compile(r"no space left|file too large|disk quota|errno = (28|27|122)\b", re.IGNORECASE)
-"""What libraries that write by themselves say of a full disk; not all of them raise OSError."""
+"""Drafts that this process is writing."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path to write a file at, of the same suffix, which takes the place of `path` when all is well; else it goes.
+    """Yield a temporary path with the same suffix; move it to `path` on success, remove it on error.
 
-    Where `path` is a link, it is the file at its end that is replaced.
-    What killed processes left of the same file is removed first.
+    Links are followed: the target of `path` is replaced. Drafts of the same file that killed processes left behind are
+    removed first.
     """
     path = Path(os.path.realpath(path))
     remove_stale(path.parent, f".{path.name[:60]}{DRAFT_MARK}")
     draft = path.with_name(f".{path.name[:60]}{DRAFT_MARK}{process_tag()}{path.suffix}")
-    with translate_os_errors(path), remove_on_error(draft):
+    with translate_os_errors(path), remove_on_exit(draft):
         yield draft
         fsync(draft)
         os.replace(draft, path)
@@ -46,14 +45,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[str]]:
-    """A text file to write, which takes the place of `path` when everything was written; else nothing changes."""
+    """Yield a text file that replaces `path` on success; on error `path` stays as it was."""
     with atomic_path(path) as draft, draft.open("w", encoding="utf-8") as file:
         yield file
 
 
 @contextmanager
-def remove_on_error(draft: Path) -> Iterator[None]:
-    """Remove a draft, file or folder, when all is done or has failed; `remove_drafts` knows of it meanwhile."""
+def remove_on_exit(draft: Path) -> Iterator[None]:
+    """Remove a draft, file or folder, on exit, if it still exists; `remove_drafts` removes it earlier."""
     _drafts.add(draft)
     try:
         yield
@@ -63,7 +62,7 @@ def remove_on_error(draft: Path) -> Iterator[None]:
 
 
 def remove_drafts() -> None:
-    """Remove whatever this process has half-written, because it will end without unwinding."""
+    """Remove all drafts of this process, before it exits without unwinding the stack."""
     for draft in list(_drafts):
         _remove(draft)
 
@@ -77,42 +76,43 @@ def _remove(draft: Path) -> None:
 
 @contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
-    """Turn what libraries raise of a full disk, or of a folder that may not be written to, into one clear `OSError`."""
+    """Replace errors about a full disk, permissions or a missing folder by one `OSError` with a clear message."""
     try:
         yield
     except Exception as error:
+        kind: type[OSError] = OSError
         number = getattr(error, "errno", None)
-        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or FULL.search(str(error)):
-            reason = f"{FULL_DISK}; free some of it"
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or DISK_FULL_MESSAGE.search(str(error)):
+            kind, reason = DiskFullError, "the disk is full; free some space"
         elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            reason = "no permission; ask for it"
+            reason = "no permission; change the permissions"
         elif number in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():
-            reason = f"there is no folder '{path.parent}'; make it first"
+            reason = f"the folder '{path.parent}' does not exist; create it first"
         else:
             raise
-        raise OSError(truncate(f"'{path}' cannot be written: {reason}, or pass another place")) from error
+        raise kind(truncate(f"'{path}' cannot be written: {reason}, or pass another path")) from error
 
 
 def process_tag() -> str:
-    """Whose a draft is: this process on this machine."""
+    """Part of the name of a draft that identifies the machine and the process."""
     return f"{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}-{os.getpid()}"
 
 
 def remove_stale(folder: Path, prefix: str) -> list[Path]:
-    """Files and folders whose name begins so and whose writer is gone; files are removed, folders are returned."""
-    left = [entry for entry in folder.glob(f"{_escaped(prefix)}*") if _is_stale(entry, prefix)]
-    for entry in left:
+    """Remove drafts whose names start with `prefix` and whose process has ended; folders are returned instead."""
+    stale = [entry for entry in folder.glob(f"{_escape_glob(prefix)}*") if _is_stale(entry, prefix)]
+    for entry in stale:
         if not entry.is_dir():
             entry.unlink(missing_ok=True)
-    return [entry for entry in left if entry.is_dir()]
+    return [entry for entry in stale if entry.is_dir()]
 
 
 def _is_stale(entry: Path, prefix: str) -> bool:
-    """Whether the process that made a draft is gone; of another machine that is told by its age."""
-    found = re.match(r"([0-9a-f]{8})-(\d+)", entry.name.removeprefix(prefix))
-    if found is None:
+    """Whether the process that wrote a draft has ended; for another machine, whether the draft is old."""
+    tag = re.match(r"([0-9a-f]{8})-(\d+)", entry.name.removeprefix(prefix))
+    if tag is None:
         return False
-    machine, process = found.groups()
+    machine, process = tag.groups()
     if machine != process_tag().split("-")[0]:
         return time.time() - entry.lstat().st_mtime > STALE_SECONDS
     if int(process) == os.getpid():
@@ -122,17 +122,16 @@ def _is_stale(entry: Path, prefix: str) -> bool:
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
-        pass  # another user's, or no number of a process
+        pass  # a process of another user, or an invalid process id
     return False
 
 
-def _escaped(name: str) -> str:
-    """A name in which no character stands for others in a glob."""
+def _escape_glob(name: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", name)
 
 
 def fsync(path: Path) -> None:
-    """Have the disk hold a file before it gets its name: after a power cut a name must not lead to an empty file."""
+    """Flush a file to disk before it is renamed, so that a power failure cannot leave an empty file."""
     if path.is_file():
         with path.open("rb") as file:
             os.fsync(file.fileno())

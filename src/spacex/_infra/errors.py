@@ -1,4 +1,4 @@
-"""The errors that SpaCEX raises, and values as their messages show them."""
+"""Errors that SpaCEX raises, and formatting of values in messages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from typing import Any
 
 MAX_WORD_LENGTH = 300
+"""Maximum number of characters of a word in a message; gene and file names can be longer."""
+
 MAX_VALUE_LENGTH = 200
-"""Characters of a value in a message: a table or an array would fill the page."""
+"""Maximum number of characters of a value in a message; arrays and tables can be longer."""
 
 
 class InputError(ValueError):
-    """The input cannot be used as it is; the message says what is wrong and what mends it, on one line.
+    """Invalid input. The message names the problem and the fix, on one line.
 
     Examples
     --------
@@ -27,26 +29,14 @@ class InputError(ValueError):
         super().__init__(truncate(str(message)))
 
 
-def truncate(message: str) -> str:
-    """A message on one line, in which no word is longer than can be read: names of genes and of files may be."""
-    return re.sub(
-        rf"\S{{{MAX_WORD_LENGTH},}}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", " ".join(message.split())
-    )
-
-
-def safe_repr(value: Any) -> str:
-    """A value as a message has it, whatever it is: no error may come of telling one."""
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # an int of too many digits, or an object that cannot be shown
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[: MAX_VALUE_LENGTH - 30]}...{text[-20:]}"
+class DiskFullError(OSError):
+    """A file could not be written because the disk is full or a quota is exhausted."""
 
 
 class WorkerError(RuntimeError):
-    """One of several processes that work together is gone; the message says which and what to do.
+    """One of several parallel processes ended unexpectedly; the message names it and the fix.
 
-    Raised by a fit with `Config.devices` or `Config.num_nodes` above one; what was given is as it was.
+    Raised by a fit with `Config.devices` or `Config.num_nodes` above one. The caller's objects are unchanged.
 
     Examples
     --------
@@ -54,3 +44,19 @@ class WorkerError(RuntimeError):
     >>> issubclass(sx.WorkerError, RuntimeError)
     True
     """
+
+
+def truncate(message: str) -> str:
+    """Return the message on one line, with long words shortened."""
+    return re.sub(
+        rf"\S{{{MAX_WORD_LENGTH},}}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", " ".join(message.split())
+    )
+
+
+def safe_repr(value: Any) -> str:
+    """Return a short ``repr`` on one line; never raises."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an int with too many digits, or a broken __repr__
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[: MAX_VALUE_LENGTH - 30]}...{text[-20:]}"

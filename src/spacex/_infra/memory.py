@@ -1,4 +1,4 @@
-"""How much memory can still be taken, and the refusal of what would take more."""
+"""Available memory, and a check before large allocations."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from pathlib import Path
 
 from spacex._infra.errors import InputError
 
-GROUPS, HIERARCHIES = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-NAMES = {
+CGROUP_FILE, CGROUP_ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+CGROUP_FIELDS = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     2: ("memory.max", "memory.current", "inactive_file"),
 }
-"""By version of control groups: the limit, what is taken, and the part of that which holds files read before."""
+"""Limit, usage and reclaimable page cache, by version of control groups."""
 
 
 def available_memory() -> int:
-    """Bytes that this process can still take: of the machine, or of the groups (job, container) that limit it."""
+    """Bytes that this process can still allocate, limited by the machine and by its control groups (job, container)."""
     import psutil
 
     return min([int(psutil.virtual_memory().available), *_cgroup_headrooms()])
 
 
-def check_memory(needed: int, *, what: str, hint: str) -> None:
-    """Raise `InputError` where something would take more bytes than there are."""
-    free = available_memory()
-    if needed > free:
-        sizes = f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+def check_memory(n_bytes: int, *, what: str, hint: str) -> None:
+    """Raise `InputError` if `what` needs more bytes than are available."""
+    available = available_memory()
+    if n_bytes > available:
+        sizes = f"{n_bytes / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are available"
         raise InputError(f"{what} needs about {sizes}: {hint}")
 
 
 def _cgroup_headrooms() -> Iterator[int]:
-    """What each control group of this process that has a limit leaves, those above it included; none but on Linux."""
+    """Headroom of each control group of this process that has a limit, and of its parents; empty except on Linux."""
     try:
-        lines = GROUPS.read_text().splitlines()
+        lines = CGROUP_FILE.read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
-        root = HIERARCHIES / "memory" if controllers else HIERARCHIES
+        root = CGROUP_ROOT / "memory" if controllers else CGROUP_ROOT
         group = root / path.strip("/")
-        # Inside a container the path may be that of the host, whose groups are not to be seen: then the root has all.
+        # In a container the path can be that of the host, which is not visible; the root then has the limit.
         for folder in (group, *group.parents):
             if folder.is_relative_to(root) and (room := _cgroup_headroom(folder, 1 if controllers else 2)) is not None:
                 yield room
 
 
 def _cgroup_headroom(folder: Path, version: int) -> int | None:
-    """What one group leaves. Files that were read stay in memory until it is wanted, and count as free."""
-    limit, taken, files = NAMES[version]
+    """Bytes left in one control group; None without a limit. Cached files count as free."""
+    limit_file, usage_file, cache_field = CGROUP_FIELDS[version]
     try:
-        most, used = (folder / limit).read_text().strip(), int((folder / taken).read_text())
+        limit, usage = (folder / limit_file).read_text().strip(), int((folder / usage_file).read_text())
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return None if most == "max" else max(int(most) - used + int(stat.get(files, 0)), 0)
+        return None if limit == "max" else max(int(limit) - usage + int(stat.get(cache_field, 0)), 0)
     except (OSError, ValueError):
         return None

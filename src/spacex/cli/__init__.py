@@ -15,8 +15,7 @@ from typing import Annotated, Any
 import typer
 
 import spacex as sx
-from spacex._infra.atomic_write import FULL_DISK
-from spacex._infra.errors import InputError, WorkerError
+from spacex._infra.errors import DiskFullError, InputError, WorkerError
 from spacex.cli._interrupt import EXIT_INTERRUPTED, MESSAGES, handle_signals
 from spacex.cli._log import library_log, log_status
 from spacex.cli._option_names import option_names, to_option_names
@@ -253,8 +252,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(app)  # calling the app would install a hook for tracebacks
     options = option_names(getattr(command, "commands", {}).get(words[0] if words else ""))
     with library_log(options), handle_signals() as request:
+        disk_full = False
         try:
             code, message = _run_command(command, words)
+        except DiskFullError as error:
+            code, message, disk_full = 2, str(error), True
         except BaseException:
             if not request.exit_code:
                 raise
@@ -263,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code, message = request.exit_code, MESSAGES[signal.Signals(request.signal_number)]
     if message:
         log_status(to_option_names(message, options))
-    if arguments is None and FULL_DISK in message:
+    if arguments is None and disk_full:
         os._exit(code)  # HDF5 crashes when it closes a file that it could not write
     return code
 
@@ -282,6 +284,8 @@ def _run_command(command: Any, words: list[str]) -> tuple[int, str]:
         return 2, str(error)
     except WorkerError as error:
         return 1, str(error)
+    except DiskFullError:
+        raise
     except OSError as error:
         return 2, f"'{error.filename}': {error.strerror}" if error.filename and error.strerror else str(error)
     except (KeyboardInterrupt, typer.Abort):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from anndata import AnnData
 
 import spacex as sx
-from spacex._infra.atomic_write import process_tag, remove_on_error, remove_stale, translate_os_errors
+from spacex._infra.atomic_write import process_tag, remove_on_exit, remove_stale, translate_os_errors
 from spacex._infra.errors import InputError
 from spacex._infra.serialization import file_sha256, read_json
 from spacex.cli._outputs import CHECKPOINT
@@ -60,7 +60,7 @@ class Checkpoint:
         self._remove_partial()
         partial = self.out / f"{PARTIAL_PREFIX}{process_tag()}"
         try:
-            with translate_os_errors(self.folder), remove_on_error(partial):
+            with translate_os_errors(self.folder), remove_on_exit(partial):
                 partial.mkdir(parents=True)
                 adata.write_h5ad(partial / "section.h5ad")
                 model.save(partial / "model")

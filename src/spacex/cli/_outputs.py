@@ -16,7 +16,7 @@ from anndata import AnnData
 from pandas import DataFrame
 
 from spacex import _adata
-from spacex._infra.atomic_write import fsync, process_tag, remove_on_error, remove_stale, translate_os_errors
+from spacex._infra.atomic_write import fsync, process_tag, remove_on_exit, remove_stale, translate_os_errors
 from spacex._infra.errors import InputError
 from spacex._infra.serialization import read_json
 from spacex.cli._stage_timer import StageTimer
@@ -152,7 +152,7 @@ def _atomic_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(stale, ignore_errors=True)
     folder = base / f"{PARTIAL_PREFIX}{process_tag()}"
     try:
-        with translate_os_errors(out), remove_on_error(folder):
+        with translate_os_errors(out), remove_on_exit(folder):
             folder.mkdir()
             yield folder
             for file in folder.rglob("*"):

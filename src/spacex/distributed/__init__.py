@@ -1,1 +1,1 @@
-"""Several processes that share the genes of one computation."""
+"""Processes that share the genes of one computation."""

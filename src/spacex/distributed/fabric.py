@@ -1,6 +1,6 @@
-"""A process group that exchanges arrays through Lightning Fabric: gloo between CPUs, NCCL between GPUs.
+"""`FabricProcessGroup`: exchange arrays through Lightning Fabric, with gloo on CPUs and NCCL on GPUs.
 
-NCCL is what Fabric chooses for GPUs; the tests of this package run gloo alone.
+The tests of this package run gloo only.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 CONNECTION_ERROR_WORDS = ("gloo", "connection", "socket", "peer", "nccl", "tcpstore", "timed out")
-"""Words by which an error of an exchange is told from one of the computation."""
+"""Words that distinguish a lost connection from other errors of torch, which raises `RuntimeError` for both."""
 TIMEOUT = timedelta(hours=2)
-"""Longest wait for a process that is alive but late; one that is gone is noticed at once."""
+"""Maximum wait for a process that is alive but late; a process that ended is noticed at once."""
 
 
 def open_fabric(config: Config, device: torch.device, launcher: str | None) -> Fabric:
-    """A Fabric that has joined the processes that torchrun or srun started, or one for this process alone."""
+    """Return a Fabric that joined the processes that torchrun or srun started, or one for a single process."""
     check_installed("lightning_fabric", extra="scale", purpose="Config.devices, num_nodes or precision")
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -43,7 +43,7 @@ def open_fabric(config: Config, device: torch.device, launcher: str | None) -> F
         raise InputError("Config.precision='16-mixed' needs a GPU; pass 'bf16-mixed' or '32-true'")
     strategy: Any = "auto"
     if launcher is not None:
-        # Buffers never change, and the basis is large: they are sent once, not at every step.
+        # Buffers are constant and the basis is large: do not broadcast them at every step.
         environment = SLURMEnvironment() if launcher == "srun" else TorchElasticEnvironment()
         strategy = DDPStrategy(
             cluster_environment=environment, broadcast_buffers=False, gradient_as_bucket_view=True, timeout=TIMEOUT
@@ -62,7 +62,7 @@ def open_fabric(config: Config, device: torch.device, launcher: str | None) -> F
 
 @contextmanager
 def suppress_lightning_logs() -> Iterator[None]:
-    """Leave out what the engines say about their start, their end and their own future."""
+    """Silence start-up and shutdown logs and deprecation warnings of Lightning and torch."""
     loggers = [logging.getLogger(name) for name in ("lightning_fabric", "torch.multiprocessing.spawn")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -77,47 +77,47 @@ def suppress_lightning_logs() -> Iterator[None]:
 
 
 class FabricProcessGroup(ProcessGroup):
-    """One of several processes.
+    """Process group of a launched Fabric.
 
     Parameters
     ----------
     fabric
-        A Fabric that was launched.
+        A Fabric after ``launch``.
     """
 
     def __init__(self, fabric: Fabric):
         self.fabric, self.rank, self.size = fabric, fabric.global_rank, fabric.world_size
 
     def all_reduce(self, part: np.ndarray) -> np.ndarray:
-        """Sum of the arrays of all processes, the same bytes in each."""
-        mine = torch.from_numpy(np.array(part)).to(self.fabric.device)  # a copy: the exchange writes into it
-        self.run_collective(torch.distributed.all_reduce, mine)  # without the barrier that Fabric's own puts before it
-        return mine.cpu().numpy()
+        """Return the sum of the arrays of all processes, identical in each."""
+        total = torch.from_numpy(np.array(part)).to(self.fabric.device)  # a copy, since all_reduce works in place
+        self.run_collective(torch.distributed.all_reduce, total)  # without the extra barrier of Fabric.all_reduce
+        return total.cpu().numpy()
 
     def all_gather(self, part: np.ndarray) -> np.ndarray:
-        """The rows of all processes, in the order of ranks."""
+        """Return the rows of all processes, in the order of ranks."""
         lengths = np.zeros(self.size, dtype=np.int64)
         lengths[self.rank] = len(part)
         lengths = self.all_reduce(lengths)
-        # As a sum over arrays that hold nothing but the own rows, which is exact: parts may differ in length.
-        start, whole = lengths[: self.rank].sum(), np.zeros((lengths.sum(), *part.shape[1:]), dtype=part.dtype)
-        whole[start : start + len(part)] = part
-        return self.all_reduce(whole)
+        # Parts may differ in length: sum zero-padded arrays, which is exact.
+        start, padded = lengths[: self.rank].sum(), np.zeros((lengths.sum(), *part.shape[1:]), dtype=part.dtype)
+        padded[start : start + len(part)] = part
+        return self.all_reduce(padded)
 
     def broadcast(self, value: Value) -> Value:
-        """The value of the first process."""
+        """Return the value of the first process."""
         return self.run_collective(self.fabric.broadcast, value)
 
     def run_collective(self, exchange: Callable[..., Result], *arguments: Any) -> Result:
-        """The result of an exchange; a `WorkerError` where another process is gone."""
+        """Call an exchange between processes; raise `WorkerError` if another process is gone."""
         try:
             return exchange(*arguments)
         except RuntimeError as error:
             if not any(word in str(error).lower() for word in CONNECTION_ERROR_WORDS):
                 raise
-            # Less the place in the engine's own source, and its general advice.
+            # Without the position in the C++ source and the general advice that follow in the message.
             reason = re.sub(r"^\[[^\]]*\.cc:\d+\]\s*", "", str(error).strip().splitlines()[-1]).split(". ")[0]
             raise WorkerError(
-                f"process {self.rank} of {self.size} lost another one ({reason}); the log of that one says why: mend "
-                "it and run again"
+                f"process {self.rank} of {self.size} lost the connection to another process ({reason}); see the log of "
+                "that process, fix the cause and rerun"
             ) from error

@@ -1,10 +1,11 @@
-"""What every loop over genes shares: settings, device, a random generator of its own, progress, and with whom."""
+"""`FitContext`: device, random generator, progress bars and processes of a fit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from spacex._config import Config
 from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.validation import is_auto
 from spacex.distributed.fabric import suppress_lightning_logs
@@ -20,79 +20,87 @@ from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 
 
 def resolve_device(device: Any) -> torch.device:
-    """The torch device that a name stands for; ``"auto"`` is the GPU where there is one."""
+    """Return the torch device of that name; ``"auto"`` is the GPU if available."""
     if is_auto(device):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         if not isinstance(device, (str, torch.device)):
             raise TypeError("not a name")
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen).numpy(force=True)  # "meta" has no numbers
+        resolved = torch.device(device)
+        torch.zeros(1, device=resolved).numpy(force=True)  # fails on "meta", which stores no values
     except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError, ImportError) as error:
         raise InputError(f"device={safe_repr(device)} cannot be used here; pass 'auto', 'cpu' or 'cuda'") from error
-    return chosen
+    return resolved
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep numerical libraries to one thread, and put them back after.
+    """Limit numerical libraries to one thread inside the block.
 
-    For many small products: threads that wait for one another cost more than they bring, and sums would depend on
-    their number.
+    Faster for many small matrix products, and sums do not depend on the number of threads.
     """
-    threads = torch.get_num_threads()
+    n_threads = torch.get_num_threads()
     with threadpool_limits(1):
         torch.set_num_threads(1)
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(n_threads)
 
 
 @dataclass(frozen=True)
 class FitContext:
-    """Settings, the device, the local random generator, whether to show progress, and the processes that share genes.
+    """Where and how a fit runs; independent of the settings of the method.
 
-    All processes draw from generators of the same seed. `fabric` is the Lightning Fabric through which gradients go;
-    None where one process computes in single precision.
+    Attributes
+    ----------
+    device
+        Device of the tensors.
+    seed
+        Seed of every random choice; the same in all processes.
+    progress
+        Whether to show progress bars.
+    group
+        Processes that share the genes.
+    fabric
+        Lightning Fabric that averages gradients over processes; None for one process in single precision.
     """
 
-    config: Config
     device: torch.device
-    generator: torch.Generator
-    progress: bool
+    seed: int = 0
+    progress: bool = False
     group: ProcessGroup = SINGLE_PROCESS
     fabric: Any = None
 
-    @classmethod
-    def open(cls, config: Config, device: str, seed: int, *, progress: bool) -> FitContext:
-        """A session on the device that the name `device` stands for, with a generator seeded with `seed`."""
-        return cls(config, resolve_device(device), torch.Generator().manual_seed(seed), progress)
+    @cached_property
+    def generator(self) -> torch.Generator:
+        """Random generator of the training loops, seeded with `seed`."""
+        return torch.Generator().manual_seed(self.seed)
 
-    def tensor(self, maps: np.ndarray) -> Tensor:
-        """Maps as a tensor on the device."""
-        return torch.from_numpy(maps).to(self.device)
+    def to_device(self, array: np.ndarray) -> Tensor:
+        """Copy an array to the device."""
+        return torch.from_numpy(array).to(self.device)
 
-    def gather(self, part: Tensor) -> Tensor:
-        """The rows that every process has, in the order of ranks."""
+    def gather(self, rows: Tensor) -> Tensor:
+        """Concatenate the rows of all processes, in the order of ranks."""
         if self.group.size == 1:
-            return part
-        return self.tensor(self.group.all_gather(part.cpu().numpy()))
+            return rows
+        return self.to_device(self.group.all_gather(rows.cpu().numpy()))
 
-    def prepare(self, objective: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
-        """A module and its optimiser as they are to be called: their gradients are the mean over the processes."""
+    def prepare(self, objective: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """Wrap a loss module and its optimizer so that gradients are averaged over processes."""
         if self.fabric is None:
-            return objective, optimiser
+            return objective, optimizer
         with suppress_lightning_logs():
-            return self.fabric.setup(objective, optimiser)
+            return self.fabric.setup(objective, optimizer)
 
-    def step(self, loss: Tensor, model: nn.Module, optimiser: Any) -> None:
-        """One step down the gradient of a loss, that of `model` clipped to unit norm."""
-        optimiser.zero_grad(set_to_none=True)
+    def step(self, loss: Tensor, model: nn.Module, optimizer: Any) -> None:
+        """Take one optimizer step, with the gradient of `model` clipped to unit norm."""
+        optimizer.zero_grad(set_to_none=True)
         if self.fabric is None:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         else:
-            self.group.run_collective(self.fabric.backward, loss)  # here the gradients are exchanged
-            self.fabric.clip_gradients(model, optimiser, max_norm=1.0)
-        optimiser.step()
+            self.group.run_collective(self.fabric.backward, loss)  # exchanges the gradients
+            self.fabric.clip_gradients(model, optimizer, max_norm=1.0)
+        optimizer.step()

@@ -1,6 +1,6 @@
-"""Gene images on a GPU: counts go there once, and residual maps are made where they are used.
+"""Gene images on a GPU: counts are copied once, and residual maps are computed on the device.
 
-The arithmetic is that of `spacex.imaging.gene_images`, on tensors; tests compare the two on the CPU. It has
+`spacex.imaging.residuals` contains the formulas. The tests compare both implementations on the CPU; this module has
 not been run on a GPU.
 """
 
@@ -16,17 +16,18 @@ import torch
 from torch import Tensor
 
 from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.residuals import pearson_residuals, residual_limit
 
 
 def on_device(images: GeneImages, device: torch.device) -> GeneImages:
-    """The images as they are best worked on there: as they are on the processor, as `DeviceImages` elsewhere."""
+    """Images for computation on a device: unchanged on the CPU, `DeviceImages` on other devices."""
     if device.type == "cpu" or (isinstance(images, DeviceImages) and images.device == device):
         return images
-    return DeviceImages.of(images, device)
+    return DeviceImages.from_images(images, device)
 
 
 def maps_on(images: GeneImages, genes: slice | np.ndarray, device: torch.device) -> Tensor:
-    """Residual maps (B, P) of some genes, as a tensor on the device."""
+    """Residual maps (B, P) of genes, as a tensor on the device."""
     if isinstance(images, DeviceImages):
         return images.maps(genes)
     return torch.from_numpy(images.residuals(genes)).to(device)
@@ -34,80 +35,75 @@ def maps_on(images: GeneImages, genes: slice | np.ndarray, device: torch.device)
 
 @dataclass(frozen=True)
 class DeviceImages(GeneImages):
-    """Gene images whose maps are made on a device; what is asked of them in arrays stays as it is.
+    """Gene images whose residual maps are computed on a device; methods that return arrays are unchanged.
 
     Attributes
     ----------
     device
-        Where.
+        Device on which maps are computed.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @classmethod
-    def of(cls, images: GeneImages, device: torch.device) -> DeviceImages:
+    def from_images(cls, images: GeneImages, device: torch.device) -> DeviceImages:
         """The same images on a device."""
-        return cls(**{one.name: getattr(images, one.name) for one in fields(GeneImages) if one.init}, device=device)
+        return cls(**{item.name: getattr(images, item.name) for item in fields(GeneImages) if item.init}, device=device)
 
     @cached_property
-    def _there(self) -> dict[str, Tensor]:
-        """What residuals are made of, brought to the device once."""
-        section, host = self.layout.section, np.float32
+    def _device_tensors(self) -> dict[str, Tensor]:
+        """Inputs of the residuals, on the device."""
+        section = self.layout.section
         arrays: dict[str, Any] = {
-            "values": self.counts.data.astype(host, copy=False), "pixel": self.counts.indices.astype(np.int64),
-            "totals": self.totals.astype(host), "share": self.share.astype(host), "section": section.astype(np.int64),
-            "limit": np.sqrt(np.bincount(section), dtype=host)[section],
+            "values": self.counts.data.astype(np.float32, copy=False), "pixel": self.counts.indices.astype(np.int64),
+            "totals": self.totals.astype(np.float32), "share": self.share.astype(np.float32),
+            "section": section.astype(np.int64), "limit": residual_limit(section),
         }  # fmt: skip
         return {name: torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for name, array in arrays.items()}
 
     def maps(self, genes: slice | np.ndarray) -> Tensor:
-        """Residual maps (B, P) float32 of some genes on the device, as `residuals` gives them."""
+        """Residual maps (B, P) float32 of genes on the device; see `GeneImages.residuals`."""
         if not self.is_count:
             return torch.from_numpy(self.residuals(genes)).to(self.device)
-        there = self._there
-        number = np.arange(self.n_genes)[genes]
-        totals = there["totals"][:, torch.from_numpy(number).to(self.device)].T
-        # Three passes over a matrix as large as the result, none of which the processor waits for.
-        mean = totals[:, there["section"]] * there["share"]
-        spread = (mean * (mean / self.theta + 1.0)).clamp_(min=1e-12).sqrt_()
-        out = torch.maximum((mean / spread).neg_(), -there["limit"])
-        row, place = self._places(number)
-        column, value = there["pixel"][place], there["values"][place]
-        filled = (value - mean[row, column]) / spread[row, column]
-        out[row, column] = torch.minimum(filled, there["limit"][column])
-        return self._centered(out)
+        tensors, index = self._device_tensors, np.arange(self.n_genes)[genes]
+        totals = tensors["totals"][:, torch.from_numpy(index).to(self.device)].T
+        mean = totals[:, tensors["section"]] * tensors["share"]
+        row, entry = self._entries(index)
+        value, column = tensors["values"][entry], tensors["pixel"][entry]
+        maps: Tensor = pearson_residuals(value, row, column, mean, tensors["limit"], self.theta, xp=torch)
+        return self._center(maps)
 
-    def _places(self, number: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Row of the batch, and place among all values, of every value of some genes."""
-        first = self.counts.indptr[number].astype(np.int64)
-        size = self.counts.indptr[number + 1] - first
+    def _entries(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Row in the batch and position in `counts.data` of each nonzero count of genes (B,)."""
+        first = self.counts.indptr[index].astype(np.int64)
+        size = self.counts.indptr[index + 1] - first
         shift = first - np.concatenate([[0], np.cumsum(size)[:-1]]) if len(size) else first
         sizes, shifts = (torch.from_numpy(np.asarray(array)).to(self.device) for array in (size, shift))
-        total = int(size.sum())  # known here: the device need not be asked
-        row = torch.repeat_interleave(torch.arange(len(number), device=self.device), sizes, output_size=total)
+        total = int(size.sum())  # computed on the CPU, so that the device is not synchronized
+        row = torch.repeat_interleave(torch.arange(len(index), device=self.device), sizes, output_size=total)
         return row, torch.arange(total, device=self.device) + shifts[row]
 
-    def _centered(self, maps: Tensor) -> Tensor:
-        """Maps (B, P) without the mean of each section; pixels stand section by section."""
+    def _center(self, maps: Tensor) -> Tensor:
+        """Subtract the mean over each section from maps (B, P), whose pixels are sorted by section, in place."""
         for part in maps.split(np.bincount(self.layout.section).tolist(), dim=1):
             part -= part.mean(dim=1, keepdim=True)
         return maps
 
     def gram(self, basis: np.ndarray, batches: Iterable[slice], *, unit: bool = False) -> np.ndarray:
-        """As that of `GeneImages`; the basis goes to the device, and only the sum comes back."""
-        there = torch.from_numpy(basis).to(self.device)
-        out = torch.zeros_like(there)
+        """`GeneImages.gram` on the device; only the basis and the result are copied."""
+        factor = torch.from_numpy(basis).to(self.device)
+        out = torch.zeros_like(factor)
         for genes in batches:
             maps = self.maps(genes).double()
-            scores = maps @ there
+            scores = maps @ factor
             if unit:
                 scores /= (maps**2).sum(dim=1, keepdim=True).clamp_(min=1e-12)
             out += maps.T @ scores
         return out.cpu().numpy()
 
     def scores(self, components: np.ndarray, genes: slice) -> np.ndarray:
-        """As those of `GeneImages`."""
+        """`GeneImages.scores` on the device."""
         maps = self.maps(genes)
-        size = ((maps.double() ** 2).sum(dim=1).clamp_(min=1e-12) / maps.shape[1]).sqrt_()
-        scores = (maps @ torch.from_numpy(np.ascontiguousarray(components)).to(self.device)).double() / size[:, None]
+        rms = ((maps.double() ** 2).sum(dim=1).clamp_(min=1e-12) / maps.shape[1]).sqrt_()
+        scores = (maps @ torch.from_numpy(np.ascontiguousarray(components)).to(self.device)).double() / rms[:, None]
         return scores.cpu().numpy()

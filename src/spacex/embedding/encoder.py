@@ -1,8 +1,7 @@
-"""The image encoder: patches, attention blocks, and a position-aware read-out.
+"""`Encoder`: residual maps to embeddings, by a linear path and an attention path over patches.
 
-The embedding of a map is the sum of two paths. The linear path reads every pixel and starts at the
-singular vectors of the smoothed residual maps; the attention path starts at zero. So the encoder
-begins at the linear optimum, and what training adds can be measured.
+The embedding is the sum of both paths. The linear path starts at the weighted components of the residual maps, and the
+attention path at zero, so that the encoder equals the linear initialization before training.
 """
 
 from __future__ import annotations
@@ -13,50 +12,50 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def patch_index(pixel: np.ndarray, section: np.ndarray, patch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which tissue pixels form which patch.
+def patch_index(pixel: np.ndarray, section: np.ndarray, patch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divide the tissue pixels into square patches.
 
     Parameters
     ----------
     pixel
-        (P, 2) row and column of each tissue pixel in its section's grid.
+        (P, 2) row and column of each tissue pixel in the grid of its section.
     section
         (P,) section of each tissue pixel; patches do not cross sections.
-    patch
-        Side of a patch in pixels. The grid need not be a multiple of it.
+    patch_size
+        Side of a patch in pixels; need not divide the sides of the grid.
 
     Returns
     -------
-    index
-        (L, patch**2) tissue pixels of each patch that holds any; P where a pixel is not tissue.
-    owner
+    pixels_of_patch
+        (L, patch_size**2) tissue pixels of each patch with tissue; P for pixels outside the tissue.
+    patch_of_pixel
         (P,) patch of each tissue pixel.
     """
-    cell, within = pixel // patch, pixel % patch
-    key = np.column_stack([section, cell])
-    _, owner = np.unique(key, axis=0, return_inverse=True)
-    owner = owner.reshape(-1)
-    index = np.full((owner.max() + 1, patch * patch), len(pixel), dtype=np.int64)
-    index[owner, within[:, 0] * patch + within[:, 1]] = np.arange(len(pixel))
-    return index, owner
+    patch_position, offset = pixel // patch_size, pixel % patch_size
+    key = np.column_stack([section, patch_position])
+    _, patch_of_pixel = np.unique(key, axis=0, return_inverse=True)
+    patch_of_pixel = patch_of_pixel.reshape(-1)
+    pixels_of_patch = np.full((patch_of_pixel.max() + 1, patch_size * patch_size), len(pixel), dtype=np.int64)
+    pixels_of_patch[patch_of_pixel, offset[:, 0] * patch_size + offset[:, 1]] = np.arange(len(pixel))
+    return pixels_of_patch, patch_of_pixel
 
 
 class Block(nn.Module):
-    """Pre-norm attention and feed-forward, as in a vision transformer."""
+    """Pre-norm transformer block, as in a vision transformer."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, d_model: int, n_heads: int):
         super().__init__()
-        self.heads = heads
-        self.norm_attention, self.norm_forward = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.merge = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.forward_in, self.forward_out = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.n_heads = n_heads
+        self.norm_attention, self.norm_forward = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        self.qkv, self.merge = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
+        self.forward_in, self.forward_out = nn.Linear(d_model, 2 * d_model), nn.Linear(2 * d_model, d_model)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens (B, L, width) to tokens of the same shape."""
-        b, length, width = x.shape
-        qkv = self.qkv(self.norm_attention(x)).view(b, length, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, L, width / heads)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, length, width)
+        """Transform tokens (B, L, d_model)."""
+        b, length, d_model = x.shape
+        qkv = self.qkv(self.norm_attention(x)).view(b, length, 3, self.n_heads, d_model // self.n_heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, n_heads, L, d_model / n_heads)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, length, d_model)
         x = x + self.merge(mixed)
         return x + self.forward_out(F.gelu(self.forward_in(self.norm_forward(x))))
 
@@ -64,77 +63,82 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Residual maps (B, P) to embeddings (B, D).
 
-    The linear path holds one weight for every pixel and dimension. The attention path reads the tokens of patches
-    through weights of their places: position-aware, so that where a pattern lies is never averaged away, yet of low
-    rank, so that a few thousand genes can teach it.
+    The linear path has one weight per pixel and dimension. The attention path pools the tokens with weights per patch
+    and dimension, so that the position of a pattern is not averaged out; the weights have rank one per dimension, so
+    that a few thousand genes are enough to learn them.
 
     Parameters
     ----------
-    index
-        (L, patch**2) pixels of each patch, from `patch_index`.
+    pixels_of_patch
+        (L, patch_size**2) pixels of each patch, from `patch_index`.
     basis
-        (P, n) orthonormal components of smooth maps, on which the strength of a pattern is measured.
-    trust
-        (n,) weight of each in the strength.
-    start
-        (P, D) weighted components at which the linear path starts.
-    width, depth, heads
-        Of the attention blocks.
+        (P, n) orthonormal components of smooth maps, on which the signal strength is measured.
+    strength_weights
+        (n,) weight of each component in the signal strength.
+    components
+        (P, D) weighted components, the initial value of the linear path.
+    d_model, n_layers, n_heads
+        Sizes of the transformer blocks.
     """
 
-    index: Tensor
+    pixels_of_patch: Tensor
     basis: Tensor
-    trust: Tensor
+    strength_weights: Tensor
 
     def __init__(
         self,
-        index: np.ndarray,
+        pixels_of_patch: np.ndarray,
         basis: np.ndarray,
-        trust: np.ndarray,
-        start: np.ndarray,
+        strength_weights: np.ndarray,
+        components: np.ndarray,
         *,
-        width: int,
-        depth: int,
-        heads: int,
+        d_model: int,
+        n_layers: int,
+        n_heads: int,
     ):
         super().__init__()
-        length, area = index.shape
-        self.register_buffer("index", torch.from_numpy(index))
+        n_patches, area = pixels_of_patch.shape
+        self.register_buffer("pixels_of_patch", torch.from_numpy(pixels_of_patch))
         self.register_buffer("basis", torch.from_numpy(basis).clone())
-        self.register_buffer("trust", torch.from_numpy(trust).clone())
-        self.linear = nn.Parameter(torch.from_numpy(start).clone())
+        self.register_buffer("strength_weights", torch.from_numpy(strength_weights).clone())
+        self.linear = nn.Parameter(torch.from_numpy(components).clone())
         n_dims = self.linear.shape[1]
-        if depth:
-            self.embed = nn.Linear(area, width)
-            self.position = nn.Parameter(0.02 * torch.randn(length, width))
-            self.norm = nn.LayerNorm(width)
-            self.where = nn.Parameter(torch.randn(length, n_dims) / length**0.5)
-            self.what = nn.Parameter(torch.zeros(width, n_dims))
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        if n_layers:
+            self.embed = nn.Linear(area, d_model)
+            self.position = nn.Parameter(0.02 * torch.randn(n_patches, d_model))
+            self.norm = nn.LayerNorm(d_model)
+            self.patch_weights = nn.Parameter(torch.randn(n_patches, n_dims) / n_patches**0.5)
+            self.channel_weights = nn.Parameter(torch.zeros(d_model, n_dims))
+        self.blocks = nn.ModuleList(Block(d_model, n_heads) for _ in range(n_layers))
 
-    def forward(self, maps: Tensor, keep: Tensor | None = None, patches: Tensor | None = None) -> Tensor:
+    def forward(self, maps: Tensor, visible_share: Tensor | None = None, patches: Tensor | None = None) -> Tensor:
         """Embed maps.
 
         Parameters
         ----------
         maps
-            (B, P) residual maps, zero where hidden.
-        keep
-            Share of the pixels that are not hidden, by which the linear path is scaled up.
+            (B, P) residual maps, zero at masked pixels.
+        visible_share
+            (B, 1) fraction of pixels that are not masked; the output of the linear path is divided by it.
         patches
-            Numbers of the visible patches; all where None.
+            Indices of the visible patches; None for all.
+
+        Returns
+        -------
+        (B, D) embeddings, not scaled to the signal strength.
         """
         z = maps @ self.linear  # (B, D)
-        if keep is not None:
-            z = z / keep
+        if visible_share is not None:
+            z = z / visible_share
         if not self.blocks:
             return z
-        index = self.index if patches is None else self.index[patches]
-        padded = F.pad(maps, (0, 1))  # the last pixel is the one off the tissue
-        tokens = padded.index_select(1, index.flatten()).view(len(maps), *index.shape)  # (B, L, patch**2)
+        pixels = self.pixels_of_patch if patches is None else self.pixels_of_patch[patches]
+        padded = F.pad(maps, (0, 1))  # index P: pixels outside the tissue
+        tokens = padded.index_select(1, pixels.flatten()).view(len(maps), *pixels.shape)  # (B, L, patch_size**2)
         tokens = self.embed(tokens) + (self.position if patches is None else self.position[patches])
         for block in self.blocks:
             tokens = block(tokens)
-        where = self.where if patches is None else self.where[patches] * (len(self.index) / len(index))
-        # Dimension d reads channel mix what[:, d] at the places where[:, d]: tokens are never averaged alike.
-        return z + ((self.norm(tokens) @ self.what) * where).sum(dim=1)
+        scale = len(self.pixels_of_patch) / len(pixels)
+        weights = self.patch_weights if patches is None else self.patch_weights[patches] * scale
+        # Dimension d pools the channel combination channel_weights[:, d] over patches with patch_weights[:, d].
+        return z + ((self.norm(tokens) @ self.channel_weights) * weights).sum(dim=1)

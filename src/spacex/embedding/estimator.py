@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from spacex._config import Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_bool, check_instance, check_n_modules, check_seed
-from spacex.embedding.context import FitContext
+from spacex._infra.validation import check_bool, check_choice, check_instance, check_n_modules, check_seed
+from spacex.embedding.context import FitContext, resolve_device
 from spacex.embedding.history import History
-from spacex.embedding.launch import fit
-from spacex.embedding.mixture import StudentMixture
-from spacex.embedding.modules import null_probability, posterior
-from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
-from spacex.embedding.refinement.boosting import l2_normalize_tensor
+from spacex.embedding.launch import launch
+from spacex.embedding.modules import assign_modules, null_probability, posterior
 from spacex.embedding.sections import embed_sections
-from spacex.embedding.state import keep, restore
-from spacex.embedding.transform import check_fit, embed_maps, maps_of
+from spacex.embedding.state import FittedState, load, save
+from spacex.embedding.transform import embed_maps, maps_from_input
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.layout import SectionLayout
+
+PARAMETERS = ("config", "n_modules", "device", "seed", "progress")
 
 
 class SpaCEX:
-    """Embeddings and modules of genes from their images.
+    """Embeddings and modules of genes from their images, with the interface of a scikit-learn estimator.
 
     Parameters
     ----------
@@ -37,16 +34,24 @@ class SpaCEX:
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     seed
-        Seed of every random choice; the global generators are not touched.
+        Seed of every random choice; global random generators are not used.
     progress
         Whether to show progress on stderr.
 
     Attributes
     ----------
-    history_
-        `History` of every stage.
+    labels_
+        (G,) int, module of every gene; -1 for genes without a module.
+    probabilities_
+        (G,) posterior probability of the label.
+    embedding_
+        (G, D) float32 embeddings of the genes.
     n_modules_
         Number of modules.
+    history_
+        `History` of every stage.
+    state_
+        `FittedState` from which the other attributes are taken.
 
     Examples
     --------
@@ -57,13 +62,12 @@ class SpaCEX:
     ((60, 12), (60, 4))
     """
 
-    history_: History
-    layout_: SectionLayout
-    model_: MaskedAutoencoder
-    null_mean_: float
-    null_shape_: float
+    state_: FittedState
+    labels_: np.ndarray
+    probabilities_: np.ndarray
+    embedding_: np.ndarray
     n_modules_: int
-    mixture_: StudentMixture
+    history_: History
 
     def __init__(
         self,
@@ -81,13 +85,33 @@ class SpaCEX:
         self.seed = check_seed(seed)
         self.progress = check_bool(progress, name="progress")
 
-    def fit(self, images: GeneImages) -> SpaCEX:
-        """Fit encoder and mixture to the images of all genes.
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the arguments of the constructor.
 
         Parameters
         ----------
-        images
-            Those of `spacex.pp.gene_images`.
+        deep
+            Ignored; for compatibility with scikit-learn.
+
+        Returns
+        -------
+        A dict from name to value.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> sx.SpaCEX(seed=1).get_params()["seed"]
+        1
+        """
+        return {name: getattr(self, name) for name in PARAMETERS}
+
+    def set_params(self, **params: Any) -> SpaCEX:
+        """Change arguments of the constructor; a fitted state is kept.
+
+        Parameters
+        ----------
+        params
+            Arguments of the constructor.
 
         Returns
         -------
@@ -96,9 +120,37 @@ class SpaCEX:
         Raises
         ------
         InputError
-            If several devices or machines are asked for that are not there.
+            If a name is unknown or a value is not allowed.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> sx.SpaCEX().set_params(n_modules=4).n_modules
+        4
+        """
+        for name in params:
+            check_choice(name, name="parameter", allowed=PARAMETERS)
+        vars(self).update(vars(SpaCEX(**self.get_params() | params)))
+        return self
+
+    def fit(self, images: GeneImages) -> SpaCEX:
+        """Fit encoder and mixture to the images of all genes.
+
+        Parameters
+        ----------
+        images
+            Images of G genes, from `spacex.pp.gene_images`.
+
+        Returns
+        -------
+        The estimator itself.
+
+        Raises
+        ------
+        InputError
+            If `images` are not `GeneImages`, or the devices or machines that the settings ask for are missing.
         WorkerError
-            If one of several processes was killed or failed; a kind of `RuntimeError`.
+            If one of several processes was killed or failed.
 
         Examples
         --------
@@ -108,11 +160,13 @@ class SpaCEX:
         >>> model.n_modules_
         3
         """
-        self.fit_transform(images)
-        return self
+        if not isinstance(images, GeneImages):
+            raise InputError(f"images is a {type(images).__name__}; pass GeneImages: sx.pp.gene_images(adata)")
+        check_n_modules(self.n_modules, high=images.n_genes)
+        return self._with_state(launch(images, self.config, self._context(), n_modules=self.n_modules))
 
     def fit_transform(self, images: GeneImages) -> np.ndarray:
-        """Fit encoder and mixture, and return the embeddings that they were fitted to: `fit`, then `transform`.
+        """Fit encoder and mixture, and return the embeddings.
 
         Parameters
         ----------
@@ -130,14 +184,31 @@ class SpaCEX:
         >>> sx.SpaCEX(n_modules=3, progress=False).fit_transform(images).shape[0]
         60
         """
-        check_fit(images, self.n_modules)
-        return fit(self, images)
+        return self.fit(images).embedding_
 
-    def _session(self) -> FitContext:
-        return FitContext.open(self.config, self.device, self.seed, progress=self.progress)
+    def fit_predict(self, images: GeneImages) -> np.ndarray:
+        """Fit encoder and mixture, and return the modules.
+
+        Parameters
+        ----------
+        images
+            As for `fit`.
+
+        Returns
+        -------
+        (G,) int, as from `predict`.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> sx.SpaCEX(n_modules=3, progress=False).fit_predict(images).shape
+        (60,)
+        """
+        return self.fit(images).labels_
 
     def transform(self, images: GeneImages | np.ndarray) -> np.ndarray:
-        """Embeddings of genes.
+        """Compute embeddings of genes.
 
         Parameters
         ----------
@@ -146,8 +217,8 @@ class SpaCEX:
 
         Returns
         -------
-        (G, D) float32. The direction is the gene's pattern; the norm is the strength of its spatial signal, whose
-        square is one on average over genes without a pattern.
+        (G, D) float32. The direction is the pattern of the gene; the norm is the strength of its spatial signal, with
+        an expected square of one for genes without a pattern.
 
         Examples
         --------
@@ -157,11 +228,10 @@ class SpaCEX:
         >>> model.transform(images.images(slice(0, 5))).shape[0]
         5
         """
-        self._check_fitted()
-        return self._embed(images, self._session())[0]
+        return self._embed(images)[0]
 
     def transform_sections(self, images: GeneImages | np.ndarray) -> np.ndarray:
-        """Embeddings of genes in each section apart, in the space of all.
+        """Compute embeddings of genes in each section separately, in the common space of all sections.
 
         Parameters
         ----------
@@ -170,8 +240,8 @@ class SpaCEX:
 
         Returns
         -------
-        (n_sections, G, D) float32: what `transform` gives where only the pixels of one section count. A gene that
-        changes its place between sections changes its direction; coordinates need not align.
+        (n_sections, G, D) float32. Each is computed from the pixels of one section only. The coordinates of the
+        sections need not be aligned.
 
         Examples
         --------
@@ -181,16 +251,16 @@ class SpaCEX:
         >>> model.transform_sections(images).shape[:2]
         (1, 60)
         """
-        self._check_fitted()
-        maps = maps_of(images, self.layout_, self._session())
-        return embed_sections(self.model_, maps, self.layout_).numpy().astype(np.float32)
+        state = self._fitted_state()
+        maps = maps_from_input(images, state.layout, self._context(), state.config.batch_size)
+        return embed_sections(state.autoencoder, maps, state.layout).numpy().astype(np.float32)
 
     def components(self) -> np.ndarray:
-        """What each dimension measures in a map.
+        """Return the pattern that each embedding dimension measures.
 
         Returns
         -------
-        Weighted components (P, D) of the linear path at the tissue pixels.
+        (P, D) weighted components of the linear path at the tissue pixels.
 
         Examples
         --------
@@ -200,11 +270,10 @@ class SpaCEX:
         >>> model.components().shape[0] == images.n_pixels
         True
         """
-        self._check_fitted()
-        return self.model_.encoder.linear.detach().cpu().numpy()
+        return self._fitted_state().autoencoder.encoder.linear.detach().cpu().numpy()
 
-    def predict_proba(self, images: GeneImages | np.ndarray) -> np.ndarray:
-        """Posterior probabilities of the components.
+    def predict(self, images: GeneImages | np.ndarray) -> np.ndarray:
+        """Predict the modules of genes.
 
         Parameters
         ----------
@@ -213,7 +282,32 @@ class SpaCEX:
 
         Returns
         -------
-        (G, K) probabilities: the modules in order and, last, the background.
+        (G,) int, the most probable module; -1 where the posterior of the background is above
+        `Config.background_threshold`.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
+        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> bool((model.predict(images) == model.labels_).all())
+        True
+        """
+        state = self._fitted_state()
+        threshold = state.config.background_threshold
+        return assign_modules(state.mixture, self.transform(images), state.null_shape, threshold)[0]
+
+    def predict_proba(self, images: GeneImages | np.ndarray) -> np.ndarray:
+        """Compute posterior probabilities of modules and background.
+
+        Parameters
+        ----------
+        images
+            As for `transform`.
+
+        Returns
+        -------
+        (G, K + 1) probabilities: the modules in order and, last, the background.
 
         Examples
         --------
@@ -223,25 +317,8 @@ class SpaCEX:
         >>> model.predict_proba(images).sum(axis=1).round(6).min()
         np.float64(1.0)
         """
-        self._check_fitted()
-        return posterior(self.mixture_, *self._embed(images, self._session())).exp().numpy()
-
-    def _embed(self, images: GeneImages | np.ndarray, session: FitContext) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (G, D) and null probabilities (G,); the processes share the genes, each gets all."""
-        parts, squares = [], []
-        for maps in maps_of(images, self.layout_, session):
-            z, square = embed_maps(self.model_, maps)
-            parts.append(z)
-            squares.append(square)
-        # What was computed leaves the device at the end, once.
-        energy, vectors = (session.group.all_gather(torch.cat(all_).cpu().numpy()) for all_ in (squares, parts))
-        norm = np.sqrt(energy / self.null_mean_)
-        direction = l2_normalize_tensor(torch.from_numpy(vectors)).numpy()
-        return (direction * norm[:, None]).astype(np.float32), null_probability(norm, self.null_shape_)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "mixture_"):
-            raise InputError("this SpaCEX is not fitted; call fit(images) or SpaCEX.load(directory)")
+        state, (z, norm) = self._fitted_state(), self._embed(images)
+        return posterior(state.mixture, z, null_probability(norm, state.null_shape)).exp().numpy()
 
     def save(self, directory: str | Path) -> None:
         """Write the fitted model to a folder: ``config.json`` and ``model.safetensors``.
@@ -249,7 +326,12 @@ class SpaCEX:
         Parameters
         ----------
         directory
-            The folder; it is made if it is not there.
+            The folder; it is created if missing.
+
+        Raises
+        ------
+        InputError
+            If the model is not fitted, or the folder contains a ``config.json`` that is not a model.
 
         Examples
         --------
@@ -261,8 +343,7 @@ class SpaCEX:
         ...     sx.SpaCEX.load(folder).n_modules_
         3
         """
-        self._check_fitted()
-        keep(self, directory)
+        save(self._fitted_state(), directory)
 
     @classmethod
     def load(cls, directory: str | Path, *, device: str = "auto") -> SpaCEX:
@@ -277,12 +358,12 @@ class SpaCEX:
 
         Returns
         -------
-        The fitted `SpaCEX`.
+        The fitted `SpaCEX`. Files of formats 4 and 5 have no `labels_`, `probabilities_`, `embedding_`.
 
         Raises
         ------
         InputError
-            If the folder does not hold such a model.
+            If the folder does not contain a valid model.
 
         Examples
         --------
@@ -295,4 +376,27 @@ class SpaCEX:
         >>> bool((again.transform(images) == model.transform(images)).all())
         True
         """
-        return restore(cls, directory, device)
+        state = load(directory, resolve_device(device))
+        return cls(state.config, n_modules=state.n_modules, device=device, seed=state.seed)._with_state(state)
+
+    def _context(self) -> FitContext:
+        return FitContext(resolve_device(self.device), self.seed, self.progress)
+
+    def _with_state(self, state: FittedState) -> SpaCEX:
+        """Set the fitted attributes; those that an older file does not contain stay unset."""
+        self.state_ = state
+        for name in ("labels", "probabilities", "embedding", "n_modules", "history"):
+            if (value := getattr(state, name)) is not None:
+                setattr(self, f"{name}_", value)
+        return self
+
+    def _fitted_state(self) -> FittedState:
+        if not hasattr(self, "state_"):
+            raise InputError("this SpaCEX is not fitted; call fit(images) or SpaCEX.load(directory)")
+        return self.state_
+
+    def _embed(self, images: GeneImages | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute embeddings (G, D) and their norms (G,)."""
+        state, context = self._fitted_state(), self._context()
+        maps = maps_from_input(images, state.layout, context, state.config.batch_size)
+        return embed_maps(state.autoencoder, maps, state.null_mean, context.group)

@@ -1,64 +1,90 @@
-"""The story of a fit: linear start, pre-training, strength, modules, boosting."""
+"""`fit`: linear initialization, optional pre-training, mixture of modules, optional boosting."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
 import torch
 
+from spacex._config import Config
 from spacex.embedding.context import FitContext
 from spacex.embedding.device_images import on_device
 from spacex.embedding.encoder import Encoder, patch_index
 from spacex.embedding.history import History
 from spacex.embedding.linear_init import linear_init
-from spacex.embedding.modules import choose_n_modules, fit_modules, relabel_by_size
+from spacex.embedding.modules import (
+    assign_modules,
+    choose_n_modules,
+    fit_modules,
+    null_probability,
+    sort_modules_by_size,
+)
 from spacex.embedding.null_strength import null_strength
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
 from spacex.embedding.refinement.training import pretrain, refine
-from spacex.embedding.state import attention_sizes
+from spacex.embedding.state import FittedState, attention_sizes
+from spacex.embedding.transform import embed_maps, map_batches
 from spacex.imaging.gene_images import GeneImages
 
-if TYPE_CHECKING:
-    from spacex.embedding.estimator import SpaCEX
 
+def fit(
+    images: GeneImages, config: Config, context: FitContext, *, n_modules: int | Literal["auto"] = "auto"
+) -> FittedState:
+    """Fit encoder and mixture to the images of all genes.
 
-def fit_in_session(model: SpaCEX, images: GeneImages, session: FitContext) -> np.ndarray:
-    """Fit a model to the images of all genes, together with the processes of the session; their embeddings (G, D)."""
-    config, seed, group = model.config, model.seed, session.group
-    model.history_, model.layout_ = History(), images.layout
-    train = held = images = on_device(images, session.device)
-    if config.is_trained:
-        # A loop will ask the held-out counts: the linear start must not have seen them.
-        train, held = images.thin(1 - config.holdout_fraction, np.random.default_rng(seed))
-    model.model_ = build(images, train, session, seed).to(session.device)
+    Parameters
+    ----------
+    images
+        Images of G genes.
+    config
+        Settings of the method.
+    context
+        Device, seed and processes; every process passes all images and gets the same state.
+    n_modules
+        Number of modules, or ``"auto"``: the number that best predicts held-out genes.
+
+    Returns
+    -------
+    The fitted state.
+    """
+    seed, group, history = context.seed, context.group, History()
+    train = heldout = images = on_device(images, context.device)
+    if config.is_trained:  # training is evaluated on counts that the linear initialization has not seen
+        train, heldout = images.thin(1 - config.holdout_fraction, np.random.default_rng(seed))
+    model = build_autoencoder(train, config, context)
     if config.epochs:
-        pretrain(model.model_, train, held, model.history_, session)
-    trust = model.model_.encoder.trust.cpu()
-    model.null_mean_, model.null_shape_ = null_strength(images, trust, config, seed, group)
-    z, null = model._embed(images, session)
-    model.n_modules_ = (
-        choose_n_modules(z, null, config, seed, model.history_, group)
-        if model.n_modules == "auto"
-        else int(model.n_modules)
-    )
-    model.mixture_ = fit_modules(z, null, model.n_modules_, config, seed, group=group, device=session.device)
-    for step, value in enumerate(model.mixture_.objective_):
-        model.history_.add("mixture", iteration=step, objective=value)
+        pretrain(model, train, heldout, config, history, context)
+    weights = model.encoder.strength_weights.cpu()
+    null_mean, null_shape = null_strength(images, weights, config, seed, group)
+
+    def embed_genes() -> tuple[np.ndarray, np.ndarray]:
+        z, norm = embed_maps(model, map_batches(images, context, config.batch_size), null_mean, group)
+        return z, null_probability(norm, null_shape)
+
+    z, null = embed_genes()
+    k = choose_n_modules(z, null, config, seed, history, group) if n_modules == "auto" else int(n_modules)
+    mixture = fit_modules(z, null, k, config, seed, group=group, device=context.device)
+    for iteration, objective in enumerate(mixture.objective_):
+        history.add("mixture", iteration=iteration, objective=objective)
+    parameters = mixture.parameters_
     if config.boost_rounds:
-        refine(model.model_, model.mixture_, train, held, torch.from_numpy(null), model.history_, session)
-        z, null = model._embed(images, session)
-    relabel_by_size(model.mixture_, z, null, config.background_threshold)
-    return z
+        parameters = refine(model, parameters, train, heldout, torch.from_numpy(null), config, history, context)
+        z, null = embed_genes()
+    parameters = sort_modules_by_size(parameters, z, null, config.background_threshold)
+    labels, probabilities = assign_modules(parameters, z, null_shape, config.background_threshold)
+    return FittedState(
+        config, seed, images.layout, model, null_mean, null_shape, parameters, history, z, labels, probabilities
+    )
 
 
-def build(images: GeneImages, train: GeneImages, session: FitContext, seed: int) -> MaskedAutoencoder:
-    """The autoencoder at its linear start, taken from the counts that it will train on."""
-    config, layout = session.config, images.layout
-    start = linear_init(train, config, seed, session.group)
-    index, owner = patch_index(layout.pixel, layout.section, config.patch_size)
-    # The layers draw their first weights from torch's global generator: lend it our seed, then give it back.
+def build_autoencoder(train: GeneImages, config: Config, context: FitContext) -> MaskedAutoencoder:
+    """Return the autoencoder on the device, at the linear initialization computed from the training counts."""
+    layout = train.layout
+    init = linear_init(train, config, context.seed, context.group)
+    pixels_of_patch, patch_of_pixel = patch_index(layout.pixel, layout.section, config.patch_size)
+    # Layers draw their initial weights from torch's global generator, which is seeded here and restored after.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        encoder = Encoder(index, start.smooth, start.trust, start.linear, **attention_sizes(config))
-    return MaskedAutoencoder(encoder, owner)
+        torch.manual_seed(context.seed)
+        encoder = Encoder(pixels_of_patch, init.smooth, init.strength_weights, init.linear, **attention_sizes(config))
+    return MaskedAutoencoder(encoder, patch_of_pixel).to(context.device)

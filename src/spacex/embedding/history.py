@@ -1,4 +1,4 @@
-"""What happened while a model was fitted, stage by stage, in values that JSON and AnnData can hold."""
+"""`History`: metrics of every stage of a fit, as values that JSON and AnnData can store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class History:
     Attributes
     ----------
     records
-        Stage name -> list of records, each a dict of numbers of one epoch, round or candidate.
+        Stage name -> list of records, one dict of numbers per epoch, round or candidate.
     """
 
     def __init__(self, records: dict[str, list[dict[str, float]]] | None = None):
@@ -19,15 +19,15 @@ class History:
 
     def add(self, stage: str, **values: float) -> None:
         """Append one record to a stage."""
-        self.records.setdefault(stage, []).append({key: float(v) for key, v in values.items()})
+        self.records.setdefault(stage, []).append({key: float(value) for key, value in values.items()})
 
     def columns(self) -> dict[str, dict[str, list[float]]]:
-        """Stage -> name -> values in order: the form that is written to ``uns``."""
+        """Return stage -> name -> values, the form that is written to ``uns``."""
         return {
             stage: {name: [row[name] for row in rows if name in row] for name in rows[0]}
             for stage, rows in self.records.items()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The records, for JSON."""
+        """Return the records, for JSON."""
         return self.records

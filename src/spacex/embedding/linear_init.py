@@ -1,7 +1,7 @@
-"""The linear start: components of the maps of all genes, each weighed by what independent halves of the counts share.
+"""Linear initialization of the encoder: components of the maps of all genes, weighted by cross-validated signal.
 
-Which component carries signal cannot be told from the counts that it was fitted to: it leans towards their noise. Half
-of the counts, which it has not seen, can tell.
+The counts to which a component was fitted cannot tell how much of it is signal, because the component is biased towards
+their noise. Independent halves of the counts can.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from scipy.optimize import isotonic_regression
 
 from spacex._config import Config
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.smoothing import BATCH, fine_basis, smooth_basis
+from spacex.imaging.components import fine_basis, smooth_basis
+from spacex.imaging.gene_images import BATCH_GENES, GeneImages
 
 MIN_WEIGHT = 0.02
-"""Weight below which a fine component is left out, and to which a smooth one is raised."""
+"""Fine components with a smaller weight are removed; smaller weights of smooth components are raised to it."""
 MIN_DIMS = 4
 MIN_NOISE = 0.5
-"""Of unit maps noise has a mean square of about one along every component."""
+"""Minimum noise variance along a component; in maps of mean square one it is about one along every component."""
 N_RANDOM_DIRECTIONS = 50
 
 
 class LinearInit(NamedTuple):
-    """Where the linear path of the encoder starts.
+    """Initial components of the encoder's linear path.
 
     Attributes
     ----------
     smooth
         (P, n) orthonormal components of smoothed maps.
     fine
-        (P, m) orthonormal components of what is left.
+        (P, m) orthonormal components of the remainder.
     weight
-        (n + m,) weight of each, between 0 and 1.
+        (n + m,) weight of each component, between 0 and 1.
     """
 
     smooth: np.ndarray
@@ -49,20 +49,21 @@ class LinearInit(NamedTuple):
         return np.hstack([self.smooth, self.fine]) * self.weight
 
     @property
-    def trust(self) -> np.ndarray:
-        """(n,) weight of the energy along each smooth component, where the strength of a pattern is measured."""
+    def strength_weights(self) -> np.ndarray:
+        """(n,) weight of the energy along each smooth component in the strength of a pattern."""
         return self.weight[: self.smooth.shape[1]] ** 2
 
 
 def linear_init(images: GeneImages, config: Config, seed: int, group: ProcessGroup = SINGLE_PROCESS) -> LinearInit:
-    """Components of the residual maps, and their weights; the same in every process of a process group."""
+    """Components of the residual maps and their weights; identical in all processes of a group."""
     n_dims = min(config.n_dims, max(MIN_DIMS, images.n_genes // config.genes_per_dim))
     smooth, _ = smooth_basis(images, sigma=config.sigma, n_components=n_dims, seed=seed, group=group)
     fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed, group=group)
     weight = signal_weights(images, smooth, fine, config, seed, group)
     weight[: smooth.shape[1]] = np.maximum(weight[: smooth.shape[1]], MIN_WEIGHT)
-    kept = weight >= MIN_WEIGHT
-    return group.broadcast(LinearInit(smooth, fine[:, kept[smooth.shape[1] :]], weight[kept].astype(np.float32)))
+    selected = weight >= MIN_WEIGHT
+    fine = fine[:, selected[smooth.shape[1] :]]
+    return group.broadcast(LinearInit(smooth, fine, weight[selected].astype(np.float32)))
 
 
 def signal_weights(
@@ -73,30 +74,30 @@ def signal_weights(
     seed: int,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> np.ndarray:
-    """Weights (n + m,) of components: signal / (signal + a share of the noise), as in a Wiener filter.
+    """Weights (n + m,) of components: signal / (signal + noise_share · noise), as in a Wiener filter.
 
-    Signal is what the halves of the counts share along the component of the same rank, fitted to one of them, doubled
-    for the whole; what they share along any direction, which is each gene's own (overdispersion), counts in part.
-    Noise is the rest of the variance of the whole along the component itself, which has chosen the noise that suits it.
+    Signal is twice the covariance of the halves of the counts along the component of the same rank that is fitted to
+    the first half. `Config.gene_specific_share` of the mean covariance along random directions is subtracted, because
+    it is gene-specific (overdispersion). Noise is the remaining variance along the component (optimistically biased,
+    since the component was fitted to it).
     """
-    # A gene's draws are its own, and a process needs the halves of its own genes alone.
+    # Draws do not depend on the other genes, so each process thins only its shard.
     first, second = mask_genes(images, group.shard(images.n_genes)).thin(0.5, np.random.default_rng(seed))
     half_smooth, _ = smooth_basis(first, sigma=config.sigma, n_components=smooth.shape[1], seed=seed, group=group)
     half_fine = fine_basis(first, half_smooth, n_components=fine.shape[1], seed=seed, group=group)
-    parts = (half_smooth, half_fine, random_directions(images.n_pixels, seed))
-    shared = cross_validated_variance(
-        first, second, np.hstack(parts), group
-    )  # the maps of the halves are made once for all
-    *ranked, own = np.split(shared, np.cumsum([part.shape[1] for part in parts])[:-1])
-    falling = np.concatenate([isotonic_regression(part, increasing=False).x if len(part) else part for part in ranked])
-    signal = 2 * np.maximum(falling - config.gene_specific_share * own.mean(), 0.0)
+    bases = (half_smooth, half_fine, random_directions(images.n_pixels, seed))
+    # One call for all bases, so that residual maps are computed once.
+    covariance = cross_validated_variance(first, second, np.hstack(bases), group)
+    *ranked, gene_specific = np.split(covariance, np.cumsum([basis.shape[1] for basis in bases])[:-1])
+    monotone = np.concatenate([isotonic_regression(part, increasing=False).x if len(part) else part for part in ranked])
+    signal = 2 * np.maximum(monotone - config.gene_specific_share * gene_specific.mean(), 0.0)
     total = cross_validated_variance(images, images, np.hstack([smooth, fine]), group)
     noise = np.maximum(total - signal, MIN_NOISE)
     return signal / np.maximum(signal + config.noise_share * noise, 1e-12)
 
 
 def mask_genes(images: GeneImages, genes: slice) -> GeneImages:
-    """The images of some genes in their places among all; those of the others are blank."""
+    """The images with the counts of all genes outside the slice set to zero."""
     counts = images.counts
     first, last = counts.indptr[genes.start], counts.indptr[genes.stop]
     inside = (counts.data[first:last], counts.indices[first:last], np.clip(counts.indptr, first, last) - first)
@@ -104,21 +105,21 @@ def mask_genes(images: GeneImages, genes: slice) -> GeneImages:
 
 
 def random_directions(n_pixels: int, seed: int) -> np.ndarray:
-    """Orthonormal directions (P, r) that have nothing to do with any map."""
-    drawn = np.random.default_rng(seed).standard_normal((n_pixels, min(N_RANDOM_DIRECTIONS, n_pixels)))
-    return np.linalg.qr(drawn)[0].astype(np.float32)
+    """Random orthonormal directions (P, r), independent of all maps."""
+    normal = np.random.default_rng(seed).standard_normal((n_pixels, min(N_RANDOM_DIRECTIONS, n_pixels)))
+    return np.linalg.qr(normal)[0].astype(np.float32)
 
 
 def cross_validated_variance(
     first: GeneImages, second: GeneImages, components: np.ndarray, group: ProcessGroup = SINGLE_PROCESS
 ) -> np.ndarray:
-    """Mean product (r,) over genes of two sets of maps, of mean square one, along orthonormal components (P, r).
+    """Mean over genes (r,) of the product of the scores of two sets of maps on orthonormal components (P, r).
 
-    Of independent halves of the counts, noise averages out and the variance of what they share is left, whatever the
-    components were fitted to in the first (cross-validated variance). Of a set with itself it is the variance.
+    Maps have mean square one. For independent halves of the counts this estimates the variance of their common signal,
+    even if the components were fitted to the first half. For a set with itself it is the total variance.
     """
     total = np.zeros(components.shape[1])
-    for genes in group.batches(first.n_genes, first.batch_size(BATCH)):
+    for genes in group.batches(first.n_genes, first.batch_size(BATCH_GENES)):
         a = first.scores(components, genes)
         b = a if second is first else second.scores(components, genes)
         total += np.einsum("gr,gr->r", a, b)

@@ -1,8 +1,9 @@
-"""Modules of genes: a Student's t mixture on the directions of their embeddings, and how many there are."""
+"""Modules of genes: a Student's t mixture on the directions of their embeddings, and the choice of its size."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,40 +15,45 @@ from spacex._config import Config
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from spacex.embedding.context import one_thread
 from spacex.embedding.history import History
-from spacex.embedding.mixture import Parameters, Prior, StudentMixture, e_step, start
-from spacex.embedding.refinement.boosting import l2_normalize_tensor
+from spacex.embedding.mixture import StudentMixture
+from spacex.embedding.student_t import Parameters, e_step, initial_parameters, l2_normalize_tensor
 
-FOLDS = 2
+N_FOLDS = 2
 MAX_GENES_FOR_SELECTION = 2000
+MAX_EM_ITERATIONS_FOR_SELECTION = 25
+MIN_TOL_FOR_SELECTION = 1e-4
+N_STARTS_FOR_SELECTION = 3
+"""With one start, a bad start at the true number of modules selected another number in two of nine simulations."""
 KMEANS_STARTS = 3
-FIRST_ITERATIONS = 20
-STARTS_TO_CHOOSE = 3  # one bad start at the true number is enough to choose another
+FIRST_EM_ITERATIONS = 20
+"""EM iterations of every start; only the best start is continued."""
+MAX_CLEAR_PVALUE = 0.01
+"""Null probability below which a gene clearly has a pattern."""
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """Module of every gene: its number (G,), -1 for the background, and the posterior probability (G,) of that."""
+class Assignment(NamedTuple):
+    """Module (G,) of every gene, -1 for the background, and its posterior probability (G,)."""
 
-    module: np.ndarray
-    probability: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
 
 
 def null_probability(norm: np.ndarray, shape: float) -> np.ndarray:
-    """How often a gene without a pattern has a norm (G,) this large, within (0, 1).
+    """Return the p-value (G,), clipped to (0, 1), of embedding norms (G,) for genes without a pattern.
 
-    The squared norm of genes with shuffled pixels has mean one and a gamma distribution with the given shape.
+    The squared norm of genes with permuted pixels has mean one and a gamma distribution with the given shape.
     """
     return np.clip(gamma.sf(norm.astype(np.float64) ** 2, shape, scale=1.0 / shape), 1e-12, 1 - 1e-3)
 
 
-def clear_genes(null: np.ndarray, least: int) -> np.ndarray:
-    """Numbers of the genes that surely have a pattern: null probability below .01, or else the `least` lowest."""
-    clear = np.flatnonzero(null < 0.01)
-    return clear if len(clear) >= least else np.argsort(null, kind="stable")[:least]
+def clear_genes(null: np.ndarray, min_genes: int) -> np.ndarray:
+    """Return the indices of genes that clearly have a pattern, or of the `min_genes` with the lowest p-values."""
+    clear = np.flatnonzero(null < MAX_CLEAR_PVALUE)
+    return clear if len(clear) >= min_genes else np.argsort(null, kind="stable")[:min_genes]
 
 
 def background_weight(null: np.ndarray) -> float:
-    """Share of genes without a pattern: twice that of the null probabilities above one half (Storey 2002, eq. 6)."""
+    """Estimate the fraction of genes without a pattern: twice that of p-values above 0.5 (Storey 2002, eq. 6)."""
     return float(np.clip(2 * np.mean(null > 0.5), 0.02, 0.95))
 
 
@@ -58,124 +64,135 @@ def fit_modules(
     config: Config,
     seed: int,
     *,
-    starts: int | None = None,
+    n_starts: int | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     device: torch.device | None = None,
 ) -> StudentMixture:
-    """Mixture fitted to embeddings (G, D), whose genes look like noise with probability `null` (G,).
+    """Fit the mixture to embeddings, from the best of several K-means starts by log posterior.
 
-    The best of several fits (`Config.em_starts` unless given), by its log posterior. Every process of a process
-    group knows all
-    genes; the runs of K-means are shared among them, and the sums of EM by genes. EM runs on `device`; its parameters
-    come back to the processor.
+    In a process group, K-means runs are distributed over processes and sums of EM over genes.
+
+    Parameters
+    ----------
+    z
+        (G, D) embeddings of all genes.
+    null
+        (G,) null probabilities.
+    n_modules
+        Number of modules.
+    config, seed
+        Settings and seed.
+    n_starts
+        Number of starts; `Config.em_starts` if None.
+    group
+        Processes that share the work.
+    device
+        Device of EM.
+
+    Returns
+    -------
+    The fitted mixture, with parameters on the CPU.
     """
     x = l2_normalize_tensor(torch.from_numpy(z).double())
-    evidence = torch.from_numpy(null).to(device)
-    drawn = seeds(seed, config.em_starts if starts is None else starts)
-    # The first centres come from genes that surely have a pattern: others would be given modules of their own.
+    null_tensor = torch.from_numpy(null).to(device)
+    start_seeds = derive_seeds(seed, config.em_starts if n_starts is None else n_starts)
+    # Centers are initialized on genes with a clear pattern; others would get modules of their own.
     clear = x.numpy()[clear_genes(null, 4 * n_modules)]
     with one_thread():
-        found = [_centers(clear, n_modules, start_seed) for start_seed in drawn[group.shard(len(drawn))]]
-        centers = group.all_gather(np.stack(found) if found else np.empty((0, n_modules, x.shape[1])))
-        x, weight = x.to(device), background_weight(null)
-        begun = [_begin(x, torch.from_numpy(first).to(device), evidence, weight, config, group) for first in centers]
-        best = max(begun, key=lambda mixture: mixture.objective_[-1])
-        own = group.shard(len(x))
-        best.resume(x[own], evidence[own], config.em_iterations, group=group)
+        own_centers = [_kmeans_centers(clear, n_modules, s) for s in start_seeds[group.shard(len(start_seeds))]]
+        no_centers = np.empty((0, n_modules, x.shape[1]))
+        all_centers = group.all_gather(np.stack(own_centers) if own_centers else no_centers)
+        x, weight, shard = x.to(device), background_weight(null), group.shard(len(x))
+        n_iterations = min(FIRST_EM_ITERATIONS, config.em_iterations)
+        mixtures = []
+        for centers in all_centers:
+            initial = initial_parameters(torch.from_numpy(centers).to(device), x, background=weight)
+            mixture = StudentMixture.from_config(config)
+            mixtures.append(mixture.fit(x[shard], initial, null_tensor[shard], iterations=n_iterations, group=group))
+        best = max(mixtures, key=lambda mixture: mixture.objective_[-1])
+        best.resume(x[shard], null_tensor[shard], config.em_iterations, group=group)
     best.parameters_ = Parameters(*(value.cpu() for value in best.parameters_))
     return best
 
 
-def seeds(seed: int, n: int) -> list[int]:
-    """Seeds (n,) for scikit-learn that follow from one."""
+def derive_seeds(seed: int, n: int) -> list[int]:
+    """Derive n seeds for scikit-learn from one seed."""
     return [int(value) for value in np.random.SeedSequence(seed).generate_state(n)]
 
 
-def _centers(clear: np.ndarray, n_modules: int, seed: int) -> np.ndarray:
-    """Centres (K, D) of K-means on the directions of clear genes."""
-    return KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit(clear).cluster_centers_.astype(np.float64)
+def _kmeans_centers(x: np.ndarray, n_modules: int, seed: int) -> np.ndarray:
+    """Return K-means centers (K, D) of points (N, D)."""
+    return KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit(x).cluster_centers_.astype(np.float64)
 
 
-def _begin(
-    x: Tensor, centers: Tensor, null: Tensor, background: float, config: Config, group: ProcessGroup
-) -> StudentMixture:
-    """A few iterations of a mixture on directions `x` (G, D) from given centres (K, D) and a background's weight."""
-    mixture = unfitted(config)
-    first, own = start(centers, x, background=background), group.shard(len(x))
-    few = min(FIRST_ITERATIONS, config.em_iterations)
-    return mixture.fit(x[own], first, null[own], iterations=few, group=group)
+def posterior(parameters: Parameters, z: np.ndarray, null: np.ndarray) -> Tensor:
+    """Return the log posterior (G, K + 1) of embeddings (G, D) with null probabilities (G,); the background is last."""
+    return e_step(l2_normalize_tensor(torch.from_numpy(z).double()), parameters, torch.from_numpy(null))[0]
 
 
-def unfitted(config: Config) -> StudentMixture:
-    """A mixture with the settings of the method."""
-    return StudentMixture(
-        scale=config.covariance_type,
-        prior=Prior(concentration=config.concentration),
-        nu_range=config.nu_range,
-        iterations=config.em_iterations,
-        tolerance=config.em_tolerance,
-    )
+def assign(log_resp: Tensor, background_threshold: float) -> Assignment:
+    """Assign every gene to its most probable module, or to none if the background's posterior exceeds the threshold."""
+    probability = log_resp.exp().numpy()
+    module = probability[:, :-1].argmax(axis=1)
+    is_background = probability[:, -1] > background_threshold
+    own_probability = np.where(is_background, probability[:, -1], probability[np.arange(len(module)), module])
+    return Assignment(np.where(is_background, -1, module), own_probability)
 
 
-def posterior(mixture: StudentMixture, z: np.ndarray, null: np.ndarray) -> Tensor:
-    """Log posterior (G, K + 1) of modules and background for embeddings (G, D) and null probabilities (G,)."""
-    return mixture.log_resp(l2_normalize_tensor(torch.from_numpy(z).double()), torch.from_numpy(null))
+def assign_modules(parameters: Parameters, z: np.ndarray, null_shape: float, background_threshold: float) -> Assignment:
+    """Assign genes to modules by their embeddings (G, D) only; null probabilities follow from the norms."""
+    null = null_probability(np.linalg.norm(z, axis=1), null_shape)
+    return assign(posterior(parameters, z, null), background_threshold)
 
 
-def assign(log_resp: Tensor, unassigned: float) -> Assignment:
-    """The most probable module of every gene; none where the background's posterior is above `unassigned`."""
-    chance = log_resp.exp().numpy()
-    module = chance[:, :-1].argmax(axis=1)
-    background = chance[:, -1] > unassigned
-    probability = np.where(background, chance[:, -1], chance[np.arange(len(module)), module])
-    return Assignment(np.where(background, -1, module), probability)
-
-
-def relabel_by_size(mixture: StudentMixture, z: np.ndarray, null: np.ndarray, unassigned: float) -> StudentMixture:
-    """The same mixture with its modules numbered from the one with most genes to the one with fewest."""
-    module = assign(posterior(mixture, z, null), unassigned).module
-    parameters = mixture.parameters_
-    size = np.bincount(module[module >= 0], minlength=len(parameters.nu) - 1)
+def sort_modules_by_size(
+    parameters: Parameters, z: np.ndarray, null: np.ndarray, background_threshold: float
+) -> Parameters:
+    """Return the parameters with modules in decreasing order of their number of genes."""
+    labels = assign(posterior(parameters, z, null), background_threshold).labels
+    size = np.bincount(labels[labels >= 0], minlength=len(parameters.nu) - 1)
     order = torch.from_numpy(np.append(np.argsort(-size, kind="stable"), len(size)))
-    mixture.parameters_ = type(parameters)(*(value[order] for value in parameters))
-    return mixture
+    return Parameters(*(value[order] for value in parameters))
 
 
-def candidates(n_genes: int, most: int) -> list[int]:
-    """Numbers of modules to try: in steps of about two fifths, at least four genes a module."""
-    most = max(2, min(most, n_genes // 4))
-    steps = np.unique(np.rint(np.geomspace(2, most, num=max(2, int(np.log(most / 2) / np.log(1.4)) + 2))).astype(int))
-    return [int(k) for k in steps]
+def candidate_sizes(n_genes: int, max_modules: int) -> list[int]:
+    """Return numbers of modules to compare, each about 1.4 times the last, with at least four genes per module."""
+    largest = max(2, min(max_modules, n_genes // 4))
+    n_steps = max(2, int(np.log(largest / 2) / np.log(1.4)) + 2)
+    return [int(k) for k in np.unique(np.rint(np.geomspace(2, largest, num=n_steps)).astype(int))]
 
 
 def choose_n_modules(
     z: np.ndarray, null: np.ndarray, config: Config, seed: int, history: History, group: ProcessGroup = SINGLE_PROCESS
 ) -> int:
-    """Number of modules that best predicts held-out genes.
+    """Choose the number of modules by cross-validated log likelihood.
 
-    Genes are split into folds; a mixture fitted to the others gives each fold its log likelihood. The smallest number
-    within one standard error of the best is taken (Breiman et al. 1984, section 3.4.3).
+    Returns the smallest number within one standard error of the best (Breiman et al. 1984, section 3.4.3). Scores are
+    added to the stage "modules" of `history`. Only genes with a clear pattern are used.
     """
     rng = np.random.default_rng(seed)
-    # Genes without a pattern say nothing about the number of patterns.
-    clear = rng.permutation(clear_genes(null, 8 * FOLDS))[:MAX_GENES_FOR_SELECTION]
-    if len(clear) < 2 * FOLDS:
-        return 1  # too few to hold any out
-    fold = np.arange(len(clear)) % FOLDS
-    quick = replace(config, em_iterations=min(config.em_iterations, 25), em_tolerance=max(config.em_tolerance, 1e-4))
+    clear = rng.permutation(clear_genes(null, 8 * N_FOLDS))[:MAX_GENES_FOR_SELECTION]
+    if len(clear) < 2 * N_FOLDS:
+        return 1
+    fold = np.arange(len(clear)) % N_FOLDS
+    quick = replace(
+        config,
+        em_iterations=min(config.em_iterations, MAX_EM_ITERATIONS_FOR_SELECTION),
+        em_tolerance=max(config.em_tolerance, MIN_TOL_FOR_SELECTION),
+    )
     x = l2_normalize_tensor(torch.from_numpy(z).double())
-    tried: list[tuple[int, float, float]] = []
-    for k in candidates(len(clear) * (FOLDS - 1) // FOLDS, config.max_modules):
+    results: list[tuple[int, float, float]] = []  # number of modules, mean log likelihood, standard error
+    for k in candidate_sizes(len(clear) * (N_FOLDS - 1) // N_FOLDS, config.max_modules):
         scores = np.zeros(len(clear))
-        # The fits are small: a fold is one process's, whole, and the sum brings the scores of all folds together.
-        for f in range(FOLDS)[group.shard(FOLDS)]:
+        # The fits are small: each process computes whole folds, and the sum collects the scores of all folds.
+        for f in range(N_FOLDS)[group.shard(N_FOLDS)]:
             train, test = clear[fold != f], clear[fold == f]
-            mixture = fit_modules(z[train], null[train], k, quick, seed, starts=STARTS_TO_CHOOSE)
+            mixture = fit_modules(z[train], null[train], k, quick, seed, n_starts=N_STARTS_FOR_SELECTION)
             scores[fold == f] = e_step(x[test], mixture.parameters_, torch.from_numpy(null[test]))[1].numpy()
         scores = group.all_reduce(scores)
-        tried.append((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores)))))
-        history.add("modules", n_modules=k, score=tried[-1][1], standard_error=tried[-1][2])
-        best = max(tried, key=lambda row: row[1])
-        if len(tried) - tried.index(best) > 2:
+        results.append((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores)))))
+        history.add("modules", n_modules=k, score=results[-1][1], standard_error=results[-1][2])
+        best = max(results, key=lambda row: row[1])
+        if len(results) - results.index(best) > 2:
             break
-    return min(k for k, score, _ in tried if score >= best[1] - best[2])
+    return min(k for k, score, _ in results if score >= best[1] - best[2])

@@ -1,4 +1,4 @@
-"""How strong a pattern looks where there is none: genes with shuffled pixels."""
+"""Null distribution of the pattern strength, from genes with permuted pixels."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from torch import Tensor
 from spacex._config import Config
 from spacex._infra.errors import InputError
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from spacex.embedding.transform import strength
+from spacex.embedding.transform import signal_strength
+from spacex.imaging.components import smooth_basis
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.smoothing import smooth_basis
 
 
 def null_strength(
-    images: GeneImages, trust: Tensor, config: Config, seed: int, group: ProcessGroup = SINGLE_PROCESS
+    images: GeneImages, strength_weights: Tensor, config: Config, seed: int, group: ProcessGroup = SINGLE_PROCESS
 ) -> tuple[float, float]:
-    """Mean of the strength of real genes whose pixels are shuffled, and the shape of its gamma distribution.
+    """Mean strength of genes with permuted pixels, and the shape of the gamma distribution with the same moments.
 
-    They are measured in a basis that they took part in, as genes do in theirs: a basis leans towards the noise of the
-    maps it was fitted to, the more so the fewer they are. `trust` (n,) weighs its components.
+    The permuted maps take part in the basis on which their strength is measured, like real genes: a basis is biased
+    towards the noise of the maps to which it was fitted, the more so the fewer maps there are. `strength_weights` (n,)
+    are the weights of its components.
     """
     keys = images.draw_keys(np.random.default_rng(seed))
     genes = np.argsort(keys, kind="stable")[: config.n_permuted_genes]
     copies = -(-config.n_permuted_genes // len(genes))
     maps = images.residuals(genes)
-    # What is drawn for a gene is its own, wherever it stands among the others.
-    shuffled = [np.random.default_rng([seed, int(keys[gene]), copy]) for copy in range(copies) for gene in genes]
-    null = np.stack([rng.permutation(maps[i % len(genes)]) for i, rng in enumerate(shuffled)])
+    # Seeds follow from the keys of genes, so that permutations do not depend on the order of genes.
+    generators = [np.random.default_rng([seed, int(keys[gene]), copy]) for copy in range(copies) for gene in genes]
+    null = np.stack([rng.permutation(maps[i % len(genes)]) for i, rng in enumerate(generators)])
     extra_maps = null.astype(np.float64)
     basis, _ = smooth_basis(
-        images, sigma=config.sigma, n_components=len(trust), seed=seed, extra_maps=extra_maps, group=group
+        images, sigma=config.sigma, n_components=len(strength_weights), seed=seed, extra_maps=extra_maps, group=group
     )
-    square = strength(torch.from_numpy(null), torch.from_numpy(basis), trust).numpy()
+    square = signal_strength(torch.from_numpy(null), torch.from_numpy(basis), strength_weights).numpy()
     if not square.mean() > 0:
-        raise InputError("no gene varies over the tissue: every map is the same everywhere; check the counts")
+        raise InputError("no gene varies over the tissue: all maps are constant; check the counts")
     return group.broadcast((float(square.mean()), float(square.mean() ** 2 / max(square.var(), 1e-12))))

@@ -33,7 +33,7 @@ def embedded_images(adata: AnnData, *, layer: str | None = None) -> GeneImages:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> adata = sx.datasets.toy()
     >>> sx.pp.rasterize(adata)
     >>> images = sx.get.embedded_images(adata)
     >>> images.residuals(slice(0, 5)).shape == (5, images.n_pixels)

@@ -11,7 +11,6 @@ from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex.stats import l2_normalize
 
-LAYOUT = "X_spacex_umap"
 N_NEIGHBORS = 15
 MIN_GENES = 2 * N_NEIGHBORS
 BLOCK = 1024
@@ -41,16 +40,19 @@ def gene_layout(adata: AnnData) -> np.ndarray:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=25, n_spots=300, n_modules=2)
-    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
+    >>> adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # a stored layout
     >>> sx.get.gene_layout(adata).shape
-    (25, 2)
+    (120, 2)
     """
     _adata.check_adata(adata)
-    if LAYOUT in adata.varm:
-        stored = np.asarray(adata.varm[LAYOUT], dtype=np.float64)
+    if _adata.keys.UMAP in adata.varm:
+        stored = np.asarray(adata.varm[_adata.keys.UMAP], dtype=np.float64)
         if stored.ndim != 2 or stored.shape[1] < 2:
-            raise InputError(f"varm[{LAYOUT!r}] has shape {stored.shape}; a layout has two columns: (n_vars, 2)")
+            raise InputError(
+                f"varm[{_adata.keys.UMAP!r}] has shape {stored.shape}; a layout has two columns: (n_vars, 2)"
+            )
         return stored[:, :2]
     z = _adata.read_embedding(adata)
     is_embedded = np.isfinite(z).all(axis=1)

@@ -35,8 +35,8 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2)
-    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> list(sx.get.gene_table(adata).columns)[:4]
     ['gene', 'module', 'probability', 'strength']
     """

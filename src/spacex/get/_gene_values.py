@@ -12,6 +12,7 @@ from spacex import _adata
 from spacex._infra.validation import check_choice, check_name, check_names, check_number
 from spacex.get._embedded_images import embedded_images
 from spacex.imaging.smoothing import Smoother
+from spacex.stats import group_mean
 
 Value = Literal["lognorm", "counts", "residual"]
 
@@ -25,6 +26,13 @@ class GeneValues(NamedTuple):
         (B, S) values; NaN where a spot has none.
     label
         Name of the quantity, for a color bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spacex as sx
+    >>> sx.get.GeneValues(np.zeros((1, 3)), "counts").label
+    'counts'
     """
 
     values: np.ndarray
@@ -69,7 +77,7 @@ def gene_values(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> adata = sx.datasets.toy()
     >>> values, label = sx.get.gene_values(adata, ["gene0001", "gene0002"])
     >>> values.shape, label
     ((2, 300), 'log1p normalized counts')
@@ -111,7 +119,7 @@ def _smoothed(adata: AnnData, values: np.ndarray, label: str, smooth: float, lay
     """Average values (B, S) over the spots of each pixel and smooth the maps of the pixels."""
     images = embedded_images(adata, layer=layer)
     pixel = _adata.read_pixel_of_spot(adata, images)
-    means = np.stack([_adata.mean_by_pixel(row, pixel, images.n_pixels) for row in np.nan_to_num(values)])
+    means = group_mean(np.nan_to_num(values), pixel, images.n_pixels)
     maps = Smoother(images.layout, smooth).apply(means.astype(np.float32))
     return GeneValues(_adata.values_at_spots(maps.T, pixel).T, f"{label}, smoothed σ = {smooth:g}")
 
@@ -131,9 +139,9 @@ def mean_expression(adata: AnnData) -> np.ndarray:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> adata = sx.datasets.toy()
     >>> sx.get.mean_expression(adata).shape
-    (40,)
+    (120,)
     """
     _adata.check_adata(adata)
     return _adata.read_gene_totals(adata, _adata.read_embedded_layer(adata)) / adata.n_obs

@@ -34,8 +34,8 @@ def interaction_partners(adata: AnnData, *, n: int = 12) -> pd.DataFrame:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
-    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> sx.tl.interactions(adata, n_neighbors=5)
     >>> list(sx.get.interaction_partners(adata, n=3).columns)
     ['gene', 'partner', 'probability']
@@ -76,8 +76,8 @@ def connected_genes(adata: AnnData, *, n: int = 40) -> np.ndarray:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
-    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> sx.tl.interactions(adata, n_neighbors=5)
     >>> sx.get.connected_genes(adata, n=6).shape
     (6,)

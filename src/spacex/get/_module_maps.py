@@ -33,6 +33,13 @@ class ModuleMaps:
         (S,) mean map of the first 50 genes, NaN for spots without a pixel.
     maps
         (B, S) maps of the first genes, NaN for spots without a pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spacex as sx
+    >>> sx.get.ModuleMaps("0", np.array([4, 2]), ["a"], mean=np.zeros(3), maps=np.zeros((1, 3))).maps.shape
+    (1, 3)
     """
 
     MAX_MEAN_GENES: ClassVar[int] = 50
@@ -71,9 +78,9 @@ def module_maps(adata: AnnData, modules: Sequence[str | int] | None = None, *, n
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, depth=1.0)
-    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
-    >>> [maps.maps.shape for maps in sx.get.module_maps(adata, n_genes=3)]
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
+    >>> [maps.maps.shape for maps in sx.get.module_maps(adata, ["0", "1"], n_genes=3)]
     [(3, 300), (3, 300)]
     """
     sizes = module_sizes(adata)

@@ -43,8 +43,8 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2)
-    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> list(sx.get.module_table(adata).columns)
     ['module', 'size', 'probability', 'top_genes']
     """

@@ -31,7 +31,7 @@ def spot_categories(adata: AnnData, column: str = _adata.keys.DOMAIN) -> pd.Cate
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2, n_domains=3)
+    >>> adata = sx.datasets.toy()
     >>> list(sx.get.spot_categories(adata, "domain").categories)
     ['domain1', 'domain2', 'domain3']
     """
@@ -48,5 +48,5 @@ def text_categories(column: pd.Series) -> pd.Categorical:
         text = column.cat.rename_categories([str(category) for category in column.cat.categories])
         return text.cat.remove_unused_categories().array
     values = sorted(column.dropna().unique())
-    text = column.map(lambda value: str(value), na_action="ignore")
+    text = column.astype(object).map(str, na_action="ignore")
     return pd.Categorical(text, categories=[str(value) for value in values])

@@ -42,6 +42,12 @@ class SectionName(NamedTuple):
         Middle and top of the area.
     width, height
         Size of the area.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> sx.get.SectionName("left", x=10.0, y=30.0, width=20.0, height=2.0).text
+    'left'
     """
 
     text: str
@@ -67,6 +73,14 @@ class SpotMap:
         (H, W, 3) photograph of the tissue under the spots, from 0 to 1; None if there is none.
     in_disc
         (H, W) whether a point lies in the disc of its spot; None without a photograph.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spacex as sx
+    >>> tissue = sx.get.SpotMap(np.array([[0, 1, -1]]), [], position=np.array([[0.0, 0.0], [1.0, 0.0]]))
+    >>> tissue.to_picture(np.array([5.0, 7.0])).tolist()
+    [[5.0, 7.0, None]]
     """
 
     index: np.ndarray
@@ -123,7 +137,7 @@ def spot_map(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> adata = sx.datasets.toy()
     >>> tissue = sx.get.spot_map(adata, resolution=200)
     >>> tissue.to_picture(adata.X[:, 0].toarray().ravel()).shape == tissue.index.shape
     True

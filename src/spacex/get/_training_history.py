@@ -29,8 +29,8 @@ def training_history(adata: AnnData) -> dict[str, pd.DataFrame]:
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, depth=1.0)
-    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> list(sx.get.training_history(adata))
     ['mixture']
     """

@@ -1,4 +1,4 @@
-"""Spots summed into pixels: which pixel each spot lies in, and gene images from the sums."""
+"""Aggregation of spots to pixels: the pixel of each spot, and gene images from sums over pixels."""
 
 from __future__ import annotations
 
@@ -14,76 +14,88 @@ from spacex.imaging.grid import Grid
 from spacex.imaging.layout import SectionLayout
 
 TINY_VALUE = 2.0**-10
+"""Intensities of genes whose maximum is smaller are rescaled."""
 
 
 @dataclass(frozen=True)
 class SpotToPixel:
-    """Where spots are summed.
+    """Assignment of spots to pixels.
 
     Attributes
     ----------
-    label
-        (S,) pixel of every spot, as a number; -1 for a spot that is left out.
+    pixel_of_spot
+        (S,) pixel index of each spot; -1 for excluded spots.
     layout
-        Where the pixels lie; each holds a spot, but perhaps no count.
+        Positions of the pixels. Every pixel contains a spot, but possibly no counts.
     """
 
-    label: np.ndarray
+    pixel_of_spot: np.ndarray
     layout: SectionLayout
 
     @classmethod
-    def of(cls, pixels: Sequence[np.ndarray], grids: Sequence[Grid], section: np.ndarray) -> SpotToPixel:
-        """Pixels of spots whose `section` (S,) is known; -1 leaves a spot out.
+    def from_pixels(cls, pixels: Sequence[np.ndarray], grids: Sequence[Grid], section: np.ndarray) -> SpotToPixel:
+        """Index the pixels that contain spots.
 
-        `pixels` are, for each section, the (S_k, 2) rows and columns of its spots, in the order of the spots.
+        Parameters
+        ----------
+        pixels
+            For each section, (S_k, 2) row and column of its spots, in the order of the spots.
+        grids
+            Grid of each section.
+        section
+            (S,) section of each spot; -1 excludes a spot.
         """
-        label = np.full(len(section), -1, dtype=np.int64)
-        owner, place, start = [], [], 0
+        pixel_of_spot = np.full(len(section), -1, dtype=np.int64)
+        section_of_pixel, row_column, start = [], [], 0
         for s, (grid, pixel) in enumerate(zip(grids, pixels, strict=True)):
             flat, index = np.unique(pixel[:, 0] * grid.shape[1] + pixel[:, 1], return_inverse=True)
-            label[section == s] = start + index
-            place.append(np.column_stack([flat // grid.shape[1], flat % grid.shape[1]]))
-            owner.append(np.full(len(flat), s))
+            pixel_of_spot[section == s] = start + index
+            row_column.append(np.column_stack([flat // grid.shape[1], flat % grid.shape[1]]))
+            section_of_pixel.append(np.full(len(flat), s))
             start += len(flat)
-        return cls(label, SectionLayout(tuple(grids), np.concatenate(owner), np.concatenate(place)))
+        layout = SectionLayout(tuple(grids), np.concatenate(section_of_pixel), np.concatenate(row_column))
+        return cls(pixel_of_spot, layout)
 
     def __len__(self) -> int:
         return len(self.layout.section)
 
     def sum(self, matrix: Any, rows: slice = slice(None)) -> sp.csc_array:
-        """Sums (P, G) over the spots of each pixel of a matrix (B, G), sparse or dense, of the spots `rows`."""
-        label = self.label[rows]
-        spots = np.flatnonzero(label >= 0)
+        """Sums (P, G) over the spots of each pixel, of a sparse or dense matrix (B, G) of the spots `rows`."""
+        pixel = self.pixel_of_spot[rows]
+        spots = np.flatnonzero(pixel >= 0)
         members = sp.csr_array(
-            (np.ones(len(spots), dtype=np.float32), (label[spots], spots)), shape=(len(self), len(label))
+            (np.ones(len(spots), dtype=np.float32), (pixel[spots], spots)), shape=(len(self), len(pixel))
         )
-        summed = sp.csc_array(members @ (matrix if sp.issparse(matrix) else np.asarray(matrix)))
-        summed.sort_indices()
-        return summed
+        sums = sp.csc_array(members @ (matrix if sp.issparse(matrix) else np.asarray(matrix)))
+        sums.sort_indices()
+        return sums
 
-    def images(
-        self, summed: sp.csc_array, library: np.ndarray, *, is_count: bool = True, theta: float = 100.0
+    def gene_images(
+        self, sums: sp.csc_array, library: np.ndarray, *, is_count: bool = True, theta: float = 100.0
     ) -> GeneImages:
-        """Gene images from sums (P, G), and the library sizes (S,) of the spots."""
-        used = self.label >= 0
-        pixel_library = np.bincount(self.label[used], library[used], minlength=len(self))
+        """Gene images from sums (P, G) and the library sizes (S,) of the spots.
+
+        Pixels with library size zero are excluded. Intensities (not `is_count`) are averaged over spots.
+        """
+        used = self.pixel_of_spot >= 0
+        pixel_library = np.bincount(self.pixel_of_spot[used], library[used], minlength=len(self))
         if not is_count:
-            spots = np.bincount(self.label[used], minlength=len(self))
-            summed = _scaled(sp.csc_array(sp.diags_array(1.0 / spots) @ summed))
-            pixel_library = spots.astype(np.float64)
+            n_spots = np.bincount(self.pixel_of_spot[used], minlength=len(self))
+            sums = _rescale_tiny(sp.csc_array(sp.diags_array(1.0 / n_spots) @ sums))
+            pixel_library = n_spots.astype(np.float64)
         tissue = pixel_library > 0
         layout = self.layout
         if not tissue.all():
-            summed, pixel_library = summed[tissue], pixel_library[tissue]
+            sums, pixel_library = sums[tissue], pixel_library[tissue]
             layout = SectionLayout(layout.grids, layout.section[tissue], layout.pixel[tissue])
-        return GeneImages(summed, pixel_library, layout, is_count, theta)
+        return GeneImages(sums, pixel_library, layout, is_count, theta)
 
 
-def _scaled(values: sp.csc_array) -> sp.csc_array:
-    """Values (P, G), those of genes that have tiny ones times the power of two that brings the largest to about one.
+def _rescale_tiny(values: sp.csc_array) -> sp.csc_array:
+    """Multiply genes with tiny values, in values (P, G), by the power of two that brings their maximum to about one.
 
-    The z-scores, which is what is made of them, are the same to the last bit; but squares of tiny values vanish in
-    single precision, and random draws that follow from values would be alike.
+    Z-scores do not change. Squares of tiny values would underflow in single precision, and random draws that depend on
+    the values would coincide.
     """
     largest = np.abs(values).max(axis=0).toarray().ravel()
     shift = np.where((largest > 0) & (largest < TINY_VALUE), -np.frexp(largest)[1], 0)

@@ -1,8 +1,7 @@
-"""Spots to pixels: which pixel of which grid each spot falls on.
+"""Pixel grids: the grid of a section, and the pixel of each spot.
 
-A section is a lattice (hexagonal or square, one spot a pixel) or a cloud of free positions (binned).
-Rows of a hexagonal lattice are staggered: odd rows lie half a pixel to the right, so that a
-hexagonal array loses neither a spot nor a neighbour when it becomes an image.
+A section is a lattice (hexagonal or square, one spot per pixel) or a set of free positions (binned). Rows of a
+hexagonal lattice are staggered: odd rows lie half a pixel to the right, which preserves all spots and neighbors.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ HEX_ASPECT = float(np.sqrt(3.0) / 2.0)
 """Distance between rows of a hexagonal lattice, in distances between its columns."""
 
 MAX_GAP = 0.5
+"""Maximum width of an empty stretch, as a fraction of the tissue; wider ones are shortened."""
 MAX_LATTICE_SIDE = 160
-"""A lattice larger than this (Visium HD) is binned like free positions."""
+"""Lattices with a longer side (Visium HD) are binned like free positions."""
 
 GridSize = Literal["auto"] | int | tuple[int, int]
 GridKind = Literal["hex", "square", "bins"]
@@ -36,7 +36,7 @@ class Grid:
     shape
         Rows and columns (H, W).
     kind
-        ``"hex"`` and ``"square"``: a lattice, one spot a pixel; ``"bins"``: free positions.
+        ``"hex"`` and ``"square"``: lattice with one spot per pixel; ``"bins"``: free positions.
     aspect
         Distance between rows divided by the distance between columns.
     pitch
@@ -54,19 +54,19 @@ class Grid:
         return self.kind == "hex"
 
     @property
-    def is_sound(self) -> bool:
-        """Whether there is such a grid: one that was read from a file may be anything."""
+    def is_valid(self) -> bool:
+        """Whether all attributes are in their ranges, which is not guaranteed for grids read from a file."""
         sides = len(self.shape) == 2 and all(0 < side <= MAX_SIDE for side in self.shape)
         return self.kind in get_args(GridKind) and sides and 0 < self.aspect < np.inf and 0 < self.pitch < np.inf
 
     def positions(self, pixel: np.ndarray) -> np.ndarray:
-        """Positions (N, 2) as x, y in pixel pitches of pixels given as row, column (N, 2)."""
+        """Coordinates (N, 2) x, y in pixel pitches, of pixels (N, 2) given by row and column."""
         row, col = pixel[:, 0], pixel[:, 1]
         shift = 0.5 * (row % 2) if self.staggered else 0.0
         return np.column_stack([col + shift, row * self.aspect])
 
 
-def place_spots(
+def assign_pixels(
     xy: np.ndarray,
     *,
     array: np.ndarray | None = None,
@@ -74,41 +74,46 @@ def place_spots(
     max_side: int = 96,
     spots_per_pixel: float = 2.0,
 ) -> tuple[Grid, np.ndarray]:
-    """Choose a grid for the spots of one section and place every spot on it.
+    """Choose a grid for the spots of one section and assign each spot to a pixel.
 
     Parameters
     ----------
     xy
         Coordinates (S, 2) in any unit.
     array
-        Array row and column (S, 2) of each spot, as Space Ranger gives them, if known.
+        Array row and column (S, 2) of each spot, as written by Space Ranger, if available.
     size
-        ``"auto"``; the number of pixels on the longer side; or (H, W). Other than ``"auto"``, spots are binned.
+        ``"auto"``; the number of pixels on the longer side; or (H, W). Spots are binned unless it is ``"auto"``.
     max_side
-        Largest number of pixels a side for binned positions under ``"auto"``.
+        Maximum number of pixels per side of binned positions with ``"auto"``.
     spots_per_pixel
-        Mean number of spots in a pixel where the tissue is of median density; the rule of ``"auto"``
-        is the larger of the pixel that this asks for and the one that keeps to `max_side`.
+        Mean number of spots in a pixel at the median density. With ``"auto"`` pixels are as large as required by this
+        and by `max_side`.
 
     Returns
     -------
-    The grid and the row and column (S, 2) of each spot's pixel.
+    The grid, and row and column (S, 2) of the pixel of each spot.
+
+    Raises
+    ------
+    InputError
+        If all positions are equal.
     """
     if np.ptp(xy, axis=0).max() <= 0:
-        raise InputError("all spots lie in one place; SpaCEX needs positions that differ: check obsm['spatial']")
+        raise InputError("all spots lie in one place; positions must differ: check obsm['spatial']")
     if size == "auto":
-        found = _from_array(array, xy) if array is not None else None
-        xy = _without_gaps(xy)
-        found = found or _fit_lattice(xy)
-        if found is not None and max(found[0].shape) <= MAX_LATTICE_SIDE:
-            return found
+        lattice = _from_array(array, xy) if array is not None else None
+        xy = _shorten_gaps(xy)
+        lattice = lattice or _fit_lattice(xy)
+        if lattice is not None and max(lattice[0].shape) <= MAX_LATTICE_SIDE:
+            return lattice
     return _bin(xy, size, max_side, spots_per_pixel)
 
 
-def _without_gaps(xy: np.ndarray) -> np.ndarray:
-    """Coordinates in which a stretch without spots is at most as wide as half of the tissue.
+def _shorten_gaps(xy: np.ndarray) -> np.ndarray:
+    """Coordinates in which stretches without spots are at most `MAX_GAP` of the tissue wide.
 
-    A few spots far away from all others would otherwise decide how large a pixel is.
+    Otherwise a few distant spots would determine the pixel size.
     """
     closed = xy.copy()
     for axis in (0, 1):
@@ -121,7 +126,7 @@ def _without_gaps(xy: np.ndarray) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray, xy: np.ndarray) -> tuple[Grid, np.ndarray] | None:
-    """Visium's array coordinates: on hexagonal arrays row + column is always even."""
+    """Grid from array coordinates; on hexagonal (Visium) arrays row + column is always even. None if they repeat."""
     row, col = array[:, 0].astype(int), array[:, 1].astype(int)
     if len(np.unique(np.column_stack([row, col]), axis=0)) < len(row):
         return None
@@ -139,7 +144,7 @@ def _nearest(xy: np.ndarray) -> float:
 def _on_lattice(
     row: np.ndarray, col: np.ndarray, kind: Literal["hex", "square"], pitch: float
 ) -> tuple[Grid, np.ndarray]:
-    """Shift whole-number lattice coordinates to start at zero; keep the parity of staggered rows."""
+    """Shift integer lattice coordinates to start at zero, preserving the parity of staggered rows."""
     first = row.min() - (row.min() % 2 if kind == "hex" else 0)
     pixel = np.column_stack([row - first, col - col.min()])
     height, width = (pixel.max(axis=0) + 1).tolist()
@@ -147,10 +152,10 @@ def _on_lattice(
 
 
 def _fit_lattice(xy: np.ndarray) -> tuple[Grid, np.ndarray] | None:
-    """Recognise a hexagonal or square lattice in bare coordinates, at any rotation; None if it is none.
+    """Detect a hexagonal or square lattice at any rotation; None if the coordinates are not on a lattice.
 
-    The basis is estimated from nearest neighbours at the middle of the section and refitted by least
-    squares on ever larger discs, so that small errors of pitch and angle do not add up over the rows.
+    The basis is estimated from nearest neighbors and refitted by least squares on growing discs around the center, so
+    that small errors of pitch and angle do not accumulate over the rows.
     """
     points = np.unique(xy, axis=0)
     if len(points) < 16:
@@ -164,47 +169,47 @@ def _fit_lattice(xy: np.ndarray) -> tuple[Grid, np.ndarray] | None:
     angle = np.arctan2(step[:, 1], step[:, 0])
     four, six = np.exp(4j * angle).mean(), np.exp(6j * angle).mean()
     kind: Literal["hex", "square"] = "hex" if abs(six) > abs(four) else "square"
-    # The cut of the angle is moved away from arrays that stand upright, where rounding would choose the side.
+    # Shift the branch cut of the angle away from upright arrays, where rounding would choose the side.
     turn = (np.angle(six * np.exp(0.1j)) - 0.1) / 6 if kind == "hex" else (np.angle(four * np.exp(0.1j)) - 0.1) / 4
     second = turn + (np.pi / 3 if kind == "hex" else np.pi / 2)
-    # The nearest of several neighbours is nearer than a pitch where positions jitter; their mean distance is not.
+    # With jitter the nearest neighbor is nearer than the pitch, but the mean distance is unbiased.
     length = np.linalg.norm(step, axis=1).mean()
     basis = length * np.array([[np.cos(turn), np.sin(turn)], [np.cos(second), np.sin(second)]])
     index, basis = _grow(xy, basis, pitch)
     error = np.linalg.norm(xy - _least_squares(index, xy, index), axis=1)
     if np.quantile(error, 0.95) > 0.35 * pitch or len(np.unique(index, axis=0)) < 0.99 * len(points):
         return None
-    row = index[:, 1] - index[:, 1].min()  # which row is even must not hang on the spot that the disc grew from
+    row = index[:, 1] - index[:, 1].min()  # parity must not depend on the center of the disc
     col = index[:, 0] + (row // 2 if kind == "hex" else 0)
     return _on_lattice(row, col, kind, float(np.linalg.norm(basis[0])))
 
 
 def _grow(xy: np.ndarray, basis: np.ndarray, pitch: float) -> tuple[np.ndarray, np.ndarray]:
-    """Whole-number coordinates (S, 2) of `xy` on the lattice, refitting its basis while the disc grows."""
+    """Integer lattice coordinates (S, 2) of `xy`, and the basis refitted on growing discs."""
     center = xy[np.argmin(np.linalg.norm(xy - np.median(xy, axis=0), axis=1))]
-    radius, far = np.linalg.norm(xy - center, axis=1), 4 * pitch
+    radius, max_radius = np.linalg.norm(xy - center, axis=1), 4 * pitch
     origin = center
     while True:
         index = np.rint((xy - origin) @ np.linalg.inv(basis)).astype(int)
-        inside = radius <= far
+        inside = radius <= max_radius
         design = np.column_stack([index[inside], np.ones(inside.sum())])
         if np.linalg.matrix_rank(design) == 3:
             fitted = np.linalg.lstsq(design, xy[inside], rcond=None)[0]
             basis, origin = fitted[:2], fitted[2]
         if inside.all():
             return np.rint((xy - origin) @ np.linalg.inv(basis)).astype(int), basis
-        far *= 1.5
+        max_radius *= 1.5
 
 
 def _least_squares(index: np.ndarray, xy: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Positions (N, 2) that the affine map fitted from `index` to `xy` gives at `at`."""
+    """Positions (N, 2) at lattice coordinates `at`, by the least-squares affine map from `index` to `xy`."""
     design = np.column_stack([index, np.ones(len(index))])
     fitted = np.linalg.lstsq(design, xy, rcond=None)[0]
     return np.column_stack([at, np.ones(len(at))]) @ fitted
 
 
 def _bin(xy: np.ndarray, size: GridSize, max_side: int, spots_per_pixel: float) -> tuple[Grid, np.ndarray]:
-    """Bin free positions into square pixels (rectangular where `size` is a pair)."""
+    """Bin free positions into square pixels (rectangular if `size` is a pair)."""
     start, extent = xy.min(axis=0), np.ptp(xy, axis=0)
     if isinstance(size, tuple):
         height, width = size
@@ -219,9 +224,9 @@ def _bin(xy: np.ndarray, size: GridSize, max_side: int, spots_per_pixel: float) 
 
 
 def _auto_side(xy: np.ndarray, max_side: int, spots_per_pixel: float) -> float:
-    """Side of a pixel: `spots_per_pixel` spots at the median density, and at most `max_side` pixels a side."""
+    """Pixel side for `spots_per_pixel` spots at the median density and at most `max_side` pixels per side."""
     neighbors = min(9, len(xy))
     distance, _ = cKDTree(xy).query(xy, k=neighbors)
     radius = np.median(distance[:, -1])
-    wanted = np.sqrt(spots_per_pixel * np.pi * radius**2 / max(neighbors - 1, 1))
-    return float(max(wanted, np.ptp(xy, axis=0).max() / max_side))
+    side = np.sqrt(spots_per_pixel * np.pi * radius**2 / max(neighbors - 1, 1))
+    return float(max(side, np.ptp(xy, axis=0).max() / max_side))

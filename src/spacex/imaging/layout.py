@@ -1,4 +1,4 @@
-"""The plane on which gene images live: the tissue pixels of one or several sections, and means over them."""
+"""Layout of the tissue pixels of one or several sections, and means over sections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spacex.imaging.grid import Grid
 
 @dataclass(frozen=True)
 class SectionLayout:
-    """One or several sections side by side: the plane on which gene images live.
+    """One or several sections side by side in one image.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class SectionLayout:
     section
         (P,) section of every tissue pixel.
     pixel
-        (P, 2) row and column of every tissue pixel in the grid of its own section.
+        (P, 2) row and column of every tissue pixel in the grid of its section.
     """
 
     grids: tuple[Grid, ...]
@@ -29,7 +29,7 @@ class SectionLayout:
 
     @property
     def offsets(self) -> np.ndarray:
-        """First column of each section on the layout; sections stand one column apart."""
+        """First column of each section in the layout; sections are one column apart."""
         widths = [grid.shape[1] + 1 for grid in self.grids]
         return np.concatenate([[0], np.cumsum(widths)[:-1]]).astype(int)
 
@@ -59,10 +59,9 @@ class SectionLayout:
 
 
 def section_parts(section: np.ndarray, n_sections: int) -> list[slice | np.ndarray]:
-    """The pixels of each section, of pixels whose `section` (P,) is known, to index arrays with.
+    """Index of the pixels of each section, from the section (P,) of each pixel.
 
-    Slices where pixels stand in the order of their sections, as they do on a layout that was made from spots: what is
-    done for each section then costs no look at the pixels of all.
+    Slices if pixels are sorted by section, as in layouts made from spots; index arrays otherwise.
     """
     if np.all(section[1:] >= section[:-1]):
         ends = np.cumsum(np.bincount(section, minlength=n_sections))
@@ -71,8 +70,17 @@ def section_parts(section: np.ndarray, n_sections: int) -> list[slice | np.ndarr
 
 
 def section_means(values: np.ndarray, section: np.ndarray, n_sections: int) -> np.ndarray:
-    """Mean (B, n_sections) of values (B, P) over the pixels of each section."""
+    """Means (B, n_sections) of values (B, P) over the pixels of each section, in the precision of the values.
+
+    Faster than `spacex.stats.group_mean` for batches of maps, because pixels are sorted by section.
+    """
     if n_sections == 1:
         return values.mean(axis=1, keepdims=True)
     sums = np.stack([values[:, part].sum(axis=1) for part in section_parts(section, n_sections)], axis=1)
     return sums / np.maximum(np.bincount(section, minlength=n_sections), 1)
+
+
+def center_sections(values: np.ndarray, section: np.ndarray, n_sections: int) -> np.ndarray:
+    """Subtract the mean over each section from values (B, P), in place; the values are returned."""
+    values -= section_means(values, section, n_sections)[:, section]
+    return values

@@ -1,4 +1,4 @@
-"""Sections on top of each other: positions that several spots share, and groups of spots that cover the same area."""
+"""Overlapping sections: positions shared by several spots, and groups of spots that cover the same area."""
 
 from __future__ import annotations
 
@@ -8,40 +8,37 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 MAX_SAMPLE = 40_000
-"""Spots, of all groups together, whose distance to the other groups is looked up."""
-
+"""Maximum number of spots, over all groups, that are compared with the areas of other groups."""
 MAX_QUERIES = 2000
-"""Spots of a group by which its spacing is told."""
-
+"""Maximum number of spots of a group from which its spacing is estimated."""
 MAX_CHANCE = 1e-3
-"""Probability that labels without a relation to position differ at every shared position, above which they say nothing
-about sections."""
+"""Labels that would separate all shared positions by chance with a larger probability are not evidence of sections."""
 
 
 def shared_positions(positions: np.ndarray, section: np.ndarray) -> np.ndarray:
-    """Number (S,) of the position of each spot, -1 where no other spot of its section has the same.
+    """Index (S,) of the position of each spot; -1 for positions that no other spot of the section has.
 
     Parameters
     ----------
     positions
-        (S, 2) coordinates, or array row and column.
+        (S, 2) coordinates, or array rows and columns.
     section
-        (S,) section of every spot as a number.
+        (S,) section index of each spot.
     """
     order = np.lexsort((positions[:, 1], positions[:, 0], section))
     sorted_rows, sorted_section = positions[order], section[order]
     new = np.ones(len(order), dtype=bool)
     new[1:] = (sorted_rows[1:] != sorted_rows[:-1]).any(axis=1) | (sorted_section[1:] != sorted_section[:-1])
-    number = np.empty(len(order), dtype=np.int64)
-    number[order] = np.cumsum(new) - 1
-    shared = np.bincount(number, minlength=1)[number] > 1
-    return np.where(shared, number, -1)
+    index = np.empty(len(order), dtype=np.int64)
+    index[order] = np.cumsum(new) - 1
+    is_shared = np.bincount(index, minlength=1)[index] > 1
+    return np.where(is_shared, index, -1)
 
 
 def separates(label: np.ndarray, position: np.ndarray) -> bool:
-    """Whether the spots of every shared position (S,) have labels (S,) that differ; -1: no label, or not shared."""
-    kept = position >= 0
-    label, position = label[kept], position[kept]
+    """Whether the spots at each shared position (S,) have distinct labels (S,); -1: no label, or not shared."""
+    shared = position >= 0
+    label, position = label[shared], position[shared]
     if not len(label) or label.min() < 0:
         return False
     order = np.lexsort((label, position))
@@ -50,55 +47,58 @@ def separates(label: np.ndarray, position: np.ndarray) -> bool:
 
 
 def is_chance(label: np.ndarray, position: np.ndarray) -> bool:
-    """Whether labels (S,) that were dealt out at random would often separate the spots of all shared positions."""
+    """Whether randomly permuted labels (S,) would separate all shared positions with more than `MAX_CHANCE`."""
     share = np.bincount(label[label >= 0]) / max((label >= 0).sum(), 1)
-    kept = position[position >= 0]
-    n_pairs = len(kept) - len(np.unique(kept))
+    shared = position[position >= 0]
+    n_pairs = len(shared) - len(np.unique(shared))
     return n_pairs * float(np.log1p(-min(np.sum(share**2), 1 - 1e-12))) > np.log(MAX_CHANCE)
 
 
 def in_area(xy: np.ndarray, group: np.ndarray, spots: np.ndarray) -> np.ndarray:
-    """Whether (N, n) each of the numbered `spots` (N,) lies in the area of each other group.
+    """Whether (N, n) each of the selected `spots` (N,) lies in the area of each other group.
 
-    The area of a group is all within one spacing of its spots: the 90th percentile of their nearest distances.
+    The area of a group contains all points within one spacing of its spots, the 90th percentile of the distances
+    between nearest spots.
 
     Parameters
     ----------
     xy
         (S, 2) coordinates.
     group
-        (S,) number of every spot's group.
+        (S,) group index of each spot.
     spots
-        (N,) numbers of the spots to look up.
+        (N,) indices of the selected spots.
     """
     order = np.argsort(group, kind="stable")
     ends = np.searchsorted(group[order], np.arange(int(group.max(initial=0)) + 2))
     inside = np.zeros((len(spots), len(ends) - 1), dtype=bool)
-    at, of = xy[spots], group[spots]
+    spot_xy, spot_group = xy[spots], group[spots]
     for g, (start, end) in enumerate(pairwise(ends)):
-        own = np.unique(xy[order[start:end]] @ [1.0, 1j]).view(np.float64).reshape(-1, 2)  # faster than by rows
-        tree = cKDTree(own)
-        nearest = tree.query(own[:: max(1, len(own) // MAX_QUERIES)], k=2)[0][:, 1]
-        if not np.isfinite(nearest).any():  # one place, or none
+        # Complex numbers are sorted faster than rows.
+        group_xy = np.unique(xy[order[start:end]] @ [1.0, 1j]).view(np.float64).reshape(-1, 2)
+        tree = cKDTree(group_xy)
+        nearest = tree.query(group_xy[:: max(1, len(group_xy) // MAX_QUERIES)], k=2)[0][:, 1]
+        if not np.isfinite(nearest).any():  # fewer than two positions
             continue
-        reach = float(np.quantile(nearest, 0.9))
-        near = (of != g) & ((at >= own.min(axis=0) - reach) & (at <= own.max(axis=0) + reach)).all(axis=1)
-        inside[near, g] = tree.query(at[near], distance_upper_bound=reach * (1 + 1e-9))[0] < np.inf
+        spacing = float(np.quantile(nearest, 0.9))
+        low, high = group_xy.min(axis=0) - spacing, group_xy.max(axis=0) + spacing
+        near = (spot_group != g) & ((spot_xy >= low) & (spot_xy <= high)).all(axis=1)
+        inside[near, g] = tree.query(spot_xy[near], distance_upper_bound=spacing * (1 + 1e-9))[0] < np.inf
     return inside
 
 
-def sample_of_groups(group: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Numbers (N,) of up to `MAX_SAMPLE` of the `kept` spots (S,), evenly from every group."""
+def sample_of_groups(group: np.ndarray, included: np.ndarray) -> np.ndarray:
+    """Indices (N,) of at most about `MAX_SAMPLE` of the `included` spots (mask, (S,)), evenly from every group."""
     n_groups = int(group.max(initial=0)) + 1
-    most = max(20, MAX_SAMPLE // n_groups)
-    chosen = np.flatnonzero(kept)
-    chosen = chosen[np.argsort(group[chosen], kind="stable")]
-    starts = np.searchsorted(group[chosen], np.arange(n_groups + 1))
-    return np.concatenate([chosen[a:b][:: max(1, (b - a) // most)] for a, b in pairwise(starts)])
+    max_per_group = max(20, MAX_SAMPLE // n_groups)
+    spots = np.flatnonzero(included)
+    spots = spots[np.argsort(group[spots], kind="stable")]
+    starts = np.searchsorted(group[spots], np.arange(n_groups + 1))
+    return np.concatenate([spots[a:b][:: max(1, (b - a) // max_per_group)] for a, b in pairwise(starts)])
 
 
 def largest_overlap(xy: np.ndarray, group: np.ndarray) -> float:
-    """Largest share of a group's spots that lie in the area of one other group, from 0 to 1."""
+    """Largest fraction of the spots of a group in the area of another group, from 0 to 1."""
     spots = sample_of_groups(group, np.ones(len(group), dtype=bool))
     inside = in_area(xy, group, spots)
     ends = np.searchsorted(group[spots], np.arange(inside.shape[1] + 1))
@@ -107,7 +107,7 @@ def largest_overlap(xy: np.ndarray, group: np.ndarray) -> float:
 
 
 def are_evenly_spaced(xy: np.ndarray) -> bool:
-    """Whether positions (S, 2) are a lattice, or several side by side: four nearest neighbors at about one distance."""
+    """Whether positions (S, 2) form lattices side by side: four nearest neighbors at about the same distance."""
     if len(xy) < 5:
         return False
     distance = cKDTree(xy).query(xy[:: max(1, len(xy) // MAX_QUERIES)], k=5)[0]

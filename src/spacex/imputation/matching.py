@@ -1,4 +1,4 @@
-"""Genes that a target and a reference share, and whether the species can be the same."""
+"""Matching of genes between a target and a reference, and the check that their species agree."""
 
 from __future__ import annotations
 
@@ -15,104 +15,107 @@ from spacex.gene_names import AMBIGUOUS, UNKNOWN, GeneNames, Index, each, fold, 
 
 logger = logging.getLogger("spacex")
 
-MIN_SHARED = 10
-"""Genes that a target and a reference must share."""
+MIN_SHARED_GENES = 10
+"""Minimum number of genes shared by a target and a reference."""
 
 ORTHOLOGS = "a table of orthologs (Ensembl BioMart, or HGNC's HCOP)"
 
-_MARKS = {
+_SPECIES_PATTERNS = {
     "human": re.compile(r"^(HLA-|LINC\d|C\d+orf\d|A[CLFP]\d{6}\.\d|ENSG\d)", re.IGNORECASE),
     "mouse": re.compile(r"^(GM\d{3,}$|\w*\dRIK\d?$|H2-[A-Z]|ENSMUSG\d)", re.IGNORECASE),
 }
-"""Names that only one species has: clones, open reading frames, the major histocompatibility complex, Ensembl."""
+"""Gene names specific to a species: clones, open reading frames, major histocompatibility complex, Ensembl ids."""
 
 MIN_SPECIES_MARKERS = 3
+"""Minimum number of species-specific gene names that identify a species, five times those of the other."""
 
 
 def species_of(genes: GeneNames) -> str | None:
-    """Species that is given away by names, symbols or identifiers that only it has."""
+    """The species whose specific names, symbols or identifiers occur among the genes; None if undecided."""
     columns = [genes.names, genes.symbols, *genes.aliases]
-    marks = {
-        species: max(sum(bool(mark.match(name)) for name in names) for names in columns)
-        for species, mark in _MARKS.items()
+    n_markers = {
+        species: max(sum(bool(pattern.match(name)) for name in names) for names in columns)
+        for species, pattern in _SPECIES_PATTERNS.items()
     }
-    best = max(marks, key=lambda species: marks[species])
-    if marks[best] >= MIN_SPECIES_MARKERS and marks[best] >= 5 * min(marks.values()):
+    best = max(n_markers, key=lambda species: n_markers[species])
+    if n_markers[best] >= MIN_SPECIES_MARKERS and n_markers[best] >= 5 * min(n_markers.values()):
         return best
     return None
 
 
-def _titled(names: Iterable[str]) -> bool:
-    """Whether names are written like those of rodents: a capital, then small letters."""
-    worded = [name for name in names if sum(letter.isalpha() for letter in name) >= 2]
-    titled = [name for name in worded if name[:1].isupper() and name[1:] != name[1:].upper()]
-    return bool(worded) and len(titled) > 0.8 * len(worded)
+def _is_title_case(names: Iterable[str]) -> bool:
+    """Whether most names are in title case, the convention for rodent genes."""
+    words = [name for name in names if sum(letter.isalpha() for letter in name) >= 2]
+    title_case = [name for name in words if name[:1].isupper() and name[1:] != name[1:].upper()]
+    return bool(words) and len(title_case) > 0.8 * len(words)
 
 
 def shared_genes(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers (n,) of the genes that both have, in the target and in the reference, by `match_genes`.
+    """Positions (n,) of the shared genes in the target and in the reference, by `match_genes`.
 
-    Raises `InputError` for two species, or fewer than `MIN_SHARED` genes.
+    Raises `InputError` if the species differ or fewer than `MIN_SHARED_GENES` are shared.
     """
     sides = {"target": target, "reference": reference}
-    kinds = [species_of(genes) or ("mouse" if _titled(genes.symbols) else None) for genes in sides.values()]
-    if None not in kinds and kinds[0] != kinds[1]:
+    species = [species_of(genes) or ("mouse" if _is_title_case(genes.symbols) else None) for genes in sides.values()]
+    if None not in species and species[0] != species[1]:
         raise InputError(
-            f"the target has {kinds[0]} genes (such as {target.symbols[0]!r}) and the reference {kinds[1]} genes (such "
-            f"as {reference.symbols[0]!r}); rename one of them by {ORTHOLOGS}, then call again"
+            f"the target has {species[0]} genes (such as {target.symbols[0]!r}) and the reference has {species[1]} "
+            f"genes (such as {reference.symbols[0]!r}); convert one of them with {ORTHOLOGS}, then call again"
         )
     pairs = match_genes(target, reference)
-    for (side, genes), other, numbers in zip(sides.items(), (reference, target), pairs, strict=True):
-        doubtful = shares_name(genes, other)
-        doubtful[numbers] = False
-        if doubtful.any():
+    for (side, genes), other, matched in zip(sides.items(), (reference, target), pairs, strict=True):
+        ambiguous = shares_name(genes, other)
+        ambiguous[matched] = False
+        if ambiguous.any():
             logger.warning(
-                "%d gene(s) of the %s may be any of several, or repeat another, and are not used: %s",
-                doubtful.sum(), side, join_names(genes.labels[doubtful]),
+                "%d gene(s) of the %s are not used because their names are ambiguous or repeat another gene: %s",
+                ambiguous.sum(), side, join_names(genes.labels[ambiguous]),
             )  # fmt: skip
-    if len(pairs[0]) < MIN_SHARED:
+    if len(pairs[0]) < MIN_SHARED_GENES:
         raise InputError(
             f"the target and the reference share {len(pairs[0])} gene(s) by name or symbol (target: "
             f"{', '.join(target.symbols[:3])}, ...; reference: {', '.join(reference.symbols[:3])}, ...); at least "
-            f"{MIN_SHARED} are needed: put symbols into var['gene_symbol'] where names are identifiers, and for two "
+            f"{MIN_SHARED_GENES} are needed: put symbols into var['gene_symbol'] if names are identifiers; for two "
             f"species use {ORTHOLOGS}"
         )
     symbols = zip(target.symbols[pairs[0]], reference.symbols[pairs[1]], strict=True)
-    n_other_case = sum(ours != theirs and fold(ours) == fold(theirs) for ours, theirs in symbols)
-    if _titled(target.symbols) != _titled(reference.symbols) and n_other_case > 0.5 * len(pairs[0]):
+    n_other_case = sum(first != second and fold(first) == fold(second) for first, second in symbols)
+    if _is_title_case(target.symbols) != _is_title_case(reference.symbols) and n_other_case > 0.5 * len(pairs[0]):
         logger.warning(
-            "most names match only without regard to case; if the species differ, rename the genes of one by %s",
+            "most names match only if case is ignored; if the species differ, convert one of them with %s",
             ORTHOLOGS,
         )
     return pairs
 
 
 def find_requested_genes(names: Sequence[str], reference: GeneNames) -> tuple[np.ndarray, list[str]]:
-    """Numbers in the reference of genes that are asked for, and their names; ambiguous ones are left out and told.
+    """Positions in the reference of requested genes, and their names; ambiguous names are skipped with a warning.
 
-    Raises `InputError` for a gene that is unknown or occurs twice, and where all are ambiguous.
+    Raises `InputError` for an unknown or repeated gene, or if all names are ambiguous.
     """
-    numbers, asked = reference.find(names), np.array(names, dtype=object)
-    if len(lost := asked[numbers == UNKNOWN]):
-        what = f"{len(lost)} of genes are not in the reference (first: {lost[0]!r}{reference.hint(lost[0])})"
-        raise InputError(f"{what}; leave them out")
-    if len(lost := asked[numbers == AMBIGUOUS]):
-        if len(lost) == len(asked):
-            reference.index(lost[0])  # raises, with the genes that it may be
-        logger.warning("genes: %d are ambiguous in the reference and left out: %s", len(lost), join_names(lost))
-    asked, numbers = asked[numbers >= 0], numbers[numbers >= 0]
-    if len(twice := asked[pd.Index(numbers).duplicated()]):
-        raise InputError(f"{len(twice)} of genes occur more than once (first: {twice[0]!r}); pass each once")
-    return numbers, list(asked)
+    gene_index, requested = reference.find(names), np.array(names, dtype=object)
+    if len(unknown := requested[gene_index == UNKNOWN]):
+        first = f"{unknown[0]!r}{reference.hint(unknown[0])}"
+        raise InputError(f"{len(unknown)} of genes are not in the reference (first: {first}); omit them")
+    if len(ambiguous := requested[gene_index == AMBIGUOUS]):
+        if len(ambiguous) == len(requested):
+            reference.index(ambiguous[0])  # raises an error that lists the candidates
+        logger.warning(
+            "genes: %d are ambiguous in the reference and omitted: %s", len(ambiguous), join_names(ambiguous)
+        )
+    requested, gene_index = requested[gene_index >= 0], gene_index[gene_index >= 0]
+    if len(repeated := requested[pd.Index(gene_index).duplicated()]):
+        raise InputError(f"{len(repeated)} of genes occur more than once (first: {repeated[0]!r}); pass each once")
+    return gene_index, list(requested)
 
 
 def match_genes(first: GeneNames, second: GeneNames) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers (n,) of the genes that two sections share, in either, in the order of the first.
+    """Positions (n,) of the shared genes in each of two sections, in the order of the first.
 
-    Genes are paired by name, then by Ensembl id, by symbol, by any name, and by any but for case. In each round only
-    genes are paired that mean one another and no other gene that is left.
+    Genes are matched by name, then by Ensembl id, symbol, any name, and any name ignoring case. Each round matches only
+    unambiguous pairs of the genes still unmatched.
     """
-    first, second = _comparable(first, second)
+    first, second = _without_numeric_names(first, second)
     partner = np.full(len(first), -1)
     rounds: list[tuple[Callable[[GeneNames], list[np.ndarray]], bool]] = [
         (lambda genes: [genes.names], False),
@@ -122,21 +125,21 @@ def match_genes(first: GeneNames, second: GeneNames) -> tuple[np.ndarray, np.nda
         (_all_names, True),
     ]
     for columns, folded in rounds:
-        ours, theirs = np.flatnonzero(partner < 0), np.setdiff1d(np.arange(len(second)), partner)
-        a, b = (Index(columns(part), folded=folded) for part in (first.take(ours), second.take(theirs)))
+        rest_first, rest_second = np.flatnonzero(partner < 0), np.setdiff1d(np.arange(len(second)), partner)
+        a, b = (Index(columns(rest), folded=folded) for rest in (first.take(rest_first), second.take(rest_second)))
         repeated = {*a.repeated, *b.repeated}
         pairs = {(gene, b.first[name]) for name, gene in a.first.items() if name in b.first and name not in repeated}
-        n_ours, n_theirs = Counter(gene for gene, _ in pairs), Counter(other for _, other in pairs)
+        n_first, n_second = Counter(gene for gene, _ in pairs), Counter(other for _, other in pairs)
         for gene, other in pairs:
-            if n_ours[gene] == n_theirs[other] == 1:
-                partner[ours[gene]] = theirs[other]
+            if n_first[gene] == n_second[other] == 1:
+                partner[rest_first[gene]] = rest_second[other]
     matched = np.flatnonzero(partner >= 0)
     return matched, partner[matched]
 
 
 def shares_name(first: GeneNames, second: GeneNames) -> np.ndarray:
-    """Whether each gene (G,) of the first has any name, in any case, that a gene of the second has."""
-    first, second = _comparable(first, second)
+    """Whether each gene (G,) of the first shares any name, ignoring case, with a gene of the second."""
+    first, second = _without_numeric_names(first, second)
     others = Index(_all_names(second), folded=True).first
     mask = np.zeros(len(first), dtype=bool)
     for column in _all_names(first):
@@ -144,8 +147,8 @@ def shares_name(first: GeneNames, second: GeneNames) -> np.ndarray:
     return mask
 
 
-def _comparable(*sections: GeneNames) -> tuple[GeneNames, ...]:
-    """The names without numbers where all have symbols: these may be positions, which mean nothing elsewhere."""
+def _without_numeric_names(*sections: GeneNames) -> tuple[GeneNames, ...]:
+    """Names without numbers if all sections have symbols: numbers may be row positions, which cannot be matched."""
     if not all(genes.has_symbols for genes in sections):
         return sections
     texts = [each(genes.names, not_a_number) for genes in sections]

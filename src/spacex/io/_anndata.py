@@ -15,22 +15,22 @@ import zarr
 from anndata import AnnData
 
 from spacex._adata import read_lazy
+from spacex._adata.keys import IMAGES
 from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
 from spacex._infra.validation import check_installed
 from spacex.io._file_checks import check_hdf5, validate_arrays
-from spacex.io._files import INPUT_HINT, decompressed, join_names, suffix_pattern, translate_errors
-from spacex.io._spatialdata import IMAGE_KEY, from_spatialdata, restore_section
+from spacex.io._files import INPUT_HINT, decompressed, has_suffix, join_names, translate_errors
+from spacex.io._spatialdata import from_spatialdata, restore_section
 
 logger = logging.getLogger("spacex")
 
-_H5AD = suffix_pattern("h5ad")
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 
 
 def is_h5ad(path: Path) -> bool:
     """Whether a file has the suffix of an AnnData in HDF5, compressed or not."""
-    return _H5AD.search(path.name) is not None and not path.is_dir()
+    return has_suffix(path, ".h5ad") and not path.is_dir()
 
 
 def is_zarr_store(path: Path) -> bool:
@@ -125,7 +125,7 @@ def _read_lazily(root: Any, path: Path) -> AnnData:
 def _read_spatialdata(path: Path, table_path: Path) -> AnnData:
     """Read one table of a SpatialData store; other elements are opened only if they are needed."""
     table = validate_arrays(anndata.read_zarr(table_path), table_path)
-    needs_shapes, needs_images = "spatial" not in table.obsm, IMAGE_KEY in table.uns
+    needs_shapes, needs_images = "spatial" not in table.obsm, IMAGES in table.uns
     if needs_shapes:
         check_installed(
             "spatialdata", extra="io", purpose=f"path='{path}': finding the coordinates of a SpatialData table"

@@ -43,7 +43,12 @@ def read_count_table(path: Path, *, labels: Sequence[str] = (), position_columns
         raise InputError(f"path='{path}' has one column; a table of counts is delimited by tab, comma or semicolon")
     blocks, label_blocks = [], []
     with translate_errors(path, "count table"):
-        for chunk in _read_chunks(path, header, label_columns, gene_columns):
+        chunks = read_delimited(
+            path, header, keep_default_na=False, na_values={i: ["", "NA", "nan", "NaN"] for i in gene_columns},
+            dtype={**dict.fromkeys(label_columns, str), **dict.fromkeys(gene_columns, np.float32)},
+            chunksize=max(1, CHUNK_ENTRIES // len(header.names)),
+        )  # fmt: skip
+        for chunk in chunks:
             label_blocks.append(chunk[label_columns])
             blocks.append(sparse.csr_matrix(_finite_counts(chunk, label_columns[0], gene_columns, header, path)))
     if not sum(block.shape[0] for block in blocks):
@@ -74,20 +79,6 @@ def _find_label_columns(header: Header, position_columns: Sequence[str]) -> list
         n_left += 1
     is_label = [is_named[i] or (is_text[i] and is_identifier_name(names[i])) for i in range(len(names))]
     return [i for i in range(len(names)) if i < n_left or is_label[i]] or [0]
-
-
-def _read_chunks(
-    path: Path, header: Header, label_columns: list[int], gene_columns: list[int]
-) -> Iterable[pd.DataFrame]:
-    """Yield frames of rows: labels as text, "NA" included, and counts as float32."""
-    return read_delimited(
-        path,
-        header,
-        dtype={**dict.fromkeys(label_columns, str), **dict.fromkeys(gene_columns, np.float32)},
-        keep_default_na=False,
-        na_values={i: ["", "NA", "nan", "NaN"] for i in gene_columns},
-        chunksize=max(1, CHUNK_ENTRIES // len(header.names)),
-    )
 
 
 def _finite_counts(

@@ -34,12 +34,7 @@ REAL_ENTRY = re.compile(rb"[ \t]*([0-9]+[ \t]+){0,2}[-+]?[0-9]+(\.[0-9]+)?([eE][
 def check_hdf5(path: Path, file: Path) -> None:
     """Raise `InputError` for a file that is not HDF5, claims more than it stores, or links to other files.
 
-    Parameters
-    ----------
-    path
-        The input, which the message names.
-    file
-        The decompressed file.
+    The message names `path`; `file` is the decompressed file.
     """
     if file.stat().st_size == 0:
         raise InputError(f"path='{path}' is empty (0 bytes); {REDOWNLOAD_HINT}")
@@ -74,14 +69,7 @@ def _dataset_problem(dataset: h5py.Dataset) -> str | None:
 def check_matrix_market(path: Path, file: Path, shape: tuple[int, int]) -> None:
     """Raise `InputError` for a MatrixMarket file that does not fit its companions or that scipy cannot read safely.
 
-    Parameters
-    ----------
-    path
-        The input, which the message names.
-    file
-        The decompressed file.
-    shape
-        Number of features and barcodes.
+    The message names `path`; `file` is the decompressed file, and `shape` the number of features and barcodes.
     """
     n_rows, n_columns, n_entries, form, field, _ = mminfo(file)
     _check_entries(path, file, INTEGER_ENTRY if field in ("integer", "unsigned-integer", "pattern") else REAL_ENTRY)

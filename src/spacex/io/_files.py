@@ -25,9 +25,9 @@ COMPRESSION_SUFFIX = r"(?:\.(?:gz|bz2|xz|zip))?"
 _SUFFIX_AT_END = re.compile(rf"{COMPRESSION_SUFFIX}$", re.IGNORECASE)
 
 
-def suffix_pattern(suffix: str) -> re.Pattern[str]:
-    """Return a case-insensitive pattern for file names with this suffix, compressed or not."""
-    return re.compile(rf"\.{suffix}{COMPRESSION_SUFFIX}$", re.IGNORECASE)
+def has_suffix(path: Path, *suffixes: str) -> bool:
+    """Whether a file name ends in one of the suffixes, in any case, optionally followed by a compression suffix."""
+    return _SUFFIX_AT_END.sub("", path.name).casefold().endswith(suffixes)
 
 
 @contextmanager

@@ -24,21 +24,18 @@ from spacex.io._files import (
     COMPRESSION_SUFFIX,
     REDOWNLOAD_HINT,
     decompressed,
+    has_suffix,
     join_names,
-    suffix_pattern,
     translate_errors,
 )
 from spacex.io._identifier_columns import OTHER, STRONG, is_identifier_name, is_row_name_column, name_class
 from spacex.io._positions import is_position_table
 from spacex.io._ten_x import drop_other_features
-from spacex.io._text_tables import TEXT_SUFFIX, is_number, is_text_table, open_text, read_header, unique_names
+from spacex.io._text_tables import is_number, is_text_table, open_text, read_header, unique_names
 
-_MATRIX = suffix_pattern("mtx")
+_TEXT_SUFFIX = re.compile(rf"\.(csv|tsv|txt|tab){COMPRESSION_SUFFIX}$", re.IGNORECASE)
 _FEATURES, _BARCODES = "features.tsv", "barcodes.tsv"
-_USUAL = {
-    _FEATURES: re.compile(rf"(features|genes)\.tsv{COMPRESSION_SUFFIX}$", re.IGNORECASE),
-    _BARCODES: re.compile(rf"barcodes\.tsv{COMPRESSION_SUFFIX}$", re.IGNORECASE),
-}
+_USUAL = {_FEATURES: ("features.tsv", "genes.tsv"), _BARCODES: ("barcodes.tsv",)}
 """File names of the two companions, as Cell Ranger writes them."""
 
 _WORDS = {
@@ -53,24 +50,20 @@ _TYPES = ("feature_type", "feature_types", "gene_biotype", "gene_type", "biotype
 
 def is_matrix_market(path: Path) -> bool:
     """Whether a file has the suffix of a MatrixMarket matrix, compressed or not."""
-    return _MATRIX.search(path.name) is not None
+    return has_suffix(path, ".mtx")
 
 
 def is_companion(path: Path) -> bool:
     """Whether a file has the usual name of a companion of a MatrixMarket file."""
-    return any(usual.search(path.name) for usual in _USUAL.values())
+    return any(has_suffix(path, *names) for names in _USUAL.values())
 
 
 def read_matrix_market(path: Path) -> AnnData:
     """Read the counts (spots x genes) of a matrix and its companions.
 
     The lengths of the companions determine which side holds the genes; a square matrix is genes x barcodes, as Cell
-    Ranger writes it. Features of other types than genes are dropped.
-
-    Parameters
-    ----------
-    path
-        The matrix, or the folder with a single matrix.
+    Ranger writes it. Features of other types than genes are dropped. `path` is the matrix, or a folder with a
+    single matrix.
     """
     matrix = _only_matrix(path) if path.is_dir() else path
     files = find_companions(matrix)
@@ -102,8 +95,8 @@ def find_companions(matrix: Path) -> dict[str, Path]:
     """
     tables = [path for path in sorted(matrix.parent.iterdir()) if path.is_file() and is_text_table(path)]
     files = {}
-    for role, usual in _USUAL.items():
-        named = [path for path in tables if usual.search(path.name)]
+    for role, usual_names in _USUAL.items():
+        named = [path for path in tables if has_suffix(path, *usual_names)]
         others = [
             path for path in tables if _role(path) == role and not is_companion(path) and not is_position_table(path)
         ]
@@ -117,7 +110,7 @@ def find_companions(matrix: Path) -> dict[str, Path]:
 
 def _role(path: Path) -> str | None:
     """Return the companion that a file is, by the last telling word of its name: cells_genes.csv holds genes."""
-    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", TEXT_SUFFIX.sub("", path.name)).casefold()
+    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _TEXT_SUFFIX.sub("", path.name)).casefold()
     ends = {role: [word.end() for word in re.finditer(rf"(?<![a-z])({words})(_?(name|id)s?)?(?![a-z])", stem)]
             for role, words in _WORDS.items()}  # fmt: skip
     return max((role for role in ends if ends[role]), key=lambda role: ends[role][-1], default=None)

@@ -1,21 +1,22 @@
 """The readers, one for each layout on disk, in the order in which they are tried.
 
-To add a reader, write a module in ``_readers`` that implements `Reader`, add it to `READERS`, and test it in
-``tests/io/readers``.
+To add a reader, write a module in ``_readers`` that implements `Reader`, add its name to `READER_NAMES`, and test it
+in ``tests/io/readers``.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from anndata import AnnData
 
 from spacex._infra.errors import InputError
 from spacex.io._files import join_names
-from spacex.io._readers import anndata_files, cosmx, curio, merscope, stereoseq, tables, visium, visium_hd, xenium
+from spacex.io._readers import tables
 from spacex.io._request import Request
 
 MAX_LISTED = 8
@@ -36,9 +37,10 @@ class Reader(Protocol):
         """Read the section."""
 
 
-READERS: tuple[Reader, ...] = (anndata_files, visium_hd, xenium, visium, merscope, cosmx, curio, stereoseq, tables)
-"""Tables come last, since folders of other layouts may contain tables too."""
+READER_NAMES = ("anndata_files", "visium_hd", "xenium", "visium", "merscope", "cosmx", "curio", "stereoseq", "tables")
+"""Modules in ``_readers``. Tables come last, since folders of other layouts may contain tables too."""
 
+READERS = tuple(cast(Reader, import_module(f"spacex.io._readers.{name}")) for name in READER_NAMES)
 SUPPORTED_FORMATS = join_names(reader.LAYOUT for reader in READERS)
 
 

@@ -12,6 +12,7 @@ from anndata import AnnData
 from scipy.spatial import cKDTree
 
 from spacex import _adata
+from spacex._adata import keys
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite, check_installed, check_name
 from spacex.io._files import join_names
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 SPOTS = "spots"
 TABLE = "table"
-# Written by `to_spatialdata` and removed by `from_spatialdata`; "region" could exist in the caller's obs.
-REGION_KEY = "spacex_region"
-INSTANCE_KEY = "spacex_spot"
-IMAGE_KEY = "spacex_images"
 _ATTRS = "spatialdata_attrs"
 
 
@@ -70,12 +67,12 @@ def to_spatialdata(adata: AnnData) -> SpatialData:
 
     table = adata.copy()
     images = _take_images(table)
-    table.obs[REGION_KEY] = pd.Categorical([SPOTS] * table.n_obs)
-    table.obs[INSTANCE_KEY] = table.obs_names.to_numpy()
+    table.obs[keys.REGION] = pd.Categorical([SPOTS] * table.n_obs)
+    table.obs[keys.INSTANCE] = table.obs_names.to_numpy()
     table.uns.pop(_ATTRS, None)  # of the SpatialData that the table may come from
     try:
         shapes = ShapesModel.parse(xy, geometry=0, radius=_radius(adata, xy), index=table.obs_names.to_numpy())
-        table = TableModel.parse(table, region=SPOTS, region_key=REGION_KEY, instance_key=INSTANCE_KEY)
+        table = TableModel.parse(table, region=SPOTS, region_key=keys.REGION, instance_key=keys.INSTANCE)
         return SpatialData(images=images, shapes={SPOTS: shapes}, tables={TABLE: table})
     except (ValueError, TypeError) as error:
         reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
@@ -114,7 +111,7 @@ def _take_images(table: AnnData) -> dict[str, Any]:
         without_images = {library: {**entry, "images": {}} for library, entry in libraries.items()}
         table.uns["spatial"] = {**table.uns["spatial"], **without_images}
     if image_names:
-        table.uns[IMAGE_KEY] = image_names
+        table.uns[keys.IMAGES] = image_names
     return images
 
 
@@ -168,11 +165,11 @@ def from_spatialdata(sdata: SpatialData, *, table: str | None = None) -> AnnData
 
 def restore_section(adata: AnnData, images: Mapping[str, Any]) -> AnnData:
     """Remove the columns that `to_spatialdata` added to a table, and put those of its `images` that exist back."""
-    if REGION_KEY not in adata.obs:
+    if keys.REGION not in adata.obs:
         return adata
-    adata.obs = adata.obs.drop(columns=[REGION_KEY, INSTANCE_KEY])
+    adata.obs = adata.obs.drop(columns=[keys.REGION, keys.INSTANCE])
     adata.uns.pop(_ATTRS, None)
-    for library, kinds in adata.uns.pop(IMAGE_KEY, {}).items():
+    for library, kinds in adata.uns.pop(keys.IMAGES, {}).items():
         for kind, name in kinds.items():
             if name in images:
                 pixels = np.moveaxis(np.asarray(images[name].data), 0, -1)

@@ -20,14 +20,13 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_sparse_indices
 from spacex.io._counts import make_gene_names_unique, select_genes, to_anndata
 from spacex.io._file_checks import check_hdf5
-from spacex.io._files import REDOWNLOAD_HINT, decompressed, join_names, suffix_pattern, translate_errors
+from spacex.io._files import REDOWNLOAD_HINT, decompressed, has_suffix, join_names, translate_errors
 
 logger = logging.getLogger("spacex")
 
 _NAMES, _IDS = ("name", "gene_names"), ("id", "genes")
 """Datasets of the names and identifiers of features, since version 3 of the format and before it."""
 
-_SUFFIX = suffix_pattern("h5")
 _GENES = "gene expression"
 _NOT_GENES = re.compile(
     r"antibody.*|protein( expression| scaffold.*)?|crispr.*|multiplexing.*|peaks|negative.*|.*control.*|blank.*|"
@@ -38,7 +37,7 @@ _NOT_GENES = re.compile(
 
 def is_10x_h5(path: Path) -> bool:
     """Whether a file has the suffix of a 10x HDF5 matrix, compressed or not."""
-    return _SUFFIX.search(path.name) is not None
+    return has_suffix(path, ".h5")
 
 
 def read_10x_h5(path: Path) -> AnnData:
@@ -96,19 +95,10 @@ def _decode(dataset: Any) -> list[str]:
 
 
 def drop_other_features(adata: AnnData, types: Sequence[str] | None, path: Path) -> AnnData:
-    """Return the genes among the features.
+    """Return the genes among the features, by their types (G,); None: all features are genes.
 
     Genes are of the type "Gene Expression" if any feature is, else of any type that is not a control, an antibody and
     the like: biotypes such as "protein_coding" are types of genes. If no feature is a gene, all are kept.
-
-    Parameters
-    ----------
-    adata
-        Spots x features.
-    types
-        (G,) types of the features. None: all are genes.
-    path
-        File of the features, for messages.
     """
     if types is None:
         return adata

@@ -13,10 +13,9 @@ from typing import IO, Any, NamedTuple
 import pandas as pd
 
 from spacex._infra.errors import InputError
-from spacex.io._files import REDOWNLOAD_HINT, join_names, open_binary, suffix_pattern, translate_errors
+from spacex.io._files import REDOWNLOAD_HINT, has_suffix, join_names, open_binary, translate_errors
 from spacex.io._name_matching import as_text
 
-TEXT_SUFFIX = suffix_pattern("(?:csv|tsv|txt|tab)")
 WHITESPACE = r"\s+"
 MISSING = frozenset({"", "NA", "NaN", "nan", "NULL", "None", "<NA>", "n/a", "N/A"})
 MAX_LINE = 50_000_000  # characters; a binary file may have no line break for gigabytes
@@ -44,7 +43,7 @@ class Header(NamedTuple):
 
 def is_text_table(path: Path) -> bool:
     """Whether a file has the suffix of delimited text."""
-    return TEXT_SUFFIX.search(path.name) is not None
+    return has_suffix(path, ".csv", ".tsv", ".txt", ".tab")
 
 
 def open_text(path: Path) -> IO[str]:

@@ -76,8 +76,8 @@ def domains(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4, n_domains=3)
-    >>> model = sx.tl.embed(adata, config=sx.Config(epochs=0, boost_rounds=0), progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> sx.tl.domains(adata, n_domains=3)
     >>> [ax.get_title() for ax in sx.pl.domains(adata, reference="domain")]
     ['SpaCEX domains', 'domain']

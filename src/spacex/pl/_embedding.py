@@ -72,8 +72,8 @@ def embedding(
     Examples
     --------
     >>> import numpy as np, spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4)
-    >>> model = sx.tl.embed(adata, config=sx.Config(epochs=0, boost_rounds=0), progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # any layout works
     >>> sx.pl.embedding(adata, color="expression").get_title()
     'log10 mean expression'

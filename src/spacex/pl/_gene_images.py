@@ -91,7 +91,7 @@ def gene_images(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2)
+    >>> adata = sx.datasets.toy()
     >>> axes = sx.pl.gene_images(adata, ["gene0001", "gene0002"])
     >>> [ax.get_title() for ax in axes]
     ['gene0001', 'gene0002']

@@ -73,7 +73,7 @@ def imputed(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=120, n_spots=400, n_modules=4, depth=2.0)
+    >>> adata = sx.datasets.toy()
     >>> result = sx.tl.impute(adata, adata, genes=["gene0101", "gene0102"], progress=False)
     >>> [ax.get_title() for ax in sx.pl.imputed(result, "gene0101", target=adata)][1]
     'gene0101, measured'
@@ -133,7 +133,7 @@ def _positions_in(source: AnnData, imputed: AnnData) -> dict[int, int]:
 def _values(adata: AnnData, gene: int, kind: str) -> tuple[np.ndarray, str]:
     """Values (S,) of a gene and their label."""
     if kind == "imputed":
-        counts = bool(adata.uns["spacex"]["impute"]["counts"])
+        counts = bool(_adata.read_uns_entry(adata, "impute", "counts")["counts"])
         return np.asarray(adata.X[:, gene], dtype=float).ravel(), "expected counts" if counts else "log1p, imputed"
     values, label = get.gene_values(adata, [gene])
     return values[0], label

@@ -65,8 +65,8 @@ def interactions(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
-    >>> model = sx.tl.embed(adata, n_modules=3, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> axes = sx.pl.interactions(adata, list(adata.var_names[:12]))
     >>> len(axes)
     3

@@ -83,8 +83,8 @@ def modules(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, depth=1.0)
-    >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
+    >>> adata = sx.datasets.toy()
+    >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> axes = sx.pl.modules(adata, modules=["0"], n_genes=2)
     >>> len(axes)
     4

@@ -76,7 +76,7 @@ def svg(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=2)
+    >>> adata = sx.datasets.toy()
     >>> sx.tl.svg(adata)
     >>> len(sx.pl.svg(adata, n_genes=2))
     4

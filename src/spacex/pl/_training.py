@@ -51,7 +51,7 @@ def training(
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4)
+    >>> adata = sx.datasets.toy()
     >>> model = sx.tl.embed(adata, config=sx.Config(epochs=1, boost_rounds=0), progress=False)
     >>> [ax.get_title() for ax in sx.pl.training(adata)][0]
     'Masked autoencoder'

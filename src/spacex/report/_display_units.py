@@ -14,6 +14,7 @@ from spacex import _adata
 from spacex.get import SectionName, SpotMap, spot_categories, spot_map
 from spacex.imaging.gene_images import GeneImages
 from spacex.pl.colors import category_colors
+from spacex.stats import group_mean
 
 MAX_VALUES = 150_000_000
 """Maximum number of units times genes, which the browser holds in memory, one byte each."""
@@ -105,7 +106,6 @@ def _spots(adata: AnnData, tissue: SpotMap, pixel_of_spot: np.ndarray) -> Displa
 def _pixels(images: GeneImages, tissue: SpotMap, pixel_of_spot: np.ndarray) -> DisplayUnits:
     layout = images.layout
     indices = zip(layout.section, *layout.pixel.T, strict=True)
-    positions = [_adata.mean_by_pixel(column, pixel_of_spot, images.n_pixels) for column in tissue.position.T]
     return DisplayUnits(
         kind="pixel",
         names=np.array([f"section {section} row {row} column {column}" for section, row, column in indices]),
@@ -113,7 +113,7 @@ def _pixels(images: GeneImages, tissue: SpotMap, pixel_of_spot: np.ndarray) -> D
         library_size=images.library,
         pixel=np.arange(images.n_pixels),
         picture=np.where(tissue.index >= 0, pixel_of_spot[np.maximum(tissue.index, 0)], -1),
-        xy=np.column_stack(positions),
+        xy=np.ascontiguousarray(group_mean(tissue.position.T, pixel_of_spot, images.n_pixels).T),
         unit_of_spot=pixel_of_spot,
         section_names=tissue.labels,
     )

@@ -14,12 +14,12 @@ from anndata import AnnData
 
 from spacex import _adata
 from spacex.get import ModuleMaps, embedded_images, interaction_partners
-from spacex.imaging.gene_images import GeneImages
-from spacex.patterns import BATCH, spanned_basis
+from spacex.imaging.gene_images import BATCH_GENES, GeneImages
+from spacex.patterns import spanned_basis
 from spacex.pl.colors import category_colors, robust_norm
 from spacex.report._display_units import DisplayUnits, display_units, neighbor_units, unit_annotations
 from spacex.report._packed_arrays import PackedArrays, to_bytes, to_smallest_int
-from spacex.stats import l2_normalize
+from spacex.stats import group_mean, l2_normalize
 
 MAX_CHARACTERS = 18_000_000
 """Maximum size of the packed counts; the genes with the weakest patterns are left out."""
@@ -126,7 +126,7 @@ def _add_modules(
     maps = np.zeros((len(modules), len(units)), dtype=np.uint8)
     for row, module in zip(maps, modules, strict=True):
         norm = robust_norm(module.mean)
-        mean = _adata.mean_by_pixel(module.mean, units.unit_of_spot, len(units))
+        mean = group_mean(module.mean, units.unit_of_spot, len(units))
         row[:] = to_bytes(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
     arrays.add("modules", maps)
     colors = category_colors(list(_adata.read_modules(adata).cat.categories))
@@ -148,7 +148,7 @@ def _add_embedding(arrays: PackedArrays, adata: AnnData, images: GeneImages) -> 
     components = _adata.read_components(adata, _adata.read_pixel_of_spot(adata, images), images.n_pixels)
     basis = spanned_basis(components)
     length = np.empty(len(embedded))
-    for genes, maps in images.take(embedded).batches(BATCH):
+    for genes, maps in images.take(embedded).batches(BATCH_GENES):
         length[genes] = np.linalg.norm(maps @ components, axis=1)
     arrays.add("basis", basis.astype(np.float32))
     arrays.add("rotation", (basis.T @ components).astype(np.float32))

@@ -1,9 +1,10 @@
-"""Tools: the method, and the questions it answers."""
+"""Tools: the embedding, modules, and all analyses of an embedded section."""
 
 from spacex.tl._compare import compare
 from spacex.tl._domains import domains
 from spacex.tl._embed import embed
-from spacex.tl._enrich import enrich, read_gene_sets
+from spacex.tl._enrich import enrich
+from spacex.tl._gene_sets import read_gene_sets
 from spacex.tl._impute import impute
 from spacex.tl._interactions import interactions, score_pairs
 from spacex.tl._markers import markers

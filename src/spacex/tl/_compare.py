@@ -7,79 +7,91 @@ import logging
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_int, check_name, check_seed
-from spacex.differential import context_change, distances, label_splits, module_context, pair_change, pooled_pvalue
+from spacex._infra.validation import check_instance, check_int, check_name, check_seed
+from spacex.differential import (
+    CompareParams,
+    context_change,
+    context_distance,
+    label_splits,
+    module_context,
+    pair_change,
+    pooled_pvalue,
+)
 from spacex.pairs import neighbor_pairs
-from spacex.stats import l2_normalize
+from spacex.stats import benjamini_hochberg, l2_normalize
 
 logger = logging.getLogger("spacex")
 
-MIN_COUNTS = 5
-MAX_SPLITS = 200
-
 
 def compare(
-    adata: AnnData, *, condition_key: str, library_key: str, n_neighbors: int = 8, seed: int = 0
+    adata: AnnData,
+    *,
+    condition_key: str,
+    library_key: str,
+    n_neighbors: int = 8,
+    seed: int = 0,
+    params: CompareParams | None = None,
 ) -> pd.DataFrame:
-    """Genes, and pairs of genes, whose spatial context differs between two conditions.
+    """Find genes, and pairs of genes, whose spatial context differs between two conditions.
 
-    A gene's context is who it goes with: its likeness to every module in a section. It says nothing of expression
-    level, and no coordinates need align. The unit of the test is the section: a difference between conditions is set
-    against what the other ways to deal the sections out to two conditions give.
+    The context of a gene in a section is its vector of similarities to all modules. It does not depend on the
+    expression level, and the coordinates of sections need not be aligned. The unit of the test is the section: a
+    difference between conditions is compared with those under other assignments of the sections to two conditions.
 
     Parameters
     ----------
     adata
         Several sections, at least two of each condition, on which ``sx.tl.embed(adata, library_key=...)`` was called.
     condition_key
-        Column of ``obs`` with two conditions, one for all spots of a section.
+        Column of ``obs`` with two conditions. All spots of a section have the same condition.
     library_key
-        Column of ``obs`` that names the sections, the one that was embedded by.
+        Column of ``obs`` with the names of the sections, the one passed to `spacex.tl.embed`.
     n_neighbors
-        Pairs to test: every gene with its nearest genes in each section, so many of them.
+        Pairs to test: each gene and this number of its nearest genes in each section.
     seed
-        Of the splits of sections that are drawn where there are more than 200.
+        Seed of the random assignments of sections, which are sampled if there are more than 200.
+    params
+        Settings of the statistics and of the test; ``CompareParams()`` by default.
 
     Returns
     -------
-    A table with a row for every gene and then for every pair, each part sorted by p-value: ``gene``, ``partner`` (empty
-    for genes), ``effect``, ``pvalue``, ``qvalue`` (Benjamini-Hochberg, of genes and of pairs apart), and, for each
-    condition, ``context_<condition>``, the module that the gene is most like, and ``similarity_<condition>``, the mean
-    cosine of a pair; also ``symbol`` and ``partner_symbol``, where a column of ``var`` holds symbols that differ from
-    the names. The effect of a gene is the mean distance of its contexts between conditions less that within (0: none,
-    1: no module in common); that of a pair is the difference of its mean cosine. NaN p-values for genes with fewer than
-    5 counts in all but one of the sections of a condition.
+    A table with a row for each gene, followed by a row for each pair; both parts are sorted by p-value. Columns:
+    ``gene``, ``partner`` (empty for genes), ``effect``, ``pvalue``, ``qvalue`` (Benjamini-Hochberg, separately for
+    genes and pairs), and for each condition ``context_<condition>``, the module most similar to the gene, and
+    ``similarity_<condition>``, the mean cosine of the pair; also ``symbol`` and ``partner_symbol``, if a column of
+    ``var`` has symbols that differ from the names. The effect of a gene is the mean distance of its contexts between
+    conditions minus the mean distance within conditions (0: no change, 1: no module in common). The effect of a pair is
+    the difference of its mean cosines. Genes with fewer than 5 counts in all but one of the sections of a condition
+    have NaN p-values.
 
     Raises
     ------
     InputError
-        If there are no embeddings of sections, not two conditions, a section of both, or one section in a condition,
-        with which nothing can be tested.
+        If there are no embeddings of the sections, if there are not exactly two conditions, if a section has both, if a
+        condition has only one section, or if an argument is out of range.
 
     Notes
     -----
-    With condition means over distances d of contexts between sections, the statistic of a gene is d between conditions
-    less the mean of d within either; that of a pair is the difference of the mean cosines over (standard deviation
-    between sections + .3). The p-value is the share of all genes' (pairs') statistics under all other labellings
-    that are as large (Tusher, Tibshirani & Chu 2001): with two sections a condition there are two other labellings,
-    with three nine. Genes of a module change together by chance, so that with few sections the number found scatters:
-    ``attrs["labellings"]`` of the table says how many labellings there are, and ``attrs["rank"]`` which place the
-    actual one has among them by the number of genes above the 99th percentile of all; with little data, look at it.
+    The statistic of a gene is its effect; that of a pair is its effect divided by (standard deviation between sections
+    + 0.3). The p-value is the share of the statistics of all genes (pairs) under all other labelings that are at least
+    as large (Tusher, Tibshirani & Chu 2001). There are two other labelings with two sections per condition, nine with
+    three. Genes of one module change together by chance, so the number of significant genes varies much with few
+    sections. ``attrs["labellings"]`` of the table is the number of labelings, and ``attrs["rank"]`` the rank of the
+    actual one by the number of genes above the 99th percentile of all; check it if there are few sections.
 
     Examples
     --------
     >>> import anndata as ad
     >>> import spacex as sx
-    >>> whole = sx.datasets.simulate_section(n_genes=80, n_spots=1200, n_modules=4, technology="st", depth=1.0)
-    >>> whole.obs["slice"] = [f"s{i % 4}" for i in range(1200)]
-    >>> whole.obs["condition"] = ["case" if i % 4 < 2 else "control" for i in range(1200)]
-    >>> model = sx.tl.embed(whole, n_modules=4, library_key="slice", progress=False)
-    >>> found = sx.tl.compare(whole, condition_key="condition", library_key="slice")
-    >>> bool((found["qvalue"] < 0.05).any())
+    >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=1200, n_modules=4, technology="st", depth=1.0)
+    >>> adata.obs["slice"] = [f"s{i % 4}" for i in range(1200)]
+    >>> adata.obs["condition"] = ["case" if i % 4 < 2 else "control" for i in range(1200)]
+    >>> model = sx.tl.embed(adata, n_modules=4, library_key="slice", progress=False)
+    >>> table = sx.tl.compare(adata, condition_key="condition", library_key="slice")
+    >>> bool((table["qvalue"] < 0.05).any())
     False
     """
     _adata.check_adata(adata)
@@ -89,130 +101,132 @@ def compare(
         raise InputError("library_key=None is not allowed; pass the column of adata.obs that names the sections")
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
+    params = CompareParams() if params is None else params
+    check_instance(params, CompareParams, name="params")
     section, second, conditions = _read_design(adata, condition_key, library_key)
     z = _adata.read_section_embeddings(adata, library_key)
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))
     z = z[genes].astype(np.float64)
-    module, module_names = _modules_of(adata, genes)
-    matrix, is_count = _adata.read_matrix(adata, _adata.choose_matrix(adata, None))
-    member = np.eye(len(second))[section]
-    total = (matrix.T @ member)[genes]
-    present = total >= MIN_COUNTS if is_count else total > 0
-    splits = label_splits(second, MAX_SPLITS, np.random.default_rng(seed))
-    by_gene, rank = _compare_genes(z, module, present, second, splits)
+    module, module_names = _read_modules(adata, genes)
+    matrix, is_count = _adata.choose_matrix(adata, None)
+    total = (matrix.T @ np.eye(len(second))[section])[genes]
+    present = total >= params.min_counts if is_count else total > 0
+    splits = label_splits(second, params.max_splits, np.random.default_rng(seed))
+    by_gene, rank = _compare_genes(z, module, present, second, splits, params)
     by_gene["gene"], by_gene["partner"] = genes, -1
     for column in ("context_0", "context_1"):
         by_gene[column] = module_names[by_gene[column]]
-    by_pair = _compare_pairs(z, present, second, splits, n_neighbors, conditions)
+    by_pair = _compare_pairs(z, present, second, splits, n_neighbors, params)
     for column in ("gene", "partner"):
         by_pair[column] = genes[by_pair[column]]
-    table = _named(_table(by_gene, by_pair, conditions), adata)
+    table = _with_gene_names(_combine(by_gene, by_pair, conditions), adata)
     table.attrs.update(labellings=len(splits) + 1, rank=rank)
     logger.info(
-        "%d genes and %d pairs differ with q < .05 (%d labellings; the actual one is number %d by genes that differ)",
-        (by_gene["qvalue"] < 0.05).sum(), (by_pair["qvalue"] < 0.05).sum(), len(splits) + 1, rank,
+        "%d genes and %d pairs differ with q < 0.05; by the number of genes that differ, the actual labeling ranks "
+        "%d among %d",
+        (by_gene["qvalue"] < 0.05).sum(), (by_pair["qvalue"] < 0.05).sum(), rank, len(splits) + 1,
     )  # fmt: skip
     return table
 
 
 def _read_design(adata: AnnData, condition_key: str, library_key: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Section (n_obs,) of every spot, which sections (S,) are of the second condition, and the names of both."""
+    """Section (n_obs,) of each spot, mask (S,) of the sections of the second condition, names of the conditions."""
     section, names = _adata.read_sections(adata, library_key)
     if condition_key not in adata.obs:
         raise InputError(f"condition_key={condition_key!r} is not a column of adata.obs; pass one")
     if adata.obs[condition_key].isna().any():
-        raise InputError(f"obs[{condition_key!r}] is missing for some spots; drop them, or name their condition")
+        raise InputError(f"obs[{condition_key!r}] is missing for some spots; drop them, or fill in their condition")
     code, conditions = pd.factorize(adata.obs[condition_key].astype(str), sort=True)
     if len(conditions) != 2:
         raise InputError(
             f"obs[{condition_key!r}] has {len(conditions)} condition(s) ({', '.join(conditions[:6])}); compare takes "
             "two: subset adata to the sections of two conditions and embed them"
         )
-    spots = np.stack([np.bincount(section[code == k], minlength=len(names)) for k in (0, 1)])
-    mixed = np.flatnonzero((spots > 0).all(axis=0))
+    n_spots = np.stack([np.bincount(section[code == k], minlength=len(names)) for k in (0, 1)])
+    mixed = np.flatnonzero((n_spots > 0).all(axis=0))
     if len(mixed):
-        raise InputError(f"section {names[mixed[0]]!r} holds spots of both conditions; a section must be of one")
-    for condition, here in zip(conditions, spots > 0, strict=True):
-        if here.sum() < 2:
+        raise InputError(
+            f"section {names[mixed[0]]!r} has spots of both conditions; pass a column with one condition per section"
+        )
+    for condition, in_condition in zip(conditions, n_spots > 0, strict=True):
+        if in_condition.sum() < 2:
             raise InputError(
-                f"condition {condition!r} has one section ({names[here.argmax()]!r}): what differs between conditions "
-                "cannot be told from what differs between any two sections; pass two sections of each at least"
+                f"condition {condition!r} has one section ({names[in_condition.argmax()]!r}), so differences between "
+                "conditions cannot be distinguished from differences between sections; pass at least two sections of "
+                "each condition"
             )
-    return section, spots[1] > 0, [str(name) for name in conditions]
+    return section, n_spots[1] > 0, [str(name) for name in conditions]
 
 
-def _modules_of(adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Module (n,) of each gene by number, -1 for none, and the names (K,) of the modules."""
+def _read_modules(adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Module index (n,) of each gene, -1 for unassigned genes, and the names (K,) of the modules."""
     column = _adata.read_modules(adata).iloc[genes]
     names = np.array([name for name in column.cat.categories if name != _adata.keys.UNASSIGNED], dtype=object)
     if not column.isin(names).any():
-        raise InputError("no gene has a module, which contexts are told by; call sx.tl.modules(adata, n_modules=...)")
+        raise InputError("no gene has a module, so genes have no context; call sx.tl.modules(adata, n_modules=...)")
     return pd.Index(names).get_indexer(column.astype(str)), names
 
 
 def _compare_genes(
-    z: np.ndarray, module: np.ndarray, present: np.ndarray, second: np.ndarray, splits: list[np.ndarray]
-) -> tuple[pd.DataFrame, int]:
-    """Effect, p-value and contexts of every gene; and the rank of the actual labelling among all."""
-    context = module_context(z, module)
-    distance = distances(context)
+    z: np.ndarray, module: np.ndarray, present: np.ndarray, second: np.ndarray, splits: list[np.ndarray],
+    params: CompareParams,
+) -> tuple[pd.DataFrame, int]:  # fmt: skip
+    """Table of effects, p-values and contexts of genes, and the rank of the actual labeling among all labelings."""
+    context = module_context(z, module, params)
+    distance = context_distance(context)
     observed = context_change(distance, present, second)
-    relabelled = [context_change(distance, present, split) for split in splits]
-    table = pd.DataFrame({"effect": observed, "pvalue": pooled_pvalue(observed, relabelled)})
-    for name, here in (("context_0", ~second), ("context_1", second)):
-        table[name] = context[:, here].mean(axis=1).argmax(axis=1)
-    limit = np.nanquantile(np.concatenate([observed, *relabelled]), 0.99)
-    above = [np.sum(statistic > limit) for statistic in relabelled]
-    return _with_qvalue(table), int(1 + np.sum(np.array(above) >= np.sum(observed > limit)))
+    permuted = [context_change(distance, present, split) for split in splits]
+    table = pd.DataFrame({"effect": observed, "pvalue": pooled_pvalue(observed, permuted)})
+    for name, sections in (("context_0", ~second), ("context_1", second)):
+        table[name] = context[:, sections].mean(axis=1).argmax(axis=1)
+    limit = np.nanquantile(np.concatenate([observed, *permuted]), 0.99)
+    n_above = [np.sum(statistic > limit) for statistic in permuted]
+    table["qvalue"] = benjamini_hochberg(table["pvalue"])
+    return table, int(1 + np.sum(np.array(n_above) >= np.sum(observed > limit)))
 
 
 def _compare_pairs(
     z: np.ndarray, present: np.ndarray, second: np.ndarray, splits: list[np.ndarray], n_neighbors: int,
-    conditions: list[str],
+    params: CompareParams,
 ) -> pd.DataFrame:  # fmt: skip
-    """The same for pairs of near neighbours in any section, whose genes are present in all sections."""
+    """Table of effects and p-values of pairs that are neighbors in any section and present in all sections."""
     everywhere = np.flatnonzero(present.all(axis=1))
     if len(everywhere) < 3:
         columns = ["gene", "partner", "effect", "pvalue", "qvalue", "similarity_0", "similarity_1"]
         return pd.DataFrame({name: np.empty(0, dtype=int if name in columns[:2] else float) for name in columns})
     direction = l2_normalize(z[everywhere])
-    near = [neighbor_pairs(direction[:, s], n_neighbors) for s in range(len(second))]
-    pairs = np.unique(np.concatenate(near), axis=0)
+    neighbors = [neighbor_pairs(direction[:, s], n_neighbors) for s in range(len(second))]
+    pairs = np.unique(np.concatenate(neighbors), axis=0)
     a, b = pairs.T
     cosine = np.stack([np.einsum("nd,nd->n", direction[a, s], direction[b, s]) for s in range(len(second))], axis=1)
-    observed = np.abs(pair_change(cosine, second))
-    relabelled = [np.abs(pair_change(cosine, split)) for split in splits]
+    observed = np.abs(pair_change(cosine, second, params))
+    permuted = [np.abs(pair_change(cosine, split, params)) for split in splits]
     before, after = cosine[:, ~second].mean(axis=1), cosine[:, second].mean(axis=1)
-    return _with_qvalue(
-        pd.DataFrame(
-            {
-                "gene": everywhere[a], "partner": everywhere[b], "effect": after - before,
-                "pvalue": pooled_pvalue(observed, relabelled), "similarity_0": before, "similarity_1": after,
-            }
-        )
+    pvalue = pooled_pvalue(observed, permuted)
+    return pd.DataFrame(
+        {
+            "gene": everywhere[a], "partner": everywhere[b], "effect": after - before,
+            "pvalue": pvalue, "similarity_0": before, "similarity_1": after, "qvalue": benjamini_hochberg(pvalue),
+        }
     )  # fmt: skip
 
 
-def _with_qvalue(table: pd.DataFrame) -> pd.DataFrame:
-    tested = table["pvalue"].notna().to_numpy()
-    table["qvalue"] = np.nan
-    if tested.any():
-        table.loc[tested, "qvalue"] = false_discovery_control(table["pvalue"][tested])
-    return table
-
-
-def _table(by_gene: pd.DataFrame, by_pair: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
-    """Genes, then pairs, each sorted, with the conditions' names in the columns."""
+def _combine(by_gene: pd.DataFrame, by_pair: pd.DataFrame, conditions: list[str]) -> pd.DataFrame:
+    """Genes, then pairs, each sorted by p-value; the columns of a condition have its name."""
     by_gene = by_gene.sort_values("pvalue", kind="stable")
     by_pair = by_pair.sort_values("pvalue", kind="stable")
-    what = [f"{word}_{i}" for word in ("context", "similarity") for i in (0, 1)]
+    of_condition = {
+        f"{name}_{i}": f"{name}_{condition}"
+        for name in ("context", "similarity")
+        for i, condition in enumerate(conditions)
+    }
     table = pd.concat([by_gene, by_pair], ignore_index=True)
-    table = table.reindex(columns=["gene", "partner", "effect", "pvalue", "qvalue", *what])
-    return table.rename(columns={name: f"{name[:-1]}{conditions[int(name[-1])]}" for name in what})
+    table = table.reindex(columns=["gene", "partner", "effect", "pvalue", "qvalue", *of_condition])
+    return table.rename(columns=of_condition)
 
 
-def _named(table: pd.DataFrame, adata: AnnData) -> pd.DataFrame:
-    """The table with names in place of the numbers of genes, "" for -1, and with symbols where there are any."""
+def _with_gene_names(table: pd.DataFrame, adata: AnnData) -> pd.DataFrame:
+    """Replace gene indices by names ("" for -1), and add symbols if there are any."""
     gene, partner = (table[column].to_numpy(dtype=np.int64) for column in ("gene", "partner"))
     names = adata.var_names.to_numpy(dtype=object)
     named = table.assign(gene=names[gene], partner=np.where(partner >= 0, names[partner], ""))

@@ -1,4 +1,4 @@
-"""`embed`: a vector and a module for every gene."""
+"""`embed`: an embedding and a module for every gene."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_bool, check_instance, check_n_modules, check_name, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.embedding.estimator import SpaCEX
-from spacex.embedding.modules import assign, null_probability, posterior
 from spacex.imaging.gene_images import GeneImages
 
 
@@ -28,10 +27,10 @@ def embed(
     seed: int = 0,
     progress: bool = True,
 ) -> SpaCEX:
-    """Learn a vector for every gene, in which nearby means spatially co-expressed, and a module for every gene.
+    """Compute an embedding of genes in which similar vectors mean spatial co-expression, and modules of genes.
 
-    Rasterizes if that was not done (see `spacex.pp.rasterize`: spots off the tissue are left out, sections on top of
-    each other are refused); for another `library_key` anew, with the same coordinates and grid. Genes with fewer than
+    Calls `spacex.pp.rasterize` if `adata` has no grid, or with the same coordinates and grid if the grid has another
+    `library_key`. Spots outside the tissue are excluded, and overlapping sections raise an error. Genes with fewer than
     `Config.min_counts` counts are not embedded.
 
     Parameters
@@ -41,16 +40,16 @@ def embed(
     n_modules
         Number of modules, or ``"auto"``: the number that best predicts held-out genes.
     layer
-        Layer with raw counts; ``"raw"`` is ``.raw`` where no layer has that name. Where it is not given and ``X`` does
-        not hold counts, the first that does is used, and one line says so: ``layers["counts"]``, other usual names such
-        as ``"raw_counts"`` or ``"umi"``, then ``.raw``, which may have more genes: they count in the library sizes.
-        Without counts ``X`` is treated as intensities, with a warning.
+        Layer with raw counts; ``"raw"`` means ``.raw`` if no layer has that name. By default ``X`` if it contains
+        counts, else, with a log message, the first of these that does: ``layers["counts"]``, layers with other common
+        names such as ``"raw_counts"`` or ``"umi"``, and ``.raw``, whose additional genes count in the library sizes.
+        Without any counts, ``X`` is treated as intensities, with a warning.
     library_key
-        Column of ``obs`` that names the section of each spot: one embedding over several sections.
+        Column of ``obs`` with the section of each spot; the sections share one embedding.
     config
         Settings of the method.
     device
-        ``"auto"`` (the GPU where there is one), ``"cpu"`` or ``"cuda"``.
+        ``"auto"`` (the GPU if available), ``"cpu"`` or ``"cuda"``.
     seed
         Seed of every random choice.
     progress
@@ -63,17 +62,21 @@ def embed(
     Raises
     ------
     InputError
-        If counts, coordinates, names or arguments cannot be used; before any work, and with `adata` unchanged.
+        If counts, coordinates, names or arguments are invalid; `adata` is unchanged.
 
     Notes
     -----
-    Writes ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm the strength of the spatial
-    signal (about one where there is none), NaN for genes that are not embedded; ``obsm["spacex_components"]`` (S, D)
-    float32: the weighted components of maps that the dimensions stand for, zero off the tissue;
-    ``var["spacex_module"]``, numbered by size, with ``"unassigned"`` for genes without a clear pattern;
-    ``var["spacex_module_prob"]``, the posterior probability; ``uns["spacex"]``. With several sections also
-    ``varm["X_spacex_sections"]`` (G, n_sections, D), in the sorted order of their names: each gene in each section
-    alone, in the same space, whose coordinates need not align.
+    Writes:
+
+    - ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm is the strength of the spatial signal
+      (about one without a signal); NaN for genes that are not embedded.
+    - ``obsm["spacex_components"]`` (S, D) float32: the spatial pattern of each dimension; zero outside the tissue.
+    - ``var["spacex_module"]``: module, numbered by size, or ``"unassigned"`` for genes without a clear pattern.
+    - ``var["spacex_module_prob"]``: posterior probability of the module.
+    - ``varm["X_spacex_sections"]`` (G, n_sections, D), for several sections in the sorted order of their names: the
+      embedding of each gene in each section, in the same space. Coordinates of the sections need not be aligned.
+    - ``uns["spacex"]``: parameters, grid, history, versions and seed.
+
     Removes ``varp["spacex_interactions"]`` of an earlier embedding.
 
     Examples
@@ -92,47 +95,47 @@ def embed(
     seed, progress = check_seed(seed), check_bool(progress, name="progress")
     check_name(library_key, name="library_key")
     resolve_device(device)
-    chosen = _adata.choose_matrix(adata, layer, fresh=True)
-    noted = "" if (layer, chosen) == (None, "X") else chosen
     with _adata.restore_on_error(adata):
         pp.require_grid(adata, config=config, library_key=library_key)
-        images, embedded = _images_to_embed(adata, chosen, config, n_modules)
-        model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress)
-        z = model.fit_transform(images)
-        null = null_probability(np.linalg.norm(z, axis=1), model.null_shape_)
-        found = assign(posterior(model.mixture_, z, null), config.background_threshold)
-        _adata.write_embedding(adata, embedded, z)
+        images, source = _adata.choose_images(adata, layer, config=config, fresh=True)
+        stored_layer = "" if (layer, source) == (None, "X") else source
+        images, embedded = _genes_to_embed(adata, images, config, n_modules)
+        model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress).fit(images)
+        _adata.write_embedding(adata, embedded, model.embedding_)
         _adata.write_components(adata, model.components(), _adata.read_pixel_of_spot(adata, images))
-        several = len(images.layout.grids) > 1
-        _adata.write_section_embeddings(adata, embedded, model.transform_sections(images) if several else None)
-        _adata.write_modules(adata, embedded, found.module, found.probability)
-        learnt = {"n_modules": model.n_modules_, "dimensions": z.shape[1], "null_shape": model.null_shape_}
+        has_sections = len(images.layout.grids) > 1
+        _adata.write_section_embeddings(adata, embedded, model.transform_sections(images) if has_sections else None)
+        _adata.write_modules(adata, embedded, model.labels_, model.probabilities_)
+        fitted = {
+            "n_modules": model.n_modules_,
+            "dimensions": model.embedding_.shape[1],
+            "null_shape": model.state_.null_shape,
+        }
         _adata.write_uns(
             adata,
             seed=seed,
             parameters=config.to_dict(),
-            embed={"layer": noted, "seed": seed, "is_count": images.is_count, **learnt},
+            embed={"layer": stored_layer, "seed": seed, "is_count": images.is_count, **fitted},
             history=model.history_.columns(),
         )
     return model
 
 
-def _images_to_embed(
-    adata: AnnData, layer: str, config: Config, n_modules: int | Literal["auto"]
+def _genes_to_embed(
+    adata: AnnData, images: GeneImages, config: Config, n_modules: int | Literal["auto"]
 ) -> tuple[GeneImages, np.ndarray]:
-    """Images of the genes that have enough counts, in more than one pixel, to have a map; and their numbers.
+    """Return images of the genes with enough counts, in more than one pixel, and the indices of these genes.
 
-    In the order of their names, so that sums and random starts are those of any other order of the same genes.
+    Genes are sorted by name, so that results do not depend on their order in `adata`.
     """
-    images = _adata.read_images(adata, layer=layer, config=config)
     total = np.asarray(images.counts.sum(axis=0)).ravel()
-    least = config.min_counts if images.is_count else 0.0
-    embedded = _adata.indices_sorted_by_name(adata, (total >= least) & (np.diff(images.counts.indptr) > 1))
-    wanted = 2 if n_modules == "auto" else max(2, n_modules)
-    if len(embedded) < wanted:
+    min_total = config.min_counts if images.is_count else 0.0
+    embedded = _adata.indices_sorted_by_name(adata, (total >= min_total) & (np.diff(images.counts.indptr) > 1))
+    min_genes = 2 if n_modules == "auto" else max(2, n_modules)
+    if len(embedded) < min_genes:
         raise InputError(
-            f"{len(embedded)} gene(s) have at least {config.min_counts} counts, in more than one place; "
-            f"n_modules={n_modules!r} needs {wanted}: pass more genes, or config=Config(min_counts=...)"
+            f"{len(embedded)} gene(s) have at least {config.min_counts} counts, in more than one pixel; "
+            f"n_modules={n_modules!r} needs {min_genes}: pass more genes, or config=Config(min_counts=...)"
         )
     _adata.check_working_memory(images, "embedding")
     return images.take(embedded), embedded

@@ -1,26 +1,24 @@
-"""`enrich`: gene sets that a module, or the neighbourhood of a gene, holds more of than chance would give it."""
+"""`enrich`: over-representation of gene sets in modules or in the neighborhood of genes."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control, hypergeom
+from scipy.stats import hypergeom
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_int, check_names, check_path
+from spacex._infra.validation import check_int, check_names
 from spacex.gene_names import GeneNames, fold
-from spacex.stats import l2_normalize
+from spacex.stats import benjamini_hochberg, l2_normalize
+from spacex.tl._gene_sets import GeneSets, read_gene_sets
 
 logger = logging.getLogger("spacex")
 
-GeneSets = str | os.PathLike[str] | Mapping[str, Iterable[str]]
 COLUMNS = ("module", "term", "overlap", "size", "pvalue", "qvalue", "genes")
 
 
@@ -32,52 +30,52 @@ def enrich(
     around: str | Sequence[str] | None = None,
     n_neighbors: int = 50,
 ) -> pd.DataFrame:
-    r"""Over-representation of gene sets in every module, or among the nearest genes of some.
+    r"""Test gene sets for over-representation in each module, or among the nearest neighbors of genes.
 
-    The p-value is that of the hypergeometric distribution: of N embedded genes, K belong to a set and n to a module;
-    the chance to find k or more of the set in the module is P(X >= k) (the one-sided exact test of Fisher 1935).
-    The background is the embedded genes, with and without a module, not the genome. Q-values are those of Benjamini
-    and Hochberg over all modules and sets, also over pairs without a gene in common, which are not listed.
+    The p-value is P(X >= k) of the hypergeometric distribution (one-sided exact test, Fisher 1935) for k genes in both
+    a set and a module, where N genes are embedded, K of them are in the set and n in the module. The background is the
+    embedded genes, including unassigned ones, and not the genome. Q-values are those of Benjamini and Hochberg over all
+    combinations of a module and a set, including those without common genes, which are not listed.
 
     Parameters
     ----------
     adata
         An AnnData on which `spacex.tl.embed` was called.
     gene_sets
-        Path of a GMT file (a line a set: name, description and genes, separated by tabs), or a dict from name to genes.
-        Genes by name or symbol, as written or else without regard to case; all genes of a symbol are taken.
+        Path of a GMT file (one set per line: name, description and genes, separated by tabs), or a dict from name to
+        genes. Genes by name or symbol; case is ignored if there is no exact match. A symbol stands for all its genes.
     min_size
-        Sets with fewer embedded genes are left out.
+        Minimum number of embedded genes in a set.
     around
-        A gene or several, by name or symbol: instead of modules, test the genes nearest to each of them, without the
-        gene itself.
+        One gene or several, by name or symbol. Instead of modules, the nearest neighbors of each gene, without the gene
+        itself, are tested.
     n_neighbors
-        Size of such a neighbourhood.
+        Number of nearest neighbors, with `around`.
 
     Returns
     -------
-    A table, the smallest p-value first: ``module`` (with `around` the gene), ``term``, ``overlap`` (genes in both),
-    ``size`` (embedded genes of the set), ``pvalue``, ``qvalue``, ``genes`` (those in both, joined by commas); also
-    ``symbols``, where a column of ``var`` holds symbols that differ from the names.
+    A table, sorted by p-value: ``module`` (with `around` the gene), ``term``, ``overlap`` (number of genes in both),
+    ``size`` (number of embedded genes of the set), ``pvalue``, ``qvalue``, ``genes`` (those in both, joined by commas);
+    also ``symbols``, if a column of ``var`` has symbols that differ from the names.
 
     Raises
     ------
     InputError
-        If there are no modules, the file is absent or malformed, no gene of the sets is embedded, or a gene of `around`
-        is unknown, ambiguous or was not embedded.
+        If there are no modules, if the file is missing or malformed, if no gene of the sets is embedded, or if a gene
+        in `around` is unknown, ambiguous or not embedded.
 
     Examples
     --------
     >>> import spacex as sx
     >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, depth=1.0)
     >>> model = sx.tl.embed(adata, n_modules=2, progress=False)
-    >>> planted = {str(name): list(genes) for name, genes in adata.var.groupby("module").groups.items()}
-    >>> list(sx.tl.enrich(adata, planted).columns)
+    >>> gene_sets = {str(name): list(genes) for name, genes in adata.var.groupby("module").groups.items()}
+    >>> list(sx.tl.enrich(adata, gene_sets).columns)
     ['module', 'term', 'overlap', 'size', 'pvalue', 'qvalue', 'genes']
 
-    What the neighbours of a gene do:
+    Gene sets among the nearest neighbors of one gene:
 
-    >>> found = sx.tl.enrich(adata, planted, around="gene0001", n_neighbors=20)
+    >>> table = sx.tl.enrich(adata, gene_sets, around="gene0001", n_neighbors=20)
     """
     _adata.check_adata(adata)
     check_int(min_size, name="min_size", low=1)
@@ -85,162 +83,94 @@ def enrich(
     check_int(n_neighbors, name="n_neighbors", low=1)
     z = _adata.read_embedding(adata)
     embedded = np.isfinite(z).all(axis=1)
-    known = _adata.read_gene_names(adata)
-    genes = known.take(embedded)
-    names, inside = _modules(adata, embedded) if around is None else _around(adata, z, embedded, around, n_neighbors)
-    member = _membership(known, embedded, sets)
-    sizes = member.sum(axis=0)
-    tested = sizes >= min_size
+    all_genes = _adata.read_gene_names(adata)
+    genes = all_genes.take(embedded)
+    if around is None:
+        names, in_group = _group_by_module(adata, embedded)
+    else:
+        names, in_group = _group_by_neighbors(adata, z, embedded, around, n_neighbors)
+    in_set = _map_gene_sets(all_genes, embedded, sets)
+    tested = in_set.sum(axis=0) >= min_size
     if not tested.any():
         raise InputError(
             f"gene_sets: none of {len(sets)} set(s) has {min_size} or more of the {len(genes)} embedded genes; "
             f"pass sets of symbols like {genes.symbols[0]}, or a smaller min_size="
         )
-    return _test(
-        genes, names, inside, member[:, tested], [term for term, kept in zip(sets, tested, strict=True) if kept]
-    )
+    terms = [term for term, is_tested in zip(sets, tested, strict=True) if is_tested]
+    return _test(genes, names, in_group, in_set[:, tested], terms)
 
 
-def _modules(adata: AnnData, embedded: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Names of the modules and which embedded genes (G, M) are in each."""
+def _group_by_module(adata: AnnData, embedded: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Names of the modules, and mask (G, M) of the embedded genes in each."""
     module = _adata.read_modules(adata).astype(str).to_numpy()[embedded]
     names = sorted(set(module) - {_adata.keys.UNASSIGNED}, key=lambda name: (len(name), name))
     return names, module[:, None] == np.array(names, dtype=object)[None, :]
 
 
-def _around(
+def _group_by_neighbors(
     adata: AnnData, z: np.ndarray, embedded: np.ndarray, around: str | Sequence[str], n_neighbors: int
 ) -> tuple[list[str], np.ndarray]:
-    """The genes asked about and which embedded genes (G, M) are nearest to each by cosine."""
+    """Names of the genes in `around`, and mask (G, M) of their nearest embedded genes by cosine."""
     names = list(dict.fromkeys(check_names(around, name="around")))
     if not names:
-        raise InputError("around is empty; pass one gene or several, or leave it out for modules")
-    wanted = _adata.embedded_gene_indices(adata, names, name="around")
+        raise InputError("around is empty; pass one gene or several, or omit it to test modules")
+    index = _adata.embedded_gene_indices(adata, names, name="around")
     direction = l2_normalize(z[embedded])
-    place = np.cumsum(embedded)[wanted] - 1
-    similarity = direction[place] @ direction.T
-    similarity[np.arange(len(place)), place] = -np.inf
+    position = np.cumsum(embedded)[index] - 1  # among the embedded genes
+    similarity = direction[position] @ direction.T
+    similarity[np.arange(len(position)), position] = -np.inf
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : min(n_neighbors, len(direction) - 1)]
-    inside = np.zeros((len(direction), len(names)), dtype=bool)
-    inside[nearest, np.arange(len(names))[:, None]] = True
-    return names, inside
+    in_group = np.zeros((len(direction), len(names)), dtype=bool)
+    in_group[nearest, np.arange(len(names))[:, None]] = True
+    return names, in_group
 
 
-def _test(genes: GeneNames, names: list[str], inside: np.ndarray, member: np.ndarray, terms: list[str]) -> pd.DataFrame:
-    """The table, from which genes (G, M) are in every group of a name, and which (G, T) in every set."""
-    overlap = inside.T.astype(np.float64) @ member.astype(np.float64)
-    sizes, drawn = member.sum(axis=0), inside.sum(axis=0)
-    pvalue = hypergeom.sf(overlap - 1, len(genes), sizes[None, :], drawn[:, None])
-    qvalue = false_discovery_control(np.clip(pvalue, 0, 1), axis=None).reshape(pvalue.shape) if pvalue.size else pvalue
+def _test(
+    genes: GeneNames, names: list[str], in_group: np.ndarray, in_set: np.ndarray, terms: list[str]
+) -> pd.DataFrame:
+    """Table of hypergeometric tests, from masks of the genes in each group (G, M) and in each set (G, T)."""
+    overlap = in_group.T.astype(np.float64) @ in_set.astype(np.float64)
+    set_size, group_size = in_set.sum(axis=0), in_group.sum(axis=0)
+    pvalue = hypergeom.sf(overlap - 1, len(genes), set_size[None, :], group_size[:, None])
+    qvalue = benjamini_hochberg(np.clip(pvalue, 0, 1))
     rows, columns = np.nonzero(overlap)
     order = np.lexsort((columns, rows, -overlap[rows, columns], pvalue[rows, columns]))
     rows, columns = rows[order], columns[order]
-    shared = [np.flatnonzero(inside[:, m] & member[:, t]) for m, t in zip(rows, columns, strict=True)]
+    shared = [np.flatnonzero(in_group[:, m] & in_set[:, t]) for m, t in zip(rows, columns, strict=True)]
     values = (
         np.array(names, dtype=object)[rows],
         np.array(terms, dtype=object)[columns],
         overlap[rows, columns].astype(int),
-        sizes[columns],
+        set_size[columns],
         pvalue[rows, columns],
         qvalue[rows, columns],
-        np.array([",".join(genes.names[numbers]) for numbers in shared], dtype=object),
+        np.array([",".join(genes.names[index]) for index in shared], dtype=object),
     )
     table = pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
     if genes.has_symbols:
-        table["symbols"] = [",".join(genes.symbols[numbers]) for numbers in shared]
+        table["symbols"] = [",".join(genes.symbols[index]) for index in shared]
     return table
 
 
-def _membership(genes: GeneNames, embedded: np.ndarray, sets: Mapping[str, list[str]]) -> np.ndarray:
-    """Whether (G, T) each embedded gene belongs to each set; a log of how many symbols are one, an error for none."""
+def _map_gene_sets(genes: GeneNames, embedded: np.ndarray, sets: Mapping[str, list[str]]) -> np.ndarray:
+    """Mask (G, T) of the embedded genes in each set; logs how many symbols were mapped, and raises if none was."""
     unique = dict.fromkeys(symbol for symbols in sets.values() for symbol in symbols)
-    numbers = {symbol: genes.of_symbol(symbol) for symbol in unique}
-    member = np.zeros((len(genes), len(sets)), dtype=bool)
+    index = {symbol: genes.of_symbol(symbol) for symbol in unique}
+    in_set = np.zeros((len(genes), len(sets)), dtype=bool)
     for t, symbols in enumerate(sets.values()):
-        member[[gene for symbol in symbols for gene in numbers[symbol]], t] = True
-    n_symbols = len({fold(symbol) for symbol in numbers})
-    n_mapped = len({fold(symbol) for symbol, mapped in numbers.items() if embedded[mapped].any()})
+        in_set[[gene for symbol in symbols for gene in index[symbol]], t] = True
+    n_symbols = len({fold(symbol) for symbol in index})
+    n_mapped = len({fold(symbol) for symbol, mapped in index.items() if embedded[mapped].any()})
     if not n_mapped:
         raise InputError(
-            f"gene_sets: none of their {n_symbols} symbols (such as {sorted(numbers)[0]}) is an embedded gene "
+            f"gene_sets: none of their {n_symbols} symbols (such as {sorted(index)[0]}) is an embedded gene "
             f"(such as {genes.symbols[embedded][0]}); pass sets of the same species and kind of name"
         )
     share = n_mapped / n_symbols
     logger.info("gene sets: %d of their %d symbols (%.0f %%) are embedded genes", n_mapped, n_symbols, 100 * share)
     if share < 0.1:
         logger.warning(
-            "only %.0f %% of the symbols in the gene sets are embedded genes: is it the right species?",
+            "only %.0f %% of the symbols in the gene sets are embedded genes; check the species of the gene sets",
             100 * share,
         )
-    return member[embedded]
-
-
-# -- reading ---------------------------------------------------------------------------------------------
-
-
-def read_gene_sets(gene_sets: GeneSets) -> dict[str, list[str]]:
-    """Gene sets by name, from a GMT file or a mapping.
-
-    Parameters
-    ----------
-    gene_sets
-        Path of a GMT file, or a mapping from name to genes.
-
-    Returns
-    -------
-    A dict from the name of a set to its genes.
-
-    Raises
-    ------
-    InputError
-        If the file is absent or malformed, or there is no set.
-
-    Examples
-    --------
-    >>> import spacex as sx
-    >>> sx.tl.read_gene_sets({"myelin": ["MBP", "PLP1"]})
-    {'myelin': ['MBP', 'PLP1']}
-    """
-    if isinstance(gene_sets, (str, os.PathLike)):
-        return _read_gmt(check_path(gene_sets, name="gene_sets", hint="the path of a GMT file"))
-    if not isinstance(gene_sets, Mapping):
-        raise InputError(
-            f"gene_sets is a {type(gene_sets).__name__}; pass the path of a GMT file or a dict from name to genes"
-        )
-    for term, symbols in gene_sets.items():
-        if isinstance(symbols, (str, bytes)) or not isinstance(symbols, Iterable):
-            raise InputError(f"gene_sets[{term!r}] is {symbols!r}; pass a list of genes")
-    sets = {str(term): [str(symbol) for symbol in symbols] for term, symbols in gene_sets.items()}
-    if not any(sets.values()):
-        raise InputError("gene_sets holds no genes; pass a dict from name to genes")
-    return sets
-
-
-def _read_gmt(path: Path) -> dict[str, list[str]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"gene_sets='{path}' cannot be found; check its spelling and the working directory") from None
-    except UnicodeDecodeError:
-        raise InputError(f"gene_sets='{path}' is not text; pass a GMT file, not compressed") from None
-    except OSError as error:
-        raise InputError(f"gene_sets='{path}' cannot be read: {error.strerror}; pass a GMT file") from None
-    sets: dict[str, list[str]] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        term, *rest = line.rstrip("\r\n").split("\t")
-        # Enrichr writes weights behind a comma: "MBP,1.0".
-        symbols = [field.split(",")[0].strip() for field in rest[1:] if field.strip()]
-        if not term.strip() or not symbols:
-            raise InputError(
-                f"gene_sets='{path}' line {number} is not GMT: name, description and genes, separated by tabs"
-            )
-        if term in sets:
-            raise InputError(f"gene_sets='{path}' line {number} repeats the set {term!r}; name every set once")
-        sets[term] = symbols
-    if not sets:
-        raise InputError(
-            f"gene_sets='{path}' is empty; pass a GMT file: name, description and genes, separated by tabs"
-        )
-    return sets
+    return in_set[embedded]

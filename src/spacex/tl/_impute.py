@@ -1,52 +1,37 @@
-"""`impute`: genes that a targeted section lacks, from a reference that measures them."""
+"""`impute`: unmeasured genes of a targeted section, from a reference that measures them."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from tqdm.auto import tqdm
 
 from spacex import _adata
 from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.validation import check_bool, check_int, check_names, check_seed
+from spacex._infra.settings import settings_to_dict
+from spacex._infra.validation import check_bool, check_instance, check_int, check_names, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.gene_names import GeneNames, fold
-from spacex.imaging.gene_images import log_normalize
-from spacex.imputation import (
-    RELIABILITY_FEATURES,
-    Cells,
-    Reference,
-    calibrate,
-    find_requested_genes,
-    fit_reference,
-    shared_genes,
-    shares_name,
-    transfer,
-)
-from spacex.imputation.corrector import correction
+from spacex.imaging.residuals import log_normalize
+from spacex.imputation import Cells, ImputationParams, find_requested_genes, fit_reference, shared_genes, shares_name
+from spacex.imputation.corrector import ResidualCorrector
+from spacex.imputation.imputer import Imputer, fit_imputer
 from spacex.stats import l2_normalize, signal_share
 from spacex.tl._embed import embed
-from spacex.tl._impute_positions import reference_places, spots_in_tissue, target_places
-from spacex.tl._stream import check_h5ad, write_rows
+from spacex.tl._impute_positions import reference_positions, spots_in_tissue, target_positions
+from spacex.tl._stream import check_h5ad, write_blocks
 
 logger = logging.getLogger("spacex")
 
 MAX_BYTES = 4_000_000_000
-"""Size of a result that is held in memory."""
-
-MIN_LEARNED = 200
-"""Panel genes from which on a generator is tried."""
-
-PREDICTABLE = 0.1
-"""Reliability below which a gene is reported as one that cannot be predicted."""
+"""Maximum size of a result that is held in memory."""
 
 
 def impute(
@@ -62,140 +47,136 @@ def impute(
     spatial_key: str = "spatial",
     library_key: str | None = None,
     path: str | os.PathLike[str] | None = None,
+    params: ImputationParams | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: bool = True,
 ) -> AnnData:
-    """Give a targeted section the genes that its panel lacks, with a reliability for each.
+    """Predict unmeasured genes of a targeted section, with a reliability for each gene.
 
-    A gene is predicted from the panel of a cell and of its neighbourhood (12 nearest cells) by covariances that the
-    reference has: those of the leading components of its cells, and, where it has coordinates, of the embeddings of
-    its genes. Which of these, and how strongly shrunk, is chosen by genes of the panel that are held out in turn; four
-    predictions are averaged. Sections need no alignment.
+    A gene is predicted linearly from the panel genes of a cell and its neighborhood (12 nearest cells). The weights
+    follow from gene covariances of the reference: of the principal components of its cells and, if it has coordinates,
+    of the embedding of its genes. Covariances and ridge penalty are chosen on held-out panel genes, and the four best
+    predictions are averaged. The sections need not be aligned.
 
     Parameters
     ----------
     target
-        Cells × panel, raw counts or intensities. Coordinates are used where they are there. Cells with
-        ``obs["in_tissue"] == 0`` are left out, of the result too.
+        Cells × panel genes, raw counts or intensities. Coordinates are optional. Cells with ``obs["in_tissue"] == 0``
+        are omitted, also from the result.
     reference
-        Spots or dissociated cells × genes of the same tissue and species. With ``obsm["spatial"]`` its genes are
-        embedded, unless ``varm["X_spacex"]`` is there already. Spots off the tissue are left out; counts are found as
-        `spacex.tl.embed` finds them.
+        Spots or dissociated cells × genes, of the same tissue and species. If it has ``obsm["spatial"]``, its genes are
+        embedded, unless ``varm["X_spacex"]`` exists. Spots off the tissue are omitted; the counts are found as in
+        `spacex.tl.embed`.
     genes
-        Genes of the reference to predict, by name or symbol; by default all that the target lacks. An ambiguous symbol
-        is left out with a warning. What the target holds of a gene that is asked for is not looked at, so that
-        predictions can be compared with it.
+        Reference genes to predict, by name or symbol. None: all that the target does not measure. Ambiguous symbols are
+        omitted with a warning. Measured values of these genes in the target are not used, so that predictions can be
+        compared with them.
     aliases
-        Other names that the target has for genes of the reference: name or symbol there -> name in the reference.
+        Renames target genes: name or symbol in the target -> name in the reference.
     counts
-        Whether to give expected counts, at the reference's median library, instead of their log1p.
+        Whether to return expected counts, at the median library size of the reference, instead of their log1p.
     learned
-        Whether to train a generator with a memory against a critic, on the genes of the panel, whose correction is
-        added to the linear prediction where panel genes that took no part in the training gain by it. ``"auto"``: with
-        at least 200 panel genes in the reference; with fewer it gained nothing where it was measured
-        (``docs/method.md``).
+        Whether to add a learned correction to the linear prediction, by a generator with a memory that is trained
+        against a critic on panel genes. It is used only if held-out panel genes gain. ``"auto"``: with at least 200
+        panel genes; with fewer there was no gain (``docs/method.md``).
     rounds
-        The genes nearest to the panel are corrected first and enter the memory of the generator, in so many rounds. The
-        linear prediction is the same in any order.
+        Number of rounds of the learned correction. Genes most similar to the panel are corrected first and then join
+        the generator's memory. The linear prediction does not depend on it.
     layer
-        Layer of the target with its counts; found as `spacex.tl.embed` does where it is not given.
+        Layer of the target with its counts. None: found as in `spacex.tl.embed`.
     spatial_key
         Key of the target's coordinates, as in `spacex.pp.rasterize`.
     library_key
-        Column of ``target.obs`` that names sections: neighbours are of one section.
+        Column of ``target.obs`` with section names. Neighbors are from the same section.
     path
-        ``.h5ad`` file to write the result to, a batch of cells at a time; it is returned backed by it.
+        ``.h5ad`` file to which the result is written block by block. The returned AnnData is backed by it.
+    params
+        Settings of the method; None: the defaults of `spacex.ImputationParams`.
     seed
-        Seed of the folds in which genes of the panel are held out.
+        Seed of the folds of held-out panel genes, and of the learned correction.
     device
-        ``"auto"``, ``"cpu"`` or ``"cuda"``, for the embedding of the reference's genes.
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, for the embedding of the reference and the learned correction.
     progress
         Whether to show progress on stderr.
 
     Returns
     -------
-    An AnnData, cells of the target in the tissue × wanted genes in their order, with ``obs`` and ``obsm`` of the
-    target. ``X`` float32: log1p of counts scaled to the reference's median library, at least zero (intensities: in the
-    units of the reference). ``var["reliability"]``: the correlation with the truth to expect, 0 to 1;
-    ``var["predictable"]``: whether it is at least .1 and the gene is seen in 5 cells of the reference or more; others
-    are given their mean or close to it; ``var["symbol"]``, where the reference has symbols that differ from the names.
-    ``uns["spacex"]["impute"]``: the panel genes that were held out with their correlation and reliability, what was
-    tried, and the settings.
+    AnnData
+        Cells of the target in the tissue × predicted genes in the requested order, with ``obs`` and ``obsm`` of the
+        target.
+
+        - ``X``: float32, log1p of counts scaled to the median library size of the reference, at least zero
+          (intensities: in the units of the reference).
+        - ``var["reliability"]``: expected correlation with the truth, 0 to 1.
+        - ``var["predictable"]``: whether the reliability is at least 0.1 and at least 5 reference cells express the
+          gene. Other genes are predicted close to their mean.
+        - ``var["symbol"]``: symbols, if the reference has symbols that differ from the names.
+        - ``uns["spacex"]["impute"]``: held-out panel genes with correlation and reliability, the candidates, and the
+          settings.
 
     Raises
     ------
     InputError
-        If names share fewer than 10 genes or are of two species, `genes` has some that the reference lacks or that
-        occur twice, sections of the target or the reference lie on top of each other, or the result would not fit in
-        memory and no `path` is given, or not on the disk of `path`.
+        If fewer than 10 genes are shared or the species differ, `genes` contains unknown or repeated genes, sections
+        overlap, or the result fits neither in memory (without `path`) nor on the disk of `path`.
 
     Notes
     -----
-    Genes are matched by name, then by Ensembl id, then by symbol, then whatever their case: one of the two may have
-    identifiers as names where symbols stand in a column of ``var``, such as ``"feature_name"``. For two species rename
-    the genes of one by a table of orthologs first. Reliability is learnt from panel genes, which are often chosen for
-    being strong: it is a guide for genes that are unlike them.
+    Genes are matched by name, then by Ensembl id, then by symbol, then ignoring case. Names may be identifiers in one
+    of the two data sets and symbols in the other, if symbols are in a column of ``var`` such as ``"feature_name"``. For
+    two species, first convert the names of one with a table of orthologs. Reliability is calibrated on panel genes,
+    which are often selected for strong expression: it is less certain for genes unlike them.
 
     Examples
     --------
     >>> import spacex as sx
-    >>> adata = sx.datasets.simulate_section(n_genes=120, n_spots=400, n_modules=4, depth=2.0)
-    >>> panel, wanted = adata[:, :80].copy(), list(adata.var_names[80:])
-    >>> found = sx.tl.impute(panel, adata, genes=wanted, progress=False)
-    >>> found.shape, bool(found.var["reliability"].between(0, 1).all())
-    ((400, 40), True)
+    >>> adata = sx.datasets.toy()
+    >>> imputed = sx.tl.impute(adata[:, :80].copy(), adata, progress=False)
+    >>> imputed.shape, bool(imputed.var["reliability"].between(0, 1).all())
+    ((300, 40), True)
     """
     _adata.check_adata(target, name="target")
     _adata.check_adata(reference, name="reference")
+    params = params if params is not None else ImputationParams()
+    check_instance(params, ImputationParams, name="params")
     _check_settings(aliases, learned, rounds, seed)
     counts, progress = check_bool(counts, name="counts"), check_bool(progress, name="progress")
     resolve_device(device)
-    where = check_h5ad(path) if path is not None else None
+    output_path = check_h5ad(path) if path is not None else None
     target, reference = spots_in_tissue(target, "target"), spots_in_tissue(reference, "reference")
     _adata.check_genes_and_spots(reference)
     _adata.check_genes_and_spots(target)
-    xy, section = target_places(target, spatial_key, library_key)
-    matrix, is_count = _adata.read_matrix(reference, _adata.choose_matrix(reference, None))
+    xy, section = target_positions(target, spatial_key, library_key)
+    matrix, is_count = _adata.choose_matrix(reference, None)
     if counts and not is_count:
-        raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; leave it out")
-    reference_xy = reference_places(reference) if is_count else None
-    measured, known = _adata.read_gene_names(target), _adata.read_gene_names(reference)
-    measured = measured.renamed({str(name): str(new) for name, new in (aliases or {}).items()})
-    wanted, names = _wanted(measured, known, genes)
-    _check_size(target.n_obs, len(names), where)
-    kept = np.flatnonzero(~shares_name(measured, known.take(wanted)))
-    panel_t, panel_r = shared_genes(measured.take(kept), known)
-    cells = _cells(target, kept, panel_t, layer, xy, section)
+        raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; omit it")
+    reference_xy = reference_positions(reference) if is_count else None
+    target_genes, reference_genes = _adata.read_gene_names(target), _adata.read_gene_names(reference)
+    target_genes = target_genes.renamed({str(name): str(new) for name, new in (aliases or {}).items()})
+    gene_index, names = _genes_to_predict(target_genes, reference_genes, genes)
+    _check_size(target.n_obs, len(names), output_path)
+    usable = np.flatnonzero(~shares_name(target_genes, reference_genes.take(gene_index)))
+    panel_in_usable, panel_index = shared_genes(target_genes.take(usable), reference_genes)
+    panel_in_target = usable[panel_in_usable]
+    cells = Cells.from_values(_panel_values(target, usable, panel_in_usable, layer), xy, section, params)
     rng = np.random.default_rng(seed)
-    embedding = _embedded(reference, matrix, reference_xy, seed=seed, device=device) if is_count else None
-    learnt = fit_reference(matrix, is_count, rng, embedding=embedding)
-    panel, mean = cells.panel(panel_r)
-    found = transfer(learnt.vectors, panel, wanted, rng)
-    weights, gain = found.weights, dict[str, float]()
-    if learned is True or (learned == "auto" and len(panel_r) >= MIN_LEARNED):
-        added, gain = correction(
-            learnt.key, panel, found, wanted, rounds=rounds, seed=seed, device=resolve_device(device), progress=progress
-        )
-        weights = weights + added
-    calibration = calibrate(found.held_out[list(RELIABILITY_FEATURES)].to_numpy(), found.held_out["pcc"].to_numpy())
-    reliability = np.where(learnt.seen[wanted], calibration.reliability(found.traits), 0.0)
-    frame = _frame(target, names, known.symbols[wanted], reliability)
-    held_out = found.held_out.set_axis(target.var_names[kept[panel_t]].astype(str))
-    held_out["reliability"] = calibration.reliability(held_out[list(RELIABILITY_FEATURES)].to_numpy())
-    held_out = measured.with_symbols(held_out, symbol=kept[panel_t])
-    notes = {"held_out": held_out, "tried": found.tried, "n_panel": len(held_out), "seed": seed, "counts": counts}
-    _adata.write_uns(frame, impute=notes | gain)
-    poor = int((~frame.var["predictable"]).sum())
-    if poor:
-        logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", poor, len(names))
-    rows = _rows(cells, mean, weights, learnt, wanted, counts=counts, progress=progress)
-    if where is not None:
-        return write_rows(frame, rows, where)
-    frame.X = np.empty(frame.shape, dtype=np.float32)
-    for part, values in rows:
-        frame.X[part] = values
-    return frame
+    embedding = _gene_embedding(reference, matrix, reference_xy, seed=seed, device=device) if is_count else None
+    covariances = fit_reference(matrix, is_count, rng, embedding=embedding, params=params)
+    corrector = None
+    if learned is True or (learned == "auto" and len(panel_index) >= params.min_panel_genes):
+        corrector = ResidualCorrector(params, seed=seed, device=resolve_device(device), progress=progress)
+    imputer = fit_imputer(covariances, cells, panel_index, gene_index, rng, params, corrector=corrector, rounds=rounds)
+    result = _empty_result(target, names, reference_genes.symbols[gene_index], imputer.reliability, params)
+    held_out = imputer.held_out.set_axis(target.var_names[panel_in_target].astype(str))
+    held_out = target_genes.with_symbols(held_out, symbol=panel_in_target)
+    settings = {"n_panel": len(held_out), "seed": seed, "counts": counts, "params": settings_to_dict(params)}
+    record = {"held_out": held_out, "tried": imputer.candidates, **settings, **imputer.corrector_gain}
+    _adata.write_uns(result, impute=record)
+    n_unpredictable = int((~result.var["predictable"]).sum())
+    if n_unpredictable:
+        logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", n_unpredictable, len(names))
+    return _fill(result, imputer, cells, output_path, counts=counts, progress=progress)
 
 
 def _check_settings(aliases: object, learned: object, rounds: object, seed: object) -> None:
@@ -210,50 +191,49 @@ def _check_settings(aliases: object, learned: object, rounds: object, seed: obje
 
 
 def _check_size(n_cells: int, n_genes: int, path: Path | None) -> None:
-    """Raise `InputError` where the result fits neither in memory nor on the disk of `path`."""
+    """Raise `InputError` if the result does not fit in memory (without a path) or on the disk of `path`."""
     needed = 4 * n_cells * n_genes
-    size = f"{n_cells} cells × {n_genes} genes take {needed / 1e9:.1f} GB"
+    size = f"{n_cells} cells × {n_genes} genes need {needed / 1e9:.1f} GB"
     if path is None:
         if needed > MAX_BYTES:
-            hint = "pass path='result.h5ad' to write them there a batch of cells at a time, or fewer genes"
+            hint = "pass path='result.h5ad' to write them block by block, or fewer genes"
             raise InputError(f"{size}; {hint}")
     elif needed > (free := shutil.disk_usage(path.parent).free):
-        hint = "free some, pass a path on another disk, or fewer genes"
+        hint = "free some space, pass a path on another disk, or fewer genes"
         raise InputError(f"{size}, and {free / 1e9:.1f} GB are free on the disk of path='{path}'; {hint}")
 
 
-def _wanted(measured: GeneNames, known: GeneNames, genes: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
-    """Numbers, and names, of the genes to predict among the `known` of the reference; the target has the `measured`."""
+def _genes_to_predict(
+    target: GeneNames, reference: GeneNames, genes: Sequence[str] | None
+) -> tuple[np.ndarray, list[str]]:
+    """Positions in the reference, and names, of the genes to predict."""
     if genes is None:
-        lacking = np.flatnonzero(~shares_name(known, measured))
-        if not len(lacking):
-            raise InputError("the target has every gene of the reference; pass genes= to predict some of them anew")
-        return lacking, list(known.names[lacking])
+        unmeasured = np.flatnonzero(~shares_name(reference, target))
+        if not len(unmeasured):
+            raise InputError("the target measures every gene of the reference; pass genes= to predict some of them")
+        return unmeasured, list(reference.names[unmeasured])
     if isinstance(genes, str):
         raise InputError(f"genes={genes!r} is one name; pass a list of names")
     names = check_names(genes, name="genes")
     if not names:
-        raise InputError("genes is empty; pass names of genes of the reference, or leave it out")
-    return find_requested_genes(names, known)
+        raise InputError("genes is empty; pass names of reference genes, or omit it")
+    return find_requested_genes(names, reference)
 
 
-def _cells(
-    target: AnnData, kept: np.ndarray, panel: np.ndarray, layer: str | None, xy: np.ndarray | None, section: np.ndarray
-) -> Cells:
-    """The target's cells by its panel: of the genes `kept`, which make the libraries, those with numbers `panel`."""
-    matrix, is_count = _adata.read_matrix(target, _adata.choose_matrix(target, layer))
-    values = matrix[:, kept]
-    values = (log_normalize(values) if is_count else values)[:, panel]
-    return Cells.of(values, xy, section)
+def _panel_values(target: AnnData, usable: np.ndarray, panel: np.ndarray, layer: str | None) -> np.ndarray:
+    """Values (N, P) of the panel genes at positions `panel` among the `usable` genes, which make the library sizes."""
+    matrix, is_count = _adata.choose_matrix(target, layer)
+    values = matrix[:, usable]
+    return (log_normalize(values) if is_count else values)[:, panel]
 
 
-def _embedded(
+def _gene_embedding(
     reference: AnnData, counts: object, xy: np.ndarray | None, *, seed: int, device: str
 ) -> np.ndarray | None:
-    """Embeddings (G, D) of the reference's genes, at the length whose square is the share of a map that is signal.
+    """Embeddings (G, D) of the reference genes, scaled so that inner products are noise-free covariances of maps.
 
-    The product of two is then the covariance of two maps, noise left out. Genes that are not embedded yet are, from
-    `counts` (S, G) at positions `xy` (S, 2); None without positions.
+    The squared length is the share of a map that is signal. If the reference has no embedding, `counts` (S, G) at
+    positions `xy` (S, 2) are embedded; without positions the result is None.
     """
     if _adata.keys.EMBEDDING not in reference.varm:
         if xy is None:
@@ -265,32 +245,29 @@ def _embedded(
     return l2_normalize(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))
 
 
-def _frame(target: AnnData, names: list[str], symbols: np.ndarray, reliability: np.ndarray) -> AnnData:
+def _empty_result(
+    target: AnnData, names: list[str], symbols: np.ndarray, reliability: np.ndarray, params: ImputationParams
+) -> AnnData:
     """The result without its matrix."""
-    var = pd.DataFrame({"reliability": reliability, "predictable": reliability >= PREDICTABLE}, index=names)
+    is_predictable = reliability >= params.min_reliability
+    var = pd.DataFrame({"reliability": reliability, "predictable": is_predictable}, index=names)
     if any(fold(name) != fold(symbol) for name, symbol in zip(names, symbols, strict=True)):
         var["symbol"] = symbols
-    frame = AnnData(obs=target.obs.copy(), var=var, obsm={key: np.array(value) for key, value in target.obsm.items()})
+    obsm = {key: np.array(value) for key, value in target.obsm.items()}
+    result = AnnData(obs=target.obs.copy(), var=var, obsm=obsm)
     if "spatial" in target.uns:
-        frame.uns["spatial"] = target.uns["spatial"]
-    return frame
+        result.uns["spatial"] = target.uns["spatial"]
+    return result
 
 
-def _rows(
-    cells: Cells,
-    mean: np.ndarray,
-    weights: np.ndarray,
-    learnt: Reference,
-    wanted: np.ndarray,
-    *,
-    counts: bool,
-    progress: bool,
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Predicted values of batches of cells (B, G)."""
-    turned = (weights * learnt.scale[wanted]).astype(np.float32)
-    level = (learnt.mean[wanted] - mean @ turned).astype(np.float32)
-    with tqdm(total=len(cells), desc="impute", unit="cell", disable=not progress) as bar:
-        for part, _, used in cells.batches():
-            values = np.maximum(used @ turned + level, 0.0)
-            yield part, np.expm1(values) if counts else values
-            bar.update(len(values))
+def _fill(
+    result: AnnData, imputer: Imputer, cells: Cells, path: Path | None, *, counts: bool, progress: bool
+) -> AnnData:
+    """Predict the matrix of the result, in memory or in the file `path`."""
+    blocks = imputer.predict(cells, counts=counts, progress=progress)
+    if path is not None:
+        return write_blocks(result, blocks, path)
+    result.X = np.empty(result.shape, dtype=np.float32)
+    for rows, values in blocks:
+        result.X[rows] = values
+    return result

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control
 
 from spacex import _adata
 from spacex._infra.validation import check_choice, check_instance, check_int, check_seed
 from spacex.pairs import PairParams, neighbor_pairs
+from spacex.stats import benjamini_hochberg
 from spacex.tl._pair_scorer import (
     By,
     KnownPairs,
@@ -171,7 +171,7 @@ def score_pairs(
     columns = np.full((3, len(table)), np.nan)
     similarity = scorer.similarity.pairwise(positions[usable])
     columns[0, usable] = np.clip(similarity, -1.0, 1.0)
-    columns[1, usable] = false_discovery_control(scorer.pvalue(positions[usable], similarity))
+    columns[1, usable] = benjamini_hochberg(scorer.pvalue(positions[usable], similarity))
     columns[2, usable] = scorer.probability(positions[usable], similarity)
     scored = table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
     return names.with_symbols(scored, symbol_a=names.find(table["gene_a"]), symbol_b=names.find(table["gene_b"]))

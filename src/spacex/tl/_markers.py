@@ -1,4 +1,4 @@
-"""`markers`: the genes that tell a tissue domain from the others."""
+"""`markers`: marker genes of tissue domains."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ from spacex._infra.validation import check_int, check_name
 
 COLUMNS = ("domain", "gene", "score", "log2_fold_change", "share_in", "share_out", "pvalue", "qvalue")
 MIN_SPOTS = 3
+"""Minimum number of spots with a label."""
 
 
-def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, layer: str | None = None) -> pd.DataFrame:
-    """Genes with more expression in a domain than elsewhere, by scanpy's rank-sum test.
+def markers(
+    adata: AnnData, *, groupby: str = _adata.keys.DOMAIN, n: int = 20, layer: str | None = None
+) -> pd.DataFrame:
+    """Find genes with higher expression in a domain than elsewhere, by scanpy's rank-sum test.
 
     Parameters
     ----------
     adata
-        Spots × genes with raw counts, after `spacex.tl.domains`, or with another labelling.
+        Spots × genes with raw counts, after `spacex.tl.domains`, or with other labels of the spots.
     groupby
-        Column of ``obs`` with the labels; spots without one, or off the tissue, are left out.
+        Column of ``obs`` with the labels. Spots without a label or off the tissue are left out.
     n
-        Genes to list for each label.
+        Number of genes per label.
     layer
-        Layer with raw counts; by default that of the embedding, else as `spacex.tl.embed` chooses it. Counts are
-        normalised to their median library size and log1p-transformed; intensities are taken as they are.
+        Layer with raw counts; by default that of the embedding, else chosen as by `spacex.tl.embed`. Counts are
+        normalized to the median library size and log1p-transformed; intensities are used as they are.
 
     Returns
     -------
-    A table, label by label, the highest score first: ``domain``, ``gene``, ``score`` (z of the rank sum, with ties),
-    ``log2_fold_change``, ``share_in`` and ``share_out`` (shares of spots with the gene, in the domain and elsewhere),
-    ``pvalue``, ``qvalue`` (Benjamini-Hochberg over all genes of a label); also ``symbol``, where a column of ``var``
-    holds symbols that differ from the names.
+    A table, sorted by label and descending score: ``domain``, ``gene``, ``score`` (z-score of the rank sum, corrected
+    for ties), ``log2_fold_change``, ``share_in`` and ``share_out`` (shares of spots that express the gene, in the
+    domain and elsewhere), ``pvalue``, ``qvalue`` (Benjamini-Hochberg over all genes of a label); also ``symbol``, if a
+    column of ``var`` has symbols that differ from the names.
 
     Raises
     ------
     InputError
-        If `groupby` is not a column of ``obs``, or fewer than two labels have three spots.
+        If `groupby` is not a column of ``obs``, or if fewer than two labels have at least three spots.
 
     Notes
     -----
-    The p-values rank genes and are no evidence that domains differ: domains were found on the same counts, and
-    neighbouring spots are alike, so that they are far too small. Read the fold change and the shares.
+    Use the p-values only to rank genes. They are much too small, because the domains were computed from the same counts
+    and neighboring spots are correlated. Interpret the fold change and the shares.
 
     Examples
     --------
     >>> import spacex as sx
     >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=4, n_domains=3, depth=1.0)
-    >>> found = sx.tl.markers(adata, groupby="domain", n=3)
-    >>> found["domain"].value_counts().tolist()
+    >>> table = sx.tl.markers(adata, groupby="domain", n=3)
+    >>> table["domain"].value_counts().tolist()
     [3, 3, 3]
     """
     _adata.check_adata(adata)
@@ -72,27 +75,30 @@ def markers(adata: AnnData, *, groupby: str = "spacex_domain", n: int = 20, laye
     large = np.flatnonzero(np.bincount(code[code >= 0], minlength=len(names)) >= MIN_SPOTS)
     groups = [names[k] for k in large]
     if len(groups) < 2:
-        raise InputError(f"obs[{groupby!r}] has {len(groups)} label(s) of {MIN_SPOTS} spots or more; markers need two")
-    matrix, is_count = _adata.read_matrix(adata, _adata.choose_matrix(adata, layer))
-    kept = np.isin(code, large)
-    here = np.array(names, dtype=object)[code[kept]]
-    names_of_genes = _adata.read_gene_names(adata)
-    table = _ranked(sp.csr_matrix(matrix)[kept], here, groups, pd.Index(names_of_genes.names), is_count, n)
-    return names_of_genes.with_symbols(table, symbol=names_of_genes.find(table["gene"]))
+        raise InputError(
+            f"obs[{groupby!r}] has {len(groups)} label(s) with {MIN_SPOTS} spots or more; "
+            "pass a column with at least two"
+        )
+    matrix, is_count = _adata.choose_matrix(adata, layer)
+    used = np.isin(code, large)
+    label = np.array(names, dtype=object)[code[used]]
+    genes = _adata.read_gene_names(adata)
+    table = _rank_genes(sp.csr_matrix(matrix)[used], label, groups, pd.Index(genes.names), is_count, n)
+    return genes.with_symbols(table, symbol=genes.find(table["gene"]))
 
 
-def _ranked(
-    matrix: sp.csr_matrix, here: np.ndarray, groups: list[str], names: pd.Index, is_count: bool, n: int
+def _rank_genes(
+    matrix: sp.csr_matrix, label: np.ndarray, groups: list[str], names: pd.Index, is_count: bool, n: int
 ) -> pd.DataFrame:
-    """The table, by scanpy on a copy that has nothing but counts and labels."""
+    """Table of markers, by scanpy on a new AnnData with only the matrix (S, G) and the labels (S,)."""
     import scanpy as sc
 
     cells = AnnData(matrix.astype(np.float32), var=pd.DataFrame(index=names))
-    cells.obs["label"] = pd.Categorical(here, categories=groups)
+    cells.obs["label"] = pd.Categorical(label, categories=groups)
     present = cells.X.copy()
     present.data = (present.data > 0).astype(np.float32)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names of slots, and of groups in which a gene is constant
+        warnings.simplefilter("ignore")  # scanpy warns of slot names, and of groups in which a gene is constant
         if is_count:
             sc.pp.normalize_total(cells)
             sc.pp.log1p(cells)
@@ -101,8 +107,8 @@ def _ranked(
     for group in groups:
         ranked = sc.get.rank_genes_groups_df(cells, group).head(n)
         index = names.get_indexer(ranked["names"])
-        inside = here == group
-        shares = [np.asarray(present[rows][:, index].mean(axis=0)).ravel() for rows in (inside, ~inside)]
+        in_group = label == group
+        shares = [np.asarray(present[rows][:, index].mean(axis=0)).ravel() for rows in (in_group, ~in_group)]
         values = (
             group, ranked["names"], ranked["scores"], ranked["logfoldchanges"], *shares, ranked["pvals"],
             ranked["pvals_adj"],

@@ -1,20 +1,19 @@
-"""`similar_genes`: the genes whose maps look most like a gene's."""
+"""`similar_genes`: the genes with the most similar spatial pattern."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import false_discovery_control
 
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int
-from spacex.stats import cosine_pvalue, l2_normalize, noise_spread
+from spacex.stats import benjamini_hochberg, cosine_pvalue, l2_normalize, null_direction_variance
 
 
 def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
-    """The genes nearest to a gene in the embedding.
+    """Find the genes nearest to a gene in the embedding.
 
     Parameters
     ----------
@@ -28,14 +27,14 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     Returns
     -------
     A table with the columns ``gene``, ``similarity`` (cosine of the embeddings) and ``qvalue``, the most similar first;
-    also ``symbol``, where a column of ``var`` holds symbols that differ from the names.
-    The q-value is that of Benjamini and Hochberg over all genes; its p-value is the chance that a gene without a
-    pattern is as similar: its direction is noise, as that of the weakest genes is.
+    also ``symbol``, if a column of ``var`` has symbols that differ from the names. The q-value is that of Benjamini and
+    Hochberg over all genes; its p-value is the probability that a gene without a pattern is as similar. The directions
+    of such genes are estimated from the weakest genes.
 
     Raises
     ------
     InputError
-        If there is no embedding, the gene is unknown, ambiguous or was not embedded, or `n` is not allowed.
+        If there is no embedding, if the gene is unknown, ambiguous or not embedded, or if `n` is out of range.
 
     Examples
     --------
@@ -59,11 +58,11 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     direction = l2_normalize(full)
     others = np.flatnonzero(embedded & (np.arange(len(full)) != index))
     similarity = direction[others] @ direction[index]
-    pvalue = cosine_pvalue(similarity, direction[index], noise_spread(full[embedded]))
+    pvalue = cosine_pvalue(similarity, direction[index], null_direction_variance(full[embedded]))
     order = np.argsort(-similarity, kind="stable")[:n]
     table = {
         "gene": adata.var_names[others[order]].to_numpy(),
         "similarity": similarity[order],
-        "qvalue": false_discovery_control(pvalue)[order],
+        "qvalue": benjamini_hochberg(pvalue)[order],
     }
     return genes.with_symbols(pd.DataFrame(table), symbol=others[order])

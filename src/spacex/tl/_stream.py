@@ -1,4 +1,4 @@
-"""Writing an AnnData whose matrix is made row by row, so that it need not fit in memory."""
+"""Write an AnnData block by block, so that its matrix need not fit in memory."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from spacex._infra.validation import check_output_file, check_path
 
 
 def check_h5ad(path: str | os.PathLike[str]) -> Path:
-    """The path of a ``.h5ad`` file that can be written, or `InputError`."""
+    """Return the path of a ``.h5ad`` file that can be written, or raise `InputError`."""
     if check_path(path, name="path", hint="the name of a file that ends in .h5ad").suffix != ".h5ad":
         raise InputError(f"path='{path}' is not allowed; pass the name of a file that ends in .h5ad")
     return check_output_file(path, name="path", example="imputed.h5ad")
 
 
-def write_rows(frame: AnnData, rows: Iterable[tuple[slice, np.ndarray]], path: Path) -> AnnData:
-    """Write `frame` (S, G), which has no matrix, with rows (B, G) in place of it; return it backed by the file.
+def write_blocks(result: AnnData, blocks: Iterable[tuple[slice, np.ndarray]], path: Path) -> AnnData:
+    """Write `result` (S, G), which has no matrix, with the matrix given as blocks of rows (B, G).
 
-    The file gets its name when it is complete.
+    The file is complete once it has its name. Returns the result backed by the file.
     """
     import h5py
 
     with atomic_path(path) as draft:
-        frame.write_h5ad(draft)
+        result.write_h5ad(draft)
         with h5py.File(draft, "r+") as file:
             if "X" in file:
                 del file["X"]
-            matrix = file.create_dataset("X", shape=frame.shape, dtype=np.float32)
+            matrix = file.create_dataset("X", shape=result.shape, dtype=np.float32)
             matrix.attrs["encoding-type"], matrix.attrs["encoding-version"] = "array", "0.2.0"
-            for where, values in rows:
-                matrix[where] = values
+            for rows, values in blocks:
+                matrix[rows] = values
     return ad.read_h5ad(path, backed="r")

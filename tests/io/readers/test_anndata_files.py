@@ -1,7 +1,8 @@
-"""AnnData in HDF5 and zarr: what anndata reads is read, with the same values, and its result can be written again."""
+"""AnnData in HDF5 and zarr: read as by anndata, and usable by all commands; tables of SpatialData stores."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
+from tests.io.layouts import COUNTS, XY, message_of, to_anndata
 
 import spacex as sx
 from spacex.cli import main
@@ -23,7 +25,7 @@ def section() -> AnnData:
 
 
 def after_scanpy(adata: AnnData) -> AnnData:
-    """``uns["log1p"]["base"]``, and others, are None."""
+    """Usual results of scanpy; ``uns["log1p"]["base"]`` is None."""
     adata.layers["counts"] = adata.X.copy()
     sc.pp.normalize_total(adata)
     sc.pp.log1p(adata)
@@ -34,7 +36,7 @@ def after_scanpy(adata: AnnData) -> AnnData:
 
 
 def odd_uns(adata: AnnData) -> AnnData:
-    """Null values, empty groups and arrays, and libraries beside what CELLxGENE Discover writes."""
+    """Null values, empty groups and arrays, and the libraries of CELLxGENE Discover."""
     library = {"images": {}, "scalefactors": {}}
     adata.uns |= {"none": None, "empty": {}, "inner": {"empty": {}, "none": None}, "array": np.array([])}
     adata.uns["spatial"] = {"is_single": True, "library": library, "bare": {}}
@@ -57,7 +59,7 @@ def frames(adata: AnnData) -> AnnData:
     return adata
 
 
-def by_columns(adata: AnnData) -> AnnData:
+def csc(adata: AnnData) -> AnnData:
     adata.X = sparse.csc_matrix(adata.X)
     return adata
 
@@ -73,7 +75,7 @@ def integers(adata: AnnData) -> AnnData:
 
 
 FORMS: list[Callable[[AnnData], AnnData]] = [
-    after_scanpy, odd_uns, nullable, frames, by_columns, dense, integers,
+    after_scanpy, odd_uns, nullable, frames, csc, dense, integers,
 ]  # fmt: skip
 
 
@@ -86,16 +88,16 @@ def write(adata: AnnData, path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["a.h5ad", "v2.zarr", "v3.zarr"])
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
-def test_what_anndata_reads_is_read(tmp_path: Path, form: Callable[[AnnData], AnnData], name: str) -> None:
+def test_same_as_anndata(tmp_path: Path, form: Callable[[AnnData], AnnData], name: str) -> None:
     path = write(form(section()), tmp_path / name)
     expected = ad.read_zarr(path) if path.suffix == ".zarr" else ad.read_h5ad(path)
-    found = sx.read(path)
-    assert found.shape == expected.shape
-    np.testing.assert_array_equal(*(sparse.csr_matrix(one.X).toarray() for one in (found, expected)))
-    pd.testing.assert_frame_equal(found.obs, expected.obs)
-    pd.testing.assert_frame_equal(found.var, expected.var)
-    assert set(found.uns) == set(expected.uns)
-    assert set(found.obsm) == set(expected.obsm)
+    adata = sx.read(path)
+    assert adata.shape == expected.shape
+    np.testing.assert_array_equal(*(sparse.csr_matrix(section.X).toarray() for section in (adata, expected)))
+    pd.testing.assert_frame_equal(adata.obs, expected.obs)
+    pd.testing.assert_frame_equal(adata.var, expected.var)
+    assert set(adata.uns) == set(expected.uns)
+    assert set(adata.obsm) == set(expected.obsm)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_what_anndata_reads_is_read(tmp_path: Path, form: Callable[[AnnData], An
     [(after_scanpy, "a.h5ad"), (nullable, "a.h5ad"), (odd_uns, "v3.zarr")],
     ids=lambda one: one if isinstance(one, str) else one.__name__,
 )
-def test_the_result_of_a_run_is_read_by_other_commands(
+def test_result_of_run_is_readable(
     tmp_path: Path,
     form: Callable[[AnnData], AnnData],
     name: str,
@@ -136,22 +138,66 @@ def test_old_encodings(tmp_path: Path) -> None:
         obsm = np.zeros(20, dtype=[("spatial", "f8", (2,))])
         obsm["spatial"] = np.arange(40.0).reshape(20, 2)
         file["obsm"] = obsm
-    expected, found = ad.read_h5ad(tmp_path / "old.h5ad"), sx.read(tmp_path / "old.h5ad")
-    np.testing.assert_array_equal(found.X, counts)
-    assert found.var_names.tolist() == ["A", "B", "C"]
-    pd.testing.assert_frame_equal(found.obs, expected.obs)
-    np.testing.assert_array_equal(found.obsm["spatial"], np.arange(40.0).reshape(20, 2))
+    expected, adata = ad.read_h5ad(tmp_path / "old.h5ad"), sx.read(tmp_path / "old.h5ad")
+    np.testing.assert_array_equal(adata.X, counts)
+    assert adata.var_names.tolist() == ["A", "B", "C"]
+    pd.testing.assert_frame_equal(adata.obs, expected.obs)
+    np.testing.assert_array_equal(adata.obsm["spatial"], np.arange(40.0).reshape(20, 2))
     with pytest.raises(sx.InputError, match=r"old.h5ad.*pass lazy=False"):
         sx.read(tmp_path / "old.h5ad", lazy=True)
 
 
-@pytest.mark.parametrize("name", ["a.h5ad", "v2.zarr", "v3.zarr"])
+@pytest.mark.parametrize("name", ["a.h5ad", "v3.zarr"])
 @pytest.mark.parametrize(
     "values", [[0, 1], [False, True], ["0", "1"], [0.0, 1.0]], ids=["int", "bool", "text", "float"]
 )
-def test_spots_off_the_tissue_of_a_file_are_left_out(tmp_path: Path, name: str, values: list[object]) -> None:
+def test_spots_off_tissue_are_dropped(tmp_path: Path, name: str, values: list[object]) -> None:
     adata = section()
     adata.obs["in_tissue"] = [values[i % 3 > 0] for i in range(adata.n_obs)]
-    found = sx.read(write(adata, tmp_path / name))
-    assert found.n_obs == 80
-    assert found.obs_names.tolist() == [name for i, name in enumerate(adata.obs_names) if i % 3]
+    expected = [name for i, name in enumerate(adata.obs_names) if i % 3]
+    assert sx.read(write(adata, tmp_path / name)).obs_names.tolist() == expected
+
+
+# SpatialData
+
+
+def write_tables(path: Path, tables: dict[str, AnnData]) -> Path:
+    """Write the tables of a SpatialData store, without its other elements."""
+    (path / "tables").mkdir(parents=True)
+    (path / ".zattrs").write_text("{}")
+    for name, table in tables.items():
+        table.write_zarr(path / "tables" / name)
+    return path
+
+
+def test_table_of_spatialdata(tmp_path: Path) -> None:
+    full, part = to_anndata(), to_anndata()[:1].copy()
+    assert sx.read(write_tables(tmp_path / "named.zarr", {"table": full, "other": part})).shape == COUNTS.shape
+    bins = write_tables(tmp_path / "bins.zarr", {"square_008um": full, "square_016um": part})
+    assert sx.read(bins).n_obs == 3
+    assert sx.read(bins, bin="016um").n_obs == 1
+    assert "square_008um, square_016um" in message_of(bins, bin="002um")
+
+
+def test_missing_coordinates_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adata = to_anndata()
+    del adata.obsm["spatial"]
+    store = write_tables(tmp_path / "s.zarr", {"only": adata})
+    monkeypatch.setitem(sys.modules, "spatialdata", None)
+    assert 'pip install "spacex-st[io]"' in message_of(store)
+
+
+def test_coordinates_of_shapes(tmp_path: Path) -> None:
+    spatialdata, geopandas = pytest.importorskip("spatialdata"), pytest.importorskip("geopandas")
+    from spatialdata.models import ShapesModel, TableModel
+
+    adata = to_anndata()
+    del adata.obsm["spatial"]
+    adata.obs["region"] = pd.Categorical(["spots"] * 3)
+    adata.obs["spot"] = [7, 5, 6]
+    points = geopandas.points_from_xy(*XY[[1, 2, 0]].T)
+    frame = geopandas.GeoDataFrame({"radius": [1.0] * 3}, geometry=points, index=[5, 6, 7])
+    table = TableModel.parse(adata, region="spots", region_key="region", instance_key="spot")
+    store = spatialdata.SpatialData(shapes={"spots": ShapesModel.parse(frame)}, tables={"table": table})
+    store.write(tmp_path / "s.zarr")
+    np.testing.assert_array_equal(sx.read(tmp_path / "s.zarr").obsm["spatial"], XY)

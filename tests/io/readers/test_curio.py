@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from tests.io.layouts import COUNTS, POSITIONS, XY, assert_section, message_of, moved, write_mtx, write_table
+from tests.io.layouts import COUNTS, XY, assert_section, message_of, shifted, write_mtx, write_table
 
 import spacex as sx
 
@@ -36,10 +36,10 @@ def test_several_samples(tmp_path):
         write_curio(tmp_path, sample, n=n)
     assert "'A', 'A_2'" in message_of(tmp_path)
     for n, sample in enumerate(("A", "A_2")):
-        assert_section(sx.read(tmp_path, sample=sample), BEADS * (n + 1), moved(XY, n))
+        assert_section(sx.read(tmp_path, sample=sample), BEADS * (n + 1), shifted(XY, n))
 
 
-def test_the_anndata_of_the_pipeline_stands_in_for_the_counts(tmp_path):
+def test_anndata_replaces_missing_counts(tmp_path):
     folder = write_curio(tmp_path)
     sx.read(folder).write_h5ad(folder / "Mouse_brain_1_anndata.h5ad")
     (folder / "Mouse_brain_1_MoleculesPerMatchedBead.mtx").unlink()
@@ -47,13 +47,7 @@ def test_the_anndata_of_the_pipeline_stands_in_for_the_counts(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["MoleculesPerMatchedBead.mtx", "MatchedBeadLocation.csv", "barcodes.tsv"])
-def test_half_of_a_folder(tmp_path, name):
+def test_missing_file_raises(tmp_path, name):
     folder = write_curio(tmp_path)
     (folder / f"Mouse_brain_1_{name}").unlink()
     assert name in message_of(folder)
-
-
-def test_beads_of_another_run(tmp_path):
-    folder = write_curio(tmp_path)
-    write_table(POSITIONS, folder / "Mouse_brain_1_MatchedBeadLocation.csv")
-    assert "no position for 3 of the 3" in message_of(folder)

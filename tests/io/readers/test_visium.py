@@ -1,4 +1,4 @@
-"""Visium: folders of Space Ranger, and its files side by side as GEO has them."""
+"""Visium: folders of Space Ranger, and its files side by side as in GEO."""
 
 import logging
 
@@ -8,12 +8,11 @@ import pytest
 from tests.io.layouts import (
     COUNTS,
     PIXELS,
-    SPOTS,
     TISSUE_POSITIONS,
     assert_section,
+    compress_file,
     message_of,
-    moved,
-    pack,
+    shifted,
     write_10x_h5,
     write_images,
     write_mtx,
@@ -48,7 +47,7 @@ def test_space_ranger(tmp_path, positions, matrix, above):
     assert entry["scalefactors"] == {"tissue_hires_scalef": 0.1}
 
 
-def test_space_ranger_survives_a_round_trip(tmp_path):
+def test_round_trip(tmp_path):
     sx.read(write_space_ranger(tmp_path / "brain" / "outs")).write_h5ad(tmp_path / "again.h5ad")
     assert sx.read(tmp_path / "again.h5ad").uns["spatial"]["brain"]["images"]["hires"].shape[:2] == (4, 5)
 
@@ -59,12 +58,12 @@ def test_without_images(tmp_path):
 
 
 @pytest.mark.parametrize("matrix", ["raw_feature_bc_matrix.h5", "raw_feature_bc_matrix"])
-def test_spots_off_the_tissue_are_left_out(tmp_path, matrix):
+def test_spots_off_tissue_are_dropped(tmp_path, matrix):
     every = pd.concat([COUNTS, COUNTS.iloc[:1].set_axis(["TTTT-1"])])
     assert_section(sx.read(write_space_ranger(tmp_path / "outs", every, matrix=matrix)), xy=PIXELS)
 
 
-def test_repeated_gene_names_are_made_unique_and_controls_are_left_out(tmp_path, caplog, recwarn):
+def test_controls_are_dropped_and_gene_names_made_unique(tmp_path, caplog, recwarn):
     folder = write_space_ranger(tmp_path / "outs")
     write_10x_h5(folder / "filtered_feature_bc_matrix.h5", CONTROLS, types=TYPES)
     with caplog.at_level(logging.INFO, logger="spacex"):
@@ -75,26 +74,26 @@ def test_repeated_gene_names_are_made_unique_and_controls_are_left_out(tmp_path,
     assert not [warning for warning in recwarn if "not unique" in str(warning.message)]
 
 
-# 10x HDF5 as others write it
+# Variants of the 10x HDF5 format
 
 
 @pytest.mark.parametrize("data", ["f8", "f4", "i8", "u2", "u1", "u8"])
 @pytest.mark.parametrize("indices", ["i8", "i4", "u4", "f8"])
-def test_number_types_of_the_matrix(tmp_path, data, indices):
+def test_dtypes_of_the_matrix(tmp_path, data, indices):
     folder = write_space_ranger(tmp_path / "outs")
     write_10x_h5(folder / "filtered_feature_bc_matrix.h5", data=data, indices=indices)
     assert_section(sx.read(folder), xy=PIXELS)
 
 
 @pytest.mark.parametrize("without", [["genome"], ["feature_type"], ["genome", "feature_type", "id"], ["name"]])
-def test_features_that_lack_something(tmp_path, without):
+def test_missing_feature_columns(tmp_path, without):
     folder = write_space_ranger(tmp_path / "outs")
     write_10x_h5(folder / "filtered_feature_bc_matrix.h5", without=without)
     genes = [f"ENS{i}" for i in range(4)] if "name" in without else COUNTS.columns
     assert_section(sx.read(folder), COUNTS.set_axis(genes, axis=1), xy=PIXELS)
 
 
-def test_the_second_version_of_the_format(tmp_path):
+def test_version_2_of_the_format(tmp_path):
     folder = write_space_ranger(tmp_path / "outs")
     write_old_10x_h5(folder / "filtered_feature_bc_matrix.h5")
     adata = sx.read(folder)
@@ -105,13 +104,13 @@ def test_the_second_version_of_the_format(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["Antibody Capture", "protein_coding"])
-def test_features_of_other_types_alone_are_kept(tmp_path, kind):
+def test_features_are_kept_if_none_is_a_gene(tmp_path, kind):
     folder = write_space_ranger(tmp_path / "outs")
     write_10x_h5(folder / "filtered_feature_bc_matrix.h5", types=[kind] * 4)
     assert_section(sx.read(folder), xy=PIXELS)
 
 
-def test_a_matrix_that_is_not_one(tmp_path):
+def test_invalid_matrix_raises(tmp_path):
     folder = write_space_ranger(tmp_path / "outs")
     with h5py.File(folder / "filtered_feature_bc_matrix.h5", "w") as file:
         file.create_group("matrix")
@@ -127,28 +126,28 @@ def test_a_matrix_that_is_not_one(tmp_path):
 # Files side by side, as in GEO
 
 
-def write_geo(folder, sample, *, form=".h5", ending=".gz", spatial="", positions="tissue_positions_list.csv", n=0):
-    """Write the files of a sample, with its name in front; pixels are moved and counts multiplied by `n`."""
+def write_geo(folder, sample, *, form=".h5", suffix=".gz", spatial="", positions="tissue_positions_list.csv", n=0):
+    """Write the files of a sample, with its name in front; `n` shifts pixels and multiplies counts."""
     prefix = f"{sample}_" if sample else ""
     counts = COUNTS * (n + 1)
     if form == ".h5":
         matrix = write_10x_h5(folder / f"{prefix}filtered_feature_bc_matrix.h5", counts)
-        if ending:
-            pack(matrix, ending)
+        if suffix:
+            compress_file(matrix, suffix)
     else:
-        write_mtx(folder, counts, prefix=prefix, ending=ending)
+        write_mtx(folder, counts, prefix=prefix, suffix=suffix)
     inside = folder / spatial.format(sample)
     if "{}" in spatial:
         prefix = ""
-    moved = TISSUE_POSITIONS.assign(pxl_col_in_fullres=TISSUE_POSITIONS["pxl_col_in_fullres"] + n)
-    file = write_tissue_positions(inside / f"{prefix}{positions}", moved)
-    if ending and file.suffix == ".csv":
-        pack(file, ending)
-    write_images(inside, prefix=prefix, ending=ending, scale=(n + 1) / 10, width=5 + n)
+    shifted = TISSUE_POSITIONS.assign(pxl_col_in_fullres=TISSUE_POSITIONS["pxl_col_in_fullres"] + n)
+    file = write_tissue_positions(inside / f"{prefix}{positions}", shifted)
+    if suffix and file.suffix == ".csv":
+        compress_file(file, suffix)
+    write_images(inside, prefix=prefix, suffix=suffix, scale=(n + 1) / 10, width=5 + n)
 
 
 def assert_geo(adata, sample, n=0):
-    assert_section(adata, COUNTS * (n + 1), moved(PIXELS, n))
+    assert_section(adata, COUNTS * (n + 1), shifted(PIXELS, n))
     ((name, entry),) = adata.uns["spatial"].items()
     assert name == sample
     assert entry["images"]["hires"].shape[1] == 5 + n
@@ -157,17 +156,10 @@ def assert_geo(adata, sample, n=0):
 
 @pytest.mark.parametrize("sample", ["", "GSM1_S1", "V1-brain"])
 @pytest.mark.parametrize("form", [".h5", ".mtx"])
-@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("spatial", ["", "spatial", "{}_spatial"])
-def test_files_of_one_sample(tmp_path, sample, form, ending, spatial):
-    write_geo(tmp_path / "GSE1", sample, form=form, ending=ending, spatial=spatial if sample else spatial[-7:])
-    assert_geo(sx.read(tmp_path / "GSE1"), "GSE1")
-
-
-@pytest.mark.parametrize("positions", POSITIONS)
-@pytest.mark.parametrize("form", [".h5", ".mtx"])
-def test_forms_of_positions(tmp_path, positions, form):
-    write_geo(tmp_path / "GSE1", "GSM1", form=form, positions=positions)
+def test_files_of_one_sample(tmp_path, sample, form, suffix, spatial):
+    write_geo(tmp_path / "GSE1", sample, form=form, suffix=suffix, spatial=spatial if sample else spatial[-7:])
     assert_geo(sx.read(tmp_path / "GSE1"), "GSE1")
 
 
@@ -190,7 +182,7 @@ def test_several_samples(tmp_path, form, spatial, samples):
             assert_geo(sx.read(tmp_path / "GSE1", sample=sample), sample, n)
 
 
-def test_a_sample_by_a_part_of_its_name(tmp_path):
+def test_sample_by_part_of_its_name(tmp_path):
     for n, sample in enumerate(["GSM1_S1", "GSM2_S10"]):
         write_geo(tmp_path, sample, n=n)
     assert_geo(sx.read(tmp_path, sample="S1"), "GSM1_S1")
@@ -199,7 +191,7 @@ def test_a_sample_by_a_part_of_its_name(tmp_path):
     assert "several samples" in message_of(tmp_path, sample="GSM")
 
 
-def test_samples_of_which_one_has_a_raw_matrix_alone(tmp_path):
+def test_sample_with_raw_matrix_only(tmp_path):
     write_geo(tmp_path, "A")
     write_geo(tmp_path, "B", n=1)
     (tmp_path / "B_filtered_feature_bc_matrix.h5.gz").rename(tmp_path / "B_raw_feature_bc_matrix.h5.gz")
@@ -207,8 +199,8 @@ def test_samples_of_which_one_has_a_raw_matrix_alone(tmp_path):
     assert_geo(sx.read(tmp_path, sample="B"), "B", 1)
 
 
-def test_a_sample_without_positions_of_its_own(tmp_path):
-    """All slides have the same barcodes: positions of another sample would fit."""
+def test_positions_of_another_sample_are_not_used(tmp_path):
+    """All slides have the same barcodes: positions of another sample would match."""
     write_geo(tmp_path, "A")
     write_10x_h5(tmp_path / "B_filtered_feature_bc_matrix.h5")
     assert "B_filtered_feature_bc_matrix.h5" in message_of(tmp_path, sample="B")
@@ -216,39 +208,21 @@ def test_a_sample_without_positions_of_its_own(tmp_path):
     assert "B_filtered_feature_bc_matrix.h5" in message_of(tmp_path, sample="B")
 
 
-def test_names_of_public_downloads(tmp_path):
+def test_file_names_of_public_downloads(tmp_path):
     name = "V1_Mouse_Brain_filtered_feature_bc_matrix.h5"
     assert_section(sx.read(write_space_ranger(tmp_path / "download", matrix=name)), xy=PIXELS)
 
 
-# Accidents
+# Damaged or incomplete folders
 
 
-def test_without_positions(tmp_path):
+def test_missing_positions_raise(tmp_path):
     folder = write_space_ranger(tmp_path / "outs")
     (folder / "spatial" / "tissue_positions.csv").unlink()
     assert "tissue_positions_list.csv" in message_of(folder)
 
 
-def test_positions_of_another_run(tmp_path):
-    folder = write_space_ranger(tmp_path / "outs")
-    write_tissue_positions(folder / "spatial" / "tissue_positions.csv", TISSUE_POSITIONS.iloc[:3])
-    message = message_of(folder)
-    assert "1 of the 3 spots" in message
-    assert "CCCG-1" in message
-
-
-def test_repeated_positions(tmp_path):
-    folder = write_space_ranger(tmp_path / "outs")
-    twice = pd.concat([TISSUE_POSITIONS, TISSUE_POSITIONS])
-    write_tissue_positions(folder / "spatial" / "tissue_positions.csv", twice)
-    assert_section(sx.read(folder), xy=PIXELS)
-    moved = pd.concat([TISSUE_POSITIONS, TISSUE_POSITIONS.assign(pxl_row_in_fullres=7)])
-    write_tissue_positions(folder / "spatial" / "tissue_positions.csv", moved)
-    assert "repeats 'GGGT-1'" in message_of(folder)
-
-
-def test_a_column_that_is_missing(tmp_path):
+def test_missing_column_raises(tmp_path):
     folder = write_space_ranger(tmp_path / "outs")
     write_tissue_positions(folder / "spatial" / "tissue_positions.csv", TISSUE_POSITIONS.drop(columns="array_col"))
     assert "array_col" in message_of(folder)
@@ -256,17 +230,12 @@ def test_a_column_that_is_missing(tmp_path):
 
 @pytest.mark.parametrize("name", ["scalefactors_json.json", "tissue_hires_image.png", "tissue_positions.csv"])
 @pytest.mark.parametrize("content", [b"", b"{\x00"])
-def test_a_damaged_companion(tmp_path, name, content):
+def test_damaged_companion_raises(tmp_path, name, content):
     folder = write_space_ranger(tmp_path / "outs")
     (folder / "spatial" / name).write_bytes(content)
     assert name in message_of(folder)
 
 
-def test_a_matrix_alone_has_no_coordinates(tmp_path):
+def test_matrix_without_coordinates_raises(tmp_path):
     folder = write_space_ranger(tmp_path / "outs")
     assert "pass the folder" in message_of(folder / "filtered_feature_bc_matrix.h5")
-
-
-def test_barcodes_of_other_wells_are_not_joined(tmp_path):
-    folder = write_space_ranger(tmp_path / "outs", COUNTS.set_axis([spot.replace("-1", "-2") for spot in SPOTS]))
-    assert "no position for 3 of the 3" in message_of(folder)

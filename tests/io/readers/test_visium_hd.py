@@ -8,8 +8,8 @@ from tests.io.layouts import (
     COUNTS,
     PIXELS,
     assert_section,
+    compress_file,
     message_of,
-    pack,
     write_10x_h5,
     write_images,
     write_mtx,
@@ -23,20 +23,20 @@ CENTERS = {1: (20.5, 7.25), 2: (3, 4), 10: (100, 200)}
 AREAS = {1: 4 * 8, 2: 2 * 2, 10: 6 * 2}
 
 
-def rectangle(center, area, turned):
-    """The outline of a rectangle, which ends where it begins; either way around."""
+def rectangle(center, area, clockwise):
+    """Return the closed outline of a rectangle, clockwise or counterclockwise."""
     x, y = center
     height = 8 if area == 32 else 2
     dx, dy = area / height / 2, height / 2
     ring = [[x - dx, y - dy], [x + dx, y - dy], [x + dx, y + dy], [x - dx, y + dy], [x - dx, y - dy]]
-    return ring[::-1] if turned else ring
+    return ring[::-1] if clockwise else ring
 
 
 def write_outlines(path, *, key="cell_id", form=int):
     features = [
         {
             "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [rectangle(center, AREAS[cell], turned=cell == 2)]},
+            "geometry": {"type": "Polygon", "coordinates": [rectangle(center, AREAS[cell], clockwise=cell == 2)]},
             "properties": {key: form(cell), "classification": {"name": "Cluster 1"}},
         }
         for cell, center in CENTERS.items()
@@ -49,7 +49,7 @@ def write_segmented(folder, *, form=".h5", kind="filtered", outlines="cell_segme
     if form == ".h5":
         write_10x_h5(folder / f"{kind}_feature_cell_matrix.h5", CELLS)
     else:
-        write_mtx(folder / f"{kind}_feature_cell_matrix", CELLS, ending=".gz")
+        write_mtx(folder / f"{kind}_feature_cell_matrix", CELLS, suffix=".gz")
     write_outlines(folder / outlines)
     write_images(folder / "spatial")
     return folder
@@ -88,10 +88,10 @@ def test_inner_and_outer_folders(bins, tmp_path):
 
 @pytest.mark.parametrize("form", [".h5", ""])
 @pytest.mark.parametrize("kind", ["filtered", "raw"])
-@pytest.mark.parametrize("place", ["run/segmented_outputs", "run/outs/segmented_outputs"])
-def test_cells_alone(tmp_path, form, kind, place):
-    write_segmented(tmp_path / place, form=form, kind=kind)
-    for path in (tmp_path / place, tmp_path / "run"):
+@pytest.mark.parametrize("folder", ["run/segmented_outputs", "run/outs/segmented_outputs"])
+def test_cells_alone(tmp_path, form, kind, folder):
+    write_segmented(tmp_path / folder, form=form, kind=kind)
+    for path in (tmp_path / folder, tmp_path / "run"):
         assert_cells(sx.read(path), "run")
     assert_cells(sx.read(tmp_path / "run", bin="cells"), "run")
     assert "pass one of 'cells'" in message_of(tmp_path / "run", bin=8)
@@ -108,7 +108,7 @@ def test_cells_beside_bins(bins):
 def test_other_names_of_outlines(tmp_path, name):
     folder = write_segmented(tmp_path / "run" / "segmented_outputs", outlines=name.removesuffix(".gz"))
     if name.endswith(".gz"):
-        pack(folder / name.removesuffix(".gz"))
+        compress_file(folder / name.removesuffix(".gz"))
     assert_cells(sx.read(folder), "run")
 
 
@@ -119,11 +119,11 @@ def test_other_names_of_cells(tmp_path, key, form):
     assert_cells(sx.read(folder), "run")
 
 
-def test_a_cell_of_two_parts_has_the_mean_of_their_areas(tmp_path):
+def test_centroid_of_multipolygon(tmp_path):
     folder = write_segmented(tmp_path / "run" / "segmented_outputs")
     path = folder / "cell_segmentations.geojson"
     outlines = json.loads(path.read_text())
-    parts = [[rectangle((0, 0), 4, turned=True)], [rectangle((9, 3), 32, turned=False)]]
+    parts = [[rectangle((0, 0), 4, clockwise=True)], [rectangle((9, 3), 32, clockwise=False)]]
     outlines["features"][1]["geometry"] = {"type": "MultiPolygon", "coordinates": parts}
     path.write_text(json.dumps(outlines))
     adata = sx.read(folder)
@@ -131,7 +131,7 @@ def test_a_cell_of_two_parts_has_the_mean_of_their_areas(tmp_path):
     assert adata.obs["cell_area"].iloc[0] == 36
 
 
-def test_what_is_missing_is_told(bins):
+def test_missing_files_raise(bins):
     assert "pass one of '002um', '008um'" in message_of(bins, bin="016um")
     (bins / "binned_outputs" / "square_008um" / "filtered_feature_bc_matrix.h5").unlink()
     assert "lacks filtered_feature_bc_matrix.h5" in message_of(bins)
@@ -147,7 +147,7 @@ def test_what_is_missing_is_told(bins):
     assert "lacks cell_segmentations.geojson" in message_of(bins, bin="cells")
 
 
-def test_parquet_names_the_extra(bins, monkeypatch):
+def test_parquet_message_names_the_extra(bins, monkeypatch):
     monkeypatch.setattr("spacex._infra.validation.find_spec", lambda name: None)
     message = message_of(bins)
     assert "pyarrow" in message

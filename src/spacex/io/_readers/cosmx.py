@@ -4,8 +4,6 @@ Files: the flat files that AtoMx exports, ``*exprMat_file.csv`` and ``*metadata_
 Read: counts, cell centroids in pixels, and all columns of the metadata; cells are named ``cell_fov``, or by the column
 ``cell`` if several slides repeat these names.
 Ignored: controls, cell 0 (molecules outside of cells), cells in only one of the tables, and all other files.
-
-spatialdata-io holds the dense table in memory, and needs images and label folders.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 Files: ``cell_by_gene*.csv`` and ``cell_metadata*.csv``, of one region or several.
 Read: counts, cell centroids in micrometers, and all columns of the metadata.
 Ignored: blank barcodes, cells in only one of the tables, and all other files.
-
-spatialdata-io holds the dense table in memory, and needs images and transcripts.
 """
 
 from __future__ import annotations

@@ -4,9 +4,6 @@ Files: molecules as text (``.gem``, or any text table with its header) or HDF5 (
 (``.cellbin.gem``, ``.cellbin.gef``).
 Read: molecules summed over square bins or over cells, in the unit of the chip, the distance of two DNBs (500 nm).
 Ignored: exon counts, molecules outside of cells if cells are read, and all other files.
-
-spatialdata-io needs the whole folder of a SAW run, with registered images and clusters, and does not read ``.gem``. The
-HDF5 layout is the one that its version 0.7 reads.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ from spacex._infra.validation import check_int
 from spacex.io._bins import CellBins, SquareBins
 from spacex.io._counts import make_gene_names_unique, to_anndata
 from spacex.io._file_checks import check_hdf5
-from spacex.io._files import REDOWNLOAD_HINT, decompressed, join_names, suffix_pattern, translate_errors
+from spacex.io._files import REDOWNLOAD_HINT, decompressed, has_suffix, join_names, translate_errors
 from spacex.io._request import Request
 from spacex.io._text_tables import Header, is_text_table, read_delimited, read_header, require_columns
 
@@ -37,7 +34,7 @@ DEFAULT_BIN = 50  # 25 µm
 MAX_BIN = 1_000_000  # larger than any chip
 BLOCK_SIZE = 5_000_000  # molecules
 CELLS = "cells"
-_GEM, _GEF, _CELL_BINS = map(suffix_pattern, ("gem", "gef", r"cellbin\.ge[fm]"))
+_CELL_BINS = (".cellbin.gem", ".cellbin.gef")
 _COLUMNS = {
     "gene": ("genename", "geneid", "gene"),
     "x": ("x",),
@@ -56,7 +53,7 @@ def sniff(request: Request) -> bool:
 
 
 def _is_stereoseq(path: Path) -> bool:
-    if _GEM.search(path.name) or _GEF.search(path.name):
+    if has_suffix(path, ".gem", ".gef"):
         return True
     if is_text_table(path):
         with suppress(InputError):
@@ -85,9 +82,9 @@ def read(request: Request) -> AnnData:
                 f"path='{path}' holds several Stereo-seq files, {join_names(p.name for p in paths)}; pass one"
             )
         path = paths[0]
-    if not _GEF.search(path.name):
+    if not has_suffix(path, ".gef"):
         return make_gene_names_unique(_read_gem(path, request.bin), path)
-    has_cells = _CELL_BINS.search(path.name) is not None
+    has_cells = has_suffix(path, *_CELL_BINS)
     if request.bin is not None and has_cells != (request.bin == CELLS):
         content = "cells" if has_cells else "no cells"
         raise InputError(f"bin={request.bin!r} does not apply to '{path}', which has {content}; omit it")
@@ -111,7 +108,7 @@ def _read_gem(path: Path, bin: str | int | None) -> AnnData:
     """Read molecules as text, summed over cells if there is a column of cells and no size of squares was passed."""
     header = read_header(path)
     columns = _find_columns(header)
-    by_cell = bin == CELLS or (bin is None and ("cell" in columns or _CELL_BINS.search(path.name) is not None))
+    by_cell = bin == CELLS or (bin is None and ("cell" in columns or has_suffix(path, *_CELL_BINS)))
     roles = [role for role in _COLUMNS if role != "cell" or by_cell]
     require_columns([_USUAL_COLUMNS[role] for role in columns], [_USUAL_COLUMNS[role] for role in roles], path)
     bins: SquareBins | CellBins = CellBins() if by_cell else SquareBins(_bin_size(bin))

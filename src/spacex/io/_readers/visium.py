@@ -26,12 +26,7 @@ from spacex.io._request import Request
 from spacex.io._ten_x import is_10x_h5, read_10x_h5
 
 LAYOUT = "a Space Ranger outs/ folder"
-FILES: tuple[str, ...] = (
-    "*_feature_bc_matrix.h5",
-    "*_feature_bc_matrix",
-    "*tissue_positions*.csv",
-    "*tissue_positions*.parquet",
-)
+FILES: tuple[str, ...] = ("*_feature_bc_matrix.h5", "*_feature_bc_matrix", "*tissue_positions*.*")
 COPY_HINT = "copy the vendor's whole output folder"
 MATRIX = "filtered_feature_bc_matrix.h5"
 _MATRICES = tuple(f"{kind}_feature_bc_matrix{suffix}" for suffix in (".h5", "") for kind in ("filtered", "raw"))
@@ -92,10 +87,7 @@ def read_10x(matrix: Path) -> AnnData:
 def read_images(find: Callable[[str], list[Path]]) -> dict[str, Any]:
     """Read images and scale factors, as scanpy and squidpy expect them in ``uns["spatial"][library]``.
 
-    Parameters
-    ----------
-    find
-        Returns the files with a usual name, the best one first; missing ones are skipped.
+    `find` returns the files with a usual name, the best one first; missing files are skipped.
     """
     from matplotlib.image import imread
 

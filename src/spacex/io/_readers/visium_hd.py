@@ -32,13 +32,7 @@ from spacex.io._readers.visium import (
 from spacex.io._request import Request
 
 LAYOUT = "a Visium HD folder with binned_outputs/ or segmented_outputs/"
-FILES: tuple[str, ...] = (
-    "binned_outputs",
-    "segmented_outputs",
-    "square_0*",
-    "*feature_cell_matrix*",
-    "*cell_segmentations.geojson",
-)
+FILES: tuple[str, ...] = ("binned_outputs", "segmented_outputs", "square_0*", "*cell_segmentations.geojson")
 DEFAULT_BIN = "008um"
 CELLS = "cells"
 _MATRICES = tuple(f"{kind}_feature_cell_matrix{suffix}" for suffix in (".h5", "") for kind in ("filtered", "raw"))

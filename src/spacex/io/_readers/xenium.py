@@ -15,13 +15,7 @@ from spacex.io._readers.visium import COPY_HINT, read_10x
 from spacex.io._request import Request
 
 LAYOUT = "a Xenium output folder"
-FILES: tuple[str, ...] = (
-    "*cell_feature_matrix.h5",
-    "*cell_feature_matrix",
-    "*cells.csv.gz",
-    "*cells.csv",
-    "*cells.parquet",
-)
+FILES: tuple[str, ...] = ("*cell_feature_matrix.h5", "*cell_feature_matrix", "*cells.csv*", "*cells.parquet")
 _MATRICES = ("cell_feature_matrix.h5", "cell_feature_matrix")
 _CELLS = ("cells.csv", "cells.parquet")  # parquet last, which needs an extra
 _COLUMNS = ("cell_area", "nucleus_area")

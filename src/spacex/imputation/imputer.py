@@ -1,0 +1,82 @@
+"""The fitted imputation: from the predictors of target cells to values of unmeasured genes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from spacex.imputation.cells import Cells
+from spacex.imputation.corrector import ResidualCorrector, correct_weights
+from spacex.imputation.linear import RELIABILITY_FEATURES, predict_linear
+from spacex.imputation.params import ImputationParams
+from spacex.imputation.reference import CovarianceReference
+from spacex.imputation.reliability import calibrate
+
+
+@dataclass(frozen=True)
+class Imputer:
+    """Linear function from the predictors of target cells to values of genes.
+
+    Attributes
+    ----------
+    coefficients
+        (P, G) float32.
+    intercept
+        (G,) float32.
+    reliability
+        (G,) expected correlation with the truth, 0 to 1; 0 for genes that the reference does not detect.
+    held_out
+        One row per panel gene: ``pcc`` of its out-of-fold prediction, `RELIABILITY_FEATURES` and ``reliability``.
+    candidates
+        One row per candidate of the linear prediction, as in `LinearPrediction`.
+    corrector_gain
+        Mean cosine of held-out panel genes before (``linear``) and after (``learned``) correction; empty without a
+        corrector.
+    """
+
+    coefficients: np.ndarray
+    intercept: np.ndarray
+    reliability: np.ndarray
+    held_out: pd.DataFrame
+    candidates: pd.DataFrame
+    corrector_gain: dict[str, float]
+
+    def predict(self, cells: Cells, *, counts: bool, progress: bool) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows and values (B, G), at least zero, of blocks of cells; `counts`: expm1 of them."""
+        with tqdm(total=len(cells), desc="impute", unit="cell", disable=not progress) as bar:
+            for rows, _, predictors in cells.blocks():
+                values = np.maximum(predictors @ self.coefficients + self.intercept, 0.0)
+                yield rows, np.expm1(values) if counts else values
+                bar.update(len(values))
+
+
+def fit_imputer(
+    reference: CovarianceReference,
+    cells: Cells,
+    panel_index: np.ndarray,
+    gene_index: np.ndarray,
+    rng: np.random.Generator,
+    params: ImputationParams,
+    *,
+    corrector: ResidualCorrector | None = None,
+    rounds: int = 1,
+) -> Imputer:
+    """Predict the reference genes `gene_index` (G,) in `cells`, whose panel genes are `panel_index` (P,) there."""
+    panel, predictor_mean = cells.panel(panel_index)
+    linear = predict_linear(reference.vectors, panel, gene_index, rng, params)
+    weights, gain = linear.weights, dict[str, float]()
+    if corrector is not None:
+        weights = weights + correct_weights(reference.keys, panel, linear, gene_index, corrector, rounds=rounds)
+        gain = {"linear": corrector.linear_cosine_, "learned": corrector.corrected_cosine_}
+    calibration = calibrate(linear.held_out[list(RELIABILITY_FEATURES)].to_numpy(), linear.held_out["pcc"].to_numpy())
+    held_out = linear.held_out.assign(
+        reliability=calibration.predict(linear.held_out[list(RELIABILITY_FEATURES)].to_numpy())
+    )
+    reliability = np.where(reference.is_detected[gene_index], calibration.predict(linear.features), 0.0)
+    coefficients = (weights * reference.scale[gene_index]).astype(np.float32)
+    intercept = (reference.mean[gene_index] - predictor_mean @ coefficients).astype(np.float32)
+    return Imputer(coefficients, intercept, reliability, held_out, linear.candidates, gain)
