@@ -245,17 +245,3 @@ def test_invalid_paths_and_sections_raise(fitted, tmp_path):
     not_embedded = sx.datasets.simulate_section(n_genes=30, n_spots=100, n_modules=2)
     with pytest.raises(sx.InputError, match=r"call sx\.tl\.embed"):
         report.write_report(not_embedded, tmp_path / "report.html")
-
-
-def test_tables(fitted, enrichment):
-    genes = sx.get.gene_table(fitted)
-    assert list(genes["gene"]) == list(fitted.var_names)
-    np.testing.assert_allclose(genes["mean_count"], fitted.X.toarray().mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(genes["detected"], (fitted.X.toarray() > 0).mean(axis=0))
-    modules = sx.get.module_table(fitted, enrichment)
-    assert modules["size"].sum() == (fitted.var["spacex_module"] != "unassigned").sum()
-    for _, row in modules.iterrows():
-        named = set(row["terms"].split("; ")) - {""}
-        kept = enrichment[(enrichment["module"] == row["module"]) & (enrichment["qvalue"] < 0.05)]
-        assert named == set(kept.sort_values("qvalue")["term"].head(3))
-    assert "terms" not in sx.get.module_table(fitted)
