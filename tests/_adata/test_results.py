@@ -324,8 +324,8 @@ def test_what_is_missing_is_named_with_the_call_that_makes_it(bare: AnnData, wha
 
 
 def test_what_is_not_an_anndata_is_named() -> None:
-    assert error_message(lambda: _adata.check_adata([1])) == "adata is a list, not an AnnData; pass one"
-    assert error_message(lambda: _adata.check_adata("a.h5ad", name="reference")) == (
+    assert error_message(lambda: _adata.prepare_adata([1])) == "adata is a list, not an AnnData; pass one"
+    assert error_message(lambda: _adata.prepare_adata("a.h5ad", name="reference")) == (
         "reference is a str, not an AnnData; read it first: sx.read(path)"
     )
 

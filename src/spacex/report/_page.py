@@ -85,7 +85,7 @@ def write_report(
     ...     pathlib.Path(folder, "report.html").read_text()[:15]
     '<!doctype html>'
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     target = check_output_file(path, name="path", example="report.html")
     if target.is_file() and target.stat().st_size and not _is_page(target):
         raise InputError(f"path='{path}' is there already and no page; pass another name, such as 'report.html'")

@@ -77,7 +77,7 @@ def enrich(
 
     >>> table = sx.tl.enrich(adata, gene_sets, around="gene0001", n_neighbors=20)
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     check_int(min_size, name="min_size", low=1)
     sets = read_gene_sets(gene_sets)
     check_int(n_neighbors, name="n_neighbors", low=1)

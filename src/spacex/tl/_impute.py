@@ -136,8 +136,8 @@ def impute(
     >>> imputed.shape, bool(imputed.var["reliability"].between(0, 1).all())
     ((300, 40), True)
     """
-    _adata.check_adata(target, name="target")
-    _adata.check_adata(reference, name="reference")
+    _adata.prepare_adata(target, name="target")
+    _adata.prepare_adata(reference, name="reference")
     params = params if params is not None else ImputationParams()
     check_instance(params, ImputationParams, name="params")
     _check_settings(aliases, learned, rounds, seed)

@@ -88,7 +88,7 @@ def interactions(
     >>> adata.varp["spacex_interactions"].shape
     (80, 80)
     """
-    _adata.check_adata(adata, writes=True)
+    _adata.prepare_adata(adata, writes=True)
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
     params = _check_params(params)
@@ -156,7 +156,7 @@ def score_pairs(
     >>> sx.tl.score_pairs(adata, [("gene0001", "gene0002")]).columns.tolist()
     ['gene_a', 'gene_b', 'similarity', 'qvalue', 'probability']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     measure: By = "neighbors" if isinstance(by, str) and by == "neighbours" else by  # the older spelling
     check_choice(measure, name="by", allowed=("embedding", "same", "neighbors"))
     seed = check_seed(seed)

@@ -60,7 +60,7 @@ def markers(
     >>> table["domain"].value_counts().tolist()
     [3, 3, 3]
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     adata = _adata.subset_to_tissue(adata)
     check_int(n, name="n", low=1)
     check_name(groupby, name="groupby")
