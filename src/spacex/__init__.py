@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spacex.imputation.params import ImputationParams
     from spacex.io import read
     from spacex.pairs.params import PairParams
+    from spacex.svg.params import SVGParams
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "ImputationParams",
     "InputError",
     "PairParams",
+    "SVGParams",
     "SpaCEX",
     "WorkerError",
     "__version__",
@@ -50,6 +52,7 @@ _LAZY_ATTRIBUTES = {
     "InputError": "spacex._infra.errors",
     "ImputationParams": "spacex.imputation.params",
     "PairParams": "spacex.pairs.params",
+    "SVGParams": "spacex.svg.params",
     "SpaCEX": "spacex.embedding.estimator",
     "WorkerError": "spacex._infra.errors",
     "genes_as_obs": "spacex.get",

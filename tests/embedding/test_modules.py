@@ -33,7 +33,7 @@ def test_background_weight_is_the_fraction_of_noise():
 
 def test_planted_modules_and_background_are_recovered():
     z, label, null = embeddings()
-    parameters = md.relabel_by_size(md.fit_modules(z, null, 5, Config(), 0).parameters_, z, null, 0.8)
+    parameters = md.sort_modules_by_size(md.fit_modules(z, null, 5, Config(), 0).parameters_, z, null, 0.8)
     labels, probabilities = md.assign_modules(parameters, z, 4.0, 0.8)
     assert adjusted_rand_score(label[label >= 0], labels[label >= 0]) > 0.95
     assert (labels[label < 0] < 0).mean() > 0.5
@@ -47,7 +47,7 @@ def test_modules_are_numbered_by_size():
         [rng.choice(np.flatnonzero(label == k), n, replace=False) for k, n in enumerate((20, 100, 50))]
     )
     mixture = md.fit_modules(z[keep], null[keep], 3, Config(), 0)
-    parameters = md.relabel_by_size(mixture.parameters_, z[keep], null[keep], 0.8)
+    parameters = md.sort_modules_by_size(mixture.parameters_, z[keep], null[keep], 0.8)
     size = np.bincount(md.assign(md.posterior(parameters, z[keep], null[keep]), 0.8).labels, minlength=3)
     assert list(size) == [100, 50, 20]
 

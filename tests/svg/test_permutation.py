@@ -1,4 +1,4 @@
-"""Tails fitted to shuffled maps."""
+"""Tails of the null distribution fitted to permuted maps."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import pytest
 from spacex import pp
 from spacex.datasets import simulate_section
 from spacex.svg import maps, permutation, spatial_variability_test
-from spacex.svg.permutation import _shuffled, refit
+from spacex.svg.permutation import _permutation, fit_tail
 
 
-def test_an_exact_null_is_left_as_it_is() -> None:
+def test_exact_null_keeps_pvalues() -> None:
     null = np.log(np.random.default_rng(0).random((4000, 5)))
     log_p = np.log([1e-12, 1e-6, 1e-3, 0.04, 0.6])
-    np.testing.assert_allclose(refit(log_p, null), log_p, rtol=0.08, atol=0.05)
+    np.testing.assert_allclose(fit_tail(log_p, null), log_p, rtol=0.08, atol=0.05)
 
 
-@pytest.mark.parametrize("bold", [0.5, 1.5])
-def test_a_tail_that_is_too_short_or_too_long_is_mended(bold: float) -> None:
-    """-log p of shuffled maps is `bold` times what it should be."""
-    null = bold * np.log(np.random.default_rng(0).random((4000, 1)))
-    assert refit(np.array([-20.0]), null)[0] == pytest.approx(-20 / bold, rel=0.1)
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+def test_inexact_tail_is_corrected(factor: float) -> None:
+    """-log p of permuted maps is `factor` times the exact value."""
+    null = factor * np.log(np.random.default_rng(0).random((4000, 1)))
+    assert fit_tail(np.array([-20.0]), null)[0] == pytest.approx(-20 / factor, rel=0.1)
 
 
-def test_shuffling_stays_within_sections() -> None:
+def test_permutations_stay_within_sections() -> None:
     section = np.repeat([0, 1, 0], [5, 7, 4])
-    order = _shuffled(section, np.random.default_rng(0))
+    order = _permutation(section, np.random.default_rng(0))
     np.testing.assert_array_equal(np.sort(order), np.arange(16))
     np.testing.assert_array_equal(section[order], section)
 
@@ -44,25 +44,25 @@ def test_permutations_agree_with_the_analytic_null() -> None:
     np.testing.assert_array_equal(shuffled, spatial_variability_test(images, n_permutations=200).log_p)
 
 
-def test_orders_are_drawn_anew_for_every_batch_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permutations_are_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     images = pp.gene_images(simulate_section(n_genes=60, n_spots=200, n_modules=2, depth=1.0, seed=2))
     together = spatial_variability_test(images, n_permutations=60).log_p
-    most, drawn = 0, 0
+    max_alive, n_drawn = 0, 0
 
     class Order(np.ndarray):
-        """An array that can be followed."""
+        """An array with weak references."""
 
-    def followed(section: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        nonlocal most, drawn
-        order = _shuffled(section, rng).view(Order)
+    def tracked(section: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        nonlocal max_alive, n_drawn
+        order = _permutation(section, rng).view(Order)
         references.append(weakref.ref(order))
-        drawn += 1
-        most = max(most, sum(reference() is not None for reference in references))
+        n_drawn += 1
+        max_alive = max(max_alive, sum(reference() is not None for reference in references))
         return order
 
     references: list[weakref.ref] = []
-    monkeypatch.setattr(permutation, "_shuffled", followed)
-    monkeypatch.setattr(maps, "BATCH", 10)
+    monkeypatch.setattr(permutation, "_permutation", tracked)
+    monkeypatch.setattr(maps, "BATCH_GENES", 10)
     np.testing.assert_allclose(spatial_variability_test(images, n_permutations=60).log_p, together, rtol=1e-3)
-    assert drawn > 60
-    assert most <= 3
+    assert n_drawn > 60
+    assert max_alive <= 3

@@ -1,4 +1,4 @@
-"""Patterns that genes share: found where they are, not where they are not, and their kernel against brute force."""
+"""Shared patterns: power, calibration, and their kernel against brute force."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import NeighborMean
 from spacex.svg import spatial_variability_test
 from spacex.svg.design import Design
-from spacex.svg.maps import StandardMaps
+from spacex.svg.maps import StandardizedMaps
 from spacex.svg.pattern_kernel import PatternKernel
-from spacex.svg.pattern_test import SharedPatterns, gene_parts
+from spacex.svg.pattern_test import SharedPatternTest, gene_folds
 from spacex.svg.shared_patterns import learn_patterns, pattern_weights, rms_correlation
 
 
@@ -24,11 +24,11 @@ def images_of(counts: np.ndarray, side: int = 20) -> GeneImages:
     return pp.gene_images(AnnData(counts.astype(np.float32), obsm={"spatial": xy}))
 
 
-def standard(images: GeneImages) -> StandardMaps:
-    return StandardMaps(images, Design.of(images.layout.section))
+def standard(images: GeneImages) -> StandardizedMaps:
+    return StandardizedMaps(images, Design.from_covariates(images.layout.section))
 
 
-def test_hollow_smoothing_leaves_the_pixel_itself_out() -> None:
+def test_neighbor_mean_excludes_the_pixel() -> None:
     images = pp.gene_images(simulate_section(n_genes=20, n_spots=150, n_modules=0, seed=0))
     smoother, n = NeighborMean(images.layout, 1.0), images.n_pixels
     matrix = smoother.apply(np.eye(n, dtype=np.float32)).T
@@ -46,8 +46,8 @@ def test_kernel_equals_brute_force() -> None:
     exact = (patterns * weight) @ patterns.T
     np.fill_diagonal(exact, 0)
     r = rng.standard_normal((6, 144))
-    found = kernel.statistic((r @ patterns) ** 2, r**2 @ patterns**2)
-    np.testing.assert_allclose(found, np.einsum("bi,ij,bj->b", r, exact, r), rtol=1e-8)
+    result = kernel.statistic((r @ patterns) ** 2, r**2 @ patterns**2)
+    np.testing.assert_allclose(result, np.einsum("bi,ij,bj->b", r, exact, r), rtol=1e-8)
     skewness, slope = np.full((1, 1), 0.7), np.full((1, 1), 0.6)
     v = 1 + 0.6 * d
     null = kernel.null(skewness, slope, np.ones((1, 1)))
@@ -57,18 +57,20 @@ def test_kernel_equals_brute_force() -> None:
     assert level.third[0] - level.gaussian[0] == pytest.approx(4 * 0.49 * np.sum(exact**3))
 
 
-def test_large_kernels_are_sampled_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampled_rows_give_unbiased_traces() -> None:
     rng = np.random.default_rng(0)
     images = images_of(rng.poisson(1.0, (900, 30)), side=30)
     local = np.exp(-np.square(images.layout.pixel - 7).sum(axis=1) / 8)  # a pattern in few pixels
     patterns = np.linalg.qr(np.column_stack([local, rng.standard_normal((900, 2))]))[0]
     exact = PatternKernel(images.layout, patterns, np.ones(3), np.zeros(900), seed=0).third
-    monkeypatch.setattr("spacex.svg.pattern_kernel.ROWS", 300)
-    sampled = [PatternKernel(images.layout, patterns, np.ones(3), np.zeros(900), seed=s).third[0, 0] for s in range(8)]
+    sampled = [
+        PatternKernel(images.layout, patterns, np.ones(3), np.zeros(900), n_rows=300, seed=s).third[0, 0]
+        for s in range(8)
+    ]
     assert np.mean(sampled) == pytest.approx(exact[0, 0], rel=0.1)
 
 
-def test_a_weak_gene_is_found_by_the_company_it_keeps() -> None:
+def test_weak_genes_with_shared_pattern_are_detected() -> None:
     """Many genes share a pattern, each too weak for a test of its own."""
     rng = np.random.default_rng(0)
     xy = np.argwhere(np.ones((20, 20)))
@@ -76,39 +78,39 @@ def test_a_weak_gene_is_found_by_the_company_it_keeps() -> None:
     rate = np.ones((400, 300))
     sign = np.where(np.arange(100) % 2, 1.0, -1.0)  # library sizes stay as they are
     rate[:, :100] *= np.exp(0.25 * pattern[:, None] * sign)
-    found = spatial_variability_test(images_of(rng.poisson(rate)))
+    result = spatial_variability_test(images_of(rng.poisson(rate)))
     spatial = np.arange(300) < 100
-    alone = found.log_p_widths.min(axis=1)
+    alone = result.log_p_by_scale.min(axis=1)
     auroc = [
         stats.mannwhitneyu(-score[spatial], -score[~spatial]).statistic / (100 * 200)
-        for score in (found.log_p_shared, alone)
+        for score in (result.log_p_shared, alone)
     ]
     assert auroc[0] > auroc[1] + 0.05
-    assert np.mean(found.log_p[~spatial] < np.log(0.05)) < 0.09
+    assert np.mean(result.log_p[~spatial] < np.log(0.05)) < 0.09
 
 
-def test_genes_that_vary_together_in_no_order_share_no_pattern() -> None:
-    """Programs of cells that stand anywhere: strong for a correlation of genes, nothing for space."""
+def test_correlated_genes_without_spatial_order_share_no_pattern() -> None:
+    """Programs of randomly placed cells correlate genes, but are not spatial."""
     rng = np.random.default_rng(1)
     kind = rng.random((400, 4)) < 0.25
     rate = np.exp(0.8 * kind[:, np.arange(200) % 4]) * rng.lognormal(0, 0.4, (400, 1))
     images = images_of(rng.poisson(rate))
-    found = spatial_variability_test(images)
-    assert np.isnan(found.log_p_shared).all()
-    assert np.mean(found.log_p < np.log(0.05)) < 0.09
+    result = spatial_variability_test(images)
+    assert np.isnan(result.log_p_shared).all()
+    assert np.mean(result.log_p < np.log(0.05)) < 0.09
 
 
-def test_patterns_are_orthonormal_and_those_of_the_other_genes() -> None:
+def test_patterns_are_orthonormal_and_from_other_folds() -> None:
     images = pp.gene_images(simulate_section(n_genes=300, n_spots=400, n_modules=4, seed=0))
     maps = standard(images)
-    shared = SharedPatterns(maps, most=32, seed=0)
-    for part, patterns in enumerate(shared.patterns):
+    shared = SharedPatternTest(maps, enabled=True, seed=0)
+    for fold, patterns in enumerate(shared.patterns):
         np.testing.assert_allclose(patterns.T @ patterns, np.eye(patterns.shape[1]), atol=1e-4)
-        again = learn_patterns(maps, np.flatnonzero(shared.part != part), patterns.shape[1], 0)
+        again = learn_patterns(maps, np.flatnonzero(shared.fold != fold), patterns.shape[1], 0)
         np.testing.assert_array_equal(patterns, again)
 
 
-def test_faint_and_unclear_patterns_weigh_nothing() -> None:
+def test_insignificant_patterns_have_weight_zero() -> None:
     rng = np.random.default_rng(0)
     excess = rng.chisquare(1, (200, 4)) - 1 + np.array([8.0, 2.0, 0.1, 0.0])
     weight = pattern_weights(excess, 0.0)
@@ -119,7 +121,7 @@ def test_faint_and_unclear_patterns_weigh_nothing() -> None:
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.5])
-def test_correlation_of_genes_is_measured(effect: float) -> None:
+def test_rms_correlation_is_estimated(effect: float) -> None:
     rng = np.random.default_rng(0)
     program = rng.standard_normal((400, 1)) * np.where(np.arange(80) % 2, 1, -1)
     maps = standard(images_of(rng.poisson(3 * np.exp(effect * program))))
@@ -129,20 +131,20 @@ def test_correlation_of_genes_is_measured(effect: float) -> None:
     assert rms_correlation(maps, 0) == pytest.approx(exact, rel=0.3, abs=0.03)
 
 
-def test_too_few_genes_share_nothing() -> None:
-    found = spatial_variability_test(pp.gene_images(simulate_section(n_genes=6, n_spots=200, n_modules=1, seed=0)))
-    assert np.isnan(found.log_p_shared).all()
-    assert np.isfinite(found.log_p).all()
+def test_few_genes_share_no_pattern() -> None:
+    result = spatial_variability_test(pp.gene_images(simulate_section(n_genes=6, n_spots=200, n_modules=1, seed=0)))
+    assert np.isnan(result.log_p_shared).all()
+    assert np.isfinite(result.log_p).all()
 
 
-@pytest.mark.parametrize(("n_genes", "n_parts"), [(600, 5), (4200, 2)])
-def test_parts_are_even_and_stay_with_a_gene(n_genes: int, n_parts: int) -> None:
+@pytest.mark.parametrize(("n_genes", "n_folds"), [(600, 5), (4200, 2)])
+def test_folds_are_balanced_and_follow_genes(n_genes: int, n_folds: int) -> None:
     rng = np.random.default_rng(0)
     counts = rng.poisson(rng.lognormal(-2, 1, n_genes), (400, n_genes)).astype(np.float32)
     images = images_of(counts)
-    part = gene_parts(images)
-    share = np.bincount(part, minlength=n_parts) / n_genes
-    assert np.abs(share - 1 / n_parts).max() < 0.06
+    fold = gene_folds(images)
+    share = np.bincount(fold, minlength=n_folds) / n_genes
+    assert np.abs(share - 1 / n_folds).max() < 0.06
     order, turned = rng.permutation(n_genes), counts.reshape(20, 20, -1).transpose(1, 0, 2)[::-1].reshape(400, -1)
-    np.testing.assert_array_equal(gene_parts(images.take(order)), part[order])
-    np.testing.assert_array_equal(gene_parts(images_of(turned)), part)
+    np.testing.assert_array_equal(gene_folds(images.take(order)), fold[order])
+    np.testing.assert_array_equal(gene_folds(images_of(turned)), fold)

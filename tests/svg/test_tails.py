@@ -1,14 +1,14 @@
-"""Tails of quadratic forms and the combination of p-values, against scipy."""
+"""Tails of quadratic forms and the combination of p-values, against SciPy."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import stats
 
-from spacex.svg.tails import combine, gaussian_share, log_gamma_sf, log_tail
+from spacex.svg.tails import cauchy_combination, gaussian_share, log_gamma_sf, log_shifted_gamma_sf
 
 
-def test_log_gamma_tail_agrees_with_scipy_and_goes_on_below_its_underflow() -> None:
+def test_log_gamma_sf_agrees_with_scipy_and_does_not_underflow() -> None:
     shape = np.array([0.3, 2.0, 50.0, 3000.0])
     x = shape + 6 * np.sqrt(shape)
     np.testing.assert_allclose(log_gamma_sf(shape, x), stats.gamma.logsf(x, shape), rtol=1e-8)
@@ -19,23 +19,23 @@ def test_log_gamma_tail_agrees_with_scipy_and_goes_on_below_its_underflow() -> N
     assert np.abs(np.diff(edge, 2)).max() < 1e-4  # the two branches join smoothly
 
 
-def test_tail_of_a_shifted_gamma() -> None:
+def test_shifted_gamma_agrees_with_scipy() -> None:
     value = np.array([-1.0, 0.0, 3.0])
     expected = stats.pearson3.logsf(value, skew=0.8, loc=0, scale=2.0)
-    np.testing.assert_allclose(log_tail(value, np.full(3, 4.0), np.full(3, 0.8 * 8)), expected, rtol=1e-6)
+    np.testing.assert_allclose(log_shifted_gamma_sf(value, np.full(3, 4.0), np.full(3, 0.8 * 8)), expected, rtol=1e-6)
 
 
 def test_cauchy_combination() -> None:
     p = np.array([[0.2, 1e-5, 1e-30], [0.7, 0.4, 1e-200]])
     expected = stats.cauchy.sf(np.tan((0.5 - p[:, :2]) * np.pi).mean(axis=0))
-    joined = combine(np.log(p), np.ones((2, 3)))
+    joined = cauchy_combination(np.log(p), np.ones((2, 3)))
     np.testing.assert_allclose(np.exp(joined)[:2], expected, rtol=1e-6)
     np.testing.assert_allclose(joined[2] / np.log(10), -200 + np.log10(2), rtol=1e-9)
     same = np.log(np.full((4, 3), [0.3, 1e-8, 1e-12]))
-    np.testing.assert_allclose(combine(same, np.ones((4, 3))), same[0], rtol=1e-6)
-    alone = combine(np.log(p), np.array([[1.0], [1e-12]]) * np.ones((2, 3)))
+    np.testing.assert_allclose(cauchy_combination(same, np.ones((4, 3))), same[0], rtol=1e-6)
+    alone = cauchy_combination(np.log(p), np.array([[1.0], [1e-12]]) * np.ones((2, 3)))
     np.testing.assert_allclose(alone[:2], np.log(p[0, :2]), rtol=1e-6)
 
 
-def test_trust_is_the_gaussian_share_of_the_third_cumulant() -> None:
+def test_gaussian_share_is_clipped() -> None:
     np.testing.assert_allclose(gaussian_share(np.array([1.0, 1.0, 0.0]), np.array([1.0, 4.0, 5.0])), [1, 0.25, 1e-6])

@@ -17,7 +17,7 @@ from scipy.special import gammaincc
 import spacex as sx
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.smoothing import Smoother
-from spacex.svg.tails import combine
+from spacex.svg.tails import cauchy_combination
 
 from ..peers.host import borrow, quiet, section_of
 from . import sparkx
@@ -59,7 +59,7 @@ def floor(adata: ad.AnnData) -> Found:
             spread = np.maximum(2 * square + kurtosis * diagonal, 1e-12)
             p = gammaincc(trace**2 / spread, energy * trace / spread)
             log_p[k, genes] = np.log(np.maximum(p, 1e-300))
-    joined = combine(log_p, np.ones_like(log_p))
+    joined = cauchy_combination(log_p, np.ones_like(log_p))
     return -joined, joined
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.stats import chi2
 
-from spacex.svg.tails import combine
+from spacex.svg.tails import cauchy_combination
 
 QUANTILES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -40,4 +40,4 @@ def kernel_log_p(counts: sp.csc_matrix, columns: np.ndarray) -> np.ndarray:
 def log_p(counts: sp.csc_matrix, xy: np.ndarray) -> np.ndarray:
     """Log p-values (G,) of counts (S, G) at places (S, 2)."""
     each = np.stack([kernel_log_p(counts, columns) for columns in transforms(xy)])
-    return combine(each, np.ones_like(each))
+    return cauchy_combination(each, np.ones_like(each))

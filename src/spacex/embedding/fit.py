@@ -13,7 +13,13 @@ from spacex.embedding.device_images import on_device
 from spacex.embedding.encoder import Encoder, patch_index
 from spacex.embedding.history import History
 from spacex.embedding.linear_init import linear_init
-from spacex.embedding.modules import assign_modules, choose_n_modules, fit_modules, null_probability, relabel_by_size
+from spacex.embedding.modules import (
+    assign_modules,
+    choose_n_modules,
+    fit_modules,
+    null_probability,
+    sort_modules_by_size,
+)
 from spacex.embedding.null_strength import null_strength
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
 from spacex.embedding.refinement.training import pretrain, refine
@@ -65,7 +71,7 @@ def fit(
     if config.boost_rounds:
         parameters = refine(model, parameters, train, heldout, torch.from_numpy(null), config, history, context)
         z, null = embed_genes()
-    parameters = relabel_by_size(parameters, z, null, config.background_threshold)
+    parameters = sort_modules_by_size(parameters, z, null, config.background_threshold)
     labels, probabilities = assign_modules(parameters, z, null_shape, config.background_threshold)
     return FittedState(
         config, seed, images.layout, model, null_mean, null_shape, parameters, history, z, labels, probabilities

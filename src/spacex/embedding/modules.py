@@ -145,7 +145,9 @@ def assign_modules(parameters: Parameters, z: np.ndarray, null_shape: float, bac
     return assign(posterior(parameters, z, null), background_threshold)
 
 
-def relabel_by_size(parameters: Parameters, z: np.ndarray, null: np.ndarray, background_threshold: float) -> Parameters:
+def sort_modules_by_size(
+    parameters: Parameters, z: np.ndarray, null: np.ndarray, background_threshold: float
+) -> Parameters:
     """Return the parameters with modules in decreasing order of their number of genes."""
     labels = assign(posterior(parameters, z, null), background_threshold).labels
     size = np.bincount(labels[labels >= 0], minlength=len(parameters.nu) - 1)

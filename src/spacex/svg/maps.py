@@ -1,4 +1,4 @@
-"""Maps as they are tested: residuals at unit variance in each section, with what is known of their noise."""
+"""Standardized maps: residuals with unit variance in each section, and the moments of their noise."""
 
 from __future__ import annotations
 
@@ -8,40 +8,60 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.gene_images import BATCH_GENES, GeneImages
 from spacex.svg.design import Design
 from spacex.svg.moments import count_skewness, dispersion, relative_library, variance_slope
 
-BATCH = 512
 MIN_VARIANCE = 1e-12
+"""Maps with a smaller variance are constant."""
 
 
-class Batch(NamedTuple):
-    """Maps of some genes, and the moments of their noise."""
+class MapBatch(NamedTuple):
+    """Standardized maps of some genes, and the moments of their noise.
+
+    Attributes
+    ----------
+    genes
+        Indices of the genes.
+    maps
+        (B, P) maps with unit variance in each section.
+    squares
+        (B, P) squares of the maps.
+    skewness
+        (B, S) skewness of the noise.
+    slope
+        (B, S) slope of the variance on the relative library size, see `moments.variance_slope`.
+    present
+        (B, S) one where the gene varies in the section, zero where its map is zero.
+    """
 
     genes: slice | np.ndarray
-    maps: np.ndarray  # (B, P) of unit variance in each section
-    squares: np.ndarray  # (B, P)
-    skewness: np.ndarray  # (B, S)
-    slope: np.ndarray  # (B, S) see `moments.variance_slope`
-    present: np.ndarray  # (B, S) one where the gene varies in the section, zero where its map is zero
+    maps: np.ndarray
+    squares: np.ndarray
+    skewness: np.ndarray
+    slope: np.ndarray
+    present: np.ndarray
 
     @property
-    def numbers(self) -> np.ndarray:
-        """(B,) numbers of the genes."""
+    def gene_index(self) -> np.ndarray:
+        """(B,) indices of the genes."""
         return np.arange(self.genes.start, self.genes.stop) if isinstance(self.genes, slice) else self.genes
+
+    def take(self, rows: np.ndarray) -> MapBatch:
+        """Select rows of the batch."""
+        return MapBatch(self.gene_index[rows], *(values[rows] for values in self[1:]))
 
 
 @dataclass
-class StandardMaps:
-    """All genes' maps, batch by batch.
+class StandardizedMaps:
+    """Standardized maps of all genes, computed in batches.
 
     Parameters
     ----------
     images
         Counts or intensities per pixel.
     design
-        What maps are centred by.
+        Effects that are projected out of the maps.
     """
 
     images: GeneImages
@@ -56,8 +76,8 @@ class StandardMaps:
         self.library = relative_library(self.images) if self.images.is_count else np.zeros(len(section))
 
     def residuals(self, genes: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Maps (B, P) at unit variance in each section, and what that variance was (B, S)."""
-        # Pixels first in memory, as the products want them.
+        """Maps (B, P) with unit variance in each section, and their variances (B, S) before scaling."""
+        # Pixels first in memory, for faster products.
         maps = np.asfortranarray(self.design.residuals(self.images, genes))
         variance = (maps**2 @ self.member).astype(np.float64) / self.degrees
         scale = np.where(variance > MIN_VARIANCE, 1.0 / np.sqrt(np.maximum(variance, MIN_VARIANCE)), 0.0)
@@ -65,18 +85,18 @@ class StandardMaps:
         return maps, variance
 
     def covariance(self, columns: np.ndarray, genes: np.ndarray) -> np.ndarray:
-        """R'R times columns (P, C), for the maps R of some genes, streaming over them."""
+        """Product R'R X with columns X (P, C), for the maps R of genes, streamed over genes."""
         out = np.zeros_like(columns)
-        size = self.images.batch_size(BATCH)
+        size = self.images.batch_size(BATCH_GENES)
         for start in range(0, len(genes), size):
             maps, _ = self.residuals(genes[start : start + size])
             out += maps.T @ (maps @ columns)
         return out
 
-    def batches(self) -> Iterator[Batch]:
-        """Every gene once, in order."""
+    def batches(self) -> Iterator[MapBatch]:
+        """Iterate over all genes in order."""
         images = self.images
-        size = images.batch_size(BATCH)
+        size = images.batch_size(BATCH_GENES)
         for start in range(0, images.n_genes, size):
             genes = slice(start, min(start + size, images.n_genes))
             maps, variance = self.residuals(genes)
@@ -87,4 +107,4 @@ class StandardMaps:
             else:
                 skewness = (squares * maps @ self.member).astype(np.float64) / self.degrees
                 slope = np.zeros_like(skewness)
-            yield Batch(genes, maps, squares, skewness, slope, (variance > MIN_VARIANCE).astype(float))
+            yield MapBatch(genes, maps, squares, skewness, slope, (variance > MIN_VARIANCE).astype(float))

@@ -1,10 +1,10 @@
-"""The patterns that genes of a section share, as a kernel for the genes that did not choose them.
+"""Patterns shared by the genes of a section.
 
-A weak gene that follows what many others do is easier to find than one with a pattern of its own: the embedding knows
-where to look. Three rules keep this honest. A gene is tested on patterns that *other* genes chose, so that they cannot
-lean towards its noise. A pattern is what the *neighbours* of a pixel hold, never the pixel itself (a Gaussian without
-its middle), so that genes that merely vary together from spot to spot, in no spatial order, share nothing on average.
-And a pattern counts only where genes have much of it, more than such genes can have by chance.
+A weak gene that follows a pattern of many genes is easier to detect than a gene with a unique pattern. Three rules keep
+the test calibrated. A gene is tested on patterns of *other* genes, which are independent of its noise. Patterns are
+computed from means over the *neighbors* of a pixel, without the pixel itself, so that genes that are correlated from
+spot to spot without spatial order share nothing on average. And a pattern is used only if genes have more signal along
+it than correlated genes have by chance.
 """
 
 from __future__ import annotations
@@ -13,52 +13,54 @@ import numpy as np
 
 from spacex.imaging.components import randomized_eigh
 from spacex.imaging.smoothing import NeighborMean
-from spacex.svg.maps import StandardMaps
+from spacex.svg.maps import StandardizedMaps
+from spacex.svg.params import DEFAULT_PARAMS, SVGParams
 
-WIDTH = 1.0
-NOISE_SHARE = 2.0
-CLEAR = 3.0
-"""Standard errors by which the energy of the genes tested along a pattern must exceed that of noise."""
-CHANCE = (0.25, 8.0)
-"""Energy, in units of noise, that genes must have along a pattern on the whole: a constant, and so many times the root
-mean square correlation of genes. With the coordinates of real sections shuffled, what genes vary by together gave
-patterns of .07 to .33 where that is .01 to .04, and of .17 to 1.5 where it is .12 to .19 (panels)."""
-PROBES = 16
-SPARE = 8
+N_OVERSAMPLES = 8
 
 
-def learn_patterns(maps: StandardMaps, genes: np.ndarray, n_patterns: int, seed: int) -> np.ndarray:
-    """Leading orthonormal patterns (P, n) of the neighbours' means in the maps of some genes, centred by the design."""
-    smoother = NeighborMean(maps.images.layout, WIDTH)
+def learn_patterns(
+    maps: StandardizedMaps, genes: np.ndarray, n_patterns: int, seed: int, params: SVGParams = DEFAULT_PARAMS
+) -> np.ndarray:
+    """Leading orthonormal components (P, n) of the neighbor means of the maps of genes, projected out of the design."""
+    smoother = NeighborMean(maps.images.layout, params.pattern_scale)
 
-    def times(basis: np.ndarray) -> np.ndarray:
+    def matvec(basis: np.ndarray) -> np.ndarray:
         smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T.astype(np.float32)).T)
         return smoother.apply(maps.covariance(smooth, genes).T).T.astype(np.float64)
 
-    basis, _ = randomized_eigh(times, maps.images.n_pixels, n_patterns + SPARE, seed)
+    basis, _ = randomized_eigh(matvec, maps.images.n_pixels, n_patterns + N_OVERSAMPLES, seed)
     return np.linalg.qr(maps.design.center(basis[:, :n_patterns].T).T)[0].astype(np.float32)
 
 
-def rms_correlation(maps: StandardMaps, seed: int) -> float:
-    """Root mean square correlation of pairs of genes from pixel to pixel, beyond that of independent noise.
+def rms_correlation(maps: StandardizedMaps, seed: int, params: SVGParams = DEFAULT_PARAMS) -> float:
+    """Root mean square correlation over pixels of pairs of genes, in excess of independent noise.
 
     The sum of squared correlations is tr (R'R)² / P² for maps R (G, P), estimated with random vectors (Hutchinson
-    1990): its part by chance is G for a gene with itself and G² / P for pairs.
+    1990). Its expectation for independent noise is G for genes with themselves and G² / P for pairs.
     """
     n_genes, n_pixels = maps.images.n_genes, maps.images.n_pixels
-    probes = np.random.default_rng(seed).standard_normal((n_pixels, PROBES)).astype(np.float32)
+    probes = np.random.default_rng(seed).standard_normal((n_pixels, params.n_probes)).astype(np.float32)
     product = maps.covariance(probes, np.arange(n_genes))
-    total = float(np.sum(product.astype(np.float64) ** 2)) / PROBES / n_pixels**2
+    total = float(np.sum(product.astype(np.float64) ** 2)) / params.n_probes / n_pixels**2
     return float(np.sqrt(max(total - n_genes - n_genes**2 / n_pixels, 0.0)) / n_genes)
 
 
-def pattern_weights(excess: np.ndarray, correlation: float) -> np.ndarray:
-    """Weights (n,) of patterns from the energy (G, n) that genes have along them beyond noise.
+def pattern_weights(signal: np.ndarray, correlation: float, params: SVGParams = DEFAULT_PARAMS) -> np.ndarray:
+    """Weights (n,) of patterns: mean signal / (mean signal + `SVGParams.pattern_noise`).
 
-    signal / (signal + `NOISE_SHARE`), noise being one; nothing for a pattern that does not stand out by `CLEAR` of its
-    standard errors, or that genes of such a root mean square `correlation` can have by chance.
+    Parameters
+    ----------
+    signal
+        (G, n) energy of genes along the patterns in excess of noise, in units of the noise.
+    correlation
+        Root mean square correlation of genes. Patterns that are not significant, or that could result from this
+        correlation by chance, have weight zero.
+    params
+        Settings.
     """
-    mean = excess.mean(axis=0)
-    error = excess.std(axis=0) / np.sqrt(len(excess))
-    signal = np.where(mean > np.maximum(CLEAR * error, CHANCE[0] + CHANCE[1] * correlation), mean, 0.0)
-    return signal / (signal + NOISE_SHARE)
+    mean = signal.mean(axis=0)
+    error = signal.std(axis=0) / np.sqrt(len(signal))
+    threshold = params.pattern_min_signal + params.pattern_signal_per_correlation * correlation
+    mean = np.where(mean > np.maximum(params.pattern_min_z * error, threshold), mean, 0.0)
+    return mean / (mean + params.pattern_noise)

@@ -1,7 +1,7 @@
-"""Library sizes from genes that change little.
+"""Library sizes from stable genes.
 
-The library size of a pixel is the sum of its counts, strongly spatial genes included. Where these are many, or loud,
-all other genes seem to be few there, in a pattern. The genes that change least tell what the library size is like.
+The library size of a pixel is the sum of its counts, including spatial genes. If many or highly expressed genes are
+spatial, they bias library sizes and induce spurious patterns in all other genes. Stable genes are not affected.
 """
 
 from __future__ import annotations
@@ -10,69 +10,68 @@ from dataclasses import replace
 
 import numpy as np
 
-from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.gene_images import BATCH_GENES, GeneImages
 from spacex.imaging.smoothing import Smoother
 from spacex.stats import group_mean
 from spacex.svg.design import Design
 from spacex.svg.kernels import PairKernel, section_images
-from spacex.svg.maps import BATCH, StandardMaps
-
-WIDTH = 2.0
-FIRST_WIDTH = 2.0
-STABLE_QUANTILE = 0.4
-"""Quantile of the genes by whose energy library sizes are judged: half of them may be loud, in a panel."""
+from spacex.svg.maps import StandardizedMaps
+from spacex.svg.params import DEFAULT_PARAMS, SVGParams
 
 
-def background_size_factors(images: GeneImages, seed: int) -> GeneImages:
-    """The images with library sizes that follow, over a distance of `WIDTH` pitches, the steadier half of the genes.
+def stable_size_factors(images: GeneImages, seed: int, params: SVGParams = DEFAULT_PARAMS) -> GeneImages:
+    """The images with library sizes from the stable half of the genes, if these make most genes more stable.
 
-    They are taken if under them a gene of the steadier half changes less than under the sums of counts: the better
-    library size is that by which more genes are steady. Intensities are handed back as they are.
+    They are used if the `SVGParams.stable_quantile` of the genes' statistics decreases; otherwise, and for intensities,
+    the images are returned unchanged.
     """
     if not images.is_count:
         return images
-    kernel = first_kernel(images, seed)
-    energy, per_change = energies(images, kernel)
-    change = energy * per_change
-    background = library_of(images, change <= np.median(change))
-    after = energies(background, kernel)[0]
-    return background if np.quantile(after, STABLE_QUANTILE) < np.quantile(energy, STABLE_QUANTILE) else images
+    kernel = stability_kernel(images, seed, params)
+    statistic, per_change = stability_statistics(images, kernel)
+    change = statistic * per_change
+    corrected = library_from_genes(images, change <= np.median(change), params)
+    after = stability_statistics(corrected, kernel)[0]
+    is_better = np.quantile(after, params.stable_quantile) < np.quantile(statistic, params.stable_quantile)
+    return corrected if is_better else images
 
 
-def first_kernel(images: GeneImages, seed: int) -> PairKernel:
-    """The kernel by whose statistic library sizes are judged; it does not depend on them."""
-    return PairKernel(images.layout, FIRST_WIDTH, design=Design.of(images.layout.section), seed=seed)
+def stability_kernel(images: GeneImages, seed: int, params: SVGParams = DEFAULT_PARAMS) -> PairKernel:
+    """Kernel whose statistic measures how stable genes are; it does not depend on library sizes."""
+    design = Design.from_covariates(images.layout.section)
+    return PairKernel(images.layout, params.stability_scale, design=design, n_rows=params.n_trace_rows, seed=seed)
 
 
-def energies(images: GeneImages, kernel: PairKernel) -> tuple[np.ndarray, np.ndarray]:
-    """Energy of each gene's map at one width, less that of noise (G,), and what it says of the gene's change (G,).
+def stability_statistics(images: GeneImages, kernel: PairKernel) -> tuple[np.ndarray, np.ndarray]:
+    """Statistic (G,) of each gene, and the factor (G,) that converts it to squared relative change.
 
-    The energy of a residual map is in proportion to m δ² / (1 + φ m) where a gene of mean m and dispersion φ changes by
-    a factor of 1 ± δ: times the second array it is in proportion to δ², and may be negative by noise.
+    For a gene with mean m and dispersion φ that changes by a factor of 1 ± δ, the statistic is proportional to
+    m δ² / (1 + φ m). Multiplied by (1 + φ m) / m it is proportional to δ², and possibly negative due to noise.
     """
-    maps = StandardMaps(images, kernel.design)
-    energy = np.zeros(images.n_genes)
-    for start in range(0, images.n_genes, BATCH):  # the noise's moments are not asked for here
-        genes = slice(start, start + BATCH)
-        standard, _ = maps.residuals(genes)
-        energy[genes] = kernel.statistic(section_images(images.layout, standard), standard**2).sum(axis=1)
+    maps = StandardizedMaps(images, kernel.design)
+    statistic = np.zeros(images.n_genes)
+    for start in range(0, images.n_genes, BATCH_GENES):
+        genes = slice(start, start + BATCH_GENES)
+        standardized, _ = maps.residuals(genes)
+        by_section = kernel.statistic(section_images(images.layout, standardized), standardized**2)
+        statistic[genes] = by_section.sum(axis=1)
     mean = images.totals.sum(axis=0) / images.n_pixels
-    return energy, (1.0 + maps.phi * mean) / mean
+    return statistic, (1.0 + maps.phi * mean) / mean
 
 
-def library_of(images: GeneImages, chosen: np.ndarray) -> GeneImages:
-    """The images with library sizes that follow some genes (mask, G) over a distance of `WIDTH` pitches.
+def library_from_genes(images: GeneImages, genes: np.ndarray, params: SVGParams = DEFAULT_PARAMS) -> GeneImages:
+    """The images with library sizes that follow selected genes (mask, (G,)).
 
-    The smoothed counts of these genes over the smoothed library size give a factor for every pixel. It is shrunk
-    towards one by the share of its variance that counting noise explains, so that few counts change little.
+    Smoothed counts of these genes divided by the smoothed library size give a factor for every pixel. The factor is
+    shrunk towards one by the share of its variance that is counting noise.
     """
-    background = np.asarray(images.counts[:, np.flatnonzero(chosen)].sum(axis=1), dtype=np.float32).ravel()
-    smoother = Smoother(images.layout, WIDTH)
-    counted, library = smoother.apply(np.stack([background, images.library.astype(np.float32)]))
-    factor = counted / np.maximum(library, 1e-9)
+    counts = np.asarray(images.counts[:, np.flatnonzero(genes)].sum(axis=1), dtype=np.float32).ravel()
+    smoother = Smoother(images.layout, params.size_factor_scale)
+    smoothed, library = smoother.apply(np.stack([counts, images.library.astype(np.float32)]))
+    factor = smoothed / np.maximum(library, 1e-9)
     section = images.layout.section
     factor = factor / np.maximum(group_mean(factor, section, len(images.layout.grids))[section], 1e-9)
-    # A smoothed count has this variance over its square: the kernel's energy over the counts that it sees.
-    noise = float(np.mean(smoother.variance / np.maximum(counted, 1e-9)))
-    kept = max(0.0, 1.0 - noise / max(float(factor.var()), 1e-12))
-    return replace(images, library=images.library * np.maximum(1.0 + kept * (factor - 1.0), 0.05))
+    # Squared coefficient of variation of a smoothed Poisson count.
+    noise = float(np.mean(smoother.variance / np.maximum(smoothed, 1e-9)))
+    shrinkage = max(0.0, 1.0 - noise / max(float(factor.var()), 1e-12))
+    return replace(images, library=images.library * np.maximum(1.0 + shrinkage * (factor - 1.0), 0.05))

@@ -1,20 +1,23 @@
-"""The test for spatial variation: every gene's map against every kernel."""
+"""Test for spatial variation of all genes with Gaussian kernels and shared patterns."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from spacex.imaging.gene_images import GeneImages
 from spacex.svg.design import Design
-from spacex.svg.kernels import Null, PairKernel, choose_scales, section_images
-from spacex.svg.maps import Batch, StandardMaps
-from spacex.svg.moments import can_be_tested
-from spacex.svg.pattern_test import MAX_PATTERNS, SharedPatterns
-from spacex.svg.permutation import refine
+from spacex.svg.kernels import NullCumulants, PairKernel, choose_scales, section_images
+from spacex.svg.maps import MapBatch, StandardizedMaps
+from spacex.svg.moments import is_testable
+from spacex.svg.params import DEFAULT_PARAMS, SVGParams
+from spacex.svg.pattern_test import SharedPatternTest
+from spacex.svg.permutation import refine_pvalues
 from spacex.svg.result import SVGResult, combine_kernel_pvalues, heterogeneity
-from spacex.svg.size_factors import background_size_factors
-from spacex.svg.tails import combine, gaussian_share, log_tail
+from spacex.svg.size_factors import stable_size_factors
+from spacex.svg.tails import cauchy_combination, gaussian_share, log_shifted_gamma_sf
 
 
 def spatial_variability_test(
@@ -25,118 +28,138 @@ def spatial_variability_test(
     n_permutations: int = 0,
     seed: int = 0,
     progress: bool = False,
+    params: SVGParams = DEFAULT_PARAMS,
 ) -> SVGResult:
-    """Test every gene for spatial variation.
+    """Test all genes for spatial variation.
 
-    Under the null the residuals of a gene are independent between pixels, with a variance that follows the library
-    size and one skewness per section: those of negative-binomial counts with the gene's moments, or of the map where
-    there are no counts. Every kernel has a zero diagonal, so that the mean of its quadratic form is zero and its second
-    and third cumulants are known (see `PairKernel.null`); a shifted gamma with these gives a p-value. Kernels are
-    Gaussians of several widths, and the patterns that other genes share. The Cauchy combination joins
-    them.
+    Under the null, the residuals of a gene are independent between pixels, with a variance that depends on the library
+    size and one skewness per section: those of negative binomial counts with the moments of the gene, or those of the
+    map of intensities. Every kernel has a zero diagonal, so that the mean of its quadratic form is zero and its second
+    and third cumulants are known (`PairKernel.null`). A shifted gamma distribution with these cumulants gives a
+    p-value. The p-values of Gaussian kernels at several scales and of shared patterns are combined by the Cauchy
+    combination (`combine_kernel_pvalues`).
 
     Parameters
     ----------
     images
         Counts or intensities per pixel.
     covariates
-        (P, c) values per pixel that a gene may follow without being called spatial.
+        (P, c) nuisance covariates of the pixels.
     shared
-        Whether to test on the patterns that genes share, too.
+        Whether to test on shared patterns.
     n_permutations
-        Shuffled maps of each gene with p < .05 by which its tail is fitted anew; see `permutation.refine`.
+        Number of permuted maps per gene with a small p-value; see `refine_pvalues`.
     seed
-        Of the rows from which third cumulants are estimated, of the search for shared patterns, and of permutations.
+        Seed of sampled rows of kernels, of the decomposition into shared patterns, and of permutations.
     progress
         Whether to show the progress of permutations on stderr.
+    params
+        Settings.
+
+    Returns
+    -------
+    The result for all genes; NaN for genes that cannot be tested.
     """
-    tested = can_be_tested(images)
-    scales = choose_scales(images.layout)
-    found = SVGResult.empty(images.n_genes, len(images.layout.grids), scales)
+    tested = is_testable(images, params)
+    scales = choose_scales(images.layout, params)
     if not tested.any():
-        return found
-    # Its products are small: threads that wait for one another cost more than they bring.
+        return SVGResult.empty(len(images.layout.grids), scales).expand(tested)
+    # The matrix products are small, so that threads would cost more than they gain.
     with threadpool_limits(1):
-        test = VariationTest(images.take(np.flatnonzero(tested)), scales, covariates, shared, seed)
-        log_p = test.run(found, np.flatnonzero(tested))
+        test = VariationTest(images.take(np.flatnonzero(tested)), scales, covariates, shared, seed, params)
+        result = test.run()
         if n_permutations:
-            log_p = refine(log_p, test.maps, test.log_p, n_permutations, seed=seed, progress=progress)
-    found.log_p[tested] = log_p
-    return found
+            log_p = refine_pvalues(
+                result.log_p, test.maps, test.log_p, n_permutations, seed=seed, progress=progress, params=params
+            )
+            result = replace(result, log_p=log_p)
+    return result.expand(tested)
 
 
 class VariationTest:
-    """Kernels on a section, and the evidence on maps.
+    """Kernels of a section, and the p-values of maps.
 
     Parameters
     ----------
-    images, covariates, shared, seed
-        As in `spatial_variability_test`; all genes can be tested.
+    images, covariates, shared, seed, params
+        As in `spatial_variability_test`; all genes must be testable.
     scales
-        Widths of the Gaussian kernels.
+        Scales of the Gaussian kernels.
     """
 
     def __init__(
-        self, images: GeneImages, scales: tuple[float, ...], covariates: np.ndarray | None, shared: bool, seed: int
+        self,
+        images: GeneImages,
+        scales: tuple[float, ...],
+        covariates: np.ndarray | None,
+        shared: bool,
+        seed: int,
+        params: SVGParams = DEFAULT_PARAMS,
     ):
-        design = Design.of(images.layout.section, covariates)
-        self.maps = StandardMaps(background_size_factors(images, seed), design)
-        self.size = np.bincount(images.layout.section)
-        self.scales = np.array(scales)
+        layout = images.layout
+        design = Design.from_covariates(layout.section, covariates, ridge=params.covariate_ridge)
+        self.params, self.scales = params, scales
+        self.maps = StandardizedMaps(stable_size_factors(images, seed, params), design)
+        self.n_pixels = np.bincount(layout.section)
+        library, n_rows = self.maps.library, params.n_trace_rows
         self.kernels = [
-            PairKernel(images.layout, sigma, design=design, library=self.maps.library, seed=seed) for sigma in scales
+            PairKernel(layout, sigma, design=design, library=library, n_rows=n_rows, seed=seed) for sigma in scales
         ]
-        self.shared = SharedPatterns(self.maps, most=MAX_PATTERNS if shared else 0, seed=seed)
+        self.pattern_test = SharedPatternTest(self.maps, enabled=shared, seed=seed, params=params)
 
-    def run(self, found: SVGResult, genes: np.ndarray) -> np.ndarray:
-        """Log p-values (G,) of all genes; the rest of the evidence goes to rows `genes` of `found`."""
-        n = len(genes)
-        trusted, moments = np.empty((len(self.kernels), n)), []
+    def run(self) -> SVGResult:
+        """Test all genes."""
+        n_genes, n_scales = self.maps.images.n_genes, len(self.scales)
+        log_p_by_scale, weight = np.empty((n_genes, n_scales)), np.empty((n_scales, n_genes))
+        log_p_by_section = np.empty((n_genes, len(self.n_pixels)))
+        log_p, log_p_shared, scale, i_squared = np.empty((4, n_genes))
+        moments = []
         for batch in self.maps.batches():
-            self.shared.keep(batch)
-            here = genes[batch.genes]
+            self.pattern_test.accumulate(batch)
             statistic, null = self._measure(batch)
-            widths, trusted[:, batch.genes] = self._widths(statistic, null)
-            best = widths.argmin(axis=0)
-            found.log_p_widths[here] = widths.T
-            found.scale[here] = self.scales[best]
-            found.sections[here] = self._by_section(statistic, null)
-            of_best = best, np.arange(len(best))
-            effect, variance = statistic[of_best] / self.size, null.variance[of_best] / self.size**2
-            found.heterogeneity[here] = heterogeneity(effect, variance)
+            by_scale, weight[:, batch.genes] = self._by_scale(statistic, null)
+            best = by_scale.argmin(axis=0)
+            log_p_by_scale[batch.genes] = by_scale.T
+            scale[batch.genes] = np.array(self.scales)[best]
+            log_p_by_section[batch.genes] = self._by_section(statistic, null)
+            at_best = best, np.arange(len(best))
+            effect, variance = statistic[at_best] / self.n_pixels, null.variance[at_best] / self.n_pixels**2
+            i_squared[batch.genes] = heterogeneity(effect, variance)
             moments.append(batch._replace(maps=batch.maps[:, :0], squares=batch.squares[:, :0]))
-        self.shared.settle()
-        log_p = np.empty(n)
+        self.pattern_test.finalize()
         for batch in moments:
-            here = genes[batch.genes]
-            found.log_p_shared[here], trust_of_shared = self.shared.evidence(batch)
-            widths = found.log_p_widths[here].T
-            log_p[batch.genes] = combine_kernel_pvalues(
-                widths, trusted[:, batch.genes], found.log_p_shared[here], trust_of_shared
+            genes = batch.genes
+            log_p_shared[genes], shared_weight = self.pattern_test.pvalues(batch)
+            log_p[genes] = combine_kernel_pvalues(
+                log_p_by_scale[genes].T, weight[:, genes], log_p_shared[genes], shared_weight, self.params
             )
-        return log_p
+        return SVGResult(log_p, log_p_by_scale, log_p_shared, scale, log_p_by_section, i_squared, self.scales)
 
-    def log_p(self, batch: Batch) -> np.ndarray:
-        """Log p-values (B,) of maps that `run` has not seen; it was called before."""
-        widths, trusted = self._widths(*self._measure(batch))
-        return combine_kernel_pvalues(widths, trusted, *self.shared.evidence(batch, kept=False))
+    def log_p(self, batch: MapBatch) -> np.ndarray:
+        """Log p-values (B,) of other maps, after `run`."""
+        by_scale, weight = self._by_scale(*self._measure(batch))
+        shared, shared_weight = self.pattern_test.pvalues(batch, accumulated=False)
+        return combine_kernel_pvalues(by_scale, weight, shared, shared_weight, self.params)
 
-    def _measure(self, batch: Batch) -> tuple[np.ndarray, Null]:
+    def _measure(self, batch: MapBatch) -> tuple[np.ndarray, NullCumulants]:
         """Statistics and null cumulants (W, B, S) of a batch."""
-        pictures = section_images(self.maps.images.layout, batch.maps)
-        statistic = [kernel.statistic(pictures, batch.squares) for kernel in self.kernels]
+        images = section_images(self.maps.images.layout, batch.maps)
+        statistic = [kernel.statistic(images, batch.squares) for kernel in self.kernels]
         nulls = [kernel.null(batch.skewness, batch.slope) for kernel in self.kernels]
-        return np.stack(statistic), Null(*(np.stack(part) * batch.present for part in zip(*nulls, strict=True)))
+        return np.stack(statistic), NullCumulants(
+            *(np.stack(part) * batch.present for part in zip(*nulls, strict=True))
+        )
 
     @staticmethod
-    def _widths(statistic: np.ndarray, null: Null) -> tuple[np.ndarray, np.ndarray]:
-        """Log p-values (W, B) of the widths, the sections' statistics and cumulants added up, and the trust in them."""
+    def _by_scale(statistic: np.ndarray, null: NullCumulants) -> tuple[np.ndarray, np.ndarray]:
+        """Log p-values (W, B) of each scale, statistics and cumulants summed over sections, and their weights."""
         variance, third, gaussian = (part.sum(axis=2) for part in null)
-        return log_tail(statistic.sum(axis=2), variance, third), gaussian_share(gaussian, third)
+        return log_shifted_gamma_sf(statistic.sum(axis=2), variance, third), gaussian_share(gaussian, third)
 
-    def _by_section(self, statistic: np.ndarray, null: Null) -> np.ndarray:
-        """Log p-values (B, S) of each section, all widths together; NaN where a gene is absent."""
-        alone = log_tail(statistic, null.variance, null.third)
+    def _by_section(self, statistic: np.ndarray, null: NullCumulants) -> np.ndarray:
+        """Log p-values (B, S) of each section, combined over scales; NaN if a gene is absent."""
+        log_p = log_shifted_gamma_sf(statistic, null.variance, null.third)
         weight = gaussian_share(null.gaussian, null.third)
-        joined = np.stack([combine(alone[..., s], weight[..., s]) for s in range(len(self.size))], axis=1)
-        return np.where(null.variance[0] > 0, joined, np.nan)
+        sections = range(len(self.n_pixels))
+        combined = np.stack([cauchy_combination(log_p[..., s], weight[..., s]) for s in sections], axis=1)
+        return np.where(null.variance[0] > 0, combined, np.nan)

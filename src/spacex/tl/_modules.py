@@ -11,7 +11,13 @@ from spacex import _adata
 from spacex._config import Config
 from spacex._infra.validation import check_int, check_n_modules, check_number
 from spacex.embedding.history import History
-from spacex.embedding.modules import assign_modules, choose_n_modules, fit_modules, null_probability, relabel_by_size
+from spacex.embedding.modules import (
+    assign_modules,
+    choose_n_modules,
+    fit_modules,
+    null_probability,
+    sort_modules_by_size,
+)
 
 
 def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> None:
@@ -57,7 +63,7 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     history, threshold = History(), config.background_threshold
     k = choose_n_modules(z, null, config, seed, history) if n_modules == "auto" else n_modules
     mixture = fit_modules(z, null, k, config, seed)
-    parameters = relabel_by_size(mixture.parameters_, z, null, threshold)
+    parameters = sort_modules_by_size(mixture.parameters_, z, null, threshold)
     labels, probabilities = assign_modules(parameters, z, null_shape, threshold)
     _adata.write_modules(adata, embedded, labels, probabilities)
     _adata.write_uns(adata, modules={"n_modules": k, "seed": seed, "tried": history.columns().get("modules", {})})

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from anndata import AnnData
-from scipy.stats import false_discovery_control
 
 from spacex import _adata, pp
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_bool, check_int, check_names, check_seed
-from spacex.svg import SVGResult, spatial_variability_test
+from spacex._infra.settings import settings_to_dict
+from spacex._infra.validation import check_bool, check_instance, check_int, check_names, check_seed
+from spacex.stats import benjamini_hochberg
+from spacex.svg import SVGParams, SVGResult, spatial_variability_test
 
 logger = logging.getLogger("spacex")
 
@@ -26,38 +27,39 @@ def svg(
     covariates: Sequence[str] = (),
     shared: bool = True,
     n_permutations: int = 0,
+    params: SVGParams | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> None:
     """Test every gene for spatial variation that library size does not explain.
 
-    The map of a gene's Pearson residuals is tested with Gaussian weights of width σ = .6, 1.2, 2.5, 5 and 10 pixel
-    pitches (up to a third of the section's side), and on the patterns that other genes share: the embedding's
-    own view, which finds weak genes that follow what many do. The p-values are joined by the Cauchy combination (Liu &
-    Xie 2020). No embedding is needed; the section is rasterized if that was not done.
+    Maps of Pearson residuals are tested with Gaussian kernels of scale σ = 0.6, 1.2, 2.5, 5 and 10 pixel pitches (up to
+    a third of the section's side) and on the patterns shared by other genes, which detect weak genes that follow a
+    pattern of many. The p-values are combined by the Cauchy combination (Liu & Xie 2020). No embedding is required; the
+    section is rasterized if necessary.
 
     Parameters
     ----------
     adata
         Spots × genes, with coordinates.
     layer
-        Layer with raw counts; by default that of the embedding, else as `spacex.tl.embed` chooses it.
+        Layer with raw counts; by default that of the embedding, otherwise chosen as in `spacex.tl.embed`.
     covariates
-        Columns of ``obs`` that a gene may follow without being called spatial: domains, cell types, a quality measure.
-        Numbers have a log-linear effect on the mean, other values an effect each; with domains, what is tested is
-        variation *within* domains.
+        Columns of ``obs`` with nuisance effects: domains, cell types, a quality measure. Numbers have a log-linear
+        effect on the mean, other values one effect per category. With domains, variation *within* domains is tested.
     shared
-        Whether to test on shared patterns. Without, a gene's score hangs on no other gene but through library sizes; it
-        then finds fewer of the weak genes, and somewhat more of those with a pattern of their own.
+        Whether to test on shared patterns. Without them, scores depend on other genes through library sizes only;
+        fewer weak genes are detected, and slightly more genes with a unique pattern.
     n_permutations
-        Shuffled maps of each gene with p < .05 by which the tail of its p-value is fitted anew; 0 trusts the analytic
-        null. At least 50, at most 10,000, beyond which a fitted tail does not change; 200 take about as long as 200
-        tests of these genes.
+        Number of permuted maps of each gene with p < 0.05, to which the tail of its null distribution is fitted; 0 uses
+        the analytic null distribution. Allowed are 50 to 10,000. 200 take about as long as 200 tests of these genes.
+    params
+        Settings of the method; ``SVGParams()`` by default.
     seed
-        Of the rows of large kernels from which third moments are taken, and of shuffling. Another seed moves scores by
-        less than 2 %.
+        Seed of the rows of large kernels from which third moments are estimated, and of permutations. Scores change by
+        less than 2 % between seeds.
     progress
-        Whether permutations show their progress on stderr.
+        Whether to show the progress of permutations on stderr.
 
     Raises
     ------
@@ -66,28 +68,29 @@ def svg(
 
     Notes
     -----
-    Writes, NaN for genes that cannot be tested (fewer than 3 counts, in fewer than 3 pixels, or constant):
+    Writes the following slots, with NaN for genes that cannot be tested (fewer than 3 counts, in fewer than 3 pixels,
+    or constant):
 
-    - ``var["spacex_svg_score"]``: -log10 of the p-value, kept in log space, so that it ranks beyond the
-      smallest number a float can hold;
-    - ``var["spacex_svg_pvalue"]``: at least 2.2e-308;
-    - ``var["spacex_svg_qvalue"]``: Benjamini-Hochberg over the tested genes;
-    - ``var["spacex_svg_scale"]``: the width σ with the smallest p-value, in pixel pitches: about 1 for vessels
-      and stripes, 5 or 10 for gradients and large domains;
-    - ``var["spacex_svg_shared"]``: -log10 of the p-value on shared patterns alone, NaN where genes share none, or if
-      `shared` is False;
+    - ``var["spacex_svg_score"]``: -log10 of the p-value, computed in log space, so that genes are ranked even if their
+      p-value underflows;
+    - ``var["spacex_svg_pvalue"]``: p-value, at least 2.2e-308;
+    - ``var["spacex_svg_qvalue"]``: Benjamini-Hochberg q-value over the tested genes;
+    - ``var["spacex_svg_scale"]``: kernel scale σ with the smallest p-value, in pixel pitches: about 1 for vessels and
+      stripes, 5 or 10 for gradients and large domains;
+    - ``var["spacex_svg_shared"]``: -log10 of the p-value on shared patterns, NaN without shared patterns.
 
-    with several sections (`library_key` of `sx.pp.rasterize`), which are centred and scaled apart and whose evidence
-    adds up, also
+    With several sections (`library_key` of `sx.pp.rasterize`), maps are centered and scaled within sections, and
+    statistics are summed over sections. Additional slots are:
 
-    - ``varm["spacex_svg_sections"]`` (G, n_sections): the score of each section alone, widths only;
-    - ``var["spacex_svg_heterogeneity"]``: I² of the autocorrelation between sections, from 0 (alike) to 1;
+    - ``varm["spacex_svg_sections"]`` (G, n_sections): score in each section, from the Gaussian kernels;
+    - ``var["spacex_svg_heterogeneity"]``: I² of the autocorrelation between sections, from 0 (equal) to 1.
 
-    and ``uns["spacex"]["svg"]``: widths, covariates, permutations, seed, layer and which null was used.
+    ``uns["spacex"]["svg"]`` contains the scales, covariates, permutations, seed, layer, null distribution and `params`.
 
-    Null, counts: independent negative-binomial counts with a mean proportional to library size (as the genes that
-    change little have it) and to the effects of covariates, and the gene's own dispersion, estimated by moments.
-    Null, intensities (anything that is not counts): independent values of one mean, variance and skewness.
+    Null distribution of counts: independent negative binomial counts with a mean proportional to library size
+    (estimated from stable genes) and to the effects of covariates, and a dispersion per gene, estimated by moments.
+    Null distribution of intensities (values that are not counts): independent values with constant mean, variance and
+    skewness.
 
     Examples
     --------
@@ -98,7 +101,7 @@ def svg(
     >>> bool(adata.var["spacex_svg_score"][truth].median() > adata.var["spacex_svg_score"][~truth].median())
     True
 
-    Variation within domains:
+    Test variation within domains:
 
     >>> sx.tl.svg(adata, covariates=["domain"])
     """
@@ -106,6 +109,8 @@ def svg(
     seed = check_seed(seed)
     shared, progress = check_bool(shared, name="shared"), check_bool(progress, name="progress")
     n_permutations = _check_permutations(n_permutations)
+    params = SVGParams() if params is None else params
+    check_instance(params, SVGParams, name="params")
     covariates = check_names(covariates, name="covariates")
     if covariates:
         _adata.read_covariates(adata, covariates)
@@ -113,16 +118,23 @@ def svg(
         images = pp.gene_images(adata, layer=layer)
         _adata.check_working_memory(images, "the test for spatial variation")
         values = _adata.read_pixel_covariates(adata, covariates, images) if covariates else None
-        found = spatial_variability_test(
-            images, covariates=values, shared=shared, n_permutations=n_permutations, seed=seed, progress=progress
+        result = spatial_variability_test(
+            images,
+            covariates=values,
+            shared=shared,
+            n_permutations=n_permutations,
+            seed=seed,
+            progress=progress,
+            params=params,
         )
-        _write(adata, found)
+        _write(adata, result)
         null = "negative binomial" if images.is_count else "intensities"
         _adata.write_uns(
             adata,
             svg={
-                "scales": list(found.scales), "covariates": np.array(list(covariates), dtype=object),
+                "scales": list(result.scales), "covariates": np.array(list(covariates), dtype=object),
                 "shared": shared, "n_permutations": n_permutations, "layer": layer, "seed": seed, "null": null,
+                "params": settings_to_dict(params),
             },
         )  # fmt: skip
 
@@ -136,24 +148,21 @@ def _check_permutations(n_permutations: int) -> int:
     return n_permutations
 
 
-def _write(adata: AnnData, found: SVGResult) -> None:
-    """Write the evidence to its slots."""
-    log_p = found.log_p
-    tested = np.isfinite(log_p)
-    pvalue = np.maximum(np.exp(log_p), np.finfo(np.float64).tiny)
-    qvalue = np.full(len(log_p), np.nan)
-    if tested.any():
-        qvalue[tested] = false_discovery_control(pvalue[tested])
-    columns = {"score": _score(log_p), "pvalue": pvalue, "qvalue": qvalue}
-    columns |= {"scale": found.scale, "shared": _score(found.log_p_shared)}
-    several = found.sections.shape[1] > 1
-    if several:
-        columns["heterogeneity"] = found.heterogeneity
+def _write(adata: AnnData, result: SVGResult) -> None:
+    """Write the result to its slots."""
+    pvalue = np.maximum(np.exp(result.log_p), np.finfo(np.float64).tiny)
+    qvalue = benjamini_hochberg(pvalue)
+    columns = {"score": _score(result.log_p), "pvalue": pvalue, "qvalue": qvalue}
+    columns |= {"scale": result.scale, "shared": _score(result.log_p_shared)}
+    has_sections = result.log_p_by_section.shape[1] > 1
+    if has_sections:
+        columns["heterogeneity"] = result.heterogeneity
     _adata.write_svg(adata, **columns)
-    _adata.write_svg_sections(adata, _score(found.sections) if several else None)
-    logger.info("%d of %d genes tested, %d with q < .05", tested.sum(), len(tested), (qvalue < 0.05).sum())
+    _adata.write_svg_sections(adata, _score(result.log_p_by_section) if has_sections else None)
+    n_tested, n_significant = np.isfinite(result.log_p).sum(), (qvalue < 0.05).sum()
+    logger.info("%d of %d genes tested, %d with q < 0.05", n_tested, len(qvalue), n_significant)
 
 
 def _score(log_p: np.ndarray) -> np.ndarray:
-    """-log10 of the p-value."""
+    """-log10 of the p-value, from its natural logarithm."""
     return -log_p / np.log(10.0)
