@@ -160,7 +160,7 @@ def test_notes_are_what_was_written(bare: AnnData) -> None:
         lambda: _adata.has_grid(bare),
     ):
         assert error_message(call) == (
-            'uns["spacex"] is a str and not what SpaCEX wrote; delete it, del adata.uns["spacex"], '
+            'uns["spacex"] is a str, not what SpaCEX wrote; delete it, del adata.uns["spacex"], '
             "and call sx.tl.embed(adata)"
         )
 
@@ -308,7 +308,7 @@ MISSING = {
     ),
     "pattern": (
         _adata.read_pattern,
-        'no pattern was looked for yet: obs["spacex_pattern"] is missing; call sx.tl.pattern(adata, ...)',
+        'there is no query pattern yet: obs["spacex_pattern"] is missing; call sx.tl.pattern(adata, ...)',
     ),
     "grid": (
         _adata.read_grid,

@@ -64,5 +64,6 @@ def check_unique_gene_names(adata: AnnData) -> None:
     if not adata.var_names.is_unique:
         duplicates = adata.var_names[adata.var_names.duplicated()].unique()
         raise InputError(
-            f"{len(duplicates)} gene name(s) occur more than once (first: {duplicates[0]!r}); call adata.var_names_make_unique()"
+            f"{len(duplicates)} gene name(s) occur more than once (first: {duplicates[0]!r}); "
+            "call adata.var_names_make_unique()"
         )
