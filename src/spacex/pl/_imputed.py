@@ -93,7 +93,9 @@ def imputed(
     names, gene_names = check_names(genes, name="genes"), _adata.read_gene_names(adata)
     missing = [name for name in names if not gene_names.matches(name)]
     if missing or not names:
-        what = f"genes: {missing[0]!r} was not imputed{gene_names.hint(missing[0])}" if missing else "genes is empty"
+        what = (
+            f"genes: {missing[0]!r} was not imputed{gene_names.suggestion(missing[0])}" if missing else "genes is empty"
+        )
         raise InputError(f"{what}; pass names of adata.var_names")
     index = [gene_names.index(name) for name in names]
     sources = [("imputed", adata, get.spot_map(adata, library_key=library_key, resolution=500, image=image))]

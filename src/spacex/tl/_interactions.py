@@ -174,7 +174,7 @@ def score_pairs(
     columns[1, usable] = benjamini_hochberg(scorer.pvalue(positions[usable], similarity))
     columns[2, usable] = scorer.probability(positions[usable], similarity)
     scored = table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
-    return names.with_symbols(scored, symbol_a=names.find(table["gene_a"]), symbol_b=names.find(table["gene_b"]))
+    return names.with_symbols(scored, symbol_a=names.indices(table["gene_a"]), symbol_b=names.indices(table["gene_b"]))
 
 
 def _check_params(params: PairParams | None) -> PairParams:

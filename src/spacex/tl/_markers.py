@@ -84,7 +84,7 @@ def markers(
     label = np.array(names, dtype=object)[code[used]]
     genes = _adata.read_gene_names(adata)
     table = _rank_genes(sp.csr_matrix(matrix)[used], label, groups, pd.Index(genes.names), is_count, n)
-    return genes.with_symbols(table, symbol=genes.find(table["gene"]))
+    return genes.with_symbols(table, symbol=genes.indices(table["gene"]))
 
 
 def _rank_genes(
