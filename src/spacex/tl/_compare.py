@@ -94,7 +94,7 @@ def compare(
     >>> bool((table["qvalue"] < 0.05).any())
     False
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     adata = _adata.subset_to_tissue(adata)
     check_name(condition_key, name="condition_key")
     if library_key is None:
