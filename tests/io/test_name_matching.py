@@ -68,7 +68,7 @@ def test_name_classes(name, kind):
 def column(columns, names, **options):
     named = {name: Names(values) for name, values in columns.items()}
     match = find_identifier_column(named, Names(names), "spots.csv", **options)
-    return None if match is None else (match.column, match.match.row.tolist())
+    return None if match is None else (match.column, match.row.tolist())
 
 
 def test_usual_name_is_preferred():

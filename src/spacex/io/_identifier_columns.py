@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 
@@ -56,31 +55,14 @@ def name_class(name: object) -> int:
     return WEAK if normalized in _WEAK or _WEAK_END.search(str(name).casefold()) else OTHER
 
 
-class ColumnMatch(NamedTuple):
-    """A column, and its rows that hold the spot names of another file."""
-
-    column: str
-    match: NameMatch
-
-    @property
-    def uncertainty(self) -> int:
-        """The class of the column name, plus one if a prefix or suffix was removed."""
-        return name_class(self.column) + (not self.match.has_affixes)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether a column with a usual name holds all spot names literally."""
-        return self.uncertainty == STRONG and self.match.is_distinct and self.match.share == 1
-
-    def disagrees(self, other: ColumnMatch) -> bool:
-        """Whether two columns assign a spot name to different rows."""
-        both = (self.match.row >= 0) & (other.match.row >= 0)
-        return bool((self.match.row[both] != other.match.row[both]).any())
+def uncertainty(match: NameMatch) -> int:
+    """Return the class of the column name, plus one if a prefix or suffix was removed."""
+    return name_class(match.column) + (not match.has_affixes)
 
 
 def find_identifier_column(
     columns: Mapping[str, Names], names: Names, source: object, *, exact_only: bool = False
-) -> ColumnMatch | None:
+) -> NameMatch | None:
     """Return the column that holds these spot names, or None.
 
     Columns are ranked by their names and then by the fraction of spot names that they hold: usual names (``barcode``,
@@ -103,31 +85,31 @@ def find_identifier_column(
     InputError
         Two columns of equal rank assign the spot names to different rows.
     """
-    exact = (ColumnMatch(column, names.lookup(columns[column])) for column in columns if name_class(column) == STRONG)
-    matches = [match for match in exact if match.is_exact]
+    usual = (names.lookup(columns[name])._replace(column=name) for name in columns if name_class(name) == STRONG)
+    matches = [match for match in usual if match.is_distinct and match.share == 1]
     if not matches and not exact_only:
         matches = [match for column in columns if (match := _match_column(column, columns[column], names)) is not None]
     return _choose_column(matches, source)
 
 
-def _match_column(column: str, values: Names, names: Names) -> ColumnMatch | None:
+def _match_column(column: str, values: Names, names: Names) -> NameMatch | None:
     """Match a column; None if it holds too few of the spot names for the class of its name."""
     # Row numbers and ranks must not match "cell_7" by removing its prefix.
     is_other = name_class(column) == OTHER
     match = match_names(names, values, affixes=not (is_other and values.is_numeric))
-    return ColumnMatch(column, match) if match.share >= (MIN_MATCHED if is_other else np.finfo(float).tiny) else None
+    return match._replace(column=column) if match.share >= (MIN_MATCHED if is_other else np.finfo(float).tiny) else None
 
 
-def _choose_column(matches: list[ColumnMatch], source: object) -> ColumnMatch | None:
-    likely = [match for match in matches if match.match.is_distinct and match.match.share >= MIN_MATCHED]
+def _choose_column(matches: list[NameMatch], source: object) -> NameMatch | None:
+    likely = [match for match in matches if match.is_distinct and match.share >= MIN_MATCHED]
     candidates = likely or matches
     if not candidates:
         return None
-    uncertainty = min(match.uncertainty for match in candidates)
-    share = max(match.match.share for match in candidates if match.uncertainty == uncertainty)
-    ties = [match for match in candidates if match.uncertainty == uncertainty and match.match.share == share]
+    rank = min(map(uncertainty, candidates))
+    share = max(match.share for match in candidates if uncertainty(match) == rank)
+    ties = [match for match in candidates if uncertainty(match) == rank and match.share == share]
     chosen = min(ties, key=lambda match: is_row_name_column(match.column))
-    better = [match for match in likely if match.match.share > share and not is_row_name_column(match.column)]
+    better = [match for match in likely if match.share > share and not is_row_name_column(match.column)]
     # A column such as n_counts may hold the same numbers by chance: no other column may disagree with it.
     others = likely if name_class(chosen.column) == OTHER else better
     rivals = list(dict.fromkeys(match.column for match in (*ties, *others) if match.disagrees(chosen)))
@@ -136,4 +118,4 @@ def _choose_column(matches: list[ColumnMatch], source: object) -> ColumnMatch | 
             f"path='{source}' has several columns that could name its rows, {join_names([chosen.column, *rivals])}, "
             "and they disagree; name the right one barcode"
         )
-    return max(better, key=lambda match: match.match.share, default=chosen)
+    return max(better, key=lambda match: match.share, default=chosen)

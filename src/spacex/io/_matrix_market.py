@@ -20,14 +20,7 @@ from scipy.io import mminfo, mmread
 from spacex._infra.errors import InputError
 from spacex.io._counts import make_gene_names_unique, to_anndata
 from spacex.io._file_checks import check_matrix_market
-from spacex.io._files import (
-    COMPRESSION_SUFFIX,
-    REDOWNLOAD_HINT,
-    decompressed,
-    has_suffix,
-    join_names,
-    translate_errors,
-)
+from spacex.io._files import COMPRESSION_SUFFIX, REDOWNLOAD_HINT, decompressed, has_suffix, join_names, translate_errors
 from spacex.io._identifier_columns import OTHER, STRONG, is_identifier_name, is_row_name_column, name_class
 from spacex.io._positions import is_position_table
 from spacex.io._ten_x import drop_other_features

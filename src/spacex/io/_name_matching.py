@@ -32,7 +32,9 @@ class NameMatch(NamedTuple):
     spelling: str = ""
     """How the names were respelled; empty if they match literally."""
     has_affixes: bool = True
-    """Whether prefixes and suffixes were kept."""
+    """Whether prefixes and suffixes were compared too."""
+    column: str = ""
+    """Name of the column."""
 
     @property
     def share(self) -> float:
@@ -43,6 +45,11 @@ class NameMatch(NamedTuple):
     def is_complete(self) -> bool:
         """Whether all names match."""
         return bool((self.row >= 0).all())
+
+    def disagrees(self, other: NameMatch) -> bool:
+        """Whether two columns assign a name to different rows."""
+        both = (self.row >= 0) & (other.row >= 0)
+        return bool((self.row[both] != other.row[both]).any())
 
 
 class Names:

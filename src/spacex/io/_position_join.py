@@ -13,15 +13,8 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite
 from spacex.io._counts import clear_index_names, transpose
 from spacex.io._files import REDOWNLOAD_HINT, join_names
-from spacex.io._identifier_columns import (
-    OTHER,
-    STRONG,
-    ColumnMatch,
-    is_identifier_name,
-    is_row_name_column,
-    name_class,
-)
-from spacex.io._name_matching import MIN_MATCHED, Names
+from spacex.io._identifier_columns import OTHER, STRONG, is_identifier_name, is_row_name_column, name_class, uncertainty
+from spacex.io._name_matching import MIN_MATCHED, NameMatch, Names
 from spacex.io._positions import Positions
 from spacex.io._text_tables import typed
 
@@ -57,7 +50,7 @@ def _row_labels(counts: AnnData) -> dict[str, Names]:
 
 def _match_labels(
     labels: dict[str, Names], positions: Positions, source: object, *, exact_only: bool
-) -> tuple[ColumnMatch | None, str]:
+) -> tuple[NameMatch | None, str]:
     """Return the best match between a label of the counts and a column of the coordinates, and that label."""
     matches = {
         label: positions.match_column(names, exact_only=exact_only)
@@ -69,9 +62,9 @@ def _match_labels(
         has_label = any(matches.get(label) for label in labels if label not in row_numbers)
         for label in row_numbers:
             match = matches.get(label)
-            matches[label] = None if has_label or (match and match.uncertainty > STRONG) else match
+            matches[label] = None if has_label or (match and uncertainty(match) > STRONG) else match
     ranked = sorted(
-        ((match.uncertainty + name_class(label), -match.match.share), i, label, match)
+        ((uncertainty(match) + name_class(label), -match.share), i, label, match)
         for i, (label, match) in enumerate(matches.items())
         if match
     )
@@ -87,11 +80,11 @@ def _match_labels(
     return best, best_label
 
 
-def _evidence(match: ColumnMatch | None) -> tuple[bool, int, float]:
+def _evidence(match: NameMatch | None) -> tuple[bool, int, float]:
     """Rank the match of one side of the counts: by many names, then in a likely column."""
     if match is None:
         return False, -OTHER - 2, 0.0
-    return match.match.share >= MIN_MATCHED, -match.uncertainty, match.match.share
+    return match.share >= MIN_MATCHED, -uncertainty(match), match.share
 
 
 def _example(positions: Positions) -> str:
@@ -122,9 +115,9 @@ def join_positions(counts: AnnData, positions: Positions, *, drop_unmatched: boo
     adata.obs = adata.obs[[name for name in adata.obs if name != label and not is_row_name_column(name)]]
     adata.obs_names = labels[label].text.tolist()
     check_unique_rows(adata)
-    if match is not None and not match.match.is_distinct:
+    if match is not None and not match.is_distinct:
         raise InputError(_describe_repeat(positions, match))
-    row = match.match.row if match is not None else np.full(adata.n_obs, -1)
+    row = match.row if match is not None else np.full(adata.n_obs, -1)
     is_missing = row < 0
     n_missing = int(is_missing.sum())
     if match is None or is_missing.all() or (n_missing and not drop_unmatched):
@@ -132,8 +125,8 @@ def join_positions(counts: AnnData, positions: Positions, *, drop_unmatched: boo
             f"path='{positions.source}' has no position for {n_missing} of the {adata.n_obs} spots of the counts "
             f"(such as {adata.obs_names[is_missing][0]!r}); copy counts and coordinates of one run"
         )
-    if match.match.spelling:
-        logger.info("%s: spots matched to column %r, %s", positions.source.name, match.column, match.match.spelling)
+    if match.spelling:
+        logger.info("%s: spots matched to column %r, %s", positions.source.name, match.column, match.spelling)
     if n_missing:
         logger.info("%s: %d of %d cells have no position and are dropped", positions.source.name, n_missing, len(row))
         adata = adata[~is_missing].copy()
@@ -148,10 +141,10 @@ def check_unique_rows(adata: AnnData) -> None:
         raise InputError(f"counts repeat spot {repeated!r}; keep one row of it")
 
 
-def _describe_repeat(positions: Positions, match: ColumnMatch) -> str:
+def _describe_repeat(positions: Positions, match: NameMatch) -> str:
     """Return the message for a spot with two different rows of coordinates."""
     text = pd.Series({**positions.identifiers, **positions.array_names}[match.column].text)
-    repeated = text[text.duplicated() & text.isin(text[match.match.row[match.match.row >= 0]])].iloc[0]
+    repeated = text[text.duplicated() & text.isin(text[match.row[match.row >= 0]])].iloc[0]
     return f"coordinates='{positions.source}' repeats {repeated!r} with other values; keep one row"
 
 

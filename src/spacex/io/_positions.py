@@ -16,13 +16,12 @@ from spacex._infra.validation import check_installed
 from spacex.io._files import join_names, translate_errors
 from spacex.io._identifier_columns import (
     OTHER,
-    ColumnMatch,
     find_identifier_column,
     is_identifier_name,
     is_row_name_column,
     name_class,
 )
-from spacex.io._name_matching import Names, by_value
+from spacex.io._name_matching import NameMatch, Names, by_value
 from spacex.io._text_tables import Header, is_number, read_header, read_text_table, require_columns
 
 _COORDINATE_NAMES = frozenset(name for pair in (*_adata.COORDINATE_PAIRS, *_adata.ARRAY_PAIRS) for name in pair)
@@ -88,7 +87,7 @@ class Positions:
         }
         return {f"{x} and {y}": Names(values[x] + "x" + values[y]) for x, y in _ARRAY_NAME_PAIRS if x in values}
 
-    def match_column(self, names: Names, *, exact_only: bool = False) -> ColumnMatch | None:
+    def match_column(self, names: Names, *, exact_only: bool = False) -> NameMatch | None:
         """Return the column that holds these spot names and their rows, or None; see `find_identifier_column`."""
         columns: Mapping[str, Names] = self.identifiers
         if self.identifier is None and len(names.text) and ARRAY_NAME.fullmatch(names.text[0]):

@@ -122,13 +122,6 @@ def test_slides_are_distinguished_by_the_unique_name(tmp_path):
     assert "'cell'" in message_of(write_cosmx(tmp_path / "b", *without))
 
 
-def test_several_slides(tmp_path):
-    write_cosmx(tmp_path, *tables(), prefix="Run1_S1_")
-    write_cosmx(tmp_path, *tables(), prefix="Run1_S10_")
-    assert "'Run1_S1', 'Run1_S10'" in message_of(tmp_path)
-    assert_cosmx(sx.read(tmp_path, sample="S1"))
-
-
 @pytest.mark.parametrize("name", ["exprMat_file.csv", "metadata_file.csv"])
 def test_missing_file_raises(tmp_path, name):
     folder = write_cosmx(tmp_path / "c", *tables())

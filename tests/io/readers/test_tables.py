@@ -168,12 +168,6 @@ def test_coordinate_columns(tmp_path, names, xy):
     assert not set(adata.obs) & {*xy, "barcode", ""}
 
 
-def test_coordinates_without_header(tmp_path):
-    write_pair(tmp_path)
-    write_table(POSITIONS.drop(columns="layer"), tmp_path / "spots.csv", header=False)
-    assert_section(sx.read(tmp_path), xy=XY)
-
-
 def test_numeric_spot_names_are_not_coordinates(tmp_path):
     """A header of numeric spot names may have as many fields as a coordinate table without header."""
     for n in (2, 5):
@@ -195,17 +189,6 @@ def test_parquet_coordinates(tmp_path, ids):
     for frame in (table, table.set_index("cell_id"), table.astype({"cell_id": "category"})):
         frame.to_parquet(tmp_path / "positions.parquet")
         assert_section(sx.read(tmp_path), counts, XY)
-
-
-@pytest.mark.parametrize("value", [0, "0", 0.0, False])
-def test_spots_off_tissue_are_dropped(tmp_path, value):
-    positions = POSITIONS.assign(in_tissue=[True, value, True, True] if value is False else [1, value, 1, 1])
-    assert sx.read(write_pair(tmp_path, positions=positions)).obs_names.tolist() == SPOTS[:2]
-
-
-def test_gene_names_are_made_unique(tmp_path):
-    counts = COUNTS.set_axis(["a", "b", "a", "a"], axis=1)
-    assert sx.read(write_pair(tmp_path, counts=counts)).var_names.tolist() == ["a", "b", "a-1", "a-2"]
 
 
 @pytest.mark.parametrize("named", ["index", "column"])
@@ -284,13 +267,6 @@ def test_numeric_names_stay_text(tmp_path):
     assert_section(sx.read(write_pair(tmp_path, counts=counts, positions=positions)), counts)
 
 
-def test_ambiguous_identifier_columns_raise(tmp_path):
-    positions = pd.DataFrame({"one": [3, 1, 2], "two": [1, 2, 3], "x": XY[:, 0], "y": XY[:, 1]})
-    message = message_of(write_pair(tmp_path, counts=COUNTS.set_axis([1, 2, 3]), positions=positions))
-    for name in ("one", "two", "barcode"):
-        assert name in message
-
-
 def test_row_numbers_do_not_replace_labels(tmp_path):
     """The row numbers of R also occur in the coordinates, as cells, ranks, or row numbers."""
     for n, (spots, column) in enumerate([("B_cell_{}", "cell_id"), ("b{}", "rank"), ("b{}", "")]):
@@ -361,13 +337,6 @@ def test_invalid_array_names_raise(tmp_path):
 
 
 BEADS = COUNTS.set_axis(["ACGTACGTACGTAC", "CCCCACGTACGTAC", "GGGGACGTACGTAC"])
-
-
-def test_slide_seq(tmp_path):
-    spots = pd.DataFrame({"barcodes": BEADS.index, "xcoord": XY[:, 0], "ycoord": XY[:, 1]}).iloc[::-1]
-    write_table(BEADS.T, tmp_path / "1" / "MappedDGEForR.csv", index=True, index_label="GENE")
-    write_table(spots, tmp_path / "1" / "BeadLocationsForR.csv", index=True, index_label="")
-    assert_section(sx.read(tmp_path / "1"), BEADS, XY)
 
 
 @pytest.mark.parametrize("header", [["barcode", "xcoord", "ycoord"], ["", "x", "y"], False])

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from tests.io.layouts import COUNTS, XY, assert_section, message_of, write_10x_h5, write_mtx, write_table
+from tests.io.layouts import COUNTS, XY, assert_section, write_10x_h5, write_mtx, write_table
 
 import spacex as sx
 
@@ -50,12 +50,3 @@ def assert_xenium(adata, ids=TEXT):
 def test_xenium(tmp_path, form, cells, ids, outs):
     write_xenium(tmp_path / "region" / outs, form=form, cells=cells, ids=ids)
     assert_xenium(sx.read(tmp_path / "region"), ids)
-
-
-def test_several_regions(tmp_path):
-    for sample in ("R1", "R10"):
-        write_xenium(tmp_path / sample)
-        for path in (tmp_path / sample).iterdir():
-            path.rename(tmp_path / f"{sample}_{path.name}")
-    assert "'R1', 'R10'" in message_of(tmp_path)
-    assert_xenium(sx.read(tmp_path, sample="R1"))

@@ -20,15 +20,7 @@ from spacex._infra.errors import InputError
 from spacex.io._files import REDOWNLOAD_HINT, join_names, open_binary, translate_errors
 from spacex.io._folder import Folder
 from spacex.io._name_matching import Names, match_names
-from spacex.io._readers.visium import (
-    MATRIX,
-    SUBFOLDERS,
-    has_matrix,
-    read_10x,
-    read_images,
-    read_space_ranger,
-    run_name,
-)
+from spacex.io._readers.visium import MATRIX, SUBFOLDERS, has_matrix, read_10x, read_images, read_space_ranger, run_name
 from spacex.io._request import Request
 
 LAYOUT = "a Visium HD folder with binned_outputs/ or segmented_outputs/"
