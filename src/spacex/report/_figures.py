@@ -1,4 +1,4 @@
-"""Images inside the page: maps as PNG, charts as SVG in the colors of the page."""
+"""Images inside the report: maps as PNG, charts as SVG in the colors of the report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ N_COLORS = 64
 """Number of colors of a map: more are not distinguishable at its size."""
 
 TEXT_COLOR_TOKEN = "#010203"
-"""Placeholder color of text, replaced by the text color of the page."""
+"""Placeholder color of text, replaced by the text color of the report."""
 
 Draw = Callable[[list[Axes]], object]
 Box = tuple[float, float, float, float]
