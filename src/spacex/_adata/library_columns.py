@@ -155,7 +155,7 @@ class LibraryColumns:
         yield from (name for name in self.adata.obs if str(name).casefold() == LIBRARY_ID)
 
     def _column(self, name: str, *, is_certain: bool = False, has_common_name: bool = True) -> list[Column]:
-        """The column, if its values could be sections: at least two, whole numbers or text, on average ten spots each."""
+        """The column, if its values could be sections: text or whole numbers, few compared with the spots."""
         values = self.adata.obs[name][self.spots]
         try:
             label, levels = pd.factorize(values)
