@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,20 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # nohup and background jobs of a shell ignore SIGINT, and so would the processes that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Files and folders whose tests start processes or a browser, or run whole analyses; single slow tests are marked there.
+SLOW = (
+    "cli/test_batch.py", "cli/test_options.py", "cli/test_subprocess.py", "crash_safety/",
+    "distributed/test_worker_processes.py", "embedding/test_launch.py", "report/test_page.py",
+    "report/test_page_shapes.py", "test_numerics.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(tests) and item.path.relative_to(tests).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

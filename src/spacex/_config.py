@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.validation import check_choice, check_int, check_number
+from spacex._infra.settings import settings_from_dict, settings_to_dict, validate_floats, validate_ints
+from spacex._infra.validation import check_choice, check_number
 
 MAX_SIDE = 2048
 """Maximum number of pixels per side of a grid; larger maps do not fit in memory."""
@@ -179,17 +180,12 @@ class Config:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def __post_init__(self) -> None:
-        for name, (low, high) in INTEGER_BOUNDS.items():
-            object.__setattr__(self, name, check_int(getattr(self, name), name=f"Config.{name}", low=low, high=high))
+        validate_ints(self, INTEGER_BOUNDS)
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
-        for name in (*positive, "boost_power", "boost_learning_rate", "boost_tolerance"):
-            _check_range(self, name, above=0.0)
-        for name in ("weight_decay", "noise_share", "gene_specific_share"):
-            _check_range(self, name, at_least=0.0)
-        _check_range(self, "holdout_fraction", above=0.0, below=1.0)
-        _check_range(self, "background_threshold", above=0.0, below=1.0)
-        _check_range(self, "patch_mask", at_least=0.0, below=1.0)
-        _check_range(self, "pixel_mask", at_least=0.0, below=1.0)
+        validate_floats(self, *positive, "boost_power", "boost_learning_rate", "boost_tolerance", above=0.0)
+        validate_floats(self, "weight_decay", "noise_share", "gene_specific_share", at_least=0.0)
+        validate_floats(self, "holdout_fraction", "background_threshold", above=0.0, below=1.0)
+        validate_floats(self, "patch_mask", "pixel_mask", at_least=0.0, below=1.0)
         check_choice(self.covariance_type, name="Config.covariance_type", allowed=("tied", "spherical"))
         check_choice(self.strategy, name="Config.strategy", allowed=("auto", "ddp", "ddp_spawn"))
         check_choice(self.precision, name="Config.precision", allowed=("32-true", "bf16-mixed", "16-mixed"))
@@ -246,7 +242,7 @@ class Config:
         >>> sx.Config().to_dict()["theta"]
         100.0
         """
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        return settings_to_dict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
@@ -274,21 +270,4 @@ class Config:
         """
         if not isinstance(values, dict):
             raise InputError(f"values={safe_repr(values)} is not a dict; pass the output of Config.to_dict()")
-        names = {f.name for f in fields(cls)}
-        renamed = {OLD_NAMES.get(name, name): _plain(value) for name, value in values.items()}
-        unknown = sorted(str(name) for name in set(renamed) - names)
-        if unknown:
-            raise InputError(f"Config has no setting {', '.join(unknown[:5])}; known are {', '.join(sorted(names))}")
-        return cls(**renamed)
-
-
-def _plain(value: Any) -> Any:
-    """Convert a value stored as JSON, HDF5 or zarr to a Python scalar or tuple."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _check_range(config: Config, name: str, **bounds: float) -> None:
-    """Validate a setting with `check_number` and store it as a float."""
-    object.__setattr__(config, name, check_number(getattr(config, name), name=f"Config.{name}", **bounds))
+        return settings_from_dict(cls, {OLD_NAMES.get(name, name): value for name, value in values.items()})

@@ -64,6 +64,7 @@ def embedded(adata: AnnData) -> AnnData:
     return adata
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_same_bytes_from_disk(section: AnnData, tmp_path: Path, small_blocks: list[int], way: str) -> None:
     suffix, form = WAYS[way]

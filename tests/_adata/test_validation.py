@@ -128,6 +128,7 @@ LABELS: dict[str, Callable[[np.ndarray], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", LABELS)
 def test_labels_may_be_of_any_type(form: str) -> None:
     parts = {name: section(seed) for seed, name in enumerate("abcd")}

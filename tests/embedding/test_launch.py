@@ -233,7 +233,13 @@ def spawned(process):
     """Return the worker processes of another process."""
     import psutil
 
-    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    def is_worker(child):
+        try:
+            return "spawn_main" in " ".join(child.cmdline())
+        except psutil.NoSuchProcess:  # it has just ended
+            return False
+
+    return [child for child in psutil.Process(process.pid).children() if is_worker(child)]
 
 
 @pytest.mark.slow

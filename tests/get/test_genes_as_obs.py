@@ -1,4 +1,4 @@
-"""Genes as observations: what scanpy gets, and that it finds the planted modules in it."""
+"""`genes_as_obs` gives scanpy the embedding, and Leiden recovers the simulated modules."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ def embedded() -> AnnData:
 
 
 def test_only_embedded_genes_are_observations(embedded: AnnData) -> None:
-    genes = sx.genes_as_obs(embedded)
+    genes = sx.get.genes_as_obs(embedded)
     finite = np.isfinite(embedded.varm["X_spacex"]).all(axis=1)
     assert "gene0008" not in genes.obs_names
     assert 100 < genes.n_obs < 120
     assert list(genes.obs_names) == list(embedded.var_names[finite])
 
 
-def test_the_matrix_is_the_embedding_and_its_directions_lie_beside_it(embedded: AnnData) -> None:
-    genes = sx.genes_as_obs(embedded)
-    whole = embedded.varm["X_spacex"][embedded.var_names.get_indexer(genes.obs_names)]
-    np.testing.assert_array_equal(genes.X, whole)
+def test_matrix_holds_embeddings_and_obsm_their_directions(embedded: AnnData) -> None:
+    genes = sx.get.genes_as_obs(embedded)
+    expected = embedded.varm["X_spacex"][embedded.var_names.get_indexer(genes.obs_names)]
+    np.testing.assert_array_equal(genes.X, expected)
     direction, strength = genes.obsm["X_spacex"], genes.obs["spacex_strength"].to_numpy()
     np.testing.assert_allclose(np.linalg.norm(direction, axis=1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(direction * strength[:, None], whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(direction * strength[:, None], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_what_is_known_of_genes_comes_along_and_what_is_known_of_spots_stays(embedded: AnnData) -> None:
-    genes = sx.genes_as_obs(embedded)
-    place = embedded.var_names.get_indexer(genes.obs_names)
+def test_annotations_of_genes_are_copied_and_those_of_spots_are_not(embedded: AnnData) -> None:
+    genes = sx.get.genes_as_obs(embedded)
+    index = embedded.var_names.get_indexer(genes.obs_names)
     assert set(embedded.var.columns) < set(genes.obs.columns)
-    assert (genes.obs["spacex_module"] == embedded.var["spacex_module"].iloc[place]).all()
-    np.testing.assert_array_equal(genes.obsm["X_spacex_umap"], embedded.varm["X_spacex_umap"][place])
-    there = sp.csr_matrix(embedded.varp["spacex_interactions"])[place][:, place]
-    assert (sp.csr_matrix(genes.obsp["spacex_interactions"]) != there).nnz == 0
+    assert (genes.obs["spacex_module"] == embedded.var["spacex_module"].iloc[index]).all()
+    np.testing.assert_array_equal(genes.obsm["X_spacex_umap"], embedded.varm["X_spacex_umap"][index])
+    interactions = sp.csr_matrix(embedded.varp["spacex_interactions"])[index][:, index]
+    assert (sp.csr_matrix(genes.obsp["spacex_interactions"]) != interactions).nnz == 0
     assert genes.uns["spacex_module_colors"] == embedded.uns["spacex_module_colors"]
     assert "domain_colors" not in genes.uns
     assert {"grid", "domains"} <= set(embedded.uns["spacex"])
@@ -59,9 +59,9 @@ def test_what_is_known_of_genes_comes_along_and_what_is_known_of_spots_stays(emb
     assert genes.uns["spacex"]["embed"]["dimensions"] == genes.n_vars
 
 
-def test_the_section_is_not_changed_by_what_is_done_to_its_genes(embedded: AnnData) -> None:
+def test_result_shares_no_memory_with_the_section(embedded: AnnData) -> None:
     before = embedded.varm["X_spacex"].copy()
-    genes = sx.genes_as_obs(embedded)
+    genes = sx.get.genes_as_obs(embedded)
     genes.X[:] = 0
     genes.obsm["X_spacex"][:] = 0
     genes.obsm["X_spacex_umap"][:] = 0
@@ -73,25 +73,25 @@ def test_the_section_is_not_changed_by_what_is_done_to_its_genes(embedded: AnnDa
     assert embedded.uns["spacex"]["embed"]["dimensions"] > 0
 
 
-def test_it_survives_a_file(embedded: AnnData, tmp_path) -> None:
-    genes = sx.genes_as_obs(embedded)
+def test_result_survives_a_file_round_trip(embedded: AnnData, tmp_path) -> None:
+    genes = sx.get.genes_as_obs(embedded)
     genes.write_h5ad(tmp_path / "genes.h5ad")
     back = sx.read(tmp_path / "genes.h5ad")
     np.testing.assert_array_equal(back.X, genes.X)
     assert list(back.obs["spacex_module"]) == list(genes.obs["spacex_module"])
 
 
-def test_an_embedding_is_asked_for() -> None:
+def test_missing_embedding_raises() -> None:
     with pytest.raises(InputError, match=r"sx\.tl\.embed"):
-        sx.genes_as_obs(sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2))
+        sx.get.genes_as_obs(sx.datasets.simulate_section(n_genes=40, n_spots=300, n_modules=2))
 
 
-def test_leiden_finds_the_planted_modules() -> None:
+def test_leiden_recovers_the_simulated_modules() -> None:
     adata = sx.datasets.simulate_section(n_genes=2000, n_spots=1500, n_modules=16, n_domains=5, depth=0.3, seed=1)
     sx.tl.embed(adata, n_modules=16, progress=False)
-    genes = sx.genes_as_obs(adata)
+    genes = sx.get.genes_as_obs(adata)
     genes = genes[genes.obs["spatially_variable"]].copy()
     sc.pp.neighbors(genes, use_rep="X_spacex", random_state=0)
     sc.tl.leiden(genes, flavor="igraph", n_iterations=2, random_state=0)
-    # Measured: .807, .791 and .770 with seeds 0, 1 and 2; .57 to .61 with embeddings that are not of unit length.
+    # Measured: 0.807, 0.791 and 0.770 with seeds 0, 1 and 2; 0.57 to 0.61 with embeddings that have other lengths.
     assert adjusted_rand_score(genes.obs["module"], genes.obs["leiden"]) > 0.7

@@ -140,7 +140,7 @@ CALLS: dict[str, Call] = {
     "pl.modules": Call(sx.pl.modules, lambda a: {"n_modules": 1, "n_genes": 1}),
     "pl.pattern": Call(
         sx.pl.pattern,
-        lambda a: {"found": pd.DataFrame({"gene": a.var_names[:2], "similarity": 0.5, "qvalue": 0.1}), "n_genes": 1},
+        lambda a: {"matches": pd.DataFrame({"gene": a.var_names[:2], "similarity": 0.5, "qvalue": 0.1}), "n_genes": 1},
     ),
     "pl.svg": Call(sx.pl.svg, lambda a: {"n_genes": 1}),
     "pl.training": Call(sx.pl.training),

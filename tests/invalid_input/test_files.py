@@ -49,6 +49,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_refuse(command: str, tmp_path: Path, files: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "made").mkdir()

@@ -80,6 +80,7 @@ def test_counts_in_parts_are_the_counts() -> None:
 COMMANDS = [kind for kind in SECTIONS if kind.flags is not None and {"tl.embed", "tl.svg"} & set(kind.only or PLAIN)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COMMANDS, ids=[kind.name for kind in COMMANDS])
 def test_the_command_line(kind: SectionKind, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path, out = tmp_path / "section.h5ad", tmp_path / "out"

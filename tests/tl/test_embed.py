@@ -1,4 +1,4 @@
-"""`tl.embed`, its estimator and `tl.modules`: slots, recovered structure, reproducibility, saved models."""
+"""`tl.embed`: slots, recovered structure, reproducibility, several sections and unusual inputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import random
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import anndata as ad
@@ -17,19 +16,13 @@ import scipy
 import torch
 from anndata import AnnData
 from packaging.version import Version
-from safetensors.torch import load_file, save_file
 from scipy import stats
-from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 import spacex as sx
 from spacex import Config
-from spacex._config import OLD_NAMES
-from spacex._infra.errors import InputError
-from spacex._infra.serialization import file_sha256, json_sha256
 from spacex.embedding.modules import null_probability
-from spacex.embedding.state import OLD_ARRAY_NAMES
 
 FAST = Config(epochs=1, boost_rounds=1)
 RARE = ("gene0010", "gene0077")  # genes with too few counts to be embedded
@@ -114,6 +107,15 @@ def test_the_input_is_unchanged(section: AnnData, embedded: AnnData) -> None:
     assert set(embedded.varm) - set(section.varm) == {"X_spacex"}
     assert set(embedded.uns) - set(section.uns) == {"spacex"}
     assert set(embedded.var) - set(section.var) == {"spacex_module", "spacex_module_prob"}
+
+
+def test_slots_equal_the_fitted_attributes(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
+    adata, model = fitted
+    is_embedded = ~adata.var_names.isin(RARE)
+    np.testing.assert_array_equal(model.embedding_, adata.varm["X_spacex"][is_embedded])
+    np.testing.assert_array_equal(model.probabilities_, adata.var["spacex_module_prob"][is_embedded])
+    module = adata.var["spacex_module"][is_embedded].astype(str)
+    assert np.where(model.labels_ < 0, "unassigned", model.labels_.astype(str)).tolist() == module.tolist()
 
 
 def test_module_probabilities_equal_the_posterior(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
@@ -258,15 +260,6 @@ def test_the_number_of_threads_does_not_matter(section: AnnData, embedded: AnnDa
     assert adjusted_rand_score(again.var["spacex_module"], embedded.var["spacex_module"]) > 0.97
 
 
-@pytest.mark.usefixtures("global_state")
-def test_transform_does_not_depend_on_the_batch(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
-    adata, model = fitted
-    images = sx.pp.gene_images(adata)
-    whole = model.transform(images)
-    some = np.array([5, 80, 3])
-    np.testing.assert_allclose(model.transform(images.take(some)), whole[some], atol=1e-5)
-
-
 def test_the_order_of_genes_permutes_the_linear_initialization(section: AnnData) -> None:
     """Up to random draws: thinned counts, and the genes that are permuted to calibrate the norm."""
     config = Config(epochs=0, boost_rounds=0, n_layers=0, n_dims=8, theta=50)
@@ -296,218 +289,12 @@ def test_the_order_of_spots_does_not_matter(section: AnnData, embedded: AnnData)
     np.testing.assert_allclose(permuted.varm["X_spacex"], embedded.varm["X_spacex"], atol=1e-5)
 
 
-# -- the estimator -----------------------------------------------------------------------------------------
-
-
 def test_a_new_embedding_removes_old_interactions(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
     adata = fitted[0].copy()
     sx.tl.interactions(adata)
     assert "spacex_interactions" in adata.varp
     sx.tl.embed(adata, n_modules=3, config=FAST, seed=1, progress=False)
     assert "spacex_interactions" not in adata.varp
-
-
-def test_fitted_attributes_equal_predictions(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
-    adata, model = fitted
-    is_embedded = ~adata.var_names.isin(RARE)
-    images = sx.pp.gene_images(adata).take(np.flatnonzero(is_embedded))
-    np.testing.assert_array_equal(model.embedding_, adata.varm["X_spacex"][is_embedded])
-    np.testing.assert_array_equal(model.transform(images), model.embedding_)
-    np.testing.assert_array_equal(model.predict(images), model.labels_)
-    np.testing.assert_array_equal(model.probabilities_, adata.var["spacex_module_prob"][is_embedded])
-    module = adata.var["spacex_module"][is_embedded].astype(str)
-    assert np.where(model.labels_ < 0, "unassigned", model.labels_.astype(str)).tolist() == module.tolist()
-
-
-def test_the_estimator_has_the_interface_of_scikit_learn() -> None:
-    model = sx.SpaCEX(FAST, n_modules=3, seed=7, progress=False)
-    assert clone(model).get_params() == model.get_params()
-    assert model.set_params(n_modules=4, seed=1) is model
-    assert (model.n_modules, model.seed, model.config) == (4, 1, FAST)
-    with pytest.raises(InputError, match="n_modules=0"):
-        model.set_params(n_modules=0)
-    with pytest.raises(InputError, match="parameter='n_clusters'"):
-        model.set_params(n_clusters=3)
-    assert model.n_modules == 4
-
-
-def test_fit_predict_and_fit_transform(section: AnnData) -> None:
-    images = sx.pp.gene_images(section.copy())
-    model = sx.SpaCEX(Config(em_starts=1), n_modules=3, progress=False)
-    np.testing.assert_array_equal(model.fit_predict(images), model.predict(images))
-    np.testing.assert_array_equal(model.fit_transform(images), model.transform(images))
-
-
-def test_a_loaded_model_equals_the_saved_one(fitted: tuple[AnnData, sx.SpaCEX], tmp_path: Path) -> None:
-    adata, model = fitted
-    images = sx.pp.gene_images(adata)
-    model.save(tmp_path / "model")
-    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
-    back = sx.SpaCEX.load(tmp_path / "model")
-    assert back.transform(images).tobytes() == model.transform(images).tobytes()
-    assert back.predict_proba(images).tobytes() == model.predict_proba(images).tobytes()
-    assert back.config == model.config
-    assert (back.seed, back.n_modules_) == (model.seed, model.n_modules_)
-    assert json.dumps(back.history_.to_dict()) == json.dumps(model.history_.to_dict())
-    for name in ("labels_", "probabilities_", "embedding_"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(model, name))
-    back.save(tmp_path / "again")
-    for name in ("config.json", "model.safetensors"):
-        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
-
-
-def test_predict_proba_is_a_distribution(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
-    adata, model = fitted
-    chance = model.predict_proba(sx.pp.gene_images(adata))
-    assert chance.shape == (150, 3 + 1)
-    assert (chance >= 0).all()
-    np.testing.assert_allclose(chance.sum(1), 1, atol=1e-6)
-
-
-def test_arrays_of_images_are_accepted(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
-    adata, model = fitted
-    images = sx.pp.gene_images(adata)
-    expected = model.transform(images)
-    is_embedded = ~adata.var_names.isin(RARE)
-    for array in (images.images(), images.images().astype(np.float64)):
-        np.testing.assert_allclose(model.transform(array), expected, atol=1e-5)
-    np.testing.assert_allclose(expected[is_embedded], adata.varm["X_spacex"][is_embedded], atol=1e-5)
-    off_tissue = images.images() + 5 * ~images.mask  # pixels outside the tissue are ignored
-    np.testing.assert_allclose(model.transform(off_tissue.astype(np.float32)), expected, atol=1e-5)
-    assert model.predict_proba(images.images(slice(0, 1))).shape == (1, 4)
-
-
-@pytest.mark.parametrize("change", [lambda i: i[0], lambda i: i[:, 1:], lambda i: i[:, :, :-1], lambda i: i.ravel()])
-def test_images_of_another_shape_raise(fitted: tuple[AnnData, sx.SpaCEX], change: Any) -> None:
-    adata, model = fitted
-    images = sx.pp.gene_images(adata)
-    height, width = images.shape
-    with pytest.raises(InputError, match=rf"images has shape .*pass GeneImages or an array \(G.*{height}, {width}\)"):
-        model.transform(change(images.images()))
-
-
-def test_images_on_another_grid_raise(fitted: tuple[AnnData, sx.SpaCEX], section: AnnData) -> None:
-    _, model = fitted
-    for other in (section[:-1].copy(), section.copy()):
-        if other.n_obs == 400:
-            sx.pp.rasterize(other, grid=10)
-        with pytest.raises(InputError, match=r"grid of .* the model on one of .*fit"):
-            model.transform(sx.pp.gene_images(other))
-
-
-def test_an_unfitted_model_raises(section: AnnData) -> None:
-    images = sx.pp.gene_images(section.copy())
-    model = sx.SpaCEX(FAST, n_modules=3)
-    for call in (model.transform, model.predict_proba):
-        with pytest.raises(InputError, match=r"not fitted; call fit\(images\) or SpaCEX.load"):
-            call(images)
-    with pytest.raises(InputError, match="not fitted"):
-        model.save("nowhere")
-    assert not Path("nowhere").exists()
-
-
-@pytest.fixture(scope="session")
-def saved(fitted: tuple[AnnData, sx.SpaCEX], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
-    folder = tmp_path_factory.mktemp("saved")
-    fitted[1].save(folder)
-    return (folder / "config.json").read_text(), (folder / "model.safetensors").read_bytes()
-
-
-def without(settings: str, key: str) -> str:
-    return json.dumps({k: v for k, v in json.loads(settings).items() if k != key})
-
-
-def changed(settings: str, **values: Any) -> str:
-    return json.dumps({**json.loads(settings), **values})
-
-
-@pytest.mark.parametrize("version", [4, 5])
-def test_models_of_earlier_formats_are_read(
-    saved: tuple[str, bytes], fitted: tuple[AnnData, sx.SpaCEX], tmp_path: Path, version: int
-) -> None:
-    """Format 4 had no checksums; formats 4 and 5 had other names, and no results per gene."""
-    settings, (adata, model) = json.loads(saved[0]), fitted
-    config = settings["config"]
-    settings["config"] = {old: config.pop(new) for old, new in OLD_NAMES.items()} | config
-    settings |= {"canvas": settings.pop("layout"), "format": version}
-    (tmp_path / "new").write_bytes(saved[1])
-    old_name = {new: old for old, new in OLD_ARRAY_NAMES.items()}
-    arrays = {old_name.get(name, name): array for name, array in load_file(tmp_path / "new").items()}
-    arrays = {name: array for name, array in arrays.items() if not name.startswith("genes.")}
-    save_file(arrays, tmp_path / "model.safetensors")
-    del settings["sha256"]
-    if version == 5:
-        digest = file_sha256(tmp_path / "model.safetensors")
-        settings["sha256"] = {"settings": json_sha256(settings), "arrays": digest}
-    (tmp_path / "config.json").write_text(json.dumps(settings))
-    back, images = sx.SpaCEX.load(tmp_path), sx.pp.gene_images(adata)
-    assert (back.transform(images) == model.transform(images)).all()
-    assert (back.predict(images) == model.predict(images)).all()
-    assert not hasattr(back, "labels_")
-
-
-BROKEN = {
-    "no settings": lambda s, a: (None, a),
-    "no arrays": lambda s, a: (s, None),
-    "empty settings": lambda s, a: ("", a),
-    "truncated settings": lambda s, a: (s[: len(s) // 2], a),
-    "a list": lambda s, a: ("[]", a),
-    "a number": lambda s, a: ("3", a),
-    "not text": lambda s, a: (b"\xff\xfe\x00\x80", a),
-    "no format": lambda s, a: (without(s, "format"), a),
-    "newer format": lambda s, a: (changed(s, format=99), a),
-    "empty arrays": lambda s, a: (s, b""),
-    "truncated arrays": lambda s, a: (s, a[: len(a) // 2]),
-    "garbage arrays": lambda s, a: (s, bytes(range(256)) * 20),
-    "a pickle": lambda s, a: (s, b"\x80\x04\x95\x10" + bytes(7) + b"\x8c\x05posix\x94\x8c\x06system\x94\x93."),
-    "unknown setting": lambda s, a: (changed(s, config={"epoch": 3}), a),
-    "setting out of range": lambda s, a: (changed(s, config={"epochs": -3}), a),
-    **{f"no {key}": lambda s, a, key=key: (without(s, key), a) for key in ("config", "seed", "n_modules", "layout")},
-    "null_mean is text": lambda s, a: (changed(s, null_mean="one"), a),
-    "layout is a number": lambda s, a: (changed(s, layout=3), a),
-    "other d_model": lambda s, a: (changed(s, config={**json.loads(s)["config"], "d_model": 32}), a),
-}  # fmt: skip
-
-
-def test_other_config_files_are_not_overwritten(fitted: tuple[AnnData, sx.SpaCEX], tmp_path: Path) -> None:
-    for text in ('{"model_type": "bert"}', "not JSON", "3"):
-        (tmp_path / "config.json").write_text(text)
-        with pytest.raises(sx.InputError, match="that is not a model; pass another folder"):
-            fitted[1].save(tmp_path)
-        assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("config.json", text)]
-    (tmp_path / "config.json").unlink()
-    for _again in range(2):
-        fitted[1].save(tmp_path)
-
-
-@pytest.mark.parametrize("kind", BROKEN)
-def test_an_invalid_model_folder_raises(saved: tuple[str, bytes], tmp_path: Path, kind: str) -> None:
-    settings, arrays = BROKEN[kind](*saved)
-    if settings is not None:
-        (tmp_path / "config.json").write_bytes(settings if isinstance(settings, bytes) else settings.encode())
-    if arrays is not None:
-        (tmp_path / "model.safetensors").write_bytes(arrays)
-    with pytest.raises(InputError, match=r"save|Config") as caught:
-        sx.SpaCEX.load(tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("lost", ["model.encoder.linear", "mixture.mean", "layout.pixel", "genes.labels"])
-def test_a_missing_array_raises(saved: tuple[str, bytes], tmp_path: Path, lost: str) -> None:
-    (tmp_path / "config.json").write_text(saved[0])
-    (tmp_path / "model.safetensors").write_bytes(saved[1])
-    arrays = load_file(tmp_path / "model.safetensors")
-    assert lost in arrays
-    save_file({key: value for key, value in arrays.items() if key != lost}, tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match="save it again"):
-        sx.SpaCEX.load(tmp_path)
-
-
-def test_a_folder_without_a_model_raises(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    for folder in (tmp_path / "absent", tmp_path, tmp_path / "file"):
-        with pytest.raises(InputError, match=r"contains no config.json; pass a folder that SpaCEX.save"):
-            sx.SpaCEX.load(folder)
 
 
 # -- several sections --------------------------------------------------------------------------------------
@@ -590,112 +377,6 @@ def test_as_many_modules_as_genes(section: AnnData) -> None:
     adata, model = embedded_section(section[:, 20:45], n_modules=25, config=config)
     assert model.n_modules_ == 25
     assert adata.var["spacex_module_prob"].between(0, 1).all()
-
-
-# -- tl.modules --------------------------------------------------------------------------------------
-
-
-def test_modules_are_refitted_to_the_same_embedding(embedded: AnnData) -> None:
-    adata = embedded.copy()
-    sx.tl.modules(adata, n_modules=2)
-    assert adata.var["spacex_module"].cat.categories.tolist() == ["0", "1", "unassigned"]
-    assert adata.varm["X_spacex"].tobytes() == embedded.varm["X_spacex"].tobytes()
-    assert adata.uns["spacex"]["modules"]["n_modules"] == 2
-    assert Config.from_dict(adata.uns["spacex"]["parameters"]) == FAST
-    assert (adata.var["spacex_module"][adata.var_names.isin(RARE)] == "unassigned").all()
-    first = adata.var["spacex_module"].copy()
-    sx.tl.modules(adata, n_modules=2)
-    pd.testing.assert_series_equal(adata.var["spacex_module"], first)
-
-
-def test_refitted_modules_recover_planted_ones(embedded: AnnData) -> None:
-    adata = embedded.copy()
-    sx.tl.modules(adata, n_modules=3)
-    spatial = spatial_genes(adata)
-    labels = adata.var["spacex_module"][spatial].astype(str)
-    assert adjusted_rand_score(adata.var["module"][spatial], labels) > 0.75
-
-
-def test_modules_select_their_number(embedded: AnnData) -> None:
-    adata = embedded.copy()
-    sx.tl.modules(adata)
-    assert adata.uns["spacex"]["modules"]["n_modules"] >= 2
-    assert adata.uns["spacex"]["embed"]["n_modules"] == 3
-
-
-@pytest.mark.parametrize("n_modules", [0, -1, 149, 2.0, "three", True, None])
-def test_an_invalid_number_of_modules_raises(embedded: AnnData, n_modules: Any) -> None:
-    with pytest.raises(InputError, match=rf"n_modules={n_modules!r}.*1 to 148"):
-        sx.tl.modules(embedded.copy(), n_modules=n_modules)
-
-
-# -- tl.similar_genes -----------------------------------------------------------------------------------------
-
-
-def test_similar_genes_are_ordered_by_cosine(embedded: AnnData) -> None:
-    gene = embedded.var_names[spatial_genes(embedded)][0]
-    table = sx.tl.similar_genes(embedded, gene, n=200)
-    assert table.columns.tolist() == ["gene", "similarity", "qvalue"]
-    assert table.index.tolist() == list(range(147))  # without itself and the two that are not embedded
-    assert gene not in set(table["gene"])
-    assert not set(RARE) & set(table["gene"])
-    frame = pd.DataFrame(embedded.varm["X_spacex"], index=embedded.var_names)
-    direction = directions(frame.to_numpy())
-    expected = pd.Series(direction @ direction[embedded.var_names.get_loc(gene)], index=frame.index)
-    np.testing.assert_allclose(table["similarity"], expected[table["gene"]], atol=1e-5)
-    assert (np.diff(table["similarity"]) <= 0).all()
-    assert (np.diff(table["qvalue"]) >= 0).all()
-    assert table["qvalue"].between(0, 1).all()
-    pd.testing.assert_frame_equal(sx.tl.similar_genes(embedded, gene, n=7), table[:7])
-    assert len(sx.tl.similar_genes(embedded, gene)) == 20
-
-
-def test_qvalues_are_those_of_isotropic_directions(section: AnnData) -> None:
-    """In three dimensions a cosine is uniform (Archimedes); q-values are Benjamini and Hochberg's."""
-    adata = section.copy()
-    rng = np.random.default_rng(0)
-    z = stats.ortho_group.rvs(3, size=50, random_state=rng).reshape(150, 3)  # frames: exactly isotropic together
-    adata.varm["X_spacex"] = z.astype(np.float32)
-    table = sx.tl.similar_genes(adata, "gene0005", n=149)
-    pvalue = (1 - table["similarity"].to_numpy()) / 2
-    step = pvalue * 149 / np.arange(1, 150)
-    np.testing.assert_allclose(table["qvalue"], np.minimum.accumulate(step[::-1])[::-1].clip(max=1), atol=1e-5)
-    assert stats.kstest(pvalue, "uniform").pvalue > 1e-3
-
-
-def test_qvalues_are_calibrated_without_similar_genes() -> None:
-    rng = np.random.default_rng(1)
-    has_discovery = []
-    for _ in range(200):
-        adata = AnnData(np.ones((2, 100), dtype=np.float32))
-        adata.varm["X_spacex"] = rng.standard_normal((100, 16)).astype(np.float32)
-        has_discovery.append((sx.tl.similar_genes(adata, "0", n=99)["qvalue"] < 0.05).any())
-    assert np.mean(has_discovery) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
-
-
-def test_the_most_similar_gene_is_first(embedded: AnnData) -> None:
-    adata = embedded.copy()
-    genes = adata.var_names[spatial_genes(adata)]
-    z = adata.varm["X_spacex"].copy()
-    z[adata.var_names.get_loc(genes[5])] = 3 * z[adata.var_names.get_loc(genes[0])]  # the norm does not matter
-    adata.varm["X_spacex"] = z
-    first = sx.tl.similar_genes(adata, genes[0], n=1).iloc[0]
-    assert first["gene"] == genes[5]
-    assert first["similarity"] == pytest.approx(1, abs=1e-6)
-    assert first["qvalue"] == pytest.approx(0, abs=1e-3)
-
-
-def test_similar_genes_raise_for_invalid_arguments(embedded: AnnData, section: AnnData) -> None:
-    with pytest.raises(InputError, match=r"gene 'GENE004' is not among the 150 genes.*close to it: gene0"):
-        sx.tl.similar_genes(embedded, "GENE004")
-    with pytest.raises(InputError, match=rf"gene '{RARE[0]}' was not embedded.*min_counts.*sx.tl.embed"):
-        sx.tl.similar_genes(embedded, RARE[0])
-    for n in (0, 2.5, "5"):
-        with pytest.raises(InputError, match=rf"n={n!r}"):
-            sx.tl.similar_genes(embedded, "gene0001", n=n)
-    for call in (lambda: sx.tl.similar_genes(section, "gene0001"), lambda: sx.tl.modules(section)):
-        with pytest.raises(InputError, match=r'varm\["X_spacex"\] is missing; call sx.tl.embed\(adata\)'):
-            call()
 
 
 @more_threads

@@ -3,6 +3,7 @@
 Every function reads an AnnData and returns a new object; none of them writes to it.
 """
 
+from spacex.get._arrangement import SectionName
 from spacex.get._embedded_images import embedded_images
 from spacex.get._gene_layout import gene_layout
 from spacex.get._gene_table import gene_table
@@ -14,7 +15,7 @@ from spacex.get._module_maps import ModuleMaps, module_maps
 from spacex.get._module_table import module_table
 from spacex.get._module_terms import module_terms
 from spacex.get._spot_categories import spot_categories
-from spacex.get._spot_map import SectionName, SpotMap, spot_map
+from spacex.get._spot_map import SpotMap, spot_map
 from spacex.get._training_history import training_history
 
 __all__ = [

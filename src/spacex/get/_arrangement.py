@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,32 @@ GAP = 0.06
 
 NAME_HEIGHT = 0.045
 """Height of the line for the names below a row, relative to the picture's longer side: 15 of 340 pixels."""
+
+
+class SectionName(NamedTuple):
+    """Name of a section and the area for it, in points of the picture.
+
+    Attributes
+    ----------
+    text
+        The name.
+    x, y
+        Middle and top of the area.
+    width, height
+        Size of the area.
+
+    Examples
+    --------
+    >>> import spacex as sx
+    >>> sx.get.SectionName("left", x=10.0, y=30.0, width=20.0, height=2.0).text
+    'left'
+    """
+
+    text: str
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True)

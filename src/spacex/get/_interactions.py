@@ -46,10 +46,10 @@ def interaction_partners(adata: AnnData, *, n: int = 12) -> pd.DataFrame:
     gene = np.repeat(np.arange(adata.n_vars), np.diff(pairs.indptr))
     order = np.lexsort((-pairs.data, gene))  # stable: equal probabilities stay in the order of var
     rank = np.arange(len(gene)) - pairs.indptr[gene]
-    kept = order[rank < n]
+    selected = order[rank < n]
     names = adata.var_names.to_numpy()
     return pd.DataFrame(
-        {"gene": names[gene[kept]], "partner": names[pairs.indices[kept]], "probability": pairs.data[kept]}
+        {"gene": names[gene[selected]], "partner": names[pairs.indices[selected]], "probability": pairs.data[selected]}
     )
 
 

@@ -8,7 +8,6 @@ and the outline of the tissue are preserved.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from anndata import AnnData
@@ -17,7 +16,7 @@ from scipy.spatial import cKDTree
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_bool, check_int, check_name
-from spacex.get._arrangement import arrange
+from spacex.get._arrangement import SectionName, arrange
 from spacex.get._photograph import Frame, photograph
 from spacex.get._units import common_units
 
@@ -29,32 +28,6 @@ MAX_POINTS = 12
 
 MAX_STRETCH = 4.0
 """Maximum length of a picture's longer side, relative to the side of a square with the same number of points."""
-
-
-class SectionName(NamedTuple):
-    """Name of a section and the area for it, in points of the picture.
-
-    Attributes
-    ----------
-    text
-        The name.
-    x, y
-        Middle and top of the area.
-    width, height
-        Size of the area.
-
-    Examples
-    --------
-    >>> import spacex as sx
-    >>> sx.get.SectionName("left", x=10.0, y=30.0, width=20.0, height=2.0).text
-    'left'
-    """
-
-    text: str
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from spacex.pl.colors import SEQUENTIAL
 
 def pattern(
     adata: AnnData,
-    found: pd.DataFrame,
+    matches: pd.DataFrame,
     *,
     n_genes: int = 7,
     value: Value = "lognorm",
@@ -38,7 +38,7 @@ def pattern(
     ----------
     adata
         Spots × genes, after `spacex.tl.pattern`.
-    found
+    matches
         The table that `spacex.tl.pattern` returned.
     n_genes
         Number of genes to draw, 500 at most, the most similar first.
@@ -63,27 +63,27 @@ def pattern(
     Raises
     ------
     InputError
-        If `spacex.tl.pattern` was not called, or `found` is not its table.
+        If `spacex.tl.pattern` was not called, or `matches` is not its table.
 
     Examples
     --------
     >>> import spacex as sx
     >>> adata = sx.datasets.toy()
     >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
-    >>> found = sx.tl.pattern(adata, {"domain": ["domain1"]})
-    >>> len(sx.pl.pattern(adata, found, n_genes=3))
+    >>> matches = sx.tl.pattern(adata, {"domain": ["domain1"]})
+    >>> len(sx.pl.pattern(adata, matches, n_genes=3))
     4
     """
     _adata.check_adata(adata)
     adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns, smooth=smooth, image=image, library_key=library_key)
     check_int(n_genes, name="n_genes", low=0, high=MAX_MAPS)
-    if not isinstance(found, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(found.columns):
+    if not isinstance(matches, pd.DataFrame) or not {"gene", "similarity", "qvalue"} <= set(matches.columns):
         raise InputError(
-            "found is not a table with gene, similarity and qvalue; pass the table of sx.tl.pattern(adata, ...)"
+            "matches is not a table with gene, similarity and qvalue; pass the table of sx.tl.pattern(adata, ...)"
         )
     weights = _adata.read_pattern(adata)
-    top = found.head(n_genes)
+    top = matches.head(n_genes)
     gene_names = _adata.read_gene_names(adata)
     genes = [gene_names.index(gene) for gene in top["gene"]]
     empty = np.empty((0, adata.n_obs))
