@@ -1,4 +1,4 @@
-"""Numbers that are far out: nothing overflows, nothing turns into NaN, and single precision is enough."""
+"""Extreme values: no overflow, no unexpected NaN, and sufficient single precision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from anndata import AnnData
 
 import spacex as sx
-from spacex.embedding import mixture as mx
+from spacex.embedding.student_t import Parameters, e_step, initial_parameters
 
 
 def million(adata: AnnData, rng: np.random.Generator) -> None:
@@ -28,35 +28,35 @@ def five_orders(adata: AnnData, rng: np.random.Generator) -> None:
 
 
 def nearly_empty(adata: AnnData, rng: np.random.Generator) -> None:
-    """Of a thousand entries one is kept."""
+    """One in a thousand entries is nonzero."""
     x = adata.X.tocoo()
-    kept = rng.choice(x.nnz, adata.n_obs * adata.n_vars // 1000, replace=False)
-    adata.X = sp.csr_matrix((np.ones(len(kept), np.float32), (x.row[kept], x.col[kept])), shape=x.shape)
+    entries = rng.choice(x.nnz, adata.n_obs * adata.n_vars // 1000, replace=False)
+    adata.X = sp.csr_matrix((np.ones(len(entries), np.float32), (x.row[entries], x.col[entries])), shape=x.shape)
 
 
-def one_gene_rules(adata: AnnData, rng: np.random.Generator) -> None:
+def one_dominant_gene(adata: AnnData, rng: np.random.Generator) -> None:
     """One gene has nearly all counts."""
     x = adata.X.toarray()
     x[:, 0] = rng.poisson(1e5, adata.n_obs)
     adata.X = sp.csr_matrix(x)
 
 
-FAR_OUT: list[Callable[[AnnData, np.random.Generator], None]] = [million, five_orders, nearly_empty, one_gene_rules]
+EXTREMES: list[Callable[[AnnData, np.random.Generator], None]] = [million, five_orders, nearly_empty, one_dominant_gene]
 
 
-@pytest.mark.parametrize("change", FAR_OUT, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", EXTREMES, ids=lambda change: change.__name__)
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_every_application_stands_it(change: Callable[[AnnData, np.random.Generator], None]) -> None:
+def test_all_tools_handle_extreme_counts(change: Callable[[AnnData, np.random.Generator], None]) -> None:
     adata = sx.datasets.simulate_section(300, 900, 4, 3, depth=1.0)
     change(adata, np.random.default_rng(0))
-    panel, wanted = adata[:, :200].copy(), list(adata.var_names[200:])
+    panel, targets = adata[:, :200].copy(), list(adata.var_names[200:])
     sx.tl.embed(adata, n_modules=3, config=sx.Config(min_counts=2), progress=False)
     sx.tl.svg(adata)
     sx.tl.interactions(adata)
     sx.tl.domains(adata, n_domains=3)
     z = adata.varm["X_spacex"]
     missing = np.isnan(z)
-    assert (missing.all(axis=1) == missing.any(axis=1)).all()  # documented: rows of genes that are not embedded
+    assert (missing.all(axis=1) == missing.any(axis=1)).all()  # rows of genes that are not embedded are NaN
     assert np.isfinite(z[~missing]).all()
     embedded = ~missing.any(axis=1)
     assert embedded.sum() > 50
@@ -67,34 +67,34 @@ def test_every_application_stands_it(change: Callable[[AnnData, np.random.Genera
     assert np.isfinite(adata.var["spacex_svg_score"][tested]).all()
     assert np.isfinite(adata.varp["spacex_interactions"].data).all()
     assert adata.obs["spacex_domain_prob"].dropna().between(0, 1).all()
-    found = sx.tl.impute(panel, adata, genes=wanted, progress=False)
-    assert np.isfinite(found.X).all()
-    assert found.var["reliability"].between(0, 1).all()
+    imputed = sx.tl.impute(panel, adata, genes=targets, progress=False)
+    assert np.isfinite(imputed.X).all()
+    assert imputed.var["reliability"].between(0, 1).all()
 
 
 @pytest.mark.parametrize("power", [-20, -45])
-def test_tiny_intensities_are_as_good_as_others(power: int) -> None:
-    """Z-scores have no unit: not even random draws depend on it, from where on values are scaled."""
+def test_tiny_intensities_give_the_same_results(power: int) -> None:
+    """Z-scores have no unit; rescaled values also have the same random draws."""
     plain = sx.datasets.simulate_section(120, 300, 3, 3, depth=2.0)
     plain.X = sp.csr_matrix(np.log1p(plain.X.toarray().astype(np.float64)))
-    tiny, least = plain.copy(), plain.copy()
-    tiny.X, least.X = plain.X * 2.0**power, plain.X * 2.0**-15
-    for adata in (plain, tiny, least):
+    tiny, smallest_rescaled = plain.copy(), plain.copy()
+    tiny.X, smallest_rescaled.X = plain.X * 2.0**power, plain.X * 2.0**-15
+    for adata in (plain, tiny, smallest_rescaled):
         sx.tl.svg(adata)
         sx.tl.embed(adata, n_modules=3, config=sx.Config(n_permuted_genes=50, em_starts=1), progress=False)
-    np.testing.assert_array_equal(tiny.var["spacex_svg_score"], least.var["spacex_svg_score"])
-    np.testing.assert_array_equal(tiny.varm["X_spacex"], least.varm["X_spacex"])
-    # Draws are others than those of values that are not scaled.
+    np.testing.assert_array_equal(tiny.var["spacex_svg_score"], smallest_rescaled.var["spacex_svg_score"])
+    np.testing.assert_array_equal(tiny.varm["X_spacex"], smallest_rescaled.varm["X_spacex"])
+    # Values that are not rescaled have other random draws.
     assert np.corrcoef(tiny.var["spacex_svg_score"], plain.var["spacex_svg_score"])[0, 1] > 0.99
     strength = [np.linalg.norm(adata.varm["X_spacex"], axis=1) for adata in (tiny, plain)]
     assert np.corrcoef(*strength)[0, 1] > 0.98
-    panel, wanted = plain[:, :80].copy(), list(plain.var_names[80:])
-    found = [sx.tl.impute(panel, adata, genes=wanted, progress=False) for adata in (tiny, plain)]
-    np.testing.assert_allclose(found[0].X, found[1].X * 2.0**power, rtol=1e-3, atol=1e-5 * 2.0**power)
-    np.testing.assert_allclose(found[0].var["reliability"], found[1].var["reliability"], atol=1e-4)
+    panel, targets = plain[:, :80].copy(), list(plain.var_names[80:])
+    imputed = [sx.tl.impute(panel, adata, genes=targets, progress=False) for adata in (tiny, plain)]
+    np.testing.assert_allclose(imputed[0].X, imputed[1].X * 2.0**power, rtol=1e-3, atol=1e-5 * 2.0**power)
+    np.testing.assert_allclose(imputed[0].var["reliability"], imputed[1].var["reliability"], atol=1e-4)
 
 
-def test_residuals_in_single_precision_are_those_in_double() -> None:
+def test_residuals_in_single_precision_equal_double() -> None:
     adata = sx.datasets.simulate_section(80, 700, 3, 3, depth=3.0)
     five_orders(adata, np.random.default_rng(1))
     images = sx.pp.gene_images(adata)
@@ -107,15 +107,15 @@ def test_residuals_in_single_precision_are_those_in_double() -> None:
     np.testing.assert_allclose(images.residuals(), exact.T, atol=2e-4)
 
 
-def test_the_mixture_in_single_precision_is_that_in_double() -> None:
-    """It computes in double: of clouds far narrower than they are apart single precision loses the distances."""
+def test_mixture_needs_double_precision() -> None:
+    """Single precision loses the distances within clusters that are much narrower than their separation."""
     rng = np.random.default_rng(0)
     centers = rng.standard_normal((5, 20))
 
-    def evidence(spread: float, dtype: torch.dtype) -> np.ndarray:
+    def log_likelihood(spread: float, dtype: torch.dtype) -> np.ndarray:
         x = torch.from_numpy(centers[np.arange(400) % 5] + spread * np.random.default_rng(1).standard_normal((400, 20)))
-        p = mx.Parameters(*(value.to(dtype) for value in mx.start(torch.from_numpy(centers), x)))
-        return mx.e_step(x.to(dtype), p)[1].double().numpy()
+        p = Parameters(*(value.to(dtype) for value in initial_parameters(torch.from_numpy(centers), x)))
+        return e_step(x.to(dtype), p)[1].double().numpy()
 
-    np.testing.assert_allclose(evidence(1.0, torch.float32), evidence(1.0, torch.float64), rtol=1e-4)
-    assert np.abs(evidence(1e-4, torch.float32) - evidence(1e-4, torch.float64)).max() > 1
+    np.testing.assert_allclose(log_likelihood(1.0, torch.float32), log_likelihood(1.0, torch.float64), rtol=1e-4)
+    assert np.abs(log_likelihood(1e-4, torch.float32) - log_likelihood(1e-4, torch.float64)).max() > 1

@@ -253,12 +253,15 @@ def test_every_name_on_the_page_is_text() -> None:
         "ul",
         "li",
     }
-    assert len(read.of("script")) == len(plain.of("script"))
+    assert len(read.attributes("script")) == len(plain.attributes("script"))
     assert not [name for _, attributes in read.tags for name in attributes if name.startswith("on")]
-    policies = [m["content"] for m in read.of("meta") if m.get("http-equiv") == "Content-Security-Policy"]
-    assert policies == [m["content"] for m in plain.of("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    policies, plain_policies = (
+        [m["content"] for m in html.attributes("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+        for html in (read, plain)
+    )
+    assert policies == plain_policies
     assert "default-src 'none'" in policies[0]
     assert "unsafe" not in policies[0].split("style-src")[0]
-    assert "49" not in [word.strip() for word in read.words if word.strip() == "49"]
-    said = "".join(read.words)
+    assert "49" not in [word.strip() for word in read.texts if word.strip() == "49"]
+    said = "".join(read.texts)
     assert sum(name in said for name in HOSTILE) > len(HOSTILE) // 2  # they are shown, as text

@@ -28,6 +28,7 @@ RATIO = Goal("CPU seconds of the embedding over those of the yardstick", 20, AT)
 APPLICATIONS = Goal("seconds of all five applications", 180, AT)
 MEMORY = Goal("peak MB of any stage", 2000, AT)
 IMPORT = Goal("seconds of import spacex", 0.3)
+NAMES = Goal("CPU seconds to match 500,000 spot names", 20)
 
 
 def verdict(goal: Goal, measured: float, size: str = "") -> str:

@@ -28,7 +28,7 @@ SWITCHES = (
     "headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
     "disable-dev-shm-usage", "window-size=1280,900",
 )  # fmt: skip
-SPOTS = "Bokeh.documents.map((d) => d.get_model_by_name('spots')).find(Boolean)"
+SPOTS = "Bokeh.documents.map((d) => d.get_model_by_name('units')).find(Boolean)"
 
 
 def section(options: argparse.Namespace) -> ad.AnnData:

@@ -1,4 +1,4 @@
-"""Preparation: spots to pixels, and the images of genes."""
+"""Preprocessing: assignment of spots to pixels, and gene images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from anndata import AnnData
 
 from spacex import _adata
-from spacex._config import Config
+from spacex._config import MAX_SIDE, Config
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_instance, check_int
 from spacex.imaging.gene_images import GeneImages
@@ -23,42 +23,42 @@ def rasterize(
     library_key: str | None = None,
     config: Config | None = None,
 ) -> None:
-    """Give every spot a pixel.
+    """Assign every spot to a pixel.
 
-    Arrays keep one spot a pixel: Visium's from ``obs["array_row"]`` and ``["array_col"]``, others recognised from
-    their coordinates alone, at any rotation. Free positions (cells, beads) and lattices of more than 160 spots a
-    side are binned: the pixel is as large as needed to hold two spots at the tissue's median density, and so large
-    that no side has more than 96 pixels (`Config.spots_per_pixel`, `Config.max_side`).
+    Spots on a lattice get one pixel each. Visium lattices are read from ``obs["array_row"]`` and ``["array_col"]``,
+    others are detected from the coordinates, at any rotation. Free positions (cells, beads) and lattices with more than
+    160 spots per side are binned. The pixel size is the larger of the one that holds two spots at the median density
+    (`Config.spots_per_pixel`) and the one for which no side has more than 96 pixels (`Config.max_side`).
 
-    Spots with ``obs["in_tissue"] == 0`` (numbers, booleans or their text) are left out, here and by everything that
-    follows, and one line says how many. Sections that lie on top of each other are refused: the error names the column
-    that tells them apart, where there is one.
+    Spots with ``obs["in_tissue"] == 0`` (as number, boolean or text) are excluded, here and in all later steps; their
+    number is logged. Overlapping sections raise an error, which names the column of ``obs`` that separates them, if
+    there is one.
 
     Parameters
     ----------
     adata
         Spots × genes, with coordinates in ``obsm[spatial_key]``.
     grid
-        ``"auto"``; the number of pixels on the longer side; or (rows, columns). Numbers bin the positions.
+        ``"auto"``; the number of pixels on the longer side; or (rows, columns). With numbers, positions are binned.
     spatial_key
-        Key of the coordinates (S, 2) in ``obsm``, in any unit, the same on both axes; or two columns of ``obs``, such
-        as ``"x,y"``. Where ``obsm["spatial"]`` is missing, the only other usual key or pair of columns is used, and one
-        line says which.
+        Key of the coordinates (S, 2) in ``obsm``, in any unit, with the same unit on both axes; or two columns of
+        ``obs``, such as ``"x,y"``. If ``obsm["spatial"]`` is missing and there is exactly one other usual key or pair
+        of columns, it is used and logged.
     library_key
-        Column of ``obs`` that names the section of each spot, where there are several. Each gets a grid of its own.
+        Column of ``obs`` with the section of each spot, for several sections. Each section gets its own grid.
     config
         Settings of the method.
 
     Raises
     ------
     InputError
-        If coordinates are missing, not finite, in one column or all in one place, sections lie on top of each other, or
-        `grid` is not allowed.
+        If coordinates are missing, not finite, in one column or all in one place, if sections overlap, or if `grid` is
+        not allowed.
 
     Notes
     -----
-    Writes ``obsm["spacex_pixel"]`` (S, 2): row and column of the pixel in its section's grid, (-1, -1) for spots off
-    the tissue; and ``uns["spacex"]["grid"]``.
+    Writes ``obsm["spacex_pixel"]`` (S, 2), the row and column of each spot's pixel in the grid of its section, (-1, -1)
+    for spots off the tissue; and ``uns["spacex"]["grid"]``.
 
     Examples
     --------
@@ -79,65 +79,60 @@ def rasterize(
     _adata.check_overlapping_sections(adata, xy, section, array, library_key=library_key)
     pixel, grids = np.full(xy.shape, -1, dtype=np.int64), []
     for s in range(len(names)):
-        here = section == s
-        found, pixel[here] = assign_pixels(
-            xy[here],
-            array=array[here] if array is not None else None,
+        spots = section == s
+        section_grid, pixel[spots] = assign_pixels(
+            xy[spots],
+            array=array[spots] if array is not None else None,
             size=size,
             max_side=config.max_side,
             spots_per_pixel=config.spots_per_pixel,
         )
-        grids.append(found)
+        grids.append(section_grid)
     _adata.log_off_tissue(section >= 0)
     _adata.write_grid(adata, grids, pixel, names, spatial_key=spatial_key, library_key=library_key, size=size)
 
 
 def require_grid(adata: AnnData, *, config: Config, library_key: str | None = None) -> None:
-    """Rasterize if that was not done, or for another `library_key`, with the coordinates and grid of before.
+    """Rasterize if there is no grid, or one for another `library_key`, with the arguments of the previous call.
 
-    A grid from an earlier call serves again; that of objects that were joined since may lie under several sections.
+    An existing grid is reused after a check for overlapping sections, because objects may have been concatenated since.
     """
-    made = _adata.rasterize_arguments(adata)
-    if not _adata.has_grid(adata) or library_key not in (None, made["library_key"]):
-        named = {} if library_key is None else {"library_key": library_key}
-        rasterize(adata, config=config, **{**made, **named})
+    arguments = _adata.rasterize_arguments(adata)
+    if not _adata.has_grid(adata) or library_key not in (None, arguments["library_key"]):
+        changed = {} if library_key is None else {"library_key": library_key}
+        rasterize(adata, config=config, **{**arguments, **changed})
         return
-    key = made["spatial_key"]
-    if _adata.has_positions(adata, key):
-        section, _ = _adata.read_sections(adata, made["library_key"])
-        xy, array = _adata.read_positions(adata, key), _adata.read_array_positions(adata)
-        _adata.check_overlapping_sections(adata, xy, section, array, library_key=made["library_key"], quiet=True)
+    spatial_key, library_key = arguments["spatial_key"], arguments["library_key"]
+    if _adata.has_positions(adata, spatial_key):
+        section, _ = _adata.read_sections(adata, library_key)
+        xy, array = _adata.read_positions(adata, spatial_key), _adata.read_array_positions(adata)
+        _adata.check_overlapping_sections(adata, xy, section, array, library_key=library_key, quiet=True)
 
 
 def _check_size(grid: GridSize) -> GridSize:
-    if isinstance(grid, str):
-        if grid != "auto":
-            raise InputError(f"grid={grid!r} is not allowed; pass 'auto', a number of pixels or (rows, columns)")
-        return "auto"
-    if isinstance(grid, tuple):
-        if len(grid) != 2:
-            raise InputError(f"grid={grid!r} is not allowed; pass 'auto', a number of pixels or (rows, columns)")
-        return check_int(grid[0], name="grid[0]", low=1, high=2048), check_int(
-            grid[1], name="grid[1]", low=1, high=2048
-        )
-    return check_int(grid, name="grid", low=2, high=2048)
+    if isinstance(grid, tuple) and len(grid) == 2:
+        rows, columns = (check_int(grid[i], name=f"grid[{i}]", low=1, high=MAX_SIDE) for i in (0, 1))
+        return rows, columns
+    if isinstance(grid, tuple) or (isinstance(grid, str) and grid != "auto"):
+        raise InputError(f"grid={grid!r} is not allowed; pass 'auto', a number of pixels or (rows, columns)")
+    return "auto" if isinstance(grid, str) else check_int(grid, name="grid", low=2, high=MAX_SIDE)
 
 
 def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | None = None) -> GeneImages:
-    """Images of all genes, as the model sees them; rasterizes if that was not done.
+    """Images of all genes, as used by the model. The section is rasterized if necessary.
 
     Parameters
     ----------
     adata
         Spots × genes with coordinates.
     layer
-        Layer with raw counts; by default that of the embedding, else as `spacex.tl.embed` chooses it.
+        Layer with raw counts; by default that of the embedding, otherwise chosen as in `spacex.tl.embed`.
     config
         Settings of the method.
 
     Returns
     -------
-    `GeneImages`: sparse counts per pixel, from which ``images.images(genes)`` makes residual images (B, H, W).
+    `GeneImages`: sparse counts per pixel; ``images.images(genes)`` computes residual images (B, H, W).
 
     Raises
     ------

@@ -87,7 +87,7 @@ def test_a_result_beyond_the_disk_is_refused_before_the_work(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
     monkeypatch.setattr("spacex.tl._impute.fit_reference", lambda *_, **__: pytest.fail("the work was begun"))
-    with pytest.raises(sx.InputError, match=r"40 genes take 0.0 GB, and 0.0 GB are free on the disk of path"):
+    with pytest.raises(sx.InputError, match=r"40 genes need 0.0 GB, and 0.0 GB are free on the disk of path"):
         sx.tl.impute(target, section, path=tmp_path / "out.h5ad", progress=False)
     assert not list(tmp_path.iterdir())
     monkeypatch.undo()

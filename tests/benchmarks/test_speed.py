@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.speed import goals, large, scaling, stages
+from benchmarks.speed import goals, large, names, scaling, stages
 from benchmarks.speed.__main__ import ORDER, import_seconds
 
 
@@ -143,3 +143,7 @@ def test_tracked_benchmarks_are_importable_and_come_in_pairs() -> None:
     names = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=Path(__file__).parents[2]).split()
     stages = ["domains", "embed", "impute", "interactions", "svg", "yardstick"]
     assert names == [f"{kind}_{stage}" for kind in ("peakmem", "time") for stage in stages]
+
+
+def test_matching_of_names_is_timed() -> None:
+    assert names.matching_seconds(1000) >= 0

@@ -44,7 +44,7 @@ def contents(folder: Path) -> dict[str, Any]:
     found["varp"] = result.varp["spacex_interactions"].toarray().tobytes()
     found["obs"], found["var"] = result.obs.to_csv(), result.var.to_csv()
     page = (folder / "report.html").read_text()
-    found["report"] = re.sub(r'<table class="times">.*?</table>', "", page, flags=re.DOTALL)
+    found["report"] = re.sub(r'<table class="stages">.*?</table>', "", page, flags=re.DOTALL)
     return found
 
 

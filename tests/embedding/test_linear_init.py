@@ -1,4 +1,4 @@
-"""The weights of the linear start: what halves of the counts share is signal, what a basis chose to see is not."""
+"""Linear initialization: weights of components from the covariance of halves of the counts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from spacex.imaging.components import fine_basis, smooth_basis
 from spacex.imaging.gene_images import GeneImages
 
 
-def speckled(n_genes: int, shared: float, *, every: int = 3, seed: int = 0) -> GeneImages:
-    """Poisson counts on 20 x 20 spots; one gene in `every` follows a map without smoothness, times `shared`."""
+def white_noise_genes(n_genes: int, shared: float, *, every: int = 3, seed: int = 0) -> GeneImages:
+    """Poisson counts on 20 x 20 spots; one gene in `every` follows a map of white noise, times `shared`."""
     rng = np.random.default_rng(seed)
-    speckle = rng.standard_normal(400)
-    fold = np.exp(np.where(np.arange(n_genes) % every == 0, shared, 0.0)[None] * speckle[:, None])
+    pattern = rng.standard_normal(400)
+    fold = np.exp(np.where(np.arange(n_genes) % every == 0, shared, 0.0)[None] * pattern[:, None])
     counts = rng.poisson(1.5 * fold).astype(np.float32)
     return pp.gene_images(AnnData(counts, obsm={"spatial": np.argwhere(np.ones((20, 20))).astype(float)}))
 
@@ -27,33 +27,35 @@ def halves(images: GeneImages) -> tuple[GeneImages, GeneImages]:
 
 
 @pytest.mark.parametrize("n_genes", [100, 1600])
-def test_halves_of_noise_share_nothing_along_components_fitted_to_one(n_genes: int) -> None:
-    first, second = halves(speckled(n_genes, 0.0))
+def test_halves_of_noise_are_uncorrelated(n_genes: int) -> None:
+    first, second = halves(white_noise_genes(n_genes, 0.0))
     basis = fine_basis(first, smooth_basis(first, sigma=1.0, n_components=4, seed=0)[0], n_components=16, seed=0)
     fitted, shared = cross_validated_variance(first, first, basis), cross_validated_variance(first, second, basis)
     edge = (1 + np.sqrt(first.n_pixels / n_genes)) ** 2  # Marchenko & Pastur 1967
-    assert fitted[0] == pytest.approx(edge, rel=0.15), "the basis has chosen the noise that suits it"
+    assert fitted[0] == pytest.approx(edge, rel=0.15), (
+        "the variance is biased, because the basis was fitted to this noise"
+    )
     # The mean of n_genes products, each of variance `edge`.
     assert np.abs(shared).max() < 4 * np.sqrt(edge / n_genes)
 
 
-def test_what_halves_share_is_the_signal_that_was_planted() -> None:
-    """Along the map that some genes follow: their mean square there, at the depth of a half."""
-    images = speckled(900, 0.4, every=30)  # so few that they do not change the library sizes of the others
+def test_halves_share_the_planted_signal() -> None:
+    """Covariance of the halves along the map that some genes follow."""
+    images = white_noise_genes(900, 0.4, every=30)  # few genes, which hardly change the library sizes
     first, second = halves(images)
     row, column = images.layout.pixel.T
-    signal = np.random.default_rng(0).standard_normal((400, 1))[column * 20 + row]  # the speckle, spot by spot
+    signal = np.random.default_rng(0).standard_normal((400, 1))[column * 20 + row]  # the map in the order of pixels
     signal = ((signal - signal.mean()) / np.linalg.norm(signal - signal.mean())).astype(np.float32)
     followers = np.arange(0, 900, 30)
     others = np.setdiff1d(np.arange(900), followers)
     strong = cross_validated_variance(first.take(followers), second.take(followers), signal)[0]
     whole = cross_validated_variance(images.take(followers), images.take(followers), signal)[0]
-    assert 0.3 * whole < strong < 0.7 * whole, "half of the counts carry about half of the variance"
+    assert 0.3 * whole < strong < 0.7 * whole, "half of the counts have about half of the variance"
     assert abs(cross_validated_variance(first.take(others), second.take(others), signal)[0]) < 0.01 * strong
 
 
-def test_a_set_with_itself_has_the_variance_along_the_components() -> None:
-    images = speckled(60, 0.3)
+def test_covariance_with_itself_is_variance() -> None:
+    images = white_noise_genes(60, 0.3)
     basis = random_directions(images.n_pixels, 0)[:, :7]
     maps = images.residuals()
     maps /= np.sqrt(np.mean(maps**2, axis=1, keepdims=True))
@@ -62,46 +64,48 @@ def test_a_set_with_itself_has_the_variance_along_the_components() -> None:
     )
 
 
-def test_the_dimension_that_genes_share_weighs_most_and_noise_hardly() -> None:
+def test_shared_dimension_has_largest_weight() -> None:
     config = Config(n_dims=4, fine_dims=12)
-    shared, noise = (linear_init(speckled(900, fold), config, 0) for fold in (0.5, 0.0))
+    shared, noise = (linear_init(white_noise_genes(900, fold), config, 0) for fold in (0.5, 0.0))
     fine = shared.weight[4:]
     assert fine[0] > 0.8
     assert (fine[1:] < 0.5 * fine[0]).all()
     assert noise.weight[4:].max(initial=0.0) < 0.3
-    start = shared.linear
-    np.testing.assert_allclose(np.linalg.norm(start, axis=0), shared.weight, rtol=1e-4)
-    assert start.shape[1] == len(shared.weight) == 4 + shared.fine.shape[1] <= 16
+    init = shared.linear
+    np.testing.assert_allclose(np.linalg.norm(init, axis=0), shared.weight, rtol=1e-4)
+    assert init.shape[1] == len(shared.weight) == 4 + shared.fine.shape[1] <= 16
 
 
-def test_smooth_patterns_outweigh_noise_on_a_simulated_section() -> None:
+def test_smooth_patterns_have_larger_weights_than_noise() -> None:
     adata = simulate_section(n_genes=400, n_spots=600, n_modules=5, n_domains=3, seed=1)
     images, config = pp.gene_images(adata), Config()
-    start = linear_init(images, config, 0)
-    n = start.smooth.shape[1]
+    init = linear_init(images, config, 0)
+    n = init.smooth.shape[1]
     assert n == 400 // config.genes_per_dim
-    np.testing.assert_allclose(start.strength_weights, start.weight[:n] ** 2)
-    assert (np.diff(start.weight[:n]) < 0.15).all(), "signal falls with the rank, noise hardly changes"
-    assert start.weight[0] > 0.9
-    assert start.weight[:3].min() > 0.5 > 0.3 > np.mean(start.weight[n:])
-    assert start.weight.min() >= MIN_WEIGHT * (1 - 1e-6)
-    assert start.weight.max() <= 1
+    np.testing.assert_allclose(init.strength_weights, init.weight[:n] ** 2)
+    assert (np.diff(init.weight[:n]) < 0.15).all(), "weights decrease with rank"
+    assert init.weight[0] > 0.9
+    assert init.weight[:3].min() > 0.5 > 0.3 > np.mean(init.weight[n:])
+    assert init.weight.min() >= MIN_WEIGHT * (1 - 1e-6)
+    assert init.weight.max() <= 1
 
 
-def test_weights_do_not_follow_the_order_of_the_genes() -> None:
-    images, config = speckled(120, 0.4), Config(n_dims=4, fine_dims=6)
+def test_weights_do_not_depend_on_gene_order() -> None:
+    images, config = white_noise_genes(120, 0.4), Config(n_dims=4, fine_dims=6)
     order = np.random.default_rng(1).permutation(120)
     first, second = linear_init(images, config, 0), linear_init(images.take(order), config, 0)
     np.testing.assert_allclose(second.weight, first.weight, atol=1e-5)
 
 
-def test_nothing_counts_against_the_signal_where_the_share_of_noise_is_zero() -> None:
-    start = linear_init(speckled(300, 0.5), Config(n_dims=4, fine_dims=2, noise_share=0.0, gene_specific_share=0.0), 0)
-    assert set(np.round(start.weight, 6)) <= {1.0, np.round(np.float32(MIN_WEIGHT), 6)}
+def test_weights_are_one_without_noise_share() -> None:
+    init = linear_init(
+        white_noise_genes(300, 0.5), Config(n_dims=4, fine_dims=2, noise_share=0.0, gene_specific_share=0.0), 0
+    )
+    assert set(np.round(init.weight, 6)) <= {1.0, np.round(np.float32(MIN_WEIGHT), 6)}
 
 
-def test_a_section_of_noise_keeps_its_smooth_dimensions() -> None:
+def test_section_of_noise_keeps_smooth_dimensions() -> None:
     images = pp.gene_images(simulate_section(n_genes=40, n_spots=200, n_modules=0, seed=0))
-    start = linear_init(images, Config(), 0)
-    assert np.isfinite(start.linear).all()
-    assert np.linalg.norm(start.linear[:, : start.smooth.shape[1]], axis=0).min() > 0
+    init = linear_init(images, Config(), 0)
+    assert np.isfinite(init.linear).all()
+    assert np.linalg.norm(init.linear[:, : init.smooth.shape[1]], axis=0).min() > 0

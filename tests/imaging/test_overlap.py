@@ -1,4 +1,4 @@
-"""Positions that spots share, labels that tell them apart, and areas that groups cover."""
+"""Shared positions, labels that separate them, and areas of groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lattice(n: int, at: tuple[float, float] = (0.0, 0.0), pitch: float = 1.0) ->
 
 
 @given(POSITIONS)
-def test_shared_positions_are_those_that_occur_twice_in_a_section(rows: list[tuple[int, int, int]]) -> None:
+def test_shared_positions_occur_twice_in_a_section(rows: list[tuple[int, int, int]]) -> None:
     xy, section = np.array([row[:2] for row in rows], dtype=float), np.array([row[2] for row in rows])
     number = shared_positions(xy, section)
     for i, row in enumerate(rows):
@@ -28,17 +28,15 @@ def test_shared_positions_are_those_that_occur_twice_in_a_section(rows: list[tup
 
 
 @given(POSITIONS, st.data())
-def test_labels_separate_where_no_two_at_a_position_are_alike(
-    rows: list[tuple[int, int, int]], data: st.DataObject
-) -> None:
+def test_distinct_labels_separate_positions(rows: list[tuple[int, int, int]], data: st.DataObject) -> None:
     label = np.array(data.draw(st.lists(st.integers(-1, 3), min_size=len(rows), max_size=len(rows))))
     position = shared_positions(np.array([row[:2] for row in rows], dtype=float), np.zeros(len(rows), dtype=int))
     at = [list(label[position == p]) for p in set(position) - {-1}]
-    want = bool(at) and all(min(labels) >= 0 and len(set(labels)) == len(labels) for labels in at)
-    assert separates(label, position) == want
+    expected = bool(at) and all(min(labels) >= 0 and len(set(labels)) == len(labels) for labels in at)
+    assert separates(label, position) == expected
 
 
-def test_labels_that_separate_few_positions_may_do_so_by_chance() -> None:
+def test_few_positions_may_be_separated_by_chance() -> None:
     for n_pairs, n_labels, chance in ((5, 2, True), (20, 2, False), (20, 20, True), (300, 20, False)):
         label = np.arange(n_pairs * 2 * n_labels) % n_labels
         position = np.full(len(label), -1)
@@ -46,12 +44,12 @@ def test_labels_that_separate_few_positions_may_do_so_by_chance() -> None:
         assert is_chance(label, position) == chance
 
 
-def test_a_group_lies_in_the_area_of_another() -> None:
+def test_spots_in_area_of_another_group() -> None:
     whole, part, beside = lattice(20), lattice(5, (3.3, 7.4)), lattice(20, (20.0, 0.0))
     xy, group = np.vstack([whole, part, beside]), np.repeat([0, 1, 2], [400, 25, 400])
     inside = in_area(xy, group, np.arange(len(xy)))
     assert inside[group == 1, 0].all()
-    assert not inside[np.arange(len(group)), group].any()  # never in one's own
+    assert not inside[np.arange(len(group)), group].any()  # never in the spot's own group
     assert inside[group == 2, 0].mean() == 0.05  # the first of twenty columns
     assert largest_overlap(xy, group) == 1.0
     assert largest_overlap(xy[group != 1], np.repeat([0, 1], 400)) == 0.05
@@ -63,7 +61,7 @@ def test_overlap_does_not_depend_on_the_order_of_spots(order: list[int]) -> None
     assert largest_overlap(xy[order], group[order]) == largest_overlap(xy, group)
 
 
-def test_lattices_are_evenly_spaced_and_two_on_top_of_each_other_are_not() -> None:
+def test_overlapping_lattices_are_not_evenly_spaced() -> None:
     hexagonal = lattice(12) * [1.0, np.sqrt(0.75)] + 0.5 * (np.arange(144) // 12 % 2)[:, None] * [1.0, 0.0]
     for xy in (lattice(12), hexagonal):
         assert are_evenly_spaced(xy)

@@ -104,13 +104,7 @@ def test_columns_with_few_of_the_names():
     assert column({"barcode": ["a", "a", "b"], "note": ["a", "a", "b"]}, ["a", "b"])[0] == "barcode"
 
 
-def test_half_a_million_names_are_looked_up_in_a_second_or_two():
-    """The rows are found with hashes: a loop over columns and rows would take minutes."""
-    import time
-
-    names = [f"cell_{i:06}-1" for i in range(500_000)]
+def test_names_in_reverse_order_are_matched_among_other_columns():
+    names = [f"cell_{i:06}-1" for i in range(1000)]
     columns = {f"column{i}": [str(i)] * len(names) for i in range(10)} | {"barcode": names[::-1]}
-    start = time.process_time()
-    found = column(columns, names)
-    assert time.process_time() - start < 20
-    assert found[1][0] == len(names) - 1
+    assert column(columns, names) == ("barcode", list(range(999, -1, -1)))

@@ -10,7 +10,6 @@ from scipy import stats
 from spacex import pp
 from spacex.datasets import simulate_section
 from spacex.imaging.gene_images import GeneImages
-from spacex.imaging.smoothing import NeighborMean
 from spacex.svg import spatial_variability_test
 from spacex.svg.design import Design
 from spacex.svg.maps import StandardizedMaps
@@ -26,15 +25,6 @@ def images_of(counts: np.ndarray, side: int = 20) -> GeneImages:
 
 def standard(images: GeneImages) -> StandardizedMaps:
     return StandardizedMaps(images, Design.from_covariates(images.layout.section))
-
-
-def test_neighbor_mean_excludes_the_pixel() -> None:
-    images = pp.gene_images(simulate_section(n_genes=20, n_spots=150, n_modules=0, seed=0))
-    smoother, n = NeighborMean(images.layout, 1.0), images.n_pixels
-    matrix = smoother.apply(np.eye(n, dtype=np.float32)).T
-    np.testing.assert_allclose(np.diag(matrix), 0, atol=1e-6)
-    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-4)
-    np.testing.assert_allclose(smoother.apply_transposed(np.eye(n, dtype=np.float32)).T, matrix.T, atol=1e-6)
 
 
 def test_kernel_equals_brute_force() -> None:

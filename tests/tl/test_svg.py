@@ -1,4 +1,4 @@
-"""The test for spatial variation: its null, its power, and what must not change it."""
+"""Test for spatial variation: calibration, power and invariances."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def result_of(adata: AnnData, **arguments) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("technology", ["visium", "st", "cells"])
-def test_null_pvalues_are_uniform_though_library_size_varies(technology: str) -> None:
+def test_null_pvalues_are_uniform(technology: str) -> None:
     adata = simulate_section(2500, 900, 0, technology=technology, depth=0.3, seed=5)
     p = result_of(adata)["spacex_svg_pvalue"].to_numpy()
     assert 0.03 < np.mean(p < 0.05) < 0.065
@@ -42,8 +42,8 @@ def test_null_pvalues_are_uniform_though_library_size_varies(technology: str) ->
         assert 0.025 < np.mean(p[part] < 0.05) < 0.075
 
 
-def test_library_size_itself_is_no_pattern() -> None:
-    """Counts follow a library size with a steep gradient; on raw counts every gene would be spatial."""
+def test_library_size_gradient_is_no_pattern() -> None:
+    """With a steep gradient of the library size, every gene would be spatial on raw counts."""
     rng = np.random.default_rng(0)
     adata = simulate_section(400, 800, 0, seed=0)
     x = adata.obsm["spatial"][:, 0]
@@ -55,7 +55,7 @@ def test_library_size_itself_is_no_pattern() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_intensities_have_a_null_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_null_pvalues_of_intensities_are_uniform(caplog: pytest.LogCaptureFixture) -> None:
     adata = simulate_section(600, 700, 0, seed=1)
     values = np.random.default_rng(0).lognormal(0, 0.7, adata.shape)
     west = adata.obsm["spatial"][:, 0] < np.median(adata.obsm["spatial"][:, 0])
@@ -76,13 +76,13 @@ def section() -> AnnData:
     return simulate_section(n_genes=400, n_spots=900, n_modules=8, n_domains=4, depth=0.5, seed=7)
 
 
-def test_planted_genes_are_found(section: AnnData) -> None:
+def test_planted_genes_are_detected(section: AnnData) -> None:
     result, truth = result_of(section), section.var["spatially_variable"]
     total = np.asarray(section.X.sum(axis=0)).ravel()
     expressed = truth & (total > np.median(total))
     assert (result["spacex_svg_qvalue"] < 0.05)[expressed].mean() > 0.8
-    found = result["spacex_svg_qvalue"] < 0.05
-    assert (found & ~truth).sum() <= 0.1 * found.sum()
+    significant = result["spacex_svg_qvalue"] < 0.05
+    assert (significant & ~truth).sum() <= 0.1 * significant.sum()
     u = stats.mannwhitneyu(result["spacex_svg_score"][truth], result["spacex_svg_score"][~truth]).statistic
     assert u / (truth.sum() * (~truth).sum()) > 0.8
 
@@ -100,7 +100,7 @@ def test_columns_and_parameters_are_written(section: AnnData) -> None:
     np.testing.assert_allclose(q[ok], stats.false_discovery_control(p[ok]))
 
 
-def test_rotation_scale_and_gene_order_do_not_matter(section: AnnData) -> None:
+def test_scores_do_not_depend_on_rotation_scale_and_gene_order(section: AnnData) -> None:
     plain = section.copy()
     plain.obs = plain.obs.drop(columns=["array_row", "array_col"])
     expected = result_of(plain)["spacex_svg_score"]
@@ -108,20 +108,20 @@ def test_rotation_scale_and_gene_order_do_not_matter(section: AnnData) -> None:
     for moved in (np.column_stack([-xy[:, 1], xy[:, 0]]), 0.013 * xy + 5.0):
         other = plain.copy()
         other.obsm["spatial"] = moved
-        found = result_of(other)["spacex_svg_score"]
-        np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.02)
+        result = result_of(other)["spacex_svg_score"]
+        np.testing.assert_allclose(result, expected, rtol=0.02, atol=0.02)
     order = np.random.default_rng(0).permutation(section.n_vars)
     shuffled = result_of(plain[:, order])["spacex_svg_score"].reindex(plain.var_names)
     np.testing.assert_allclose(shuffled, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_same_seed_same_values_and_seeds_differ_little(section: AnnData) -> None:
+def test_equal_seeds_give_equal_scores(section: AnnData) -> None:
     first, second, other = (result_of(section, seed=seed) for seed in (0, 0, 1))
     pd.testing.assert_frame_equal(first, second, check_exact=True)
     np.testing.assert_allclose(first["spacex_svg_score"], other["spacex_svg_score"], rtol=0.02, atol=0.01)
 
 
-def test_shuffled_coordinates_leave_nothing(section: AnnData) -> None:
+def test_permuted_coordinates_give_null_pvalues(section: AnnData) -> None:
     shuffled = section.copy()
     shuffled.obs = shuffled.obs.drop(columns=["array_row", "array_col"])
     shuffled.obsm["spatial"] = np.random.default_rng(3).permutation(shuffled.obsm["spatial"])
@@ -130,7 +130,7 @@ def test_shuffled_coordinates_leave_nothing(section: AnnData) -> None:
     assert (p < 0.001).mean() < 0.01
 
 
-def test_two_sections_add_their_evidence(section: AnnData) -> None:
+def test_sections_increase_power(section: AnnData) -> None:
     import anndata as ad
 
     twice = ad.concat({"a": section, "b": section}, label="sample", index_unique="-", merge="same")
@@ -138,10 +138,10 @@ def test_two_sections_add_their_evidence(section: AnnData) -> None:
     one, two = result_of(section)["spacex_svg_score"], result_of(twice)["spacex_svg_score"]
     strong = one > 5
     assert strong.sum() > 50
-    assert (two > one)[strong].mean() > 0.95  # shared patterns are learnt anew
+    assert (two > one)[strong].mean() > 0.95  # shared patterns differ
 
 
-def test_a_gene_that_one_section_lacks_is_tested_on_the_other(section: AnnData) -> None:
+def test_gene_absent_in_one_section_is_tested_on_the_other(section: AnnData) -> None:
     import anndata as ad
 
     lacking = section.copy()
@@ -154,10 +154,10 @@ def test_a_gene_that_one_section_lacks_is_tested_on_the_other(section: AnnData) 
     assert result_of(both)["spacex_svg_qvalue"].iloc[strong] < 1e-6
 
 
-# --- genes that cannot be tested, strong signals, bad input -----------------------------------------------
+# --- untestable genes, strong signals, invalid input -----------------------------------------------
 
 
-def test_genes_without_variation_are_not_tested(section: AnnData) -> None:
+def test_untestable_genes_are_nan(section: AnnData) -> None:
     adata = section[:, :30].copy()
     counts = adata.X.toarray()
     counts[:, 0] = 0
@@ -172,7 +172,7 @@ def test_genes_without_variation_are_not_tested(section: AnnData) -> None:
     assert np.isfinite(result.iloc[4:]).all(axis=None)
 
 
-def test_no_gene_testable() -> None:
+def test_section_without_testable_genes() -> None:
     adata = simulate_section(10, 100, 0, seed=0)
     counts = np.zeros(adata.shape, dtype=np.float32)
     counts[np.arange(20), np.arange(20) % 10] = 1
@@ -180,7 +180,7 @@ def test_no_gene_testable() -> None:
     assert result_of(adata).isna().all(axis=None)
 
 
-def test_the_strongest_signals_are_finite_and_still_ranked() -> None:
+def test_strongest_signals_are_finite_and_ranked() -> None:
     rng = np.random.default_rng(0)
     adata = simulate_section(30, 3000, 0, seed=0)
     west = adata.obsm["spatial"][:, 0] < np.median(adata.obsm["spatial"][:, 0])
@@ -196,31 +196,31 @@ def test_the_strongest_signals_are_finite_and_still_ranked() -> None:
     assert result["spacex_svg_score"].idxmax() == adata.var_names[0]
 
 
-def test_shared_patterns_can_be_left_out(section: AnnData) -> None:
+def test_shared_patterns_are_optional(section: AnnData) -> None:
     both, alone = section.copy(), section.copy()
     svg(both)
     svg(alone, shared=False)
     assert both.var["spacex_svg_shared"].notna().any()
     assert alone.var["spacex_svg_shared"].isna().all()
-    assert (alone.var["spacex_svg_scale"] == both.var["spacex_svg_scale"]).all()  # widths are as they were
+    assert (alone.var["spacex_svg_scale"] == both.var["spacex_svg_scale"]).all()
     assert alone.var["spacex_svg_score"].corr(both.var["spacex_svg_score"], method="spearman") > 0.8
 
 
-def test_bad_arguments_are_refused(section: AnnData) -> None:
+def test_invalid_arguments_raise(section: AnnData) -> None:
     with pytest.raises(InputError, match="layer='nothing'"):
         svg(section.copy(), layer="nothing")
     with pytest.raises(InputError, match="seed"):
         svg(section.copy(), seed=-1)
 
 
-# --- odd places, covariates, several sections, permutations ------------------------------------------------
+# --- unusual coordinates, covariates, several sections, permutations ------------------------------------------------
 
 
-@pytest.mark.parametrize("odd", ["two spots in one place", "every spot twice", "spots far away", "one line"])
-def test_odd_coordinates_get_a_defined_answer(odd: str) -> None:
+@pytest.mark.parametrize("odd", ["duplicate position", "every spot twice", "spots far away", "one line"])
+def test_unusual_coordinates_give_valid_pvalues(odd: str) -> None:
     adata = simulate_section(n_genes=40, n_spots=300, n_modules=2, technology="cells", seed=0)
     xy = adata.obsm["spatial"]
-    if odd == "two spots in one place":
+    if odd == "duplicate position":
         xy[1] = xy[0]
     elif odd == "every spot twice":
         xy[:150] = xy[150:]
@@ -233,8 +233,8 @@ def test_odd_coordinates_get_a_defined_answer(odd: str) -> None:
     assert ((p > 0) & (p <= 1))[tested].all()
 
 
-def test_variation_within_domains_is_what_is_left_of_it() -> None:
-    """Genes that differ between two halves only, and genes with a gradient inside one of them."""
+def test_covariates_remove_variation_between_domains() -> None:
+    """Genes that differ between two halves, and genes with a gradient within one half."""
     rng = np.random.default_rng(0)
     adata = simulate_section(n_genes=300, n_spots=900, n_modules=0, seed=0)
     x = adata.obsm["spatial"][:, 0]
@@ -243,13 +243,13 @@ def test_variation_within_domains_is_what_is_left_of_it() -> None:
     rate = np.ones(adata.shape)
     rate[west, :40] *= 2.0
     slope = np.where(west, 1.5 * (x - x[west].mean()) / np.ptp(x[west]), 0.0)
-    rate[:, 40:80] *= np.exp(slope[:, None] * np.where(np.arange(40) % 2, 1.0, -1.0))  # library sizes stay level
+    rate[:, 40:80] *= np.exp(slope[:, None] * np.where(np.arange(40) % 2, 1.0, -1.0))  # library sizes stay constant
     adata.X = sp.csr_matrix(rng.poisson(rate * rng.lognormal(0, 0.3, (900, 1))).astype(np.float32))
-    found = {key: result_of(adata, covariates=key)["spacex_svg_pvalue"] < 0.05 for key in ((), ("half",))}
-    assert found[()][:40].mean() > 0.9
-    assert found["half",][:40].mean() < 0.15
-    assert found["half",][40:80].mean() > 0.7
-    assert found["half",][80:].mean() < 0.09
+    result = {key: result_of(adata, covariates=key)["spacex_svg_pvalue"] < 0.05 for key in ((), ("half",))}
+    assert result[()][:40].mean() > 0.9
+    assert result["half",][:40].mean() < 0.15
+    assert result["half",][40:80].mean() > 0.7
+    assert result["half",][80:].mean() < 0.09
     other = adata.copy()
     svg(other, covariates="half")
     assert list(other.uns["spacex"]["svg"]["covariates"]) == ["half"]
@@ -264,7 +264,7 @@ def test_variation_within_domains_is_what_is_left_of_it() -> None:
         ({"n_permutations": 7}, "too few to fit a tail"),
     ],
 )
-def test_bad_covariates_and_permutations_are_refused(section: AnnData, arguments: dict, message: str) -> None:
+def test_invalid_covariates_and_permutations_raise(section: AnnData, arguments: dict, message: str) -> None:
     adata = section.copy()
     adata.obs["holes"] = np.where(np.arange(adata.n_obs) < 3, np.nan, 1.0)
     adata.obs["names"] = adata.obs_names
@@ -273,7 +273,7 @@ def test_bad_covariates_and_permutations_are_refused(section: AnnData, arguments
     assert not [column for column in adata.var if column.startswith("spacex_svg")]
 
 
-def test_sections_are_reported_apart_and_their_difference_too(section: AnnData) -> None:
+def test_scores_and_heterogeneity_of_sections(section: AnnData) -> None:
     import anndata as ad
 
     gone = section.copy()
@@ -294,15 +294,15 @@ def test_sections_are_reported_apart_and_their_difference_too(section: AnnData) 
     assert "spacex_svg_heterogeneity" not in section_only.var
 
 
-def test_permutations_change_small_p_values_only(section: AnnData) -> None:
+def test_permutations_change_only_small_pvalues(section: AnnData) -> None:
     plain, fitted = result_of(section), result_of(section, n_permutations=60, progress=False)
     large = plain["spacex_svg_pvalue"] >= 0.05
     np.testing.assert_array_equal(plain["spacex_svg_pvalue"][large], fitted["spacex_svg_pvalue"][large])
     assert np.corrcoef(plain["spacex_svg_score"], fitted["spacex_svg_score"])[0, 1] > 0.9
 
 
-@pytest.mark.parametrize(("pattern", "least", "most"), [("gradient", 2.5, 10.0), ("stripes", 0.6, 1.2)])
-def test_scale_tells_fine_patterns_from_broad_ones(pattern: str, least: float, most: float) -> None:
+@pytest.mark.parametrize(("pattern", "low", "high"), [("gradient", 2.5, 10.0), ("stripes", 0.6, 1.2)])
+def test_scale_follows_pattern_size(pattern: str, low: float, high: float) -> None:
     rng = np.random.default_rng(0)
     xy = np.argwhere(np.ones((40, 40))).astype(float)
     fold = np.exp(xy[:, 0] / 40) if pattern == "gradient" else np.where(xy[:, 0] // 3 % 2, 2.0, 1.0)
@@ -310,4 +310,4 @@ def test_scale_tells_fine_patterns_from_broad_ones(pattern: str, least: float, m
     rate[:, :5] *= fold[:, None]
     adata = AnnData(rng.poisson(rate).astype(np.float32), obsm={"spatial": xy})
     svg(adata)
-    assert adata.var["spacex_svg_scale"][:5].between(least, most).all()
+    assert adata.var["spacex_svg_scale"][:5].between(low, high).all()

@@ -1,1 +1,1 @@
-"""Spots to gene images: grids, sums per pixel, residuals, smoothing."""
+"""Gene images: grids, aggregation of spots, residuals, thinning, smoothing and components."""

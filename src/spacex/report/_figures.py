@@ -1,4 +1,4 @@
-"""Pictures inside the page: maps as small PNG files with a palette, charts as SVG that follows the page's colours."""
+"""Images inside the page: maps as PNG, charts as SVG in the colors of the page."""
 
 from __future__ import annotations
 
@@ -21,28 +21,27 @@ from spacex import pl
 from spacex.get import SpotMap
 from spacex.pl.colors import SEQUENTIAL
 
-LEVELS = 64
-"""Colours in a map: more cannot be told apart at this size, and cost bytes."""
+N_COLORS = 64
+"""Number of colors of a map: more are not distinguishable at its size."""
 
 TEXT_COLOR_TOKEN = "#010203"
-"""Drawn in place of text colour, and replaced by that of the page."""
-
+"""Placeholder color of text, replaced by the text color of the page."""
 
 Draw = Callable[[list[Axes]], object]
 Box = tuple[float, float, float, float]
 
 
 def map_uri(tissue: SpotMap, values: np.ndarray, norm: Normalize) -> str:
-    """A map of numbers (S,) as a PNG in a data URI; transparent off the tissue, grey where a value is missing."""
-    level = np.rint(np.ma.filled(norm(tissue.to_picture(values)), 0.0) * (LEVELS - 1)).astype(np.int64)
-    missing = ~np.isfinite(np.asarray(values, dtype=float))[np.maximum(tissue.index, 0)]
-    code = np.where(missing, LEVELS, np.clip(level, 0, LEVELS - 1))
-    colors = mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, LEVELS))[:, :3]
-    return _png(np.where(tissue.index < 0, LEVELS + 1, code), [*colors, (0.6, 0.6, 0.6)])
+    """Return a map of values (S,) as a PNG data URI: transparent off the tissue, gray for missing values."""
+    level = np.rint(np.ma.filled(norm(tissue.to_picture(values)), 0.0) * (N_COLORS - 1)).astype(np.int64)
+    is_missing = ~np.isfinite(np.asarray(values, dtype=float))[np.maximum(tissue.index, 0)]
+    code = np.where(is_missing, N_COLORS, np.clip(level, 0, N_COLORS - 1))
+    colors = mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, N_COLORS))[:, :3]
+    return _png_uri(np.where(tissue.index < 0, N_COLORS + 1, code), [*colors, (0.6, 0.6, 0.6)])
 
 
-def _png(codes: np.ndarray, colors: Sequence[Sequence[float]]) -> str:
-    """Codes (H, W) below 256 as a PNG with a palette; the code after the last colour is transparent."""
+def _png_uri(codes: np.ndarray, colors: Sequence[Sequence[float]]) -> str:
+    """Return codes (H, W) below 256 as a PNG with these colors; the code after the last color is transparent."""
     image = Image.fromarray(codes.astype(np.uint8), mode=None)
     image.putpalette(np.rint(255 * np.array([*colors, (1.0, 1.0, 1.0)])).astype(np.uint8).tobytes())
     file = io.BytesIO()
@@ -51,9 +50,9 @@ def _png(codes: np.ndarray, colors: Sequence[Sequence[float]]) -> str:
 
 
 def _chart(draw: Draw, boxes: Sequence[Box], size: tuple[float, float], name: str) -> Markup:
-    """An SVG drawn on axes in the given boxes (inches), without a size of its own and in the page's colours."""
-    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    style: dict[Any, Any] = {**dict.fromkeys(inked, TEXT_COLOR_TOKEN), "axes.facecolor": "none"}
+    """Return an SVG without fixed size, drawn on axes in boxes (x, y, width, height in inches)."""
+    text_colors = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    style: dict[Any, Any] = {**dict.fromkeys(text_colors, TEXT_COLOR_TOKEN), "axes.facecolor": "none"}
     with mpl.rc_context({**style, "svg.fonttype": "none", "svg.hashsalt": name}):
         figure = Figure(figsize=size)
         axes = [figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1])) for x, y, w, h in boxes]
@@ -70,12 +69,12 @@ def _chart(draw: Draw, boxes: Sequence[Box], size: tuple[float, float], name: st
         .replace("#ffffff", "var(--card)")
         .replace("#0072b2", "var(--accent)")
     )
-    # matplotlib's own SVG, whose texts it escapes
+    # matplotlib escapes the texts in its SVG
     return Markup(f'{head} role="img" style="max-width:{size[0]:.2f}in">{rest}')  # nosec B704
 
 
 def svg_chart(adata: AnnData, *, alpha: float) -> Markup:
-    """QQ plot and scores against expression."""
+    """Return the QQ plot of the p-values and the SVG scores by expression."""
     return _chart(
         lambda axes: pl.svg(adata, n_genes=0, alpha=alpha, ax=axes),
         [(0.6, 0.5, 3.6, 2.6), (5.0, 0.5, 3.6, 2.6)],
@@ -85,7 +84,7 @@ def svg_chart(adata: AnnData, *, alpha: float) -> Markup:
 
 
 def training_chart(adata: AnnData, n_stages: int) -> Markup:
-    """The history of the fit."""
+    """Return the training curves."""
     boxes = [(0.75 + 3.4 * (i % 2), 0.5 + 2.5 * ((n_stages - 1) // 2 - i // 2), 2.0, 1.6) for i in range(n_stages)]
     size = (7.0 if n_stages > 1 else 3.6, 2.5 * -(-n_stages // 2))
     return _chart(lambda axes: pl.training(adata, ax=axes), boxes, size, "training")

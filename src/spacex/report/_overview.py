@@ -1,8 +1,8 @@
-"""What the page says in words: key figures, warnings, seconds of the stages, settings."""
+"""Key figures, warnings, stage times and parameters of the report."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,76 +11,90 @@ from anndata import AnnData
 from spacex import _adata
 
 ALPHA = 0.05
-KINDS = {"hex": "hexagonal array", "square": "square array", "bins": "free positions, binned"}
+"""q-value below which a gene is spatially variable and a gene set enriched."""
+
+GRID_KINDS = {"hex": "hexagonal array", "square": "square array", "bins": "free positions, binned"}
 
 
-def key_figures(adata: AnnData, genes: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Name, value and a remark of each figure at the top."""
+class KeyFigure(NamedTuple):
+    """A figure at the top of the page."""
+
+    name: str
+    value: str
+    remark: str
+
+
+def key_figures(adata: AnnData, genes: pd.DataFrame) -> list[KeyFigure]:
+    """Return the numbers of spots, genes, modules, spatially variable genes and domains."""
     grid = _adata.read_uns_entry(adata, "grid")
     kind = str(np.atleast_1d(grid["kind"])[0])
-    sections = len(np.atleast_1d(grid["section"]))
+    n_sections = len(np.atleast_1d(grid["section"]))
     shape = f"{np.atleast_1d(grid['height'])[0]} × {np.atleast_1d(grid['width'])[0]} pixels"
-    embedded = int(genes["strength"].notna().sum())
-    assigned = int(((genes["module"] != _adata.keys.UNASSIGNED) & genes["strength"].notna()).sum())
-    n_modules = genes.loc[genes["module"] != _adata.keys.UNASSIGNED, "module"].nunique()
+    is_embedded, is_assigned = genes["strength"].notna(), genes["module"] != _adata.keys.UNASSIGNED
+    n_embedded, n_assigned = int(is_embedded.sum()), int((is_assigned & is_embedded).sum())
     figures = [
-        (
+        KeyFigure(
             "spots",
             f"{adata.n_obs:,}",
-            KINDS.get(kind, kind) + (f", {sections} sections" if sections > 1 else f", {shape}"),
+            f"{GRID_KINDS.get(kind, kind)}, {f'{n_sections} sections' if n_sections > 1 else shape}",
         ),
-        (
-            "genes",
-            f"{adata.n_vars:,}",
-            f"{embedded:,} embedded, {adata.n_vars - embedded:,} with too few counts",
+        KeyFigure(
+            "genes", f"{adata.n_vars:,}", f"{n_embedded:,} embedded, {adata.n_vars - n_embedded:,} with too few counts"
         ),
-        (
+        KeyFigure(
             "modules",
-            f"{n_modules}",
-            f"{assigned:,} genes in them, {embedded - assigned:,} without a clear pattern",
+            f"{genes.loc[is_assigned, 'module'].nunique()}",
+            f"with {n_assigned:,} genes; {n_embedded - n_assigned:,} genes have no clear pattern",
         ),
     ]
     if "svg_qvalue" in genes:
-        tested = int(genes["svg_pvalue"].notna().sum())
-        found = int((genes["svg_qvalue"] < ALPHA).sum())
-        figures.append(("spatially variable genes", f"{found:,}", f"q < {ALPHA:g}, of {tested:,} tested"))
+        n_significant, n_tested = int((genes["svg_qvalue"] < ALPHA).sum()), int(genes["svg_pvalue"].notna().sum())
+        figures.append(
+            KeyFigure("spatially variable genes", f"{n_significant:,}", f"q < {ALPHA:g}, {n_tested:,} genes tested")
+        )
     if _adata.keys.DOMAIN in adata.obs:
-        figures.append(("domains", f"{adata.obs[_adata.keys.DOMAIN].nunique()}", "of the tissue"))
+        figures.append(KeyFigure("domains", f"{adata.obs[_adata.keys.DOMAIN].nunique()}", "of the tissue"))
     return figures
 
 
-def warnings_of(adata: AnnData) -> list[str]:
-    """What a reader must know before believing the page."""
-    notes = []
+def warning_texts(adata: AnnData) -> list[str]:
+    """Return warnings about the input and the training."""
+    warnings = []
     if not bool(_adata.read_uns_entry(adata, "embed").get("is_count", True)):
-        notes.append(
-            "The input does not hold counts. It was treated as intensities: z-scores take the place of Pearson "
-            "residuals, and p-values rest on weaker ground."
+        warnings.append(
+            "The input does not hold counts and is treated as intensities: z-scores replace Pearson residuals, and "
+            "p-values are less reliable."
         )
     history = _adata.read_uns_entry(adata, "history").get("pretrain", {})
     correlation, retrieval = (np.atleast_1d(history.get(name, ())) for name in ("correlation", "retrieval"))
     gain = correlation / correlation[:1] + retrieval / retrieval[:1] - 2 if len(correlation) else np.zeros(0)
     if len(gain) > 1 and gain[1:].max() <= 0:
-        notes.append("Pre-training gained nothing on the held-out counts: the embedding is that of the linear start.")
-    return notes
+        warnings.append(
+            "Pre-training did not improve the agreement with held-out counts: the embedding is the linear "
+            "initialization."
+        )
+    return warnings
 
 
-def seconds_of(run: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """Stage, seconds and share of the longest stage."""
+def stage_times(run: dict[str, Any]) -> list[tuple[str, float, float]]:
+    """Return name, seconds and share of the longest time for each stage."""
     seconds = {str(stage): float(value) for stage, value in dict(run.get("seconds", {})).items()}
     longest = max(seconds.values(), default=1.0) or 1.0
     return [(stage, value, value / longest) for stage, value in seconds.items()]
 
 
-def parameters_of(adata: AnnData) -> list[tuple[str, str]]:
-    """Every setting that was used, the choices of the call before the numbers of the method."""
-    found = _adata.read_uns_entry(adata, "embed")  # such as the number of modules, where "auto" was asked for
-    # Sorted, as HDF5 gives them back: a report that is written later is the same.
-    merged = dict(sorted(found.items())) | dict(sorted({**_adata.read_uns_entry(adata, "parameters"), **found}.items()))
-    return [(name, _plain(value)) for name, value in merged.items() if _plain(value)]
+def parameter_texts(adata: AnnData) -> list[tuple[str, str]]:
+    """Return name and value of all parameters: arguments of `spacex.tl.embed` first, then the settings.
+
+    Both are sorted, because HDF5 sorts them: the report of a stored result is the same.
+    """
+    arguments = _adata.read_uns_entry(adata, "embed")  # resolved, such as the number of modules for "auto"
+    settings = {**_adata.read_uns_entry(adata, "parameters"), **arguments}
+    values = dict(sorted(arguments.items())) | dict(sorted(settings.items()))
+    return [(name, text) for name, value in values.items() if (text := _to_text(value))]
 
 
-def _plain(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return ", ".join(map(str, value.tolist())) if value.ndim else str(value.item())
     if isinstance(value, (float, np.floating)):

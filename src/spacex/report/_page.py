@@ -1,4 +1,4 @@
-"""The page: what is on it, and writing it so that a file is there whole or not at all."""
+"""Render the report as one HTML page and write it to a file."""
 
 from __future__ import annotations
 
@@ -35,16 +35,20 @@ from spacex.get import (
 )
 from spacex.pl.colors import SEQUENTIAL, robust_norm
 from spacex.report._figures import map_uri, svg_chart, training_chart
-from spacex.report._overview import ALPHA, key_figures, parameters_of, seconds_of, warnings_of
-from spacex.report._payload import payload
+from spacex.report._overview import ALPHA, key_figures, parameter_texts, stage_times, warning_texts
+from spacex.report._payload import build_payload
 from spacex.report._plots import gene_plot, library_script, tissue_plot
 
 N_GENES = 8
-TILE = 190
-FLAT, BROAD, TALL = 2.2, 0.8, 0.6
-"""Width of the tissue divided by its height above or below which the page is laid out for it."""
+"""Number of gene maps per module."""
 
-SCRIPTS = ("data", "pattern", "tissue", "parts", "search", "table", "static", "views", "main")
+MAP_RESOLUTION = 190
+"""Resolution of the module maps; see `spacex.get.spot_map`."""
+
+FLAT_ASPECT, BROAD_ASPECT, TALL_ASPECT = 2.2, 0.8, 0.6
+"""Limits of the width of the tissue divided by its height for the layouts of the page."""
+
+SCRIPTS = ("arrays", "pattern", "tissue", "elements", "search", "gene_table", "static_tables", "plots", "main")
 
 
 def write_report(
@@ -54,24 +58,24 @@ def write_report(
     enrichment: pd.DataFrame | None = None,
     title: str | None = None,
 ) -> None:
-    """Write the report: one HTML file that needs nothing else, neither other files nor a network.
+    """Write the report as one self-contained HTML file, which needs neither other files nor a network.
 
     Parameters
     ----------
     adata
-        Spots × genes, after `spacex.tl.embed`; what other tools wrote is shown where it is there, and so is
+        Spots × genes, after `spacex.tl.embed`. Results of other tools are shown if present, and so is
         ``uns["spacex"]["run"]`` (``input``, ``seconds`` by stage, ``peak_memory_mb``), which the command line writes.
     path
-        File to write. It is replaced only by a complete one.
+        File to write. An existing page is replaced only when the new one is complete.
     enrichment
-        Table of `spacex.tl.enrich`; by default ``uns["spacex"]["enrichment"]``, where it is there.
+        Table of `spacex.tl.enrich`; by default ``uns["spacex"]["enrichment"]``, if present.
     title
-        Name of the section; by default that of the input file.
+        Name of the section; by default the name of the input file.
 
     Raises
     ------
     InputError
-        If there is no embedding, or the folder of `path` does not exist.
+        If there is no embedding, the folder of `path` does not exist, or `path` is a file that is not an HTML page.
 
     Examples
     --------
@@ -79,7 +83,7 @@ def write_report(
     >>> from spacex.report import write_report
     >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=2, n_domains=3)
     >>> model = sx.tl.embed(adata, config=sx.Config(epochs=0, boost_rounds=0), progress=False)
-    >>> adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # spares the UMAP
+    >>> adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # instead of a UMAP
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_report(adata, f"{folder}/report.html")
     ...     pathlib.Path(folder, "report.html").read_text()[:15]
@@ -87,20 +91,20 @@ def write_report(
     """
     _adata.check_adata(adata)
     target = check_output_file(path, name="path", example="report.html")
-    if target.is_file() and target.stat().st_size and not _is_page(target):
-        raise InputError(f"path='{path}' is there already and no page; pass another name, such as 'report.html'")
+    if target.is_file() and target.stat().st_size and not _is_html(target):
+        raise InputError(f"path='{path}' exists and is not an HTML page; pass another name, such as 'report.html'")
     page = build(adata, enrichment=enrichment, title=title)
     with atomic_file(target) as file:
         file.write(page)
 
 
-def _is_page(path: Path) -> bool:
+def _is_html(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(200).lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str | None = None) -> str:
-    """The page as text; see `write_report`.
+    """Return the page as text; see `write_report`.
 
     Examples
     --------
@@ -118,103 +122,99 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
     _adata.check_unique_gene_names(adata)
     run = _adata.read_uns_entry(adata, "run")
     if enrichment is None:
-        noted = _adata.read_uns(adata).get("enrichment")
-        enrichment = noted if isinstance(noted, pd.DataFrame) else None
+        stored = _adata.read_uns(adata).get("enrichment")
+        enrichment = stored if isinstance(stored, pd.DataFrame) else None
     genes, modules = gene_table(adata), module_table(adata, enrichment)
-    cards = module_maps(adata, list(modules["module"]), n_genes=N_GENES)
-    tissue = spot_map(adata, resolution=TILE)
+    maps = module_maps(adata, list(modules["module"]), n_genes=N_GENES)
+    tissue = spot_map(adata, resolution=MAP_RESOLUTION)
     height, width = tissue.index.shape
+    n_stages = len(training_history(adata))
     context: dict[str, Any] = {
         "title": str(title or "") or run.get("input") or "section",
         "figures": key_figures(adata, genes),
-        "notes": warnings_of(adata),
-        "modules": _modules(adata, modules, cards, enrichment, tissue),
+        "warnings": warning_texts(adata),
+        "modules": _module_cards(modules, maps, enrichment, tissue),
         "map_width": width,
         "map_height": height,
-        "shape": _shape(tissue.aspect, several=bool(tissue.labels)),
+        "layout": _layout(tissue.aspect, several=bool(tissue.labels)),
         "n_mean": ModuleMaps.MAX_MEAN_GENES,
-        "enriched": enrichment is not None,
+        "has_terms": enrichment is not None,
         "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
-        "domains": _adata.keys.DOMAIN in adata.obs,
-        "partners": _adata.keys.INTERACTIONS in adata.varp,
-        "training": training_chart(adata, len(training_history(adata))) if training_history(adata) else None,
-        "seconds": seconds_of(run),
-        "peak": run.get("peak_memory_mb"),
-        "parameters": parameters_of(adata),
+        "has_domains": _adata.keys.DOMAIN in adata.obs,
+        "has_interactions": _adata.keys.INTERACTIONS in adata.varp,
+        "training_chart": training_chart(adata, n_stages) if n_stages else None,
+        "stages": stage_times(run),
+        "peak_memory_mb": run.get("peak_memory_mb"),
+        "parameters": parameter_texts(adata),
         "versions": _adata.read_uns_entry(adata, "versions"),
         "alpha": ALPHA,
-        **_interactive(adata, genes, cards),
+        **_interactive(adata, genes, maps),
         **_resources(),
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(p=_p)
+    environment.filters.update(pvalue=_format_pvalue)
     return environment.from_string(_resource("page.html.j2")).render(context)
 
 
-def _interactive(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> dict[str, Any]:
-    """What the page's script works on."""
-    made = payload(adata, genes, cards)
-    labeled = genes.assign(gene=_adata.read_gene_names(adata).labels)
-    palette = [to_hex(color) for color in mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256))]
+def _interactive(adata: AnnData, genes: pd.DataFrame, maps: list[ModuleMaps]) -> dict[str, Any]:
+    """Return the data of the script and of the two plots."""
+    payload = build_payload(adata, genes, maps)
+    labeled_genes = genes.assign(gene=_adata.read_gene_names(adata).labels)
+    colormap = [to_hex(color) for color in mpl.colormaps[SEQUENTIAL](np.linspace(0, 1, 256))]
     return {
-        "payload": htmlsafe_json_dumps({**made.notes, "palette": palette}),
-        "blocks": {name.replace(" ", "-"): text for name, text in made.blocks.packed.items()},
-        "gene_plot": htmlsafe_json_dumps(gene_plot(gene_layout(adata), labeled, made.notes["modules"])),
-        "tissue_plot": htmlsafe_json_dumps(tissue_plot(made.places)),
-        "aspect": made.places.aspect,
+        "metadata": htmlsafe_json_dumps({**payload.metadata, "colormap": colormap}),
+        "arrays": {name.replace(" ", "-"): text for name, text in payload.arrays.packed.items()},
+        "gene_plot": htmlsafe_json_dumps(gene_plot(gene_layout(adata), labeled_genes, payload.metadata["modules"])),
+        "tissue_plot": htmlsafe_json_dumps(tissue_plot(payload.units)),
+        "aspect": payload.units.aspect,
     }
 
 
-def _shape(aspect: float, *, several: bool) -> str:
-    """The class of the page, by which it makes room for maps."""
-    return "flat" if aspect > FLAT else "tall" if aspect < TALL else "several" if several and aspect > BROAD else ""
+def _layout(aspect: float, *, several: bool) -> str:
+    """Return the CSS class of the page for the shape of the tissue and one or several sections."""
+    if aspect > FLAT_ASPECT:
+        return "flat"
+    if aspect < TALL_ASPECT:
+        return "tall"
+    return "several" if several and aspect > BROAD_ASPECT else ""
 
 
 def _resources() -> dict[str, Any]:
-    """Style and scripts, and the hashes by which a browser knows that they may run."""
-    own = '"use strict";\n(() => {\n' + "\n".join(_resource(f"js/{name}.js") for name in SCRIPTS) + "})();\n"
+    """Return style, scripts and the hashes of the scripts, which the content security policy allows."""
+    script = '"use strict";\n(() => {\n' + "\n".join(_resource(f"js/{name}.js") for name in SCRIPTS) + "})();\n"
     library = library_script().replace("</script", "<\\/script")
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (library, own)]
-    style = _resource("page.css")
-    safe = {"style": style, "library": library, "script": own}  # the package's own files: nothing of a section
-    policy = " ".join(f"'sha256-{value}'" for value in hashes)
-    marked = {name: Markup(text) for name, text in safe.items()}  # nosec B704
-    return {"policy": policy, **marked}
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (library, script)]
+    # Files of installed packages, without data of the section: safe as markup.
+    files_of_package = {"style": _resource("page.css"), "library": library, "script": script}
+    markup = {name: Markup(text) for name, text in files_of_package.items()}  # nosec B704
+    return {"policy": " ".join(f"'sha256-{digest}'" for digest in hashes), **markup}
 
 
 def _resource(name: str) -> str:
     return files("spacex.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _p(value: float) -> str:
-    """A p-value in three digits; a missing one as a dash."""
+def _format_pvalue(value: float) -> str:
     if not np.isfinite(value):
         return "–"
     return "<1e-300" if value < 1e-300 else f"{value:.2g}"
 
 
-def _modules(
-    adata: AnnData,
-    table: pd.DataFrame,
-    cards: list[ModuleMaps],
-    enrichment: pd.DataFrame | None,
-    tissue: SpotMap,
+def _module_cards(
+    table: pd.DataFrame, modules: list[ModuleMaps], enrichment: pd.DataFrame | None, tissue: SpotMap
 ) -> list[dict[str, Any]]:
-    """What the cards and the table of modules show."""
-    shown = []
-    for row, card in zip(table.to_dict("records"), cards, strict=True):
-        norm = robust_norm(card.maps)
-        terms = module_terms(enrichment, row["module"]).to_dict("records") if enrichment is not None else []
-        shown.append(
+    """Return the rows of the module table with maps as images and enriched terms."""
+    cards = []
+    for row, module in zip(table.to_dict("records"), modules, strict=True):
+        norm = robust_norm(module.maps)
+        uris = [map_uri(tissue, values, norm) for values in module.maps]
+        cards.append(
             {
                 **row,
                 "top": str(row.get("top_symbols", row["top_genes"])).split(","),
-                "terms": terms,
-                "mean": map_uri(tissue, card.mean, robust_norm(card.mean)),
-                "maps": [
-                    (label, gene, map_uri(tissue, v, norm))
-                    for label, gene, v in zip(card.labels, card.genes.tolist(), card.maps, strict=False)
-                ],
+                "terms": module_terms(enrichment, row["module"]).to_dict("records") if enrichment is not None else [],
+                "mean": map_uri(tissue, module.mean, robust_norm(module.mean)),
+                "maps": list(zip(module.labels, module.genes.tolist()[: len(uris)], uris, strict=True)),
             }
         )
-    return shown
+    return cards

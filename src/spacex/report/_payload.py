@@ -1,7 +1,6 @@
-"""What the page computes with: counts of every gene at every place, embeddings, components, and the table of genes.
+"""Data for the script of the page: counts of each gene in each unit, embeddings, components and the gene table.
 
-Counts up to 255 are kept as they are, so that the page shows what was measured; larger ones, and intensities, are
-kept to a byte.
+Counts up to 255 are stored exactly; larger counts and intensities are rounded to one byte.
 """
 
 from __future__ import annotations
@@ -18,135 +17,155 @@ from spacex.get import ModuleMaps, embedded_images, interaction_partners
 from spacex.imaging.gene_images import BATCH_GENES, GeneImages
 from spacex.patterns import spanned_basis
 from spacex.pl.colors import category_colors, robust_norm
-from spacex.report._display_units import DisplayUnits, display_units_of, neighbor_units, shown_annotations
-from spacex.report._packed_arrays import PackedArrays, bytes_of, smallest_int
+from spacex.report._display_units import DisplayUnits, display_units, neighbor_units, unit_annotations
+from spacex.report._packed_arrays import PackedArrays, to_bytes, to_smallest_int
 from spacex.stats import group_mean, l2_normalize
 
 MAX_CHARACTERS = 18_000_000
-"""For counts; the weakest genes have no map where they do not fit."""
+"""Maximum size of the packed counts; the genes with the weakest patterns are left out."""
 
-CHUNK = 64
-PARTNERS = 12
-EXACT = 255
+N_GENES_PER_CHUNK = 64
+N_PARTNERS = 12
+MAX_BYTE = 255
 
 
 @dataclass(frozen=True)
 class Payload:
-    """Arrays, and in words and short lists the rest that the page needs."""
+    """Arrays, JSON metadata and display units of the page."""
 
-    blocks: PackedArrays
-    notes: dict[str, Any]
-    places: DisplayUnits
-
-
-def payload(adata: AnnData, genes: pd.DataFrame, cards: list[ModuleMaps]) -> Payload:
-    """Everything for the page, from the table of `gene_table` and the maps of all modules, the largest first."""
-    images = embedded_images(adata)
-    places = display_units_of(adata, images)
-    blocks = PackedArrays()
-    known = _adata.read_gene_names(adata)
-    notes: dict[str, Any] = {
-        "genes": known.names.tolist(), "symbols": known.symbols.tolist() if known.has_symbols else None,
-        "labels": {int(gene): known.labels[gene] for gene in np.flatnonzero(known.labels != known.symbols)},
-        "module": genes["module"].tolist(), "unassigned": _adata.keys.UNASSIGNED,
-        "places": places.names.tolist(), "isCount": images.is_count, "theta": images.theta, "chunk": CHUNK,
-    }  # fmt: skip
-    for name in genes.columns.drop(["gene", "symbol", "module"], errors="ignore"):
-        blocks.add(f"column {name}", genes[name].to_numpy(dtype=np.float32))
-    _add_places(blocks, places)
-    _add_counts(blocks, places, images.is_count, np.nan_to_num(genes["strength"].to_numpy(), nan=-1.0))
-    notes["annotations"] = _add_annotations(blocks, adata, places)
-    notes["modules"] = _add_modules(blocks, adata, places, cards)
-    _add_embedding(blocks, adata, images)
-    _add_interactions(blocks, adata)
-    return Payload(blocks, {**notes, "shapes": blocks.shapes}, places)
+    arrays: PackedArrays
+    metadata: dict[str, Any]
+    units: DisplayUnits
 
 
-def _add_places(blocks: PackedArrays, places: DisplayUnits) -> None:
-    blocks.add("picture", smallest_int(places.picture))
-    blocks.add("near", smallest_int(neighbor_units(places)))
-    blocks.add("library", places.library.astype(np.float32))
-    blocks.add("pixel", smallest_int(places.pixel))
+def build_payload(adata: AnnData, genes: pd.DataFrame, modules: list[ModuleMaps]) -> Payload:
+    """Return the data of the page.
 
-
-def _add_counts(blocks: PackedArrays, places: DisplayUnits, is_count: bool, strength: np.ndarray) -> None:
-    """Counts in chunks of genes, the strongest first; ``slot`` (G,) says where a gene is, ``most`` (G,) its maximum.
-
-    A byte is the count itself where no count of the gene exceeds it, else 255 √(count / most); an intensity's is
-    255 intensity / most.
+    Parameters
+    ----------
+    adata
+        Spots × genes, after `spacex.tl.embed`.
+    genes
+        Table of `spacex.get.gene_table`.
+    modules
+        Maps of all modules, the largest first.
     """
-    most = np.asarray(places.matrix.max(axis=0).todense(), dtype=np.float64).ravel()
+    images = embedded_images(adata)
+    units = display_units(adata, images)
+    arrays = PackedArrays()
+    names = _adata.read_gene_names(adata)
+    for column in genes.columns.drop(["gene", "symbol", "module"], errors="ignore"):
+        arrays.add(f"column {column}", genes[column].to_numpy(dtype=np.float32))
+    _add_units(arrays, units)
+    _add_counts(arrays, units, images.is_count, np.nan_to_num(genes["strength"].to_numpy(), nan=-1.0))
+    annotations = _add_annotations(arrays, adata, units)
+    module_list = _add_modules(arrays, adata, units, modules)
+    _add_embedding(arrays, adata, images)
+    _add_interactions(arrays, adata)
+    metadata: dict[str, Any] = {
+        "genes": names.names.tolist(),
+        "symbols": names.symbols.tolist() if names.has_symbols else None,
+        "labels": {int(gene): names.labels[gene] for gene in np.flatnonzero(names.labels != names.symbols)},
+        "module": genes["module"].tolist(),
+        "unassigned": _adata.keys.UNASSIGNED,
+        "units": units.names.tolist(),
+        "unitKind": units.kind,
+        "isCount": images.is_count,
+        "theta": images.theta,
+        "nGenesPerChunk": N_GENES_PER_CHUNK,
+        "annotations": annotations,
+        "modules": module_list,
+        "shapes": arrays.shapes,
+    }
+    return Payload(arrays, metadata, units)
+
+
+def _add_units(arrays: PackedArrays, units: DisplayUnits) -> None:
+    arrays.add("picture", to_smallest_int(units.picture))
+    arrays.add("neighbors", to_smallest_int(neighbor_units(units)))
+    arrays.add("library size", units.library_size.astype(np.float32))
+    arrays.add("pixel", to_smallest_int(units.pixel))
+
+
+def _add_counts(arrays: PackedArrays, units: DisplayUnits, is_count: bool, strength: np.ndarray) -> None:
+    """Add the counts in chunks of genes, the strongest first, until they exceed `MAX_CHARACTERS`.
+
+    ``row`` (G,) is the row of each gene in the chunks, -1 for genes that are left out; ``max count`` (G,) the maximum.
+    A byte is the count itself if no count of the gene exceeds 255, else 255 √(count / maximum). The byte of an
+    intensity is 255 intensity / maximum.
+    """
+    max_count = np.asarray(units.matrix.max(axis=0).todense(), dtype=np.float64).ravel()
     order = np.argsort(-strength, kind="stable")
-    slot, size = np.full(len(order), -1), 0
-    for k, start in enumerate(range(0, len(order), CHUNK)):
-        chosen = order[start : start + CHUNK]
-        values = places.matrix[:, chosen].toarray().T.astype(np.float64)
-        share = values / np.maximum(most[chosen], 1e-12)[:, None]
-        exact = (most[chosen] <= EXACT)[:, None]
-        coded = np.where(exact, values, EXACT * np.sqrt(share)) if is_count else EXACT * share
-        size += blocks.add(f"counts {k}", np.rint(coded).astype(np.uint8))
-        slot[chosen] = start + np.arange(len(chosen))
+    row, size = np.full(len(order), -1), 0
+    for chunk, start in enumerate(range(0, len(order), N_GENES_PER_CHUNK)):
+        genes = order[start : start + N_GENES_PER_CHUNK]
+        values = units.matrix[:, genes].toarray().T.astype(np.float64)
+        share = values / np.maximum(max_count[genes], 1e-12)[:, None]
+        is_exact = (max_count[genes] <= MAX_BYTE)[:, None]
+        coded = np.where(is_exact, values, MAX_BYTE * np.sqrt(share)) if is_count else MAX_BYTE * share
+        size += arrays.add(f"counts {chunk}", np.rint(coded).astype(np.uint8))
+        row[genes] = start + np.arange(len(genes))
         if size > MAX_CHARACTERS:
             break
-    blocks.add("slot", slot.astype(np.int32))
-    blocks.add("most", most.astype(np.float32))
+    arrays.add("row", row.astype(np.int32))
+    arrays.add("max count", max_count.astype(np.float32))
 
 
-def _add_annotations(blocks: PackedArrays, adata: AnnData, places: DisplayUnits) -> list[dict[str, Any]]:
-    found = []
-    for i, (title, categories, colors, codes) in enumerate(shown_annotations(adata, places)):
-        blocks.add(f"annotation {i}", codes.astype(np.int16))
-        found.append({"title": title, "categories": categories, "colors": colors})
-    return found
+def _add_annotations(arrays: PackedArrays, adata: AnnData, units: DisplayUnits) -> list[dict[str, Any]]:
+    """Add the category of each unit; return title, categories and colors."""
+    annotations = unit_annotations(adata, units)
+    for i, annotation in enumerate(annotations):
+        arrays.add(f"annotation {i}", annotation.codes.astype(np.int16))
+    return [{"title": a.title, "categories": list(a.colors), "colors": list(a.colors.values())} for a in annotations]
 
 
 def _add_modules(
-    blocks: PackedArrays, adata: AnnData, places: DisplayUnits, cards: list[ModuleMaps]
+    arrays: PackedArrays, adata: AnnData, units: DisplayUnits, modules: list[ModuleMaps]
 ) -> list[dict[str, Any]]:
-    """Mean map of each module at the places; its name, colour and size are returned."""
-    maps = np.zeros((len(cards), len(places)), dtype=np.uint8)
-    for row, card in zip(maps, cards, strict=True):
-        norm = robust_norm(card.mean)
-        mean = group_mean(card.mean, places.owner, len(places))
-        row[:] = bytes_of(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
-    blocks.add("modules", maps)
+    """Add the mean map of each module; return name, color and size."""
+    maps = np.zeros((len(modules), len(units)), dtype=np.uint8)
+    for row, module in zip(maps, modules, strict=True):
+        norm = robust_norm(module.mean)
+        mean = group_mean(module.mean, units.unit_of_spot, len(units))
+        row[:] = to_bytes(mean, float(norm.vmin or 0.0), float(norm.vmax or 1.0))
+    arrays.add("modules", maps)
     colors = category_colors(list(_adata.read_modules(adata).cat.categories))
-    return [{"name": card.name, "color": colors[card.name], "size": len(card.genes)} for card in cards]
+    return [{"name": module.name, "color": colors[module.name], "size": len(module.genes)} for module in modules]
 
 
-def _add_embedding(blocks: PackedArrays, adata: AnnData, images: GeneImages) -> None:
-    """Directions of the embedded genes, and what a pattern is compared with them by (see `spacex.patterns`).
+def _add_embedding(arrays: PackedArrays, adata: AnnData, images: GeneImages) -> None:
+    """Add the directions of the embedded genes and the components that patterns are projected on.
 
-    Components (P, D) are kept as an orthonormal basis (P, r) and its turn (r, D); ``length`` is that of every gene's
-    residual map on the components.
+    The components (P, D) are stored as an orthonormal basis (P, r) and a rotation (r, D); ``length`` is the norm of
+    each gene's residual map projected on the components. See `spacex.patterns`.
     """
     z = _adata.read_embedding(adata).astype(np.float64)
     embedded = np.flatnonzero(np.isfinite(z).all(axis=1))
-    blocks.add("embedded", embedded.astype(np.int32))
-    blocks.add("direction", np.rint(l2_normalize(z[embedded]) * 32767).astype(np.int16))
+    arrays.add("embedded", embedded.astype(np.int32))
+    arrays.add("direction", np.rint(l2_normalize(z[embedded]) * 32767).astype(np.int16))
     if _adata.keys.COMPONENTS not in adata.obsm:
-        return  # a result of another program; the page then offers no patterns
+        return  # the embedding comes from another program: the page offers no patterns
     components = _adata.read_components(adata, _adata.read_pixel_of_spot(adata, images), images.n_pixels)
     basis = spanned_basis(components)
     length = np.empty(len(embedded))
     for genes, maps in images.take(embedded).batches(BATCH_GENES):
         length[genes] = np.linalg.norm(maps @ components, axis=1)
-    blocks.add("basis", basis.astype(np.float32))
-    blocks.add("turn", (basis.T @ components).astype(np.float32))
-    blocks.add("length", length.astype(np.float32))
-    blocks.add("pixel library", images.library.astype(np.float32))
-    blocks.add("pixel section", images.layout.section.astype(np.int16))
+    arrays.add("basis", basis.astype(np.float32))
+    arrays.add("rotation", (basis.T @ components).astype(np.float32))
+    arrays.add("length", length.astype(np.float32))
+    arrays.add("pixel library size", images.library.astype(np.float32))
+    arrays.add("pixel section", images.layout.section.astype(np.int16))
 
 
-def _add_interactions(blocks: PackedArrays, adata: AnnData) -> None:
-    """The partners of every gene with the largest probabilities, -1 where there are fewer, and these as bytes."""
+def _add_interactions(arrays: PackedArrays, adata: AnnData) -> None:
+    """Add the most probable partners (G, 12) of each gene, -1 for none, and their probabilities as bytes."""
     if _adata.keys.INTERACTIONS not in adata.varp:
         return
-    pairs = interaction_partners(adata, n=PARTNERS)
+    pairs = interaction_partners(adata, n=N_PARTNERS)
     gene, rank = adata.var_names.get_indexer(pairs["gene"]), pairs.groupby("gene").cumcount()
-    partner = np.full((adata.n_vars, PARTNERS), -1, dtype=np.int32)
+    partner = np.full((adata.n_vars, N_PARTNERS), -1, dtype=np.int32)
     probability = np.zeros(partner.shape, dtype=np.uint8)
     partner[gene, rank] = adata.var_names.get_indexer(pairs["partner"])
     probability[gene, rank] = np.rint(255 * pairs["probability"])
-    blocks.add("partner", partner)
-    blocks.add("probability", probability)
+    arrays.add("partner", partner)
+    arrays.add("probability", probability)

@@ -1,7 +1,7 @@
-"""The two plots that answer the mouse, made with Bokeh: all genes, and the tissue.
+"""The two interactive plots, made with Bokeh: gene map and tissue.
 
-Bokeh draws on a canvas, not by WebGL: with 20,000 points that is faster where there is no graphics card, and its WebGL
-compiles code at run time, which the page's content security policy forbids (docs/method.md has the measurement).
+Bokeh draws on a canvas, not with WebGL: a canvas is faster for 20,000 points without a graphics card, and WebGL
+compiles code at run time, which the content security policy of the page forbids (measured in docs/method.md).
 """
 
 from __future__ import annotations
@@ -14,94 +14,110 @@ import pandas as pd
 
 from spacex.report._display_units import DisplayUnits
 
-LABEL: dict[str, Any] = {
+LABEL_STYLE: dict[str, Any] = {
     "background_fill_color": "white",
     "background_fill_alpha": 0.8,
     "padding": 2,
     "border_radius": 3,
 }
-"""Ground of names, so that they can be read over points in both lights."""
+"""Background of labels, which keeps them readable over points in light and dark mode."""
 
 
 def library_script() -> str:
-    """Bokeh's own script, of the installed release."""
+    """Return the script of the installed Bokeh."""
     return files("bokeh").joinpath("server/static/js/bokeh.min.js").read_text(encoding="utf-8")
 
 
 def gene_plot(layout: np.ndarray, genes: pd.DataFrame, modules: list[dict[str, Any]]) -> dict[str, Any]:
-    """The map of all genes as a JSON item; sources "genes", "chosen gene" and the names of modules."""
+    """Return the gene map as a JSON item with the sources "genes", "selected gene" and "module names".
+
+    Parameters
+    ----------
+    layout
+        (G, 2) positions of the genes, NaN for genes that were not embedded.
+    genes
+        Gene table with the labels of the genes.
+    modules
+        Name of each module.
+    """
     from bokeh.models import ColumnDataSource, HoverTool
 
-    shown = np.flatnonzero(np.isfinite(layout).all(axis=1))
-    x, y = layout[shown].T
+    drawn = np.flatnonzero(np.isfinite(layout).all(axis=1))
+    x, y = layout[drawn].T
     source = ColumnDataSource(
-        {"x": x, "y": y, "gene": genes["gene"].to_numpy()[shown].astype(object), "number": shown.astype(np.int32),
-         "module": genes["module"].to_numpy()[shown].astype(object), "color": ["#888888"] * len(shown)},
+        {"x": x, "y": y, "gene": genes["gene"].to_numpy()[drawn].astype(object), "gene_index": drawn.astype(np.int32),
+         "module": genes["module"].to_numpy()[drawn].astype(object), "color": ["#888888"] * len(drawn)},
         name="genes",
     )  # fmt: skip
     plot = _figure(_range(x), _range(y), 1.0, "pan,wheel_zoom,box_zoom,tap,reset,save", "genes plot")
-    size = float(np.clip(220 / np.sqrt(max(len(shown), 1)), 3, 8))
+    size = float(np.clip(220 / np.sqrt(max(len(drawn), 1)), 3, 8))
     points = plot.scatter(
         "x", "y", size=size, fill_color="color", fill_alpha=0.85, line_color=None, source=source,
         nonselection_fill_alpha=0.85, nonselection_line_color=None, hover_line_color="black",
     )  # fmt: skip
     plot.add_tools(HoverTool(renderers=[points], tooltips=[("gene", "@gene"), ("module", "@module")]))
-    ring = ColumnDataSource({key: [] for key in ("x", "y", "gene", "side", "gap")}, name="chosen gene")
+    ring = ColumnDataSource({key: [] for key in ("x", "y", "gene", "align", "offset")}, name="selected gene")
     plot.scatter("x", "y", size=size + 8, fill_color=None, line_color="#d00000", line_width=2.5, source=ring)
     plot.text(
-        "x", "y", text="gene", text_align={"field": "side"}, x_offset={"field": "gap"}, y_offset=-8,
-        text_font_style="bold italic", text_color="#c00000", source=ring, **LABEL,
+        "x", "y", text="gene", text_align={"field": "align"}, x_offset={"field": "offset"}, y_offset=-8,
+        text_font_style="bold italic", text_color="#c00000", source=ring, **LABEL_STYLE,
     )  # fmt: skip
-    place = [np.median(layout[(genes["module"] == m["name"]).to_numpy()], axis=0) for m in modules]
+    center = [np.median(layout[(genes["module"] == m["name"]).to_numpy()], axis=0) for m in modules]
     names = ColumnDataSource(
-        {"x": [float(p[0]) for p in place], "y": [float(p[1]) for p in place], "name": [m["name"] for m in modules]},
+        {"x": [float(p[0]) for p in center], "y": [float(p[1]) for p in center], "name": [m["name"] for m in modules]},
         name="module names",
     )
     plot.text(
         "x", "y", text="name", text_align="center", text_baseline="middle", text_font_style="bold",
-        text_font_size="11px", text_color="black", source=names, **LABEL,
+        text_font_size="11px", text_color="black", source=names, **LABEL_STYLE,
     )  # fmt: skip
     return _item(plot)
 
 
-def tissue_plot(places: DisplayUnits) -> dict[str, Any]:
-    """The tissue as a JSON item; sources "picture", "spots", whose selection is a lasso's, and "section names"."""
+def tissue_plot(units: DisplayUnits) -> dict[str, Any]:
+    """Return the tissue as a JSON item with the sources "picture", "units" and "section names"."""
     from bokeh.models import ColumnDataSource, HoverTool
 
-    height, width = places.picture.shape
-    plot = _figure((0, width), (height, 0), places.aspect, "pan,wheel_zoom,tap,reset,save", "tissue plot")
+    height, width = units.picture.shape
+    plot = _figure((0, width), (height, 0), units.aspect, "pan,wheel_zoom,tap,reset,save", "tissue plot")
     picture = ColumnDataSource({"image": [np.zeros((height, width), dtype=np.uint32)]}, name="picture")
     plot.image_rgba("image", x=0, y=0, dw=width, dh=height, source=picture)
-    x, y = places.xy.T.astype(np.float32) + 0.5
-    spots = ColumnDataSource({"x": x, "y": y, "value": [""] * len(places)}, name="spots")
+    x, y = units.xy.T.astype(np.float32) + 0.5
+    source = ColumnDataSource({"x": x, "y": y, "value": [""] * len(units)}, name="units")
     points = plot.circle(
-        "x", "y", radius=max(0.5 * places.spacing, 0.5), fill_alpha=0, line_alpha=0, source=spots,
+        "x", "y", radius=max(0.5 * units.spacing, 0.5), fill_alpha=0, line_alpha=0, source=source,
         selection_fill_alpha=0.0, selection_line_alpha=1.0, selection_line_color="#ff2d2d", nonselection_fill_alpha=0,
         nonselection_line_alpha=0, hover_line_alpha=1, hover_line_color="black",
     )  # fmt: skip
-    plot.add_tools(HoverTool(renderers=[points], tooltips="@value"), *_lassos(points))
-    if places.labels:
-        name, x, y, room, _ = (np.array(values) for values in zip(*places.labels, strict=True))
+    plot.add_tools(HoverTool(renderers=[points], tooltips="@value"), *_selection_tools(points))
+    if units.section_names:
+        name, x, y, max_width, _ = (np.array(values) for values in zip(*units.section_names, strict=True))
         source = ColumnDataSource(
-            {"x": x + 0.5, "y": y + 0.5, "room": room, "name": name.astype(object), "whole": name.astype(object)},
+            {
+                "x": x + 0.5,
+                "y": y + 0.5,
+                "max_width": max_width,
+                "text": name.astype(object),
+                "name": name.astype(object),
+            },
             name="section names",
         )
         names = plot.text(
-            "x", "y", text="name", text_align="center", text_baseline="top", text_color="black", source=source,
-            text_font_size="11px", **LABEL,
+            "x", "y", text="text", text_align="center", text_baseline="top", text_color="black", source=source,
+            text_font_size="11px", **LABEL_STYLE,
         )  # fmt: skip
-        plot.add_tools(HoverTool(renderers=[names], tooltips="@whole", visible=False))
+        plot.add_tools(HoverTool(renderers=[names], tooltips="@name", visible=False))
     return _item(plot)
 
 
-def _lassos(points: Any) -> list[Any]:
+def _selection_tools(points: Any) -> list[Any]:
     from bokeh.models import BoxSelectTool, LassoSelectTool
 
     return [LassoSelectTool(renderers=[points], continuous=False), BoxSelectTool(renderers=[points])]
 
 
 def _figure(x_range: tuple[float, float], y_range: tuple[float, float], aspect: float, tools: str, name: str) -> Any:
-    """A plot without axes, on the colours of the page, which gives it the shape that `aspect` tells."""
+    """Return a plot without axes on the background of the page; `aspect` is width divided by height."""
     from bokeh.models import Range1d
     from bokeh.plotting import figure
 
@@ -125,19 +141,19 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _item(plot: Any) -> dict[str, Any]:
-    """The plot for the page, its parts numbered from one, so that the same result gives the same bytes."""
+    """Return the plot as JSON, with ids numbered from one, so that the page is reproducible."""
     from bokeh.embed import json_item
 
-    numbers: dict[str, str] = {}
+    new_ids: dict[str, str] = {}
 
-    def renumbered(part: Any) -> Any:
-        if isinstance(part, dict):
+    def renumber(node: Any) -> Any:
+        if isinstance(node, dict):
             return {
-                key: numbers.setdefault(value, f"p{len(numbers) + 1}")
+                key: new_ids.setdefault(value, f"p{len(new_ids) + 1}")
                 if key in ("id", "root_id") and isinstance(value, str)
-                else renumbered(value)
-                for key, value in part.items()
+                else renumber(value)
+                for key, value in node.items()
             }
-        return [renumbered(value) for value in part] if isinstance(part, (list, tuple)) else part
+        return [renumber(value) for value in node] if isinstance(node, (list, tuple)) else node
 
-    return dict(renumbered(json_item(plot)))
+    return dict(renumber(json_item(plot)))

@@ -1,64 +1,64 @@
-// The search for a gene: a text field with a list of completions, by mouse or keyboard alone.
+// Gene search: a text field with completions, by mouse or keyboard.
 
-const MOST_FOUND = 12;
+const MAX_COMPLETIONS = 12;
 
-/** Genes whose names or symbols hold the words typed: those that begin with them first. */
-function completions(typed) {
-  const wanted = typed.trim().toLowerCase();
-  if (!wanted) return [];
-  const first = [], later = [];
-  for (let gene = 0; gene < nGenes && first.length < MOST_FOUND; gene++) {
-    const names = searched[gene];
-    if (names.some((name) => name.startsWith(wanted))) first.push(gene);
-    else if (later.length < MOST_FOUND && names.some((name) => name.includes(wanted))) later.push(gene);
+/** Genes whose name, symbol or label contains the text, an exact match and those that start with the text first. */
+function completionsOf(typed) {
+  const text = typed.trim().toLowerCase();
+  if (!text) return [];
+  const prefixed = [], containing = [];
+  for (let gene = 0; gene < nGenes && prefixed.length < MAX_COMPLETIONS; gene++) {
+    const names = searchNames[gene];
+    if (names.some((name) => name.startsWith(text))) prefixed.push(gene);
+    else if (containing.length < MAX_COMPLETIONS && names.some((name) => name.includes(text))) containing.push(gene);
   }
-  const exact = first.findIndex((gene) => searched[gene].includes(wanted));
-  if (exact > 0) first.unshift(...first.splice(exact, 1));
-  return [...first, ...later].slice(0, MOST_FOUND);
+  const exact = prefixed.findIndex((gene) => searchNames[gene].includes(text));
+  if (exact > 0) prefixed.unshift(...prefixed.splice(exact, 1));
+  return [...prefixed, ...containing].slice(0, MAX_COMPLETIONS);
 }
 
-function startSearch(show) {
-  const input = part("search"), list = part("completions");
-  let found = [], active = -1;
+function startSearch(selectGene) {
+  const input = byId("search"), list = byId("completions");
+  let genes = [], active = -1;
 
-  function offer() {
-    list.replaceChildren(...found.map((gene, i) =>
-      make("li", { role: "option", id: "completion-" + i, "aria-selected": String(i === active), "data-at": i },
-        make("em", {}, labels[gene]), make("small", {}, moduleWords(gene)))));
-    list.hidden = !found.length;
-    input.setAttribute("aria-expanded", String(found.length > 0));
+  function update() {
+    list.replaceChildren(...genes.map((gene, i) =>
+      createElement("li", { role: "option", id: "completion-" + i, "aria-selected": String(i === active), "data-index": i },
+        createElement("em", {}, labels[gene]), createElement("small", {}, moduleText(gene)))));
+    list.hidden = !genes.length;
+    input.setAttribute("aria-expanded", String(genes.length > 0));
     if (active >= 0) input.setAttribute("aria-activedescendant", "completion-" + active);
     else input.removeAttribute("aria-activedescendant");
   }
 
-  function close() { found = []; active = -1; offer(); }
+  function close() { genes = []; active = -1; update(); }
 
-  function take(i) {
-    const gene = found[i];
+  function select(i) {
+    const gene = genes[i];
     close();
     input.value = labels[gene];
-    show(gene);
+    selectGene(gene);
   }
 
   input.addEventListener("input", () => {
-    found = completions(input.value);
-    active = found.length ? 0 : -1;
-    part("search-none").hidden = found.length > 0 || !input.value.trim();
-    offer();
+    genes = completionsOf(input.value);
+    active = genes.length ? 0 : -1;
+    byId("search-none").hidden = genes.length > 0 || !input.value.trim();
+    update();
   });
   input.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
-    else if (event.key === "Enter" && active >= 0) take(active);
-    else if (event.key === "ArrowDown" && found.length) active = (active + 1) % found.length;
-    else if (event.key === "ArrowUp" && found.length) active = (active + found.length - 1) % found.length;
+    else if (event.key === "Enter" && active >= 0) select(active);
+    else if (event.key === "ArrowDown" && genes.length) active = (active + 1) % genes.length;
+    else if (event.key === "ArrowUp" && genes.length) active = (active + genes.length - 1) % genes.length;
     else return;
     event.preventDefault();
-    if (found.length) offer();
+    if (genes.length) update();
   });
-  input.addEventListener("blur", () => setTimeout(close, 150)); // a click on the list comes first
+  input.addEventListener("blur", () => setTimeout(close, 150)); // after a click on the list
   list.addEventListener("mousedown", (event) => {
     const item = event.target.closest("li");
-    if (item) { event.preventDefault(); take(Number(item.dataset.at)); }
+    if (item) { event.preventDefault(); select(Number(item.dataset.index)); }
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) {
@@ -69,6 +69,4 @@ function startSearch(show) {
   });
 }
 
-function moduleWords(gene) {
-  return notes.module[gene] === notes.unassigned ? "no module" : "module " + notes.module[gene];
-}
+const moduleText = (gene) => (moduleName(gene) === null ? "no module" : "module " + moduleName(gene));

@@ -1,0 +1,62 @@
+"""Simulated sections for the tests of imaging."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from spacex.imaging.aggregate import SpotToPixel
+from spacex.imaging.gene_images import GeneImages
+from spacex.imaging.grid import Grid
+
+
+def gene_images(
+    matrix: object, library: np.ndarray, pixels: list[np.ndarray], grids: list[Grid], section: np.ndarray,
+    **settings: object,
+) -> GeneImages:  # fmt: skip
+    """Images of a matrix (S, G) of spots with given library sizes, pixels and sections."""
+    spot_to_pixel = SpotToPixel.from_pixels(pixels, grids, section)
+    return spot_to_pixel.gene_images(spot_to_pixel.sum(matrix), library, **settings)
+
+
+def square(height: int, width: int) -> Grid:
+    return Grid((height, width), "square", 1.0, 1.0)
+
+
+def poisson_section(
+    rng: np.random.Generator,
+    *,
+    n_spots: int = 400,
+    n_genes: int = 30,
+    mean: float = 1.0,
+    shape: tuple[int, int] = (12, 14),
+) -> tuple[np.ndarray, np.ndarray, Grid]:
+    """Counts (S, G) with mean library size x gene total, the pixel (S, 2) of each spot, and the grid."""
+    library = rng.lognormal(0, 0.5, n_spots)
+    gene = rng.lognormal(0, 1, n_genes)
+    counts = rng.poisson(mean * np.outer(library / library.mean(), gene / gene.mean()))
+    return counts, np.column_stack([rng.integers(0, side, n_spots) for side in shape]), square(*shape)
+
+
+def one_section(counts: np.ndarray, pixel: np.ndarray, grid: Grid, **settings: object) -> GeneImages:
+    section = np.zeros(len(counts), dtype=int)
+    return gene_images(sp.csr_array(counts.astype(np.float32)), counts.sum(1), [pixel], [grid], section, **settings)
+
+
+def dense_pixels(values: np.ndarray, pixel: np.ndarray, grid: Grid) -> np.ndarray:
+    """Sums (H, W, ...) of the values of spots in the pixels of a grid."""
+    out = np.zeros((*grid.shape, *values.shape[1:]))
+    np.add.at(out, tuple(pixel.T), values)
+    return out
+
+
+def two_sections(rng: np.random.Generator, **settings: object) -> tuple[GeneImages, list[GeneImages]]:
+    """Two sections of different size and depth with mixed order of spots, and each section alone."""
+    first, second = poisson_section(rng, n_spots=300), poisson_section(rng, n_spots=200, mean=4.0, shape=(17, 6))
+    order = rng.permutation(500)
+    section = np.repeat([0, 1], [300, 200])[order]
+    counts = np.vstack([first[0], second[0]])[order].astype(np.float32)
+    pixels = [(p[1])[order[section == s] - 300 * s] for s, p in enumerate((first, second))]
+    grids = [first[2], second[2]]
+    both = gene_images(sp.csr_array(counts), counts.sum(1), pixels, grids, section, **settings)
+    return both, [one_section(*first), one_section(*second)]
