@@ -313,9 +313,9 @@ SETTINGS: list[K] = [
       for value in (None, "images", np.zeros(3), np.zeros((2, 3, 3)), np.zeros((0, 3, 3)))),
     K("SpaCEX.save", {"directory": 3}, r"directory=3"),
     K("SpaCEX.save", {"directory": "FILE/model"}, r"FILE"),
-    K("SpaCEX.load", {"directory": "absent"}, r"holds no config.json"),
+    K("SpaCEX.load", {"directory": "absent"}, r"contains no config.json"),
     K("SpaCEX.load", {"directory": None}, r"directory=None"),
-    K("SpaCEX.load", {"directory": "."}, r"holds no config.json"),
+    K("SpaCEX.load", {"directory": "."}, r"contains no config.json"),
     *NOT_A_SECTION,
     # command line alone
     *(K("command", {"arguments": " ".join(words)}, message, words) for words, message in (
