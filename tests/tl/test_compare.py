@@ -69,7 +69,7 @@ def test_exchanged_genes_are_found(changed: AnnData) -> None:
     assert hit_pairs.any()
     assert one[hit_pairs].mean() > 0.8
     np.testing.assert_allclose(pairs["effect"], pairs["similarity_ill"] - pairs["similarity_healthy"], atol=1e-6)
-    assert table.attrs == {"labellings": 10, "rank": 1}
+    assert table.attrs == {"labelings": 10, "rank": 1}
     assert before == {key: set(getattr(changed, key)) for key in before}  # nothing is written
 
 
