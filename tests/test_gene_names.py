@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacex import InputError
-from spacex.gene_names import AMBIGUOUS, SYMBOL_COLUMNS, UNKNOWN, GeneNames, fold, is_ensembl
+from spacex.gene_names import AMBIGUOUS, SYMBOL_COLUMNS, UNKNOWN, GeneNames, is_ensembl_id, normalize_name
 
 IDS = ["ENSG00000197971.14", "ENSG00000123560.13", "ENSG00000015479.19", "ENSG00000280987.4", "ENSG00000237491"]
 SYMBOLS = ["MBP", "PLP1", "MATR3", "MATR3", None]
@@ -45,15 +45,15 @@ def human() -> GeneNames:
 )
 def test_a_gene_is_found_by_name_symbol_and_identifier(human: GeneNames, asked: str, number: int) -> None:
     assert human.index(asked) == number
-    assert human.find([asked, "nobody"]).tolist() == [number, UNKNOWN]
+    assert human.indices([asked, "nobody"]).tolist() == [number, UNKNOWN]
 
 
 @pytest.mark.parametrize("asked", ["MATR3", "matr3"])
 def test_an_ambiguous_symbol_lists_the_choice(human: GeneNames, asked: str) -> None:
     with pytest.raises(InputError, match=f"'{asked}' is ambiguous.* 2 genes.*{IDS[2]}, {IDS[3]}"):
         human.index(asked)
-    assert human.find([asked]).tolist() == [AMBIGUOUS]
-    assert human.of_symbol(asked) == [2, 3]
+    assert human.indices([asked]).tolist() == [AMBIGUOUS]
+    assert human.genes_with_symbol(asked) == [2, 3]
     assert human.index(IDS[3]) == 3
 
 
@@ -80,10 +80,10 @@ def test_an_exact_name_comes_before_a_symbol_and_a_symbol_before_another_case() 
 def test_a_gene_set_takes_all_genes_of_a_symbol() -> None:
     made_unique = genes(["TBCE", "TBCE-1", "x"], feature_name=["TBCE", "TBCE", "tbce"])
     assert made_unique.index("TBCE") == 0
-    assert made_unique.of_symbol("TBCE") == [0, 1]
-    assert made_unique.of_symbol("TBCE-1") == [1]
-    assert made_unique.of_symbol("nobody") == []
-    assert genes(IDS, symbol=["X"] * 5).of_symbol(IDS[1]) == [1]
+    assert made_unique.genes_with_symbol("TBCE") == [0, 1]
+    assert made_unique.genes_with_symbol("TBCE-1") == [1]
+    assert made_unique.genes_with_symbol("nobody") == []
+    assert genes(IDS, symbol=["X"] * 5).genes_with_symbol(IDS[1]) == [1]
 
 
 def test_numbers_are_names() -> None:
@@ -146,7 +146,7 @@ def test_columns_that_hold_no_symbols_are_no_labels() -> None:
 
 def test_identifiers_beside_symbols_are_names_too_but_positions_are_not() -> None:
     assert genes(["MBP", "PLP1"], gene_ids=["ENSG00000197971", "ENSG00000123560"]).index("ENSG00000123560.7") == 1
-    assert genes(["MBP", "PLP1"], gene_ids=["1", "0"]).find(["0", "1"]).tolist() == [UNKNOWN, UNKNOWN]
+    assert genes(["MBP", "PLP1"], gene_ids=["1", "0"]).indices(["0", "1"]).tolist() == [UNKNOWN, UNKNOWN]
 
 
 def test_tables_get_symbols_where_they_differ() -> None:
@@ -171,8 +171,8 @@ def test_tables_get_symbols_where_they_differ() -> None:
     ],
 )
 def test_identifiers_of_ensembl_are_told_from_symbols(name: str, expected: bool) -> None:
-    assert is_ensembl(name) is expected
-    assert fold(f"{name}x") == f"{name}x".upper()
+    assert is_ensembl_id(name) is expected
+    assert normalize_name(f"{name}x") == f"{name}x".upper()
 
 
 def test_36000_genes_take_little_time() -> None:
@@ -201,7 +201,7 @@ def sections(draw: st.DrawFn) -> GeneNames:
 
 @given(sections(), words)
 def test_the_exact_name_wins(section: GeneNames, asked: str) -> None:
-    assert section.find(section.names).tolist() == list(range(len(section)))
+    assert section.indices(section.names).tolist() == list(range(len(section)))
     meant = section.matches(asked)
     exact = np.flatnonzero(section.names == asked).tolist()
     symbol = np.flatnonzero(section.symbols == asked).tolist()
@@ -209,8 +209,8 @@ def test_the_exact_name_wins(section: GeneNames, asked: str) -> None:
     if meant:
         for i in meant:
             texts = (section.names[i], section.symbols[i], *(alias[i] for alias in section.aliases))
-            assert fold(asked) in map(fold, texts)
-        assert set(meant) <= set(section.of_symbol(asked))
+            assert normalize_name(asked) in map(normalize_name, texts)
+        assert set(meant) <= set(section.genes_with_symbol(asked))
 
 
 @given(sections(), words, st.randoms(use_true_random=False))
@@ -218,7 +218,7 @@ def test_the_order_of_genes_is_nothing(section: GeneNames, asked: str, random: o
     order = np.arange(len(section))
     random.shuffle(order)  # type: ignore[attr-defined]
     turned = section.take(order)
-    for look in (GeneNames.matches, GeneNames.of_symbol):
+    for look in (GeneNames.matches, GeneNames.genes_with_symbol):
         assert {section.names[i] for i in look(section, asked)} == {turned.names[i] for i in look(turned, asked)}
     assert section.labels[order].tolist() == turned.labels.tolist()
 
@@ -238,6 +238,6 @@ def test_ambiguity_is_symmetric_and_a_label_that_is_a_symbol_means_its_gene(sect
 
 
 def test_new_names_replace_all_others() -> None:
-    renamed = genes(IDS, symbol=SYMBOLS).renamed({"MBP": "Mbp", IDS[1]: "Plp1"})
+    renamed = genes(IDS, symbol=SYMBOLS).rename({"MBP": "Mbp", IDS[1]: "Plp1"})
     assert renamed.names.tolist()[:3] == ["Mbp", "Plp1", IDS[2]]
-    assert renamed.find(["Plp1", IDS[1], "MATR3"]).tolist() == [1, UNKNOWN, AMBIGUOUS]
+    assert renamed.indices(["Plp1", IDS[1], "MATR3"]).tolist() == [1, UNKNOWN, AMBIGUOUS]

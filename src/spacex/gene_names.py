@@ -1,4 +1,4 @@
-"""One policy of gene names: which gene a name, a symbol or an identifier means, and how a gene is labeled."""
+"""Look-up of genes by name, symbol or identifier, and labels of genes."""
 
 from __future__ import annotations
 
@@ -20,36 +20,43 @@ SYMBOL_COLUMNS = (
     "gene_symbol", "gene_symbols", "symbol", "feature_name", "gene_name", "gene_names", "features", "gene_short_name",
     "external_gene_name",
 )  # fmt: skip
-"""Columns of a table of genes that hold symbols, the most explicit first; case and underscores do not matter."""
+"""Columns with gene symbols, by priority; case and underscores are ignored."""
 
 ID_COLUMNS = ("gene_id", "gene_ids", "feature_id", "ensembl", "ensembl_id", "ensembl_gene_id")
-"""Columns that hold other names of the genes; numbers in them may be positions and are not used."""
+"""Columns with other identifiers; numbers in them may be positions and are ignored."""
 
 MISSING = frozenset({"", "nan", "none", "na", "<na>", "n/a", "null"})
 UNKNOWN, AMBIGUOUS = -1, -2
-MAX_NAMED = 8
+MAX_LISTED_NAMES = 8
 
 Kind = Literal["names", "symbols", "aliases"]
 
 
-def is_ensembl(name: str) -> bool:
-    """Whether a name is an Ensembl id, such as ENSG00000197971 or, with its version, ENSG00000197971.14."""
+def is_ensembl_id(name: str) -> bool:
+    """Whether a name is an Ensembl id, such as ENSG00000197971 or, with a version, ENSG00000197971.14."""
     if name[:3] not in ("ENS", "ens"):
         return False
     head, _, version = name.partition(".")
     return head[-4:].isdigit() and (not version or version.isdigit())
 
 
-def fold(name: str) -> str:
-    """A name without its case, and an Ensembl id also without its version."""
+def normalize_name(name: str) -> str:
+    """Name in upper case; an Ensembl id also without its version."""
     upper = name.upper()
-    return upper.partition(".")[0] if "." in upper and is_ensembl(upper) else upper
+    return upper.partition(".")[0] if "." in upper and is_ensembl_id(upper) else upper
 
 
-class Index:
-    """Numbers of the genes that have a name in any of some columns (G,), as written or `folded`.
+class NameIndex:
+    """Index from names to genes.
 
-    An empty text is no name, except where `empty`.
+    Parameters
+    ----------
+    columns
+        Names, (G,) each.
+    folded
+        Whether to apply `normalize_name`.
+    empty
+        Whether an empty text counts as a name.
     """
 
     def __init__(self, columns: Iterable[np.ndarray], *, folded: bool = False, empty: bool = False):
@@ -58,11 +65,11 @@ class Index:
         for column in columns:
             texts = column.tolist()
             if folded:
-                texts = [text if "." not in text else fold(text) for text in map(str.upper, texts)]
+                texts = [text if "." not in text else normalize_name(text) for text in map(str.upper, texts)]
             if not self.first:
                 self.first = dict(zip(texts, range(len(texts)), strict=True))
                 if len(self.first) == len(texts) and (empty or "" not in self.first):
-                    continue  # all differ, in a tenth of the time
+                    continue  # all names are unique; ten times as fast as the loop
                 self.first = {}
             for gene, text in enumerate(texts):
                 if text or empty:
@@ -71,7 +78,7 @@ class Index:
                         self.repeated.setdefault(text, {other}).add(gene)
 
     def genes(self, key: str) -> list[int]:
-        """Numbers of the genes of a key, in their order."""
+        """Sorted indices of the genes with a name."""
         if key in self.repeated:
             return sorted(self.repeated[key])
         return [self.first[key]] if key in self.first else []
@@ -79,19 +86,19 @@ class Index:
 
 @dataclass(frozen=True, eq=False)
 class GeneNames:
-    """The names of the genes of a section, and the look-up of genes by them.
+    """Names of the genes of a section, and look-up of genes.
 
-    A gene is looked up by its exact name, then exact symbol, then exact alias, then by these three without regard to
-    case and to versions of Ensembl ids. The first rule that fits any gene decides; it may fit several.
+    Genes are matched by exact name, then exact symbol, then exact alias, then by these three ignoring case and versions
+    of Ensembl ids. The first rule that matches any gene decides; it may match several.
 
     Attributes
     ----------
     names
-        (G,) names, as text.
+        (G,) names as text.
     symbols
-        (G,) symbols; the name where a gene has none.
+        (G,) symbols, or names for genes without a symbol.
     aliases
-        Further names, (G,) each, "" where a gene has none: identifiers, and symbols of other columns.
+        Identifiers and symbols from other columns, (G,) each, "" if missing.
     """
 
     names: np.ndarray
@@ -100,11 +107,11 @@ class GeneNames:
 
     @classmethod
     def from_table(cls, genes: pd.DataFrame) -> GeneNames:
-        """The names in the index of a table of genes, and the symbols and identifiers in its columns."""
+        """Take names from the index of a table of genes, and symbols and identifiers from its columns."""
         names = np.array([str(name) for name in genes.index], dtype=object)
         columns = _text_columns(genes)
         texts = [columns[key] for key in map(_plain, SYMBOL_COLUMNS) if key in columns]
-        ids = [each(columns[key], not_a_number) for key in map(_plain, ID_COLUMNS) if key in columns]
+        ids = [map_text(columns[key], blank_if_digits) for key in map(_plain, ID_COLUMNS) if key in columns]
         symbols = _symbols(texts, names)
         others = (text for text in (*texts, *ids) if ((text != "") & (text != names) & (text != symbols)).any())
         return cls(names, symbols, tuple(others))
@@ -119,7 +126,7 @@ class GeneNames:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(G,) what plots call the genes: the symbol, and the name behind it where the symbol means other genes too."""
+        """(G,) labels for plots: the symbol, followed by the name if the symbol is ambiguous."""
         labels = self.symbols.copy()
         by_name, by_symbol = self._index("names"), self._index("symbols")
         for gene, (symbol, name) in enumerate(zip(self.symbols, self.names, strict=True)):
@@ -128,21 +135,21 @@ class GeneNames:
         return labels
 
     def take(self, genes: np.ndarray) -> GeneNames:
-        """The names of some genes, by number or mask."""
+        """Names of some genes, by index or mask."""
         return GeneNames(self.names[genes], self.symbols[genes], tuple(alias[genes] for alias in self.aliases))
 
-    def renamed(self, new: Mapping[str, str]) -> GeneNames:
-        """The names after some genes, given by name or symbol, got a new name, which is then the only one they have."""
-        given = [new.get(name, new.get(symbol)) for name, symbol in zip(self.names, self.symbols, strict=True)]
-        genes = [gene for gene, name in enumerate(given) if name is not None]
+    def rename(self, new: Mapping[str, str]) -> GeneNames:
+        """Rename genes, given by name or symbol. The new name replaces their symbol and aliases."""
+        new_names = [new.get(name, new.get(symbol)) for name, symbol in zip(self.names, self.symbols, strict=True)]
+        genes = [gene for gene, name in enumerate(new_names) if name is not None]
         names, symbols, *aliases = (values.copy() for values in (self.names, self.symbols, *self.aliases))
-        names[genes] = symbols[genes] = [str(given[gene]) for gene in genes]
+        names[genes] = symbols[genes] = [str(new_names[gene]) for gene in genes]
         for alias in aliases:
             alias[genes] = ""
         return GeneNames(names, symbols, tuple(aliases))
 
     def with_symbols(self, table: pd.DataFrame, **columns: np.ndarray) -> pd.DataFrame:
-        """The table with symbols in further columns, by numbers of genes (-1: none), where the section has symbols."""
+        """Add columns of symbols to a table, from gene indices (-1: none), if the section has symbols."""
         if not self.has_symbols:
             return table
         return table.assign(**{name: np.where(genes >= 0, self.symbols[genes], "") for name, genes in columns.items()})
@@ -150,76 +157,78 @@ class GeneNames:
     # -- look-up -------------------------------------------------------------------------------------------
 
     def matches(self, gene: object) -> list[int]:
-        """Numbers of the genes that a name means; several where it is ambiguous, none where it is unknown."""
+        """Indices of the genes that a name matches: several if it is ambiguous, none if it is unknown."""
         kinds: tuple[Kind, ...] = ("names", "symbols", "aliases")
-        texts = {False: str(gene), True: fold(str(gene))}
+        texts = {False: str(gene), True: normalize_name(str(gene))}
         rules = (self._index(kind, folded=folded).genes(text) for folded, text in texts.items() for kind in kinds)
         return next(filter(None, rules), [])
 
-    def of_symbol(self, symbol: str) -> list[int]:
-        """Numbers of the genes that a symbol of a gene set means: all of that symbol."""
+    def genes_with_symbol(self, symbol: str) -> list[int]:
+        """Indices of all genes with a symbol of a gene set."""
         genes = self.matches(symbol)
         exact = self._index("symbols").genes(symbol)
-        same = exact if set(genes) <= set(exact) else self._index("symbols", folded=True).genes(fold(symbol))
+        same = exact if set(genes) <= set(exact) else self._index("symbols", folded=True).genes(normalize_name(symbol))
         return same if set(genes) <= set(same) else genes
 
     def index(self, gene: object) -> int:
-        """Number of one gene; `InputError` with near names where its name is unknown, and with the choice where not."""
+        """Index of one gene; raises `InputError` with similar or matching names if it is unknown or ambiguous."""
         check_name(gene, name="gene")
         genes = self.matches(gene)
         if not genes:
-            raise InputError(f"gene {gene!r} is not among the {len(self)} genes of this section{self.hint(str(gene))}")
+            raise InputError(
+                f"gene {gene!r} is not among the {len(self)} genes of this section{self.suggestion(str(gene))}"
+            )
         if len(genes) > 1:
-            self.check_distinct(gene)
+            self.check_unique(gene)
             raise InputError(
                 f"gene {gene!r} is ambiguous: it may be any of {len(genes)} genes; pass the name of one: "
                 f"{join_names(self.names[genes])}"
             )
         return genes[0]
 
-    def find(self, genes: Iterable[object]) -> np.ndarray:
-        """Numbers (n,) of many genes, below zero where a name is unknown or ambiguous: `UNKNOWN`, `AMBIGUOUS`."""
+    def indices(self, genes: Iterable[object]) -> np.ndarray:
+        """Indices (n,) of genes; `UNKNOWN` or `AMBIGUOUS`, both negative, for names without a unique match."""
         codes, names = pd.factorize(np.array([str(gene) for gene in genes], dtype=object))
-        numbers = [self.matches(name) for name in names]
-        number = [one[0] if len(one) == 1 else AMBIGUOUS if one else UNKNOWN for one in numbers]
-        return np.array(number, dtype=np.int64)[codes]
+        matches = [self.matches(name) for name in names]
+        index = [match[0] if len(match) == 1 else AMBIGUOUS if match else UNKNOWN for match in matches]
+        return np.array(index, dtype=np.int64)[codes]
 
-    def check_distinct(self, gene: object) -> None:
-        """Raise `InputError` where a name means genes that cannot be told apart, as they have one name."""
-        repeated = [(name, size) for name, size in Counter(self.names[self.matches(gene)]).items() if size > 1]
-        for name, size in repeated:
+    def check_unique(self, gene: object) -> None:
+        """Raise `InputError` if a name matches several genes with the same name."""
+        duplicates = [(name, size) for name, size in Counter(self.names[self.matches(gene)]).items() if size > 1]
+        for name, size in duplicates:
             raise InputError(f"gene {name!r} is the name of {size} genes; call adata.var_names_make_unique()")
 
-    def hint(self, gene: str) -> str:
-        """Words that list the nearest names and symbols; empty where there is none."""
-        back = {fold(name): name for name in (*self.names, *(self.symbols if self.has_symbols else ()))}
-        near = get_close_matches(fold(gene), list(back), n=3)
-        return f"; close to it: {', '.join(back[name] for name in near)}" if near else ""
+    def suggestion(self, gene: str) -> str:
+        """Part of a message that lists similar names and symbols; empty if there are none."""
+        original = {normalize_name(name): name for name in (*self.names, *(self.symbols if self.has_symbols else ()))}
+        similar = get_close_matches(normalize_name(gene), list(original), n=3)
+        return f"; close to it: {', '.join(original[name] for name in similar)}" if similar else ""
 
     @cached_property
-    def _indices(self) -> dict[tuple[Kind, bool], Index]:
+    def _indices(self) -> dict[tuple[Kind, bool], NameIndex]:
         return {}
 
-    def _index(self, kind: Kind, *, folded: bool = False) -> Index:
-        """The index of a kind of name, made when it is first asked for."""
+    def _index(self, kind: Kind, *, folded: bool = False) -> NameIndex:
+        """Index of one kind of names, built on first use."""
         kind = "names" if kind == "symbols" and not self.has_symbols else kind
         if (kind, folded) not in self._indices:
             columns = {"names": [self.names], "symbols": [self.symbols], "aliases": self.aliases}
-            self._indices[kind, folded] = Index(columns[kind], folded=folded, empty=kind == "names")
+            self._indices[kind, folded] = NameIndex(columns[kind], folded=folded, empty=kind == "names")
         return self._indices[kind, folded]
 
 
 def join_names(names: Iterable[object]) -> str:
-    """The first of some names, joined by commas."""
+    """Join the first names by commas."""
     texts = [str(name) for name in names]
-    return ", ".join([*texts[:MAX_NAMED], *(["..."] if len(texts) > MAX_NAMED else [])])
+    return ", ".join([*texts[:MAX_LISTED_NAMES], *(["..."] if len(texts) > MAX_LISTED_NAMES else [])])
 
 
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def each(values: np.ndarray, change: Callable[[Any], str]) -> np.ndarray:
-    """What `change` makes of each value, as text."""
+def map_text(values: np.ndarray, change: Callable[[Any], str]) -> np.ndarray:
+    """Apply a function that returns text to each value."""
     return np.array([change(value) for value in values], dtype=object)
 
 
@@ -228,13 +237,13 @@ def _plain(column: object) -> str:
 
 
 def _text_columns(genes: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Columns of names as text (G,), "" where it is missing, by their plain names."""
-    known = {_plain(name) for name in (*SYMBOL_COLUMNS, *ID_COLUMNS)}
+    """Columns of symbols and identifiers as text (G,), "" if missing, by normalized column name."""
+    name_columns = {_plain(name) for name in (*SYMBOL_COLUMNS, *ID_COLUMNS)}
     columns: dict[str, np.ndarray] = {}
     for number, column in enumerate(map(_plain, genes.columns)):
         values = genes.iloc[:, number]
-        if column in known and column not in columns and not pd.api.types.is_numeric_dtype(values):
-            columns[column] = each(values.astype(object).to_numpy(), _text)
+        if column in name_columns and column not in columns and not pd.api.types.is_numeric_dtype(values):
+            columns[column] = map_text(values.astype(object).to_numpy(), _text)
     return columns
 
 
@@ -244,22 +253,22 @@ def _text(value: Any) -> str:
     return "" if len(text) <= 4 and text.lower() in MISSING else text
 
 
-def not_a_number(text: str) -> str:
-    """The text; "" for digits alone."""
+def blank_if_digits(text: str) -> str:
+    """Return the text, or "" if it consists of digits only."""
     return "" if text.isdigit() else text
 
 
 def _as_symbol(text: str) -> str:
-    """A symbol; "" for an identifier or a description in words. CELLxGENE appends the id to symbols that repeat."""
+    """Return the symbol, or "" for an identifier or description. CELLxGENE appends ids to duplicate symbols."""
     if "_ENS" in text:
         head, _, tail = text.rpartition("_")
-        text = head if is_ensembl(tail) else text
-    return "" if " " in text or is_ensembl(text) else text
+        text = head if is_ensembl_id(tail) else text
+    return "" if " " in text or is_ensembl_id(text) else text
 
 
 def _symbols(columns: Sequence[np.ndarray], names: np.ndarray) -> np.ndarray:
-    """Symbols (G,) of the first column that has at least half as many as the fullest; the name where there is none."""
-    symbols = [each(column, _as_symbol) for column in columns]
+    """Symbols (G,) of the first column with at least half as many symbols as the fullest; names if missing."""
+    symbols = [map_text(column, _as_symbol) for column in columns]
     sizes = [np.count_nonzero(column != "") for column in symbols]
     for column, size in zip(symbols, sizes, strict=True):
         if size and 2 * size >= max(sizes):

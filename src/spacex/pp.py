@@ -68,7 +68,7 @@ def rasterize(
     >>> adata.obsm["spacex_pixel"].shape
     (300, 2)
     """
-    _adata.check_adata(adata, writes=True)
+    _adata.prepare_adata(adata, writes=True)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     size = _check_size(grid)
@@ -147,7 +147,7 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     >>> images.images(slice(0, 5)).shape == (5, *images.shape)
     True
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _adata.check_genes_and_spots(adata)

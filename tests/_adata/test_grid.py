@@ -189,7 +189,7 @@ def test_work_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("spacex._infra.memory.available_memory", lambda: images.working_bytes - 1)
     assert error_message(lambda: _adata.check_working_memory(images, "testing")) == (
         "testing of 4 genes on 12 pixels needs about 0.0 GB of memory, and 0.0 GB are available: pass a coarser grid "
-        "(sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more"
+        "(sx.pp.rasterize(adata, grid=...)) or fewer genes, or use a machine with more memory"
     )
 
 

@@ -175,7 +175,7 @@ def test_sections_that_cannot_be_used_are_refused() -> None:
     )
     adata.obs["slice"] = ["a"] * 9 + ["b"] * 2 + ["c"] * 9
     assert error_message(lambda: _adata.read_sections(adata, "slice")) == (
-        "section(s) a, b, c of obs['slice'] have fewer than 10 spots; leave them out"
+        "section(s) a, b, c of obs['slice'] have fewer than 10 spots; remove them"
     )
     adata.obs["slice"] = ["a"] * 10 + ["b"] * 9 + ["c"]
     assert error_message(lambda: _adata.read_sections(adata, "slice")).startswith("section(s) b, c of")

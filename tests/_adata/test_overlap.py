@@ -75,7 +75,7 @@ OVERLAID: dict[str, Callable[[], AnnData]] = {
 def test_sections_on_top_of_each_other_are_refused(kind: str) -> None:
     adata = OVERLAID[kind]()
     message = error_message(lambda: sx.pp.rasterize(adata))
-    assert "sections lie on top of each other" in message
+    assert "sections overlap" in message
     assert "library_key='sample'" in message
     has_array = "array_row" in adata.obs
     repeated = adata.obs.duplicated(["array_row", "array_col"], keep=False) if has_array else (

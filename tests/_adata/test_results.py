@@ -160,7 +160,7 @@ def test_notes_are_what_was_written(bare: AnnData) -> None:
         lambda: _adata.has_grid(bare),
     ):
         assert error_message(call) == (
-            'uns["spacex"] is a str and not what SpaCEX wrote; delete it, del adata.uns["spacex"], '
+            'uns["spacex"] is a str, not what SpaCEX wrote; delete it, del adata.uns["spacex"], '
             "and call sx.tl.embed(adata)"
         )
 
@@ -308,7 +308,7 @@ MISSING = {
     ),
     "pattern": (
         _adata.read_pattern,
-        'no pattern was looked for yet: obs["spacex_pattern"] is missing; call sx.tl.pattern(adata, ...)',
+        'there is no query pattern yet: obs["spacex_pattern"] is missing; call sx.tl.pattern(adata, ...)',
     ),
     "grid": (
         _adata.read_grid,
@@ -324,8 +324,8 @@ def test_what_is_missing_is_named_with_the_call_that_makes_it(bare: AnnData, wha
 
 
 def test_what_is_not_an_anndata_is_named() -> None:
-    assert error_message(lambda: _adata.check_adata([1])) == "adata is a list, not an AnnData; pass one"
-    assert error_message(lambda: _adata.check_adata("a.h5ad", name="reference")) == (
+    assert error_message(lambda: _adata.prepare_adata([1])) == "adata is a list, not an AnnData; pass one"
+    assert error_message(lambda: _adata.prepare_adata("a.h5ad", name="reference")) == (
         "reference is a str, not an AnnData; read it first: sx.read(path)"
     )
 

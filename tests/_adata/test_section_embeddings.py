@@ -58,7 +58,7 @@ def test_another_column_is_refused(embedded: AnnData) -> None:
         pixel, grids = embedded.obsm["spacex_pixel"], [Grid((1, 12), "square", 1.0, 1.0)] * 3
         _adata.write_grid(embedded, grids, pixel, ["a", "b", "c"], spatial_key="spatial", library_key=key)
         assert error_message(lambda: read(embedded, "other")) == (
-            "varm[\"X_spacex_sections\"] has no embeddings by 'other': they were made with 'slice'; "
+            "varm[\"X_spacex_sections\"] has no embeddings by 'other': they were computed with 'slice'; "
             "call sx.tl.embed(adata, library_key='other')"
         )
         assert read(embedded).shape == (5, 3, 2)
@@ -76,7 +76,7 @@ def test_some_of_the_sections_have_their_own(embedded: AnnData) -> None:
 def test_unknown_sections_are_refused(embedded: AnnData) -> None:
     embedded.obs["slice"] = embedded.obs["slice"].replace({"b": "e", "a": "d"})
     assert error_message(lambda: read(embedded)) == (
-        "section(s) d, e of obs['slice'] were not embedded (there are: a, b, c); "
+        "section(s) d, e of obs['slice'] were not embedded (available: a, b, c); "
         "call sx.tl.embed(adata, library_key='slice')"
     )
 
@@ -90,22 +90,20 @@ def test_sections_that_changed_their_names_are_refused(embedded: AnnData, names:
         assert _adata.read_uns_entry(embedded, "sections")["n_spots"].tolist() == [10, 10, 10]
     read(embedded)
     embedded.obs["slice"] = embedded.obs["slice"].replace(names)
-    assert "does not have the spots that it was embedded with; call sx.tl.embed" in error_message(
-        lambda: read(embedded)
-    )
+    assert "has other spots than when it was embedded; call sx.tl.embed" in error_message(lambda: read(embedded))
 
 
 def test_files_of_earlier_versions_are_read(embedded: AnnData) -> None:
     full = embedded.varm["X_spacex_sections"]
     del embedded.uns["spacex"]["sections"]
     np.testing.assert_array_equal(read(embedded), full)
-    assert "they were made with 'slice'" in error_message(lambda: read(embedded, "other"))
+    assert "they were computed with 'slice'" in error_message(lambda: read(embedded, "other"))
     assert error_message(lambda: read(embedded[embedded.obs["slice"] != "b"].copy())) == (
         "varm[\"X_spacex_sections\"] holds 3 section(s), and 2 are named by 'slice'; "
         "call sx.tl.embed(adata, library_key='slice')"
     )
     del embedded.uns["spacex"]["grid"]
-    assert "made with ''" in error_message(lambda: read(embedded))
+    assert "computed with ''" in error_message(lambda: read(embedded))
 
 
 def test_what_is_damaged_is_refused(embedded: AnnData) -> None:

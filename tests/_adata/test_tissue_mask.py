@@ -81,7 +81,7 @@ def test_they_get_no_pixel_and_one_line_says_how_many(caplog: pytest.LogCaptureF
     adata.obs["slice"] = np.where(inside, "a", None)
     with caplog.at_level(logging.WARNING, logger="spacex"):
         sx.pp.rasterize(adata, library_key="slice")
-    assert [record.getMessage() for record in caplog.records] == ["10 of 40 spots have in_tissue == 0 and are left out"]
+    assert [record.getMessage() for record in caplog.records] == ["10 of 40 spots have in_tissue == 0 and are excluded"]
     pixel = adata.obsm["spacex_pixel"]
     assert (pixel[~inside] == -1).all()
     only = adata[inside].copy()

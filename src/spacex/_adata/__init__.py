@@ -55,17 +55,16 @@ from spacex._adata.tissue_mask import log_off_tissue, read_tissue_mask, subset_t
 from spacex._adata.uns import read_config, read_embedded_layer, read_uns, read_uns_entry, write_uns
 from spacex._adata.validation import (
     MIN_PIXELS,
-    check_adata,
     check_genes_and_spots,
     check_n_spots,
     check_unique_gene_names,
+    prepare_adata,
 )
 
 __all__ = [
     "ARRAY_PAIRS",
     "COORDINATE_PAIRS",
     "MIN_PIXELS",
-    "check_adata",
     "check_genes_and_spots",
     "check_n_spots",
     "check_overlapping_sections",
@@ -83,6 +82,7 @@ __all__ = [
     "indices_sorted_by_name",
     "keys",
     "log_off_tissue",
+    "prepare_adata",
     "rasterize_arguments",
     "read_array_positions",
     "read_components",

@@ -1,4 +1,4 @@
-"""The grid of an AnnData, and the images of its genes."""
+"""Pixel grid of an AnnData, and images of its genes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid, GridSize
 from spacex.stats import group_mean
 
-COLUMNS = ("section", "kind", "height", "width", "aspect", "pitch")
+GRID_FIELDS = ("section", "kind", "height", "width", "aspect", "pitch")
 
 
 def write_grid(
@@ -53,72 +53,82 @@ def write_grid(
 
 
 def has_grid(adata: AnnData) -> bool:
-    """Whether `write_grid` was called on this AnnData."""
+    """Whether the AnnData has the slots that `write_grid` writes."""
     return "grid" in read_uns(adata) and keys.PIXEL in adata.obsm
 
 
 def rasterize_arguments(adata: AnnData) -> dict[str, Any]:
-    """The arguments of `pp.rasterize` that the grid was made with; empty where there is none."""
+    """Arguments of `spacex.pp.rasterize` that produced the grid; empty without a grid."""
     if "grid" not in read_uns(adata):
         return {}
-    found = read_uns_entry(adata, "grid", "spatial_key", "library_key")
+    entry = read_uns_entry(adata, "grid", "spatial_key", "library_key")
     for name in ("spatial_key", "library_key"):
-        if not isinstance(found[name], (str, int)):
-            raise _raise_damaged_grid(f'uns["spacex"]["grid"]["{name}"]={found[name]!r}')
-    size = np.asarray(found.get("size", "auto")).tolist()
+        if not isinstance(entry[name], (str, int)):
+            raise _invalid_grid(f'uns["spacex"]["grid"]["{name}"]={entry[name]!r}')
+    size = np.asarray(entry.get("size", "auto")).tolist()
     return {
-        "spatial_key": found["spatial_key"], "library_key": found["library_key"] or None,
+        "spatial_key": entry["spatial_key"], "library_key": entry["library_key"] or None,
         "grid": tuple(size) if isinstance(size, list) else size,
     }  # fmt: skip
 
 
 def read_grid(adata: AnnData) -> tuple[list[Grid], np.ndarray, np.ndarray]:
-    """Grids, pixel (S, 2) and section (S,) of every spot, as `write_grid` left them; -1 for spots off the tissue."""
+    """Read the grid that `write_grid` wrote.
+
+    Returns
+    -------
+    The grid of each section, and the pixel (S, 2) and section (S,) of each spot, -1 for spots off the tissue.
+
+    Raises
+    ------
+    InputError
+        If there is no grid, it is damaged, or it lacks a section.
+    """
     if not has_grid(adata):
-        lost = f'obsm["{keys.PIXEL}"]' if keys.PIXEL not in adata.obsm else 'uns["spacex"]["grid"]'
-        raise InputError(f"the spots have no pixels yet: {lost} is missing; call sx.pp.rasterize(adata)")
-    known, grids = _noted_grids(adata)
+        slot = f'obsm["{keys.PIXEL}"]' if keys.PIXEL not in adata.obsm else 'uns["spacex"]["grid"]'
+        raise InputError(f"the spots have no pixels yet: {slot} is missing; call sx.pp.rasterize(adata)")
+    gridded, grids = _stored_grids(adata)
     codes, names = read_sections(adata, rasterize_arguments(adata)["library_key"])
-    missing = [name for name in names if name not in known]
+    missing = [name for name in names if name not in gridded]
     if missing:
         raise InputError(f"section(s) {', '.join(missing[:5])} have no grid; call sx.pp.rasterize(adata) again")
-    used, number = np.unique([known.index(name) for name in names], return_inverse=True)
-    section = np.append(number, -1)[codes].astype(np.int64)  # the code of a spot off the tissue, -1, is the last
+    used, number = np.unique([gridded.index(name) for name in names], return_inverse=True)
+    section = np.append(number, -1)[codes].astype(np.int64)  # code -1 (off the tissue) selects the last element
     grids = [grids[i] for i in used]
-    return grids, _pixels_within(adata, grids, section), section
+    return grids, _stored_pixels(adata, grids, section), section
 
 
-def _noted_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
-    """Names of the sections and their grids; an error where these are no grids."""
-    found = read_uns_entry(adata, "grid", *COLUMNS)
+def _stored_grids(adata: AnnData) -> tuple[list[str], list[Grid]]:
+    """Names and grids of the sections; raises `InputError` if they are damaged."""
+    entry = read_uns_entry(adata, "grid", *GRID_FIELDS)
     try:
-        names, *columns = (np.atleast_1d(found[name]).tolist() for name in COLUMNS)
+        names, *columns = (np.atleast_1d(entry[name]).tolist() for name in GRID_FIELDS)
         grids = [
             Grid((int(height), int(width)), kind, float(aspect), float(pitch))
             for kind, height, width, aspect, pitch in zip(*columns, strict=True)
         ]
-        sound = len(names) == len(grids) and all(grid.is_valid for grid in grids)
+        is_valid = len(names) == len(grids) and all(grid.is_valid for grid in grids)
     except (TypeError, ValueError, OverflowError):
-        sound = False
-    if not sound:
-        raise _raise_damaged_grid('uns["spacex"]["grid"]')
+        is_valid = False
+    if not is_valid:
+        raise _invalid_grid('uns["spacex"]["grid"]')
     return [str(name) for name in names], grids
 
 
-def _pixels_within(adata: AnnData, grids: list[Grid], section: np.ndarray) -> np.ndarray:
-    """``obsm["spacex_pixel"]`` (S, 2), each in the grid of its section (S,); an error where one is not."""
+def _stored_pixels(adata: AnnData, grids: list[Grid], section: np.ndarray) -> np.ndarray:
+    """``obsm["spacex_pixel"]`` (S, 2); raises `InputError` if one is outside the grid of its section (S,)."""
     pixel = np.asarray(adata.obsm[keys.PIXEL])
     if pixel.shape != (adata.n_obs, 2) or pixel.dtype.kind not in "iu":
-        raise _raise_damaged_grid(f'obsm["{keys.PIXEL}"] of shape {pixel.shape} and type {pixel.dtype}')
+        raise _invalid_grid(f'obsm["{keys.PIXEL}"] of shape {pixel.shape} and type {pixel.dtype}')
     limit = np.array([grid.shape for grid in grids])[section]
     outside = ((pixel < 0) | (pixel >= limit)).any(axis=1) & (section >= 0)
     if outside.any():
-        raise _raise_damaged_grid(f'obsm["{keys.PIXEL}"] has {int(outside.sum())} spot(s) outside the grid and')
+        raise _invalid_grid(f'obsm["{keys.PIXEL}"] has {int(outside.sum())} spot(s) outside the grid and')
     return np.where((section >= 0)[:, None], pixel.astype(np.int64, copy=False), -1)
 
 
-def _raise_damaged_grid(what: str) -> InputError:
-    return InputError(f"{what} is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)")
+def _invalid_grid(slot: str) -> InputError:
+    return InputError(f"{slot} is not what sx.pp.rasterize wrote; call sx.pp.rasterize(adata)")
 
 
 def choose_images(adata: AnnData, layer: str | None, *, config: Config, fresh: bool = False) -> tuple[GeneImages, str]:
@@ -152,28 +162,28 @@ def _to_images(reading: MatrixReading[PixelSums], pixels: SpotToPixel, config: C
 
 
 def check_working_memory(images: GeneImages, what: str) -> None:
-    """Raise `InputError` where work on images would not fit in memory."""
+    """Raise `InputError` if a computation on the images would not fit in memory."""
     check_memory(
         images.working_bytes,
         what=f"{what} of {images.n_genes} genes on {images.n_pixels} pixels",
-        hint="pass a coarser grid (sx.pp.rasterize(adata, grid=...)) or fewer genes, or run it where there is more",
+        hint="pass a coarser grid (sx.pp.rasterize(adata, grid=...)) or fewer genes, or use a machine with more memory",
     )
 
 
 def read_pixel_of_spot(adata: AnnData, images: GeneImages) -> np.ndarray:
-    """Tissue pixel (S,) of every spot as a number in the order of `images`; -1 off the tissue or without counts."""
+    """Index (S,) of the pixel of `images` that each spot is in; -1 off the tissue or without counts."""
     _, pixel, section = read_grid(adata)
     layout, inside = images.layout, section >= 0
-    number = np.full(layout.shape[0] * layout.shape[1], -1, dtype=np.int64)
-    number[layout.flat] = np.arange(images.n_pixels)
-    found = np.full(len(section), -1, dtype=np.int64)
+    index = np.full(layout.shape[0] * layout.shape[1], -1, dtype=np.int64)
+    index[layout.flat] = np.arange(images.n_pixels)
+    pixel_of_spot = np.full(len(section), -1, dtype=np.int64)
     row, column = pixel[inside].T
-    found[inside] = number[row * layout.shape[1] + column + layout.offsets[section[inside]]]
-    return found
+    pixel_of_spot[inside] = index[row * layout.shape[1] + column + layout.offsets[section[inside]]]
+    return pixel_of_spot
 
 
 def read_pixel_covariates(adata: AnnData, names: Sequence[str], images: GeneImages) -> np.ndarray:
-    """Columns of ``obs`` as values (P, c) of tissue pixels: the mean over a pixel's spots."""
+    """Columns of ``obs``, averaged over the spots of each tissue pixel: (P, n_columns)."""
     values, pixel = read_covariates(adata, names), read_pixel_of_spot(adata, images)
     return np.ascontiguousarray(group_mean(values.T, pixel, images.n_pixels).T)
 

@@ -1,4 +1,4 @@
-"""Reading what the caller brings besides the matrix: names, sections, labels, covariates. Reading checks."""
+"""Section, labels and covariates of the spots, from columns of ``obs``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from spacex._adata.validation import MIN_PIXELS
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite, check_name
 
-SPOTS_PER_VALUE = 5
+MIN_SPOTS_PER_LEVEL = 5
+"""Minimum average number of spots for each level of a categorical covariate."""
 
 
 def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, list[str]]:
-    """Section (S,) of every spot as a number, -1 off the tissue, and the names of the sections."""
+    """Section (S,) of each spot as an index, -1 off the tissue, and the names of the sections."""
     check_name(library_key, name="library_key")
     in_tissue = read_tissue_mask(adata)
     if library_key is None:
@@ -29,39 +30,47 @@ def read_sections(adata: AnnData, library_key: str | None) -> tuple[np.ndarray, 
     n_missing = int((codes[in_tissue] < 0).sum())
     if n_missing:
         raise InputError(f"obs[{library_key!r}] is missing for {n_missing} spot(s); name a section for each")
-    few = [name for name, size in zip(names, np.bincount(codes[in_tissue]), strict=True) if size < MIN_PIXELS]
-    if few:
-        shown = ", ".join(few[:5]) + (f", ... ({len(few)} of {len(names)})" if len(few) > 5 else "")
-        raise InputError(
-            f"section(s) {shown} of obs[{library_key!r}] have fewer than {MIN_PIXELS} spots; leave them out"
-        )
+    small = [name for name, size in zip(names, np.bincount(codes[in_tissue]), strict=True) if size < MIN_PIXELS]
+    if small:
+        listed = ", ".join(small[:5]) + (f", ... ({len(small)} of {len(names)})" if len(small) > 5 else "")
+        raise InputError(f"section(s) {listed} of obs[{library_key!r}] have fewer than {MIN_PIXELS} spots; remove them")
     return codes, names
 
 
 def read_labels(adata: AnnData, column: str, spots: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, list[str]]:
-    """Label (S,) of spots in a column of ``obs`` as a number, -1 where it is missing, and the labels as text.
+    """Labels of spots in a column of ``obs``.
 
-    Sorted, categories in their order; an error for what is no label, or labels that are one as text.
+    Returns
+    -------
+    Label (S,) of each spot as an index, -1 if missing, and the labels as text, sorted or in the order of categories.
+
+    Raises
+    ------
+    InputError
+        If values cannot be labels, or different labels have the same text.
     """
     try:
         codes, labels = pd.factorize(adata.obs[column][spots], sort=True)
     except TypeError as error:
         raise InputError(f"obs[{column!r}] does not hold names; pass a column of text or numbers") from error
     names = [str(label) for label in labels]
-    twice = pd.Index(names).duplicated()
-    if twice.any():
-        name = names[int(twice.argmax())]
+    duplicated = pd.Index(names).duplicated()
+    if duplicated.any():
+        name = names[int(duplicated.argmax())]
         raise InputError(
-            f"obs[{column!r}] holds {name!r} in more than one type; make it text: "
+            f"obs[{column!r}] holds {name!r} in more than one type; convert it to text: "
             f"adata.obs[{column!r}] = adata.obs[{column!r}].astype(str)"
         )
     return codes.astype(np.int64), names
 
 
 def read_covariates(adata: AnnData, names: Sequence[str]) -> np.ndarray:
-    """Columns of ``obs`` as numbers (S, c), NaN off the tissue: numeric ones as they are, others by an indicator each.
+    """Columns of ``obs`` as numbers (S, c), NaN off the tissue; other than numeric columns are one-hot encoded.
 
-    An error for a column that is missing, has missing values, or tells almost every spot apart.
+    Raises
+    ------
+    InputError
+        If a column does not exist, has missing values, or has too many levels.
     """
     in_tissue = read_tissue_mask(adata)
     columns = []
@@ -76,10 +85,10 @@ def read_covariates(adata: AnnData, names: Sequence[str]) -> np.ndarray:
             check_finite(values, name=f"obs[{name!r}]", hint="fill or drop them")
         else:
             values = pd.get_dummies(column.astype(str)).to_numpy(dtype=np.float64)
-            if values.shape[1] > max(2, len(column) // SPOTS_PER_VALUE):
+            if values.shape[1] > max(2, len(column) // MIN_SPOTS_PER_LEVEL):
                 raise InputError(
                     f"obs[{name!r}] has {values.shape[1]} values for {len(column)} spots; a covariate needs "
-                    f"{SPOTS_PER_VALUE} spots for each value, or numbers"
+                    f"{MIN_SPOTS_PER_LEVEL} spots for each value, or numbers"
                 )
         columns.append(values)
     inside = np.hstack(columns)

@@ -1,4 +1,4 @@
-"""Where spots lie: coordinates under a key of ``obsm`` or in two columns of ``obs``, and places on an array."""
+"""Coordinates of spots, in ``obsm`` or in two columns of ``obs``, and array positions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from spacex._infra.validation import check_finite, check_name
 logger = logging.getLogger("spacex")
 
 SPATIAL = "spatial"
-KEYS = frozenset(
+SPATIAL_KEYS = frozenset(
     {
         "spatial", "spatialcoords", "spatialcoord", "spatialcoordinates", "coords", "coordinates", "xy", "location",
         "locations", "centroids", "spatialfov", "spatialxy",
     }
 )  # fmt: skip
-"""Usual keys of coordinates in ``obsm``, in lower case, without ``X_`` and without what is neither letter nor digit."""
+"""Common keys of coordinates in ``obsm``, in lower case, without ``X_`` and without punctuation."""
 
 COORDINATE_PAIRS = (
     ("pxl_col_in_fullres", "pxl_row_in_fullres"), ("imagecol", "imagerow"), ("x_centroid", "y_centroid"),
@@ -37,19 +37,19 @@ COORDINATE_PAIRS = (
     ("global_x", "global_y"), ("spatial_x", "spatial_y"), ("spatial1", "spatial2"), ("spatial_1", "spatial_2"),
     ("x", "y"),
 )  # fmt: skip
-"""Usual columns of x and y in ``obs``, in lower case."""
+"""Common names of the x and y columns in ``obs``, in lower case."""
 
 ARRAY_PAIRS = (("array_col", "array_row"), ("col", "row"))
-"""Columns that serve as x and y where no others are there."""
+"""Columns used as x and y if there are no others."""
 
 
 def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
-    """Coordinates (S, 2) of the spots, a third one left out; those of spots off the tissue are not checked."""
+    """Coordinates (S, 2) of the spots, without a third axis; those of spots off the tissue are not validated."""
     key = find_spatial_key(adata, spatial_key)
     name = _name_of(adata, key)
     try:
-        given = _stored(adata, key)
-        xy = given.astype(np.float64, casting="same_kind" if given.dtype.kind == "c" else "unsafe")
+        stored = _stored(adata, key)
+        xy = stored.astype(np.float64, casting="same_kind" if stored.dtype.kind == "c" else "unsafe")
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} does not hold numbers; put coordinates (n_obs, 2) there") from error
     if xy.ndim != 2 or xy.shape[1] < 2:
@@ -62,22 +62,22 @@ def read_positions(adata: AnnData, spatial_key: str) -> np.ndarray:
 
 
 def has_positions(adata: AnnData, spatial_key: str = SPATIAL) -> bool:
-    """Whether there are coordinates under a key; for ``"spatial"`` also by the grid, or one other key of ``obsm``."""
+    """Whether a key has coordinates; ``"spatial"`` can be replaced by the key of the grid, or one other key."""
     if spatial_key in adata.obsm or _columns_of(adata, spatial_key):
         return True
     others = common_spatial_keys(adata) if spatial_key == SPATIAL else []
-    return len(others) == 1 and (others[0] in adata.obsm or others[0] == _key_of_grid(adata))
+    return len(others) == 1 and (others[0] in adata.obsm or others[0] == _grid_key(adata))
 
 
 def common_spatial_keys(adata: AnnData) -> list[str]:
-    """Keys other than ``"spatial"`` under which there are coordinates: that of the grid alone, where there is one.
+    """Keys other than ``"spatial"`` that have coordinates: the key of the grid, or else common keys.
 
-    Else those of ``obsm``, pairs of columns of ``obs``, or places on an array: the first of these that are there.
+    Common keys are those of ``obsm``, or else pairs of columns of ``obs``, or else array positions.
     """
-    if (made := _key_of_grid(adata)) is not None:
-        return [made]
+    if (grid_key := _grid_key(adata)) is not None:
+        return [grid_key]
     folded = {str(column).casefold(): str(column) for column in adata.obs.columns[::-1]}
-    ranked = [[str(key) for key in adata.obsm if _plain(key) in KEYS and key != SPATIAL]]
+    ranked = [[str(key) for key in adata.obsm if _plain(key) in SPATIAL_KEYS and key != SPATIAL]]
     ranked += [
         [f"{folded[x]},{folded[y]}" for x, y in pairs if x in folded and y in folded]
         for pairs in (COORDINATE_PAIRS, ARRAY_PAIRS)
@@ -87,24 +87,27 @@ def common_spatial_keys(adata: AnnData) -> list[str]:
 
 
 def find_spatial_key(adata: AnnData, spatial_key: str) -> str:
-    """The key of the coordinates: `spatial_key`, or, where ``obsm`` lacks ``"spatial"``, the one other usual key.
+    """Key of the coordinates: `spatial_key`, or the only common key if ``obsm["spatial"]`` does not exist.
 
-    ``"x,y"`` stands for the columns ``x`` and ``y`` of ``obs``. An error that names the keys that could be passed.
+    ``"x,y"`` stands for the columns ``x`` and ``y`` of ``obs``. Raises `InputError` with the keys that could be passed.
     """
     check_name(spatial_key, name="spatial_key")
     if spatial_key in adata.obsm or _columns_of(adata, spatial_key):
         return spatial_key
-    found = common_spatial_keys(adata)
-    if spatial_key == SPATIAL and len(found) == 1:
-        return found[0]
-    known = ", ".join(map(repr, adata.obsm.keys())) or "none"
-    others = " or ".join(f"spatial_key={key!r}" for key in found)
-    hint = f"pass {others}" if found else "put coordinates (n_obs, 2) there or pass spatial_key="
-    raise InputError(f"obsm[{spatial_key!r}] is missing (available: {known}); {hint}")
+    candidates = common_spatial_keys(adata)
+    if spatial_key == SPATIAL and len(candidates) == 1:
+        return candidates[0]
+    available = ", ".join(map(repr, adata.obsm.keys())) or "none"
+    hint = (
+        f"pass {' or '.join(f'spatial_key={key!r}' for key in candidates)}"
+        if candidates
+        else "put coordinates (n_obs, 2) there or pass spatial_key="
+    )
+    raise InputError(f"obsm[{spatial_key!r}] is missing (available: {available}); {hint}")
 
 
 def choose_positions(adata: AnnData, spatial_key: str) -> tuple[str, np.ndarray]:
-    """Key and coordinates (S, 2) for a call of a user: one line says what is used in place of what was asked for."""
+    """Key and coordinates (S, 2) for a user's call; logs which key is used in place of ``"spatial"``."""
     key = find_spatial_key(adata, spatial_key)
     xy = read_positions(adata, key)
     if key != spatial_key:
@@ -115,11 +118,11 @@ def choose_positions(adata: AnnData, spatial_key: str) -> tuple[str, np.ndarray]
     return key, xy
 
 
-def _key_of_grid(adata: AnnData) -> str | None:
-    """The key that the grid was made by, where it is there."""
+def _grid_key(adata: AnnData) -> str | None:
+    """Key of the coordinates of the grid, if they still exist."""
     grid = read_uns(adata).get("grid", {})
-    made = grid.get("spatial_key") if isinstance(grid, Mapping) else None
-    return made if isinstance(made, str) and (made in adata.obsm or _columns_of(adata, made)) else None
+    key = grid.get("spatial_key") if isinstance(grid, Mapping) else None
+    return key if isinstance(key, str) and (key in adata.obsm or _columns_of(adata, key)) else None
 
 
 def _plain(key: object) -> str:
@@ -127,17 +130,17 @@ def _plain(key: object) -> str:
 
 
 def _is_usable(adata: AnnData, key: str) -> bool:
-    """Whether there are two finite numbers, not the same ones everywhere, for every spot in the tissue."""
+    """Whether the coordinates of the spots in the tissue are finite and not all equal."""
     try:
         xy = _stored(adata, key)[read_tissue_mask(adata)].astype(np.float64)
     except (TypeError, ValueError):
         return False
-    plane = xy.ndim == 2 and xy.shape[1] >= 2 and len(xy)
-    return bool(plane and np.isfinite(xy[:, :2]).all() and np.ptp(xy[:, :2], axis=0).max() > 0)
+    has_columns = xy.ndim == 2 and xy.shape[1] >= 2 and len(xy)
+    return bool(has_columns and np.isfinite(xy[:, :2]).all() and np.ptp(xy[:, :2], axis=0).max() > 0)
 
 
 def _columns_of(adata: AnnData, key: Any) -> list[str]:
-    """The two columns of ``obs`` that a key such as ``"x,y"`` stands for; none where they are not there."""
+    """The two columns of ``obs`` that a key such as ``"x,y"`` names; empty if they do not exist."""
     names = [name.strip() for name in key.split(",")] if isinstance(key, str) else []
     return names if len(names) == 2 and all(name in adata.obs for name in names) else []
 
@@ -148,7 +151,7 @@ def _name_of(adata: AnnData, key: str) -> str:
 
 
 def _stored(adata: AnnData, key: str) -> np.ndarray:
-    """What is stored under a key, as an array; missing values of columns as NaN."""
+    """Stored coordinates as an array, with NaN for missing values."""
     if key not in adata.obsm:
         columns = (adata.obs[name].astype(object) for name in _columns_of(adata, key))
         return np.column_stack([column.where(column.notna(), np.nan).to_numpy(dtype=np.float64) for column in columns])
@@ -157,7 +160,7 @@ def _stored(adata: AnnData, key: str) -> np.ndarray:
 
 
 def read_array_positions(adata: AnnData) -> np.ndarray | None:
-    """Array row and column (S, 2) of the spots where ``obs`` has them, whole and complete in the tissue."""
+    """Array row and column (S, 2) of the spots; None unless ``obs`` has whole numbers for all spots in the tissue."""
     if not {"array_row", "array_col"} <= set(adata.obs.columns):
         return None
     in_tissue = read_tissue_mask(adata)

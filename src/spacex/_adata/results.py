@@ -1,4 +1,4 @@
-"""The slots that results are written to, and read from by those who ask further."""
+"""Reading and writing of result slots."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from spacex._infra.validation import check_finite
 
 
 def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray) -> None:
-    """Write ``varm["X_spacex"]`` (G, D) float32, NaN for all genes but those numbered `embedded`.
+    """Write ``varm["X_spacex"]`` (G, D) float32, with NaN rows for genes that are not in `embedded` (indices).
 
-    The interactions of an embedding before go: with this one they would be mixed.
+    Removes the interactions of an earlier embedding.
     """
     adata.varp.pop(keys.INTERACTIONS, None)
     full = np.full((adata.n_vars, embedding.shape[1]), np.nan, dtype=np.float32)
@@ -28,10 +28,10 @@ def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray)
 
 
 def read_embedding(adata: AnnData) -> np.ndarray:
-    """``varm["X_spacex"]`` (G, D), rows finite or NaN; an error that names the call where it is missing or damaged."""
+    """``varm["X_spacex"]`` (G, D); each row is finite or NaN. Raises `InputError` if it is missing or damaged."""
     if keys.EMBEDDING not in adata.varm:
         raise InputError('the genes have no embedding yet: varm["X_spacex"] is missing; call sx.tl.embed(adata)')
-    z = numbers_of(adata.varm[keys.EMBEDDING], f'varm["{keys.EMBEDDING}"]', n_dims=2)
+    z = read_array(adata.varm[keys.EMBEDDING], f'varm["{keys.EMBEDDING}"]', n_dims=2)
     finite = np.isfinite(z)
     embedded = finite.all(axis=1)
     if not embedded.any() or not z.shape[1]:
@@ -39,27 +39,27 @@ def read_embedding(adata: AnnData) -> np.ndarray:
     return z if not finite[~embedded].any() else np.where(embedded[:, None], z, np.float32(np.nan))
 
 
-def numbers_of(values: Any, name: str, *, n_dims: int, call: str = "call sx.tl.embed(adata)") -> np.ndarray:
-    """What a slot holds as an array of float32 of so many dimensions; an error that names the call where it is none."""
-    found = np.asarray(values)
-    if found.ndim != n_dims or found.dtype.kind not in "fiu":
-        what = type(values).__name__ if sp.issparse(values) else f"of shape {found.shape} and type {found.dtype}"
-        raise InputError(f"{name} is not what SpaCEX wrote ({what}); {call}")
-    return found.astype(np.float32, copy=False)
+def read_array(values: Any, name: str, *, n_dims: int, call: str = "call sx.tl.embed(adata)") -> np.ndarray:
+    """Slot as a float32 array with `n_dims` dimensions; raises `InputError` with the `call` that writes it anew."""
+    array = np.asarray(values)
+    if array.ndim != n_dims or array.dtype.kind not in "fiu":
+        problem = type(values).__name__ if sp.issparse(values) else f"of shape {array.shape} and type {array.dtype}"
+        raise InputError(f"{name} is not what SpaCEX wrote ({problem}); {call}")
+    return array.astype(np.float32, copy=False)
 
 
 def write_components(adata: AnnData, components: np.ndarray, pixel: np.ndarray) -> None:
-    """Write ``obsm["spacex_components"]`` (S, D) float32 from those of pixels (P, D) and each spot's pixel (S,)."""
+    """Write ``obsm["spacex_components"]`` (S, D) float32, from components (P, D) and the pixel (S,) of each spot."""
     full = np.zeros((adata.n_obs, components.shape[1]), dtype=np.float32)
     full[pixel >= 0] = components[pixel[pixel >= 0]]
     adata.obsm[keys.COMPONENTS] = full
 
 
 def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndarray:
-    """Components (P, D) of the embedding at the tissue pixels; an error where they are missing."""
+    """Components (P, D) at the tissue pixels; raises `InputError` if they are missing or damaged."""
     if keys.COMPONENTS not in adata.obsm:
         raise InputError(f'obsm["{keys.COMPONENTS}"] is missing; call sx.tl.embed(adata)')
-    stored = numbers_of(adata.obsm[keys.COMPONENTS], f'obsm["{keys.COMPONENTS}"]', n_dims=2)
+    stored = read_array(adata.obsm[keys.COMPONENTS], f'obsm["{keys.COMPONENTS}"]', n_dims=2)
     check_finite(stored, name=f'obsm["{keys.COMPONENTS}"]', hint="call sx.tl.embed(adata)")
     width = read_embedding(adata).shape[1]
     if stored.shape[1] != width:
@@ -73,7 +73,7 @@ def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndar
 
 
 def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, probability: np.ndarray) -> None:
-    """Write ``var["spacex_module"]`` and its probability, from numbers (-1: background) of the embedded genes."""
+    """Write ``var["spacex_module"]`` and its probability, from the modules (-1: background) of the embedded genes."""
     names = np.array([str(k) for k in range(int(module.max(initial=-1)) + 1)] + [keys.UNASSIGNED], dtype=object)
     full = np.full(adata.n_vars, len(names) - 1)
     full[embedded] = np.where(module >= 0, module, len(names) - 1)
@@ -84,32 +84,34 @@ def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, prob
 
 
 def read_modules(adata: AnnData) -> pd.Series:
-    """``var["spacex_module"]`` as categories of text, in their order; names that a user gave are as good as numbers."""
+    """``var["spacex_module"]`` as ordered text categories, which users may have renamed."""
     if keys.MODULE not in adata.var:
         raise InputError('the genes have no modules yet: var["spacex_module"] is missing; call sx.tl.embed(adata)')
     column = adata.var[keys.MODULE]
     name = column.astype(object).where(column.notna(), keys.UNASSIGNED).astype(str)
-    known = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else ()
-    rest = sorted(set(name) - {keys.UNASSIGNED}, key=lambda one: (len(one), one))
-    order = dict.fromkeys([*map(str, known), *rest, *([keys.UNASSIGNED] if (name == keys.UNASSIGNED).any() else [])])
+    categories = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else ()
+    others = sorted(set(name) - {keys.UNASSIGNED}, key=lambda module: (len(module), module))
+    order = dict.fromkeys(
+        [*map(str, categories), *others, *([keys.UNASSIGNED] if (name == keys.UNASSIGNED).any() else [])]
+    )
     return pd.Series(pd.Categorical(name, categories=list(order)), index=column.index, name=keys.MODULE)
 
 
 def read_module_probability(adata: AnnData) -> np.ndarray:
     """``var["spacex_module_prob"]`` (G,)."""
-    return _numbers_in(adata.var, keys.MODULE_PROB, "var", "call sx.tl.modules(adata)")
+    return _read_numbers(adata.var, keys.MODULE_PROB, "var", "call sx.tl.modules(adata)")
 
 
-def _numbers_in(frame: pd.DataFrame, column: str, where: str, call: str) -> np.ndarray:
-    """A column as float64, missing values as NaN; an error that names the call where it is missing or no numbers."""
+def _read_numbers(frame: pd.DataFrame, column: str, where: str, call: str) -> np.ndarray:
+    """Column as float64 with NaN for missing values; raises `InputError` if it is missing or not numeric."""
     if column not in frame or not pd.api.types.is_numeric_dtype(frame[column]):
-        what = "does not hold numbers" if column in frame else "is missing"
-        raise InputError(f'{where}["{column}"] {what}; {call}')
+        problem = "does not hold numbers" if column in frame else "is missing"
+        raise InputError(f'{where}["{column}"] {problem}; {call}')
     return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def write_svg(adata: AnnData, **columns: np.ndarray) -> None:
-    """Write ``var["spacex_svg_<name>"]`` for every column (G,)."""
+    """Write each column (G,) to ``var["spacex_svg_<name>"]``."""
     for name, values in columns.items():
         adata.var[keys.svg_column(name)] = np.asarray(values, dtype=np.float64)
 
@@ -120,11 +122,11 @@ def read_svg(adata: AnnData, name: str) -> np.ndarray:
         raise InputError(
             f'the genes were not tested yet: var["{keys.svg_column(name)}"] is missing; call sx.tl.svg(adata)'
         )
-    return _numbers_in(adata.var, keys.svg_column(name), "var", "call sx.tl.svg(adata)")
+    return _read_numbers(adata.var, keys.svg_column(name), "var", "call sx.tl.svg(adata)")
 
 
 def write_svg_sections(adata: AnnData, score: np.ndarray | None) -> None:
-    """Write ``varm["spacex_svg_sections"]`` (G, n_sections); drop it where there is one section."""
+    """Write ``varm["spacex_svg_sections"]`` (G, n_sections); remove it if there is only one section (`score` None)."""
     if score is None:
         adata.varm.pop(keys.SVG_SECTIONS, None)
     else:
@@ -132,15 +134,15 @@ def write_svg_sections(adata: AnnData, score: np.ndarray | None) -> None:
 
 
 def write_interactions(adata: AnnData, pairs: np.ndarray, probability: np.ndarray) -> None:
-    """Write ``varp["spacex_interactions"]``, sparse and symmetric (G, G) float32, from pairs (N, 2), each once."""
-    kept = probability > 0
-    (a, b), value = pairs[kept].T, probability[kept].astype(np.float32)
-    both = (np.concatenate([value, value]), (np.concatenate([a, b]), np.concatenate([b, a])))
-    adata.varp[keys.INTERACTIONS] = sp.csr_matrix(both, shape=(adata.n_vars, adata.n_vars))
+    """Write ``varp["spacex_interactions"]``, sparse and symmetric (G, G) float32, from unique pairs (N, 2)."""
+    positive = probability > 0
+    (a, b), value = pairs[positive].T, probability[positive].astype(np.float32)
+    entries = (np.concatenate([value, value]), (np.concatenate([a, b]), np.concatenate([b, a])))
+    adata.varp[keys.INTERACTIONS] = sp.csr_matrix(entries, shape=(adata.n_vars, adata.n_vars))
 
 
 def read_interactions(adata: AnnData) -> sp.csr_matrix:
-    """``varp["spacex_interactions"]``; an error that names the call where it is missing."""
+    """``varp["spacex_interactions"]``; raises `InputError` if it is missing or not numeric."""
     if keys.INTERACTIONS not in adata.varp:
         raise InputError(
             f'there are no interactions yet: varp["{keys.INTERACTIONS}"] is missing; call sx.tl.interactions(adata)'
@@ -152,23 +154,23 @@ def read_interactions(adata: AnnData) -> sp.csr_matrix:
 
 
 def write_pattern(adata: AnnData, weights: np.ndarray) -> None:
-    """Write ``obs["spacex_pattern"]``, weights (S,) that were looked for; NaN for spots without counts."""
+    """Write ``obs["spacex_pattern"]``, the query weights (S,); NaN for spots without counts."""
     adata.obs[keys.PATTERN] = np.asarray(weights, dtype=np.float64)
 
 
 def read_pattern(adata: AnnData) -> np.ndarray:
-    """``obs["spacex_pattern"]`` (S,); an error that names the call where it is missing."""
+    """``obs["spacex_pattern"]`` (S,); raises `InputError` if it is missing or not numeric."""
     if keys.PATTERN not in adata.obs:
         raise InputError(
-            f'no pattern was looked for yet: obs["{keys.PATTERN}"] is missing; call sx.tl.pattern(adata, ...)'
+            f'there is no query pattern yet: obs["{keys.PATTERN}"] is missing; call sx.tl.pattern(adata, ...)'
         )
-    return _numbers_in(adata.obs, keys.PATTERN, "obs", "call sx.tl.pattern(adata, ...)")
+    return _read_numbers(adata.obs, keys.PATTERN, "obs", "call sx.tl.pattern(adata, ...)")
 
 
 def write_domains(adata: AnnData, label: np.ndarray, probability: np.ndarray, features: np.ndarray) -> None:
-    """Write the domain of every spot from numbers (S,), NaN for -1, its probability (S,) and what it came from (S, D).
+    """Write the domain of each spot (S,), missing for -1, its probability (S,) and the features (S, D) used.
 
-    ``obs["spacex_domain"]``, ``obs["spacex_domain_prob"]`` and ``obsm["X_spacex_spots"]`` float32.
+    Writes ``obs["spacex_domain"]``, ``obs["spacex_domain_prob"]`` and ``obsm["X_spacex_spots"]`` float32.
     """
     names = [str(k) for k in range(int(label.max(initial=-1)) + 1)]
     adata.obs[keys.DOMAIN] = pd.Categorical.from_codes(label, categories=names)
@@ -178,10 +180,7 @@ def write_domains(adata: AnnData, label: np.ndarray, probability: np.ndarray, fe
 
 @contextmanager
 def restore_on_error(adata: AnnData) -> Iterator[None]:
-    """Give the caller's AnnData back as it was when what is done inside fails or is interrupted.
-
-    One that is still a view was not written to.
-    """
+    """Restore all slots if the block raises or is interrupted. A view is never written to, and stays as it is."""
     mappings = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "varp", "uns")}
     frames = {name: getattr(adata, name).copy(deep=False) for name in ("obs", "var")}
     try:

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 
 def read_libraries(adata: AnnData) -> dict[str, Mapping[str, Any]]:
-    """The libraries of ``uns["spatial"]``, where scanpy and squidpy keep images; what else lies there is left out."""
+    """Libraries in ``uns["spatial"]``, in which scanpy and squidpy store images; other entries are ignored."""
     libraries = adata.uns.get("spatial")
     if not isinstance(libraries, Mapping):
         return {}
@@ -18,9 +18,10 @@ def read_libraries(adata: AnnData) -> dict[str, Mapping[str, Any]]:
 
 
 def read_tissue_image(adata: AnnData, library: str | None) -> tuple[np.ndarray, float] | None:
-    """Image (H, W, 3) from 0 to 1 of a section and its pixels per unit of ``obsm["spatial"]``, where there is one.
+    """Image (H, W, 3) of a section, from 0 to 1, and its scale in pixels per unit of ``obsm["spatial"]``.
 
-    Looked for in ``uns["spatial"][library]``; ``None`` is the only library. The image of higher resolution is taken.
+    Returns the image of the highest resolution in ``uns["spatial"][library]``, or None without an image. `library` None
+    is the only library.
     """
     libraries = read_libraries(adata)
     entry = next(iter(libraries.values())) if library is None and len(libraries) == 1 else libraries.get(str(library))

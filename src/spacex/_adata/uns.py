@@ -1,10 +1,10 @@
-"""``uns["spacex"]``: parameters, grid, history and versions, in types that HDF5 and zarr can hold."""
+"""Entries of ``uns["spacex"]``: parameters, grid, history and versions, in types that HDF5 and zarr can store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from anndata import AnnData
@@ -21,41 +21,41 @@ WRITTEN_BY = {
 }
 
 
-def write_uns(adata: AnnData, **sections: Any) -> None:
-    """Write sections of ``uns["spacex"]``, keeping the others; values of types that HDF5 and zarr can hold."""
+def write_uns(adata: AnnData, **entries: Any) -> None:
+    """Write entries of ``uns["spacex"]`` in types that HDF5 and zarr can store; other entries stay."""
     uns = read_uns(adata)
-    for name, values in sections.items():
+    for name, values in entries.items():
         uns[name] = _writable(values)
     uns["versions"] = _versions()
     adata.uns[keys.UNS] = uns
 
 
 def read_uns(adata: AnnData) -> dict[str, Any]:
-    """All of ``uns["spacex"]``; empty where nothing was written."""
-    found = adata.uns.get(keys.UNS, {})
-    if not isinstance(found, Mapping):
+    """All entries of ``uns["spacex"]``; empty if nothing was written."""
+    entries = adata.uns.get(keys.UNS, {})
+    if not isinstance(entries, Mapping):
         raise InputError(
-            f'uns["{keys.UNS}"] is a {type(found).__name__} and not what SpaCEX wrote; delete it, '
+            f'uns["{keys.UNS}"] is a {type(entries).__name__}, not what SpaCEX wrote; delete it, '
             f'del adata.uns["{keys.UNS}"], and call sx.tl.embed(adata)'
         )
-    return dict(found)
+    return dict(entries)
 
 
-def read_uns_entry(adata: AnnData, name: str, *needed: str) -> dict[str, Any]:
-    """One section of ``uns["spacex"]``; empty where it was not written, an error where it lacks what is `needed`."""
-    found = read_uns(adata).get(name, {})
-    lost = [key for key in needed if key not in found] if isinstance(found, Mapping) else []
-    if lost or not isinstance(found, Mapping):
-        what = f"{', '.join(lost)} missing" if lost else f"it is a {type(found).__name__}"
+def read_uns_entry(adata: AnnData, name: str, *required: str) -> dict[str, Any]:
+    """One entry of ``uns["spacex"]``; empty if not written. Raises `InputError` if it lacks a `required` key."""
+    entry = read_uns(adata).get(name, {})
+    missing = [key for key in required if key not in entry] if isinstance(entry, Mapping) else []
+    if missing or not isinstance(entry, Mapping):
+        problem = f"{', '.join(missing)} missing" if missing else f"it is a {type(entry).__name__}"
         raise InputError(
-            f'uns["{keys.UNS}"]["{name}"] is not what SpaCEX wrote ({what}); '
+            f'uns["{keys.UNS}"]["{name}"] is not what SpaCEX wrote ({problem}); '
             f"call {WRITTEN_BY.get(name, 'sx.tl.embed(adata)')}"
         )
-    return dict(found)
+    return dict(entry)
 
 
 def read_embedded_layer(adata: AnnData) -> str | None:
-    """The layer that the embedding was made from; None for ``X``, and where there is no embedding."""
+    """Layer of the embedding; None for ``X`` or without an embedding."""
     layer = read_uns_entry(adata, "embed").get("layer", "")
     if not isinstance(layer, str):
         raise InputError(f'uns["{keys.UNS}"]["embed"]["layer"]={layer!r} is not a name; call sx.tl.embed(adata)')
@@ -76,10 +76,10 @@ def _writable(value: Any) -> Any:
 
 
 def _versions() -> dict[str, str]:
-    found: dict[Literal["spacex"] | str, str] = {}
+    versions: dict[str, str] = {}
     for package in ("spacex-st", *PACKAGES):
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,4 +1,4 @@
-"""That what is given is an AnnData at all, and one that slots can be written to: everything else assumes it."""
+"""Validation of an AnnData: its type, its size and its names."""
 
 from __future__ import annotations
 
@@ -13,17 +13,29 @@ MIN_PIXELS = 10
 """Minimum number of spots of a section, and of pixels with counts."""
 
 
-def check_adata(adata: Any, *, name: str = "adata", writes: bool = False) -> None:
-    """Raise `InputError` for what is not an AnnData. Names and columns that were left on disk are read.
+def prepare_adata(adata: Any, *, name: str = "adata", writes: bool = False) -> None:
+    """Validate the type of an AnnData, and load or copy the parts that later steps need.
 
-    `writes`: slots are going to be written. A view then gets arrays of its own, as anndata does on the first change
-    of one; those of a view of a backed file are read from it, which anndata leaves to the caller.
+    Parameters
+    ----------
+    adata
+        The argument of the caller. Lazy ``obs`` and ``var`` are loaded.
+    name
+        Name of the argument.
+    writes
+        Whether slots will be written. A view then becomes an AnnData of its own, as on the first write to a view; a
+        view of a backed file is loaded, since anndata cannot copy it.
+
+    Raises
+    ------
+    InputError
+        If `adata` is not an AnnData.
     """
     if isinstance(adata, AnnData):
         if writes and adata.is_view:
             adata._init_as_actual(adata.to_memory() if adata.isbacked else adata.copy())
         for part in ("obs", "var"):
-            if hasattr(columns := getattr(adata, part), "to_memory"):  # of anndata.experimental.read_lazy
+            if hasattr(columns := getattr(adata, part), "to_memory"):  # from anndata.experimental.read_lazy
                 setattr(adata, part, columns.to_memory())
         return
     kind = type(adata).__name__
@@ -32,7 +44,7 @@ def check_adata(adata: Any, *, name: str = "adata", writes: bool = False) -> Non
 
 
 def check_genes_and_spots(adata: AnnData) -> None:
-    """Raise `InputError` for too few genes or spots, or gene names that are not unique."""
+    """Raise `InputError` if there are too few genes or spots, or gene names are not unique."""
     if adata.n_vars < 2:
         raise InputError(f"adata has {adata.n_vars} gene(s); SpaCEX compares genes and needs at least 2")
     check_n_spots(adata)
@@ -40,17 +52,18 @@ def check_genes_and_spots(adata: AnnData) -> None:
 
 
 def check_n_spots(adata: AnnData) -> None:
-    """Raise `InputError` for too few spots in the tissue."""
+    """Raise `InputError` if there are too few spots in the tissue."""
     n_spots = int(read_tissue_mask(adata).sum())
     if n_spots < MIN_PIXELS:
-        where = f" in the tissue, of {adata.n_obs}" if n_spots < adata.n_obs else ""
-        raise InputError(f"adata has {n_spots} spot(s){where}; SpaCEX needs at least {MIN_PIXELS}")
+        of_all = f" in the tissue, of {adata.n_obs}" if n_spots < adata.n_obs else ""
+        raise InputError(f"adata has {n_spots} spot(s){of_all}; SpaCEX needs at least {MIN_PIXELS}")
 
 
 def check_unique_gene_names(adata: AnnData) -> None:
-    """Raise `InputError` for gene names that are not unique."""
+    """Raise `InputError` if gene names are not unique."""
     if not adata.var_names.is_unique:
-        twice = adata.var_names[adata.var_names.duplicated()].unique()
+        duplicates = adata.var_names[adata.var_names.duplicated()].unique()
         raise InputError(
-            f"{len(twice)} gene name(s) occur more than once (first: {twice[0]!r}); call adata.var_names_make_unique()"
+            f"{len(duplicates)} gene name(s) occur more than once (first: {duplicates[0]!r}); "
+            "call adata.var_names_make_unique()"
         )

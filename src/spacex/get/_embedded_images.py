@@ -39,6 +39,6 @@ def embedded_images(adata: AnnData, *, layer: str | None = None) -> GeneImages:
     >>> images.residuals(slice(0, 5)).shape == (5, images.n_pixels)
     True
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     layer = _adata.read_embedded_layer(adata) if layer is None else layer
     return _adata.read_images(adata, layer=layer, config=_adata.read_config(adata))

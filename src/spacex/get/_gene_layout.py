@@ -46,7 +46,7 @@ def gene_layout(adata: AnnData) -> np.ndarray:
     >>> sx.get.gene_layout(adata).shape
     (120, 2)
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     if _adata.keys.UMAP in adata.varm:
         stored = np.asarray(adata.varm[_adata.keys.UMAP], dtype=np.float64)
         if stored.ndim != 2 or stored.shape[1] < 2:

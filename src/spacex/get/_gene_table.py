@@ -40,7 +40,7 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     >>> list(sx.get.gene_table(adata).columns)[:4]
     ['gene', 'module', 'probability', 'strength']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     adata = _adata.subset_to_tissue(adata)
     layer, genes = _adata.read_embedded_layer(adata), _adata.read_gene_names(adata)
     table = pd.DataFrame(

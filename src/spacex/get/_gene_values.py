@@ -82,7 +82,7 @@ def gene_values(
     >>> values.shape, label
     ((2, 300), 'log1p normalized counts')
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     check_choice(value, name="value", allowed=("lognorm", "counts", "residual"))
     smooth = check_number(smooth, name="smooth", at_least=0.0)
     check_name(layer, name="layer")
@@ -143,5 +143,5 @@ def mean_expression(adata: AnnData) -> np.ndarray:
     >>> sx.get.mean_expression(adata).shape
     (120,)
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     return _adata.read_gene_totals(adata, _adata.read_embedded_layer(adata)) / adata.n_obs

@@ -65,7 +65,7 @@ def genes_as_obs(adata: AnnData) -> AnnData:
     >>> bool(genes.obs["leiden"].nunique() > 1)
     True
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     full = _adata.read_embedding(adata)
     is_embedded = np.isfinite(full).all(axis=1)
     embedding = full[is_embedded]  # boolean indexing copies

@@ -40,7 +40,7 @@ def interaction_partners(adata: AnnData, *, n: int = 12) -> pd.DataFrame:
     >>> list(sx.get.interaction_partners(adata, n=3).columns)
     ['gene', 'partner', 'probability']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     check_int(n, name="n", low=1)
     pairs = _adata.read_interactions(adata)
     gene = np.repeat(np.arange(adata.n_vars), np.diff(pairs.indptr))
@@ -82,7 +82,7 @@ def connected_genes(adata: AnnData, *, n: int = 40) -> np.ndarray:
     >>> sx.get.connected_genes(adata, n=6).shape
     (6,)
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     check_int(n, name="n", low=1)
     degree = np.asarray(_adata.read_interactions(adata).sum(axis=1)).ravel()
     module = _adata.read_modules(adata).astype(str).to_numpy()

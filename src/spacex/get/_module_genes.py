@@ -35,7 +35,7 @@ def module_sizes(adata: AnnData) -> pd.Series:
     >>> list(sx.get.module_sizes(adata).index)
     ['0', '1', '2', '3']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     module = _adata.read_modules(adata).astype(str)
     is_embedded = np.isfinite(_adata.read_embedding(adata)[:, 0])
     sizes = module[is_embedded & (module != _adata.keys.UNASSIGNED).to_numpy()].value_counts()
@@ -69,7 +69,7 @@ def module_genes(adata: AnnData, module: str) -> np.ndarray:
     >>> sx.get.module_genes(adata, "0").dtype.kind
     'i'
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     modules = _adata.read_modules(adata).astype(str).to_numpy()
     member = np.flatnonzero(modules == str(module))
     if not len(member):

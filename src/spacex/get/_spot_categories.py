@@ -35,7 +35,7 @@ def spot_categories(adata: AnnData, column: str = _adata.keys.DOMAIN) -> pd.Cate
     >>> list(sx.get.spot_categories(adata, "domain").categories)
     ['domain1', 'domain2', 'domain3']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     if column not in adata.obs:
         hint = "call sx.tl.domains(adata)" if column == _adata.keys.DOMAIN else "pass a column of adata.obs"
         raise InputError(f'obs["{column}"] is missing; {hint}')

@@ -115,7 +115,7 @@ def spot_map(
     >>> tissue.to_picture(adata.X[:, 0].toarray().ravel()).shape == tissue.index.shape
     True
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     check_name(library_key, name="library_key")
     check_int(resolution, name="resolution", low=1)
     check_bool(image, name="image")

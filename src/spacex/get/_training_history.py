@@ -34,7 +34,7 @@ def training_history(adata: AnnData) -> dict[str, pd.DataFrame]:
     >>> list(sx.get.training_history(adata))
     ['mixture']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     history = _adata.read_uns_entry(adata, "history")
     tables = {}
     for stage, number in STAGES.items():

@@ -11,7 +11,17 @@ import numpy as np
 import pandas as pd
 
 from spacex._infra.errors import InputError
-from spacex.gene_names import AMBIGUOUS, UNKNOWN, GeneNames, Index, each, fold, is_ensembl, join_names, not_a_number
+from spacex.gene_names import (
+    AMBIGUOUS,
+    UNKNOWN,
+    GeneNames,
+    NameIndex,
+    blank_if_digits,
+    is_ensembl_id,
+    join_names,
+    map_text,
+    normalize_name,
+)
 
 logger = logging.getLogger("spacex")
 
@@ -79,7 +89,7 @@ def shared_genes(target: GeneNames, reference: GeneNames) -> tuple[np.ndarray, n
             f"species use {ORTHOLOGS}"
         )
     symbols = zip(target.symbols[pairs[0]], reference.symbols[pairs[1]], strict=True)
-    n_other_case = sum(first != second and fold(first) == fold(second) for first, second in symbols)
+    n_other_case = sum(first != second and normalize_name(first) == normalize_name(second) for first, second in symbols)
     if _is_title_case(target.symbols) != _is_title_case(reference.symbols) and n_other_case > 0.5 * len(pairs[0]):
         logger.warning(
             "most names match only if case is ignored; if the species differ, convert one of them with %s",
@@ -93,9 +103,9 @@ def find_requested_genes(names: Sequence[str], reference: GeneNames) -> tuple[np
 
     Raises `InputError` for an unknown or repeated gene, or if all names are ambiguous.
     """
-    gene_index, requested = reference.find(names), np.array(names, dtype=object)
+    gene_index, requested = reference.indices(names), np.array(names, dtype=object)
     if len(unknown := requested[gene_index == UNKNOWN]):
-        first = f"{unknown[0]!r}{reference.hint(unknown[0])}"
+        first = f"{unknown[0]!r}{reference.suggestion(unknown[0])}"
         raise InputError(f"{len(unknown)} of genes are not in the reference (first: {first}); omit them")
     if len(ambiguous := requested[gene_index == AMBIGUOUS]):
         if len(ambiguous) == len(requested):
@@ -119,14 +129,14 @@ def match_genes(first: GeneNames, second: GeneNames) -> tuple[np.ndarray, np.nda
     partner = np.full(len(first), -1)
     rounds: list[tuple[Callable[[GeneNames], list[np.ndarray]], bool]] = [
         (lambda genes: [genes.names], False),
-        (lambda genes: [each(names, _ensembl_only) for names in (genes.names, *genes.aliases)], True),
+        (lambda genes: [map_text(names, _ensembl_only) for names in (genes.names, *genes.aliases)], True),
         (lambda genes: [genes.symbols], False),
         (_all_names, False),
         (_all_names, True),
     ]
     for columns, folded in rounds:
         rest_first, rest_second = np.flatnonzero(partner < 0), np.setdiff1d(np.arange(len(second)), partner)
-        a, b = (Index(columns(rest), folded=folded) for rest in (first.take(rest_first), second.take(rest_second)))
+        a, b = (NameIndex(columns(rest), folded=folded) for rest in (first.take(rest_first), second.take(rest_second)))
         repeated = {*a.repeated, *b.repeated}
         pairs = {(gene, b.first[name]) for name, gene in a.first.items() if name in b.first and name not in repeated}
         n_first, n_second = Counter(gene for gene, _ in pairs), Counter(other for _, other in pairs)
@@ -140,10 +150,10 @@ def match_genes(first: GeneNames, second: GeneNames) -> tuple[np.ndarray, np.nda
 def shares_name(first: GeneNames, second: GeneNames) -> np.ndarray:
     """Whether each gene (G,) of the first shares any name, ignoring case, with a gene of the second."""
     first, second = _without_numeric_names(first, second)
-    others = Index(_all_names(second), folded=True).first
+    others = NameIndex(_all_names(second), folded=True).first
     mask = np.zeros(len(first), dtype=bool)
     for column in _all_names(first):
-        mask |= [bool(name) and fold(name) in others for name in column]
+        mask |= [bool(name) and normalize_name(name) in others for name in column]
     return mask
 
 
@@ -151,7 +161,7 @@ def _without_numeric_names(*sections: GeneNames) -> tuple[GeneNames, ...]:
     """Names without numbers if all sections have symbols: numbers may be row positions, which cannot be matched."""
     if not all(genes.has_symbols for genes in sections):
         return sections
-    texts = [each(genes.names, not_a_number) for genes in sections]
+    texts = [map_text(genes.names, blank_if_digits) for genes in sections]
     return tuple(
         GeneNames(names, np.where(genes.symbols == genes.names, names, genes.symbols), genes.aliases)
         for names, genes in zip(texts, sections, strict=True)
@@ -163,4 +173,4 @@ def _all_names(genes: GeneNames) -> list[np.ndarray]:
 
 
 def _ensembl_only(text: str) -> str:
-    return text if is_ensembl(text) else ""
+    return text if is_ensembl_id(text) else ""

@@ -57,7 +57,7 @@ def to_spatialdata(adata: AnnData) -> SpatialData:
     ((100, 40), 100)
     """
     check_installed("spatialdata", extra="io", purpose="to_spatialdata")
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     xy = _adata.read_positions(adata, "spatial")
     check_finite(xy, name="obsm['spatial']", hint="drop the spots without coordinates")
     if adata.obs_names.has_duplicates:

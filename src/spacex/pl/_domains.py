@@ -82,7 +82,7 @@ def domains(
     >>> [ax.get_title() for ax in sx.pl.domains(adata, reference="domain")]
     ['SpaCEX domains', 'domain']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     if _adata.keys.DOMAIN not in adata.obs:

@@ -78,7 +78,7 @@ def embedding(
     >>> sx.pl.embedding(adata, color="expression").get_title()
     'log10 mean expression'
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     check_drawing(ax, show, save, cmap=cmap, columns=columns)
     names = check_names(color, name="color")
     if not names:

@@ -96,7 +96,7 @@ def gene_images(
     >>> [ax.get_title() for ax in axes]
     ['gene0001', 'gene0002']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     adata = _adata.subset_to_tissue(adata)
     names = check_names(genes, name="genes")
     is_detailed = len(names) <= MAX_DETAILED

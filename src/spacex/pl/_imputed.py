@@ -78,12 +78,12 @@ def imputed(
     >>> [ax.get_title() for ax in sx.pl.imputed(result, "gene0101", target=adata)][1]
     'gene0101, measured'
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     for name, other in (("target", target), ("reference", reference)):
         if other is not None:
-            _adata.check_adata(other, name=name)
+            _adata.prepare_adata(other, name=name)
     target, reference = (other if other is None else _adata.subset_to_tissue(other) for other in (target, reference))
     if "reliability" not in adata.var:
         raise InputError('var["reliability"] is missing; pass the result of sx.tl.impute(target, reference)')
@@ -93,7 +93,9 @@ def imputed(
     names, gene_names = check_names(genes, name="genes"), _adata.read_gene_names(adata)
     missing = [name for name in names if not gene_names.matches(name)]
     if missing or not names:
-        what = f"genes: {missing[0]!r} was not imputed{gene_names.hint(missing[0])}" if missing else "genes is empty"
+        what = (
+            f"genes: {missing[0]!r} was not imputed{gene_names.suggestion(missing[0])}" if missing else "genes is empty"
+        )
         raise InputError(f"{what}; pass names of adata.var_names")
     index = [gene_names.index(name) for name in names]
     sources = [("imputed", adata, get.spot_map(adata, library_key=library_key, resolution=500, image=image))]

@@ -71,7 +71,7 @@ def interactions(
     >>> len(axes)
     3
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     check_drawing(ax, show, save, cmap=cmap)
     check_int(n_genes, name="n_genes", low=3, high=MAX_GENES)
     z = _adata.read_embedding(adata)

@@ -89,7 +89,7 @@ def modules(
     >>> len(axes)
     4
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     adata = _adata.subset_to_tissue(adata)
     check_drawing(ax, show, save, cmap=cmap, image=image, library_key=library_key)
     check_int(n_modules, name="n_modules", low=1)

@@ -56,7 +56,7 @@ def training(
     >>> [ax.get_title() for ax in sx.pl.training(adata)][0]
     'Masked autoencoder'
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     check_drawing(ax, show, save)
     history = get.training_history(adata)
     if not history:

@@ -89,7 +89,7 @@ def write_report(
     ...     pathlib.Path(folder, "report.html").read_text()[:15]
     '<!doctype html>'
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     target = check_output_file(path, name="path", example="report.html")
     if target.is_file() and target.stat().st_size and not _is_html(target):
         raise InputError(f"path='{path}' exists and is not an HTML page; pass another name, such as 'report.html'")

@@ -108,7 +108,7 @@ def domains(
     >>> adata.uns["spacex"]["domains"]["method"]
     'k_means'
     """
-    _adata.check_adata(adata, writes=True)
+    _adata.prepare_adata(adata, writes=True)
     norm = np.linalg.norm(_adata.read_embedding(adata), axis=1)
     seed = check_seed(seed)
     params = DomainParams() if params is None else params

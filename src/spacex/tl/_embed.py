@@ -87,7 +87,7 @@ def embed(
     >>> adata.varm["X_spacex"].shape[0], adata.var["spacex_module"].nunique() <= 4
     (80, True)
     """
-    _adata.check_adata(adata, writes=True)
+    _adata.prepare_adata(adata, writes=True)
     config = config if config is not None else Config()
     check_instance(config, Config, name="config")
     _adata.check_genes_and_spots(adata)

@@ -13,7 +13,7 @@ from scipy.stats import hypergeom
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_names
-from spacex.gene_names import GeneNames, fold
+from spacex.gene_names import GeneNames, normalize_name
 from spacex.stats import benjamini_hochberg, l2_normalize
 from spacex.tl._gene_sets import GeneSets, read_gene_sets
 
@@ -77,7 +77,7 @@ def enrich(
 
     >>> table = sx.tl.enrich(adata, gene_sets, around="gene0001", n_neighbors=20)
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     check_int(min_size, name="min_size", low=1)
     sets = read_gene_sets(gene_sets)
     check_int(n_neighbors, name="n_neighbors", low=1)
@@ -155,12 +155,12 @@ def _test(
 def _map_gene_sets(genes: GeneNames, embedded: np.ndarray, sets: Mapping[str, list[str]]) -> np.ndarray:
     """Mask (G, T) of the embedded genes in each set; logs how many symbols were mapped, and raises if none was."""
     unique = dict.fromkeys(symbol for symbols in sets.values() for symbol in symbols)
-    index = {symbol: genes.of_symbol(symbol) for symbol in unique}
+    index = {symbol: genes.genes_with_symbol(symbol) for symbol in unique}
     in_set = np.zeros((len(genes), len(sets)), dtype=bool)
     for t, symbols in enumerate(sets.values()):
         in_set[[gene for symbol in symbols for gene in index[symbol]], t] = True
-    n_symbols = len({fold(symbol) for symbol in index})
-    n_mapped = len({fold(symbol) for symbol, mapped in index.items() if embedded[mapped].any()})
+    n_symbols = len({normalize_name(symbol) for symbol in index})
+    n_mapped = len({normalize_name(symbol) for symbol, mapped in index.items() if embedded[mapped].any()})
     if not n_mapped:
         raise InputError(
             f"gene_sets: none of their {n_symbols} symbols (such as {sorted(index)[0]}) is an embedded gene "

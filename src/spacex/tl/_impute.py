@@ -18,7 +18,7 @@ from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.settings import settings_to_dict
 from spacex._infra.validation import check_bool, check_instance, check_int, check_names, check_seed
 from spacex.embedding.context import resolve_device
-from spacex.gene_names import GeneNames, fold
+from spacex.gene_names import GeneNames, normalize_name
 from spacex.imaging.residuals import log_normalize
 from spacex.imputation import Cells, ImputationParams, find_requested_genes, fit_reference, shared_genes, shares_name
 from spacex.imputation.corrector import ResidualCorrector
@@ -136,8 +136,8 @@ def impute(
     >>> imputed.shape, bool(imputed.var["reliability"].between(0, 1).all())
     ((300, 40), True)
     """
-    _adata.check_adata(target, name="target")
-    _adata.check_adata(reference, name="reference")
+    _adata.prepare_adata(target, name="target")
+    _adata.prepare_adata(reference, name="reference")
     params = params if params is not None else ImputationParams()
     check_instance(params, ImputationParams, name="params")
     _check_settings(aliases, learned, rounds, seed)
@@ -153,7 +153,7 @@ def impute(
         raise InputError("counts=True needs a reference with raw counts, in X or layers['counts']; omit it")
     reference_xy = reference_positions(reference) if is_count else None
     target_genes, reference_genes = _adata.read_gene_names(target), _adata.read_gene_names(reference)
-    target_genes = target_genes.renamed({str(name): str(new) for name, new in (aliases or {}).items()})
+    target_genes = target_genes.rename({str(name): str(new) for name, new in (aliases or {}).items()})
     gene_index, names = _genes_to_predict(target_genes, reference_genes, genes)
     _check_size(target.n_obs, len(names), output_path)
     usable = np.flatnonzero(~shares_name(target_genes, reference_genes.take(gene_index)))
@@ -251,7 +251,7 @@ def _empty_result(
     """The result without its matrix."""
     is_predictable = reliability >= params.min_reliability
     var = pd.DataFrame({"reliability": reliability, "predictable": is_predictable}, index=names)
-    if any(fold(name) != fold(symbol) for name, symbol in zip(names, symbols, strict=True)):
+    if any(normalize_name(name) != normalize_name(symbol) for name, symbol in zip(names, symbols, strict=True)):
         var["symbol"] = symbols
     obsm = {key: np.array(value) for key, value in target.obsm.items()}
     result = AnnData(obs=target.obs.copy(), var=var, obsm=obsm)

@@ -88,7 +88,7 @@ def interactions(
     >>> adata.varp["spacex_interactions"].shape
     (80, 80)
     """
-    _adata.check_adata(adata, writes=True)
+    _adata.prepare_adata(adata, writes=True)
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
     params = _check_params(params)
@@ -156,7 +156,7 @@ def score_pairs(
     >>> sx.tl.score_pairs(adata, [("gene0001", "gene0002")]).columns.tolist()
     ['gene_a', 'gene_b', 'similarity', 'qvalue', 'probability']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     measure: By = "neighbors" if isinstance(by, str) and by == "neighbours" else by  # the older spelling
     check_choice(measure, name="by", allowed=("embedding", "same", "neighbors"))
     seed = check_seed(seed)
@@ -174,7 +174,7 @@ def score_pairs(
     columns[1, usable] = benjamini_hochberg(scorer.pvalue(positions[usable], similarity))
     columns[2, usable] = scorer.probability(positions[usable], similarity)
     scored = table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
-    return names.with_symbols(scored, symbol_a=names.find(table["gene_a"]), symbol_b=names.find(table["gene_b"]))
+    return names.with_symbols(scored, symbol_a=names.indices(table["gene_a"]), symbol_b=names.indices(table["gene_b"]))
 
 
 def _check_params(params: PairParams | None) -> PairParams:

@@ -60,7 +60,7 @@ def markers(
     >>> table["domain"].value_counts().tolist()
     [3, 3, 3]
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     adata = _adata.subset_to_tissue(adata)
     check_int(n, name="n", low=1)
     check_name(groupby, name="groupby")
@@ -84,7 +84,7 @@ def markers(
     label = np.array(names, dtype=object)[code[used]]
     genes = _adata.read_gene_names(adata)
     table = _rank_genes(sp.csr_matrix(matrix)[used], label, groups, pd.Index(genes.names), is_count, n)
-    return genes.with_symbols(table, symbol=genes.find(table["gene"]))
+    return genes.with_symbols(table, symbol=genes.indices(table["gene"]))
 
 
 def _rank_genes(

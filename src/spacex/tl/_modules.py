@@ -50,7 +50,7 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     >>> list(adata.var["spacex_module"].cat.categories)
     ['0', '1', 'unassigned']
     """
-    _adata.check_adata(adata, writes=True)
+    _adata.prepare_adata(adata, writes=True)
     full = _adata.read_embedding(adata)
     embedded = _adata.indices_sorted_by_name(adata, np.isfinite(full).all(axis=1))
     z = full[embedded]

@@ -63,9 +63,9 @@ def find_pairs(genes: GeneNames, embedded: np.ndarray, table: pd.DataFrame, *, n
     Logs a warning that names and counts unusable genes. `embedded` (n,) holds the indices of the embedded genes.
     """
     code, names = pd.factorize(table.to_numpy(dtype=object).ravel())
-    index = genes.find(names)
+    index = genes.indices(names)
     for gene in names[index == AMBIGUOUS]:
-        genes.check_distinct(gene)
+        genes.check_unique(gene)
     position = np.where(np.isin(index, embedded), np.searchsorted(embedded, index), UNKNOWN)
     pairs = position[code.reshape(table.shape)]
     unusable = {

@@ -74,7 +74,7 @@ def pattern(
     >>> sx.tl.pattern(adata, {"domain": ["domain1"]}, n=5).columns.tolist()
     ['gene', 'similarity', 'pvalue', 'qvalue']
     """
-    _adata.check_adata(adata, writes=True)
+    _adata.prepare_adata(adata, writes=True)
     check_int(n, name="n", low=1)
     check_name(spatial_key, name="spatial_key")
     full = _adata.read_embedding(adata)

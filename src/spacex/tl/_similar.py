@@ -44,7 +44,7 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     >>> list(sx.tl.similar_genes(adata, "gene0001", n=5).columns)
     ['gene', 'similarity', 'qvalue']
     """
-    _adata.check_adata(adata)
+    _adata.prepare_adata(adata)
     full = _adata.read_embedding(adata)
     check_int(n, name="n", low=1)
     genes = _adata.read_gene_names(adata)

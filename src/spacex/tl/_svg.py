@@ -105,7 +105,7 @@ def svg(
 
     >>> sx.tl.svg(adata, covariates=["domain"])
     """
-    _adata.check_adata(adata, writes=True)
+    _adata.prepare_adata(adata, writes=True)
     seed = check_seed(seed)
     shared, progress = check_bool(shared, name="shared"), check_bool(progress, name="progress")
     n_permutations = _check_permutations(n_permutations)
