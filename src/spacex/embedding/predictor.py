@@ -14,7 +14,7 @@ from spacex.imaging.gene_images import GeneImages
 
 
 class Predictor:
-    """Methods of `SpaCEX` that use a fitted state and do not change it."""
+    """Methods of `SpaCEX` that use the fitted state and do not change it."""
 
     state_: FittedState
     device: str
@@ -37,8 +37,8 @@ class Predictor:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> model.transform(images.images(slice(0, 5))).shape[0]
         5
         """
@@ -60,10 +60,10 @@ class Predictor:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> model.transform_sections(images).shape[:2]
-        (1, 60)
+        (1, 120)
         """
         state = self._fitted_state()
         maps = maps_from_input(images, state.layout, self._context(), state.config.batch_size)
@@ -79,8 +79,8 @@ class Predictor:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> model.components().shape[0] == images.n_pixels
         True
         """
@@ -102,8 +102,8 @@ class Predictor:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> bool((model.predict(images) == model.labels_).all())
         True
         """
@@ -126,8 +126,8 @@ class Predictor:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> model.predict_proba(images).sum(axis=1).round(6).min()
         np.float64(1.0)
         """
