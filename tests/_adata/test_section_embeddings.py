@@ -103,7 +103,7 @@ def test_files_of_earlier_versions_are_read(embedded: AnnData) -> None:
         "call sx.tl.embed(adata, library_key='slice')"
     )
     del embedded.uns["spacex"]["grid"]
-    assert "made with ''" in error_message(lambda: read(embedded))
+    assert "computed with ''" in error_message(lambda: read(embedded))
 
 
 def test_damaged_slots_raise(embedded: AnnData) -> None:
