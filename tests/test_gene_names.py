@@ -1,4 +1,4 @@
-"""Genes are matched by name, symbol and alias; ambiguous names raise; the order of genes does not matter."""
+"""The policy of gene names: exact name, symbol, any case; ambiguity is told, and the order of genes is nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def human() -> GeneNames:
 
 
 @pytest.mark.parametrize(
-    ("query", "number"),
+    ("asked", "number"),
     [
         ("ENSG00000197971.14", 0),
         ("ENSG00000197971", 0),
@@ -43,41 +43,41 @@ def human() -> GeneNames:
         ("ENSG00000237491.2", 4),
     ],
 )
-def test_genes_are_matched_by_name_symbol_and_identifier(human: GeneNames, query: str, number: int) -> None:
-    assert human.index(query) == number
-    assert human.indices([query, "nobody"]).tolist() == [number, UNKNOWN]
+def test_a_gene_is_found_by_name_symbol_and_identifier(human: GeneNames, asked: str, number: int) -> None:
+    assert human.index(asked) == number
+    assert human.indices([asked, "nobody"]).tolist() == [number, UNKNOWN]
 
 
-@pytest.mark.parametrize("query", ["MATR3", "matr3"])
-def test_ambiguous_symbol_lists_matches(human: GeneNames, query: str) -> None:
-    with pytest.raises(InputError, match=f"'{query}' is ambiguous.* 2 genes.*{IDS[2]}, {IDS[3]}"):
-        human.index(query)
-    assert human.indices([query]).tolist() == [AMBIGUOUS]
-    assert human.genes_with_symbol(query) == [2, 3]
+@pytest.mark.parametrize("asked", ["MATR3", "matr3"])
+def test_an_ambiguous_symbol_lists_the_choice(human: GeneNames, asked: str) -> None:
+    with pytest.raises(InputError, match=f"'{asked}' is ambiguous.* 2 genes.*{IDS[2]}, {IDS[3]}"):
+        human.index(asked)
+    assert human.indices([asked]).tolist() == [AMBIGUOUS]
+    assert human.genes_with_symbol(asked) == [2, 3]
     assert human.index(IDS[3]) == 3
 
 
-def test_unknown_name_lists_similar_symbols(human: GeneNames) -> None:
+def test_an_unknown_name_is_met_with_near_symbols(human: GeneNames) -> None:
     with pytest.raises(InputError, match=r"'PLP2' is not among the 5 genes.*close to it: PLP1"):
         human.index("PLP2")
     with pytest.raises(InputError, match=r"'ENSG00000197979' is not.*close to it: .*ENSG00000197971"):
         human.index("ENSG00000197979")
 
 
-def test_duplicate_names_raise() -> None:
+def test_names_that_repeat_cannot_be_chosen_by_name() -> None:
     with pytest.raises(InputError, match=r"'A' is the name of 2 genes; call adata.var_names_make_unique\(\)"):
         genes(["A", "A", "B"]).index("A")
     with pytest.raises(InputError, match=r"'A' is the name of 2 genes.*make_unique"):
         genes(["A", "A", "B"], symbol=["x", "x", "y"]).index("X")
 
 
-def test_names_precede_symbols_and_exact_matches_precede_other_case() -> None:
+def test_an_exact_name_comes_before_a_symbol_and_a_symbol_before_another_case() -> None:
     crossed = genes(["A", "B", "C"], symbol=["B", "C", "c"])
     assert [crossed.index(name) for name in ("A", "B", "C", "c", "a")] == [0, 1, 2, 2, 0]
     assert genes(["mbp", "x"], symbol=["y", "MBP"]).index("MBP") == 1
 
 
-def test_gene_sets_include_all_genes_of_a_symbol() -> None:
+def test_a_gene_set_takes_all_genes_of_a_symbol() -> None:
     made_unique = genes(["TBCE", "TBCE-1", "x"], feature_name=["TBCE", "TBCE", "tbce"])
     assert made_unique.index("TBCE") == 0
     assert made_unique.genes_with_symbol("TBCE") == [0, 1]
@@ -97,7 +97,7 @@ def test_numbers_are_names() -> None:
 
 
 @pytest.mark.parametrize("column", [*SYMBOL_COLUMNS, "Gene_Symbol", "SYMBOL", "Feature Name", "geneNames"])
-def test_columns_of_symbols(column: str) -> None:
+def test_symbols_stand_in_columns_of_many_names(column: str) -> None:
     assert genes(IDS, **{column: SYMBOLS}).symbols.tolist() == ["MBP", "PLP1", "MATR3", "MATR3", IDS[4]]
 
 
@@ -118,13 +118,13 @@ def test_columns_of_symbols(column: str) -> None:
     ],
 )
 def test_symbols_of_any_type_and_missing_ones(values: pd.Series) -> None:
-    names = genes(IDS, symbol=values.to_numpy() if values.dtype == object else values.set_axis(IDS))
-    assert names.symbols.tolist() == ["MBP", "PLP1", "MATR3", "MATR3", IDS[4]]
-    assert names.labels.tolist() == ["MBP", "PLP1", f"MATR3 ({IDS[2]})", f"MATR3 ({IDS[3]})", IDS[4]]
-    assert names.has_symbols
+    found = genes(IDS, symbol=values.to_numpy() if values.dtype == object else values.set_axis(IDS))
+    assert found.symbols.tolist() == ["MBP", "PLP1", "MATR3", "MATR3", IDS[4]]
+    assert found.labels.tolist() == ["MBP", "PLP1", f"MATR3 ({IDS[2]})", f"MATR3 ({IDS[3]})", IDS[4]]
+    assert found.has_symbols
 
 
-def test_columns_without_symbols_are_not_labels() -> None:
+def test_columns_that_hold_no_symbols_are_no_labels() -> None:
     names = ["MBP", "PLP1"]
     for column, values in (
         ("feature_name", ["ENSG00000197971", "ENSG00000123560"]),
@@ -135,26 +135,26 @@ def test_columns_without_symbols_are_not_labels() -> None:
         ("symbol", [None, None]),
         ("symbol", names),
     ):
-        section = genes(names, **{column: values})
-        assert not section.has_symbols, column
-        assert section.labels.tolist() == names
+        found = genes(names, **{column: values})
+        assert not found.has_symbols, column
+        assert found.labels.tolist() == names
     both = genes(IDS[:2], features=IDS[:2], gene_name=["MBP", "PLP1"])
     assert both.labels.tolist() == ["MBP", "PLP1"]
     few = genes(IDS[:3], gene_symbol=["MBP", None, None], feature_name=["MBP", "PLP1", "MATR3"])
     assert few.labels.tolist() == ["MBP", "PLP1", "MATR3"]
 
 
-def test_identifiers_are_aliases_and_positions_are_not() -> None:
+def test_identifiers_beside_symbols_are_names_too_but_positions_are_not() -> None:
     assert genes(["MBP", "PLP1"], gene_ids=["ENSG00000197971", "ENSG00000123560"]).index("ENSG00000123560.7") == 1
     assert genes(["MBP", "PLP1"], gene_ids=["1", "0"]).indices(["0", "1"]).tolist() == [UNKNOWN, UNKNOWN]
 
 
-def test_tables_have_symbols_if_they_differ_from_names() -> None:
+def test_tables_get_symbols_where_they_differ() -> None:
     table = pd.DataFrame({"gene": [IDS[1], "nobody"]})
     assert genes(IDS).with_symbols(table, symbol=np.array([1, -1])) is table
-    with_symbols = genes(IDS, symbol=SYMBOLS).with_symbols(table, symbol=np.array([1, -1]))
-    assert with_symbols["symbol"].tolist() == ["PLP1", ""]
-    assert list(with_symbols.columns) == ["gene", "symbol"]
+    told = genes(IDS, symbol=SYMBOLS).with_symbols(table, symbol=np.array([1, -1]))
+    assert told["symbol"].tolist() == ["PLP1", ""]
+    assert list(told.columns) == ["gene", "symbol"]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_tables_have_symbols_if_they_differ_from_names() -> None:
         ("", False),
     ],
 )
-def test_ensembl_ids_are_distinguished_from_symbols(name: str, expected: bool) -> None:
+def test_identifiers_of_ensembl_are_told_from_symbols(name: str, expected: bool) -> None:
     assert is_ensembl_id(name) is expected
     assert normalize_name(f"{name}x") == f"{name}x".upper()
 
@@ -200,44 +200,44 @@ def sections(draw: st.DrawFn) -> GeneNames:
 
 
 @given(sections(), words)
-def test_exact_names_take_precedence(section: GeneNames, query: str) -> None:
+def test_the_exact_name_wins(section: GeneNames, asked: str) -> None:
     assert section.indices(section.names).tolist() == list(range(len(section)))
-    matches = section.matches(query)
-    exact = np.flatnonzero(section.names == query).tolist()
-    symbol = np.flatnonzero(section.symbols == query).tolist()
-    assert matches == exact or (not exact and (matches == symbol or not symbol))
-    if matches:
-        for i in matches:
+    meant = section.matches(asked)
+    exact = np.flatnonzero(section.names == asked).tolist()
+    symbol = np.flatnonzero(section.symbols == asked).tolist()
+    assert meant == exact or (not exact and (meant == symbol or not symbol))
+    if meant:
+        for i in meant:
             texts = (section.names[i], section.symbols[i], *(alias[i] for alias in section.aliases))
-            assert normalize_name(query) in map(normalize_name, texts)
-        assert set(matches) <= set(section.genes_with_symbol(query))
+            assert normalize_name(asked) in map(normalize_name, texts)
+        assert set(meant) <= set(section.genes_with_symbol(asked))
 
 
 @given(sections(), words, st.randoms(use_true_random=False))
-def test_order_of_genes_does_not_matter(section: GeneNames, query: str, random: object) -> None:
+def test_the_order_of_genes_is_nothing(section: GeneNames, asked: str, random: object) -> None:
     order = np.arange(len(section))
     random.shuffle(order)  # type: ignore[attr-defined]
-    permuted = section.take(order)
+    turned = section.take(order)
     for look in (GeneNames.matches, GeneNames.genes_with_symbol):
-        assert {section.names[i] for i in look(section, query)} == {permuted.names[i] for i in look(permuted, query)}
-    assert section.labels[order].tolist() == permuted.labels.tolist()
+        assert {section.names[i] for i in look(section, asked)} == {turned.names[i] for i in look(turned, asked)}
+    assert section.labels[order].tolist() == turned.labels.tolist()
 
 
 @given(sections())
-def test_labels_match_their_genes_and_ambiguity_is_symmetric(section: GeneNames) -> None:
+def test_ambiguity_is_symmetric_and_a_label_that_is_a_symbol_means_its_gene(section: GeneNames) -> None:
     for gene, label in enumerate(section.labels):
         symbol, name = section.symbols[gene], section.names[gene]
         if label == f"{symbol} ({name})":
-            # an ambiguous symbol matches none of its genes uniquely
+            # a symbol that does not tell the gene tells none of those that share it
             assert section.matches(symbol) != [gene]
         else:
             assert section.index(label) == gene
     for symbol in section.symbols:
-        matches = section.matches(symbol)
-        assert all(section.symbols[gene] == symbol for gene in matches) or symbol in section.names
+        meant = section.matches(symbol)
+        assert all(section.symbols[gene] == symbol for gene in meant) or symbol in section.names
 
 
-def test_renamed_genes_lose_other_names() -> None:
+def test_new_names_replace_all_others() -> None:
     renamed = genes(IDS, symbol=SYMBOLS).rename({"MBP": "Mbp", IDS[1]: "Plp1"})
     assert renamed.names.tolist()[:3] == ["Mbp", "Plp1", IDS[2]]
     assert renamed.indices(["Plp1", IDS[1], "MATR3"]).tolist() == [1, UNKNOWN, AMBIGUOUS]

@@ -1,4 +1,4 @@
-"""Sections whose genes are named by identifiers: all functions also accept, return and plot symbols."""
+"""Sections whose genes are named by identifiers: everything is asked, answered and drawn by symbol as by name."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ NAMELESS = 5  # a gene without a symbol
 
 @pytest.fixture(scope="module")
 def plain() -> AnnData:
-    """A section named by symbols, with all results."""
+    """A section named by symbols, on which everything was called."""
     adata = sx.datasets.simulate_section(n_genes=N_GENES, n_spots=400, n_modules=4, n_domains=3, depth=1.5, seed=1)
     adata.obs["slice"] = [f"s{i % 4}" for i in range(adata.n_obs)]
     adata.obs["condition"] = ["case" if i % 4 < 2 else "control" for i in range(adata.n_obs)]
-    return analyze(adata)
+    return everything(adata)
 
 
-def analyze(adata: AnnData) -> AnnData:
+def everything(adata: AnnData) -> AnnData:
     sx.tl.embed(adata, n_modules=4, config=QUICK, library_key="slice", progress=False)
     sx.tl.svg(adata)
     sx.tl.domains(adata, n_domains=3)
@@ -72,7 +72,7 @@ def closed():
 def test_the_embedding_does_not_depend_on_how_genes_are_named(plain: AnnData) -> None:
     obs = plain.obs[["slice", "condition", "array_row", "array_col"]]
     fresh = AnnData(plain.X, obs=obs, var=plain.var[[]], obsm={"spatial": plain.obsm["spatial"]})
-    again = analyze(with_ids(fresh))
+    again = everything(with_ids(fresh))
     np.testing.assert_array_equal(again.varm["X_spacex"], plain.varm["X_spacex"])
     assert again.var["spacex_module"].astype(str).tolist() == plain.var["spacex_module"].astype(str).tolist()
     assert list(again.var_names) == [id_of(i) for i in range(N_GENES)]
@@ -93,7 +93,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_tables_have_names_and_symbols(plain: AnnData, ids: AnnData, name: str) -> None:
+def test_tables_name_genes_and_have_their_symbols_beside(plain: AnnData, ids: AnnData, name: str) -> None:
     make, symbols = TABLES[name]
     expected, table = make(plain.copy()), make(ids)
     assert not set(symbols) & set(expected.columns)
@@ -105,35 +105,35 @@ def test_tables_have_names_and_symbols(plain: AnnData, ids: AnnData, name: str) 
     pd.testing.assert_frame_equal(table, expected)
 
 
-@pytest.mark.parametrize("query", ["gene0009", "GENE0009", id_of(8), id_of(8).split(".")[0], id_of(8).lower()])
-def test_genes_are_accepted_by_any_name(ids: AnnData, query: str) -> None:
+@pytest.mark.parametrize("asked", ["gene0009", "GENE0009", id_of(8), id_of(8).split(".")[0], id_of(8).lower()])
+def test_a_gene_is_asked_for_by_any_of_its_names(ids: AnnData, asked: str) -> None:
     expected = sx.tl.similar_genes(ids, id_of(8), n=5)
-    pd.testing.assert_frame_equal(sx.tl.similar_genes(ids, query, n=5), expected)
+    pd.testing.assert_frame_equal(sx.tl.similar_genes(ids, asked, n=5), expected)
     assert list(expected.columns) == ["gene", "similarity", "qvalue", "symbol"]
-    pd.testing.assert_frame_equal(sx.tl.pattern(ids, like=query, n=5), sx.tl.pattern(ids, like=id_of(8), n=5))
-    around = sx.tl.enrich(ids, {"a": ["gene0001", "gene0002", id_of(8)]}, around=query, n_neighbors=60)
-    assert set(around["module"]) == {query}
-    scored = sx.tl.score_pairs(ids, [(query, "gene0001")])
+    pd.testing.assert_frame_equal(sx.tl.pattern(ids, like=asked, n=5), sx.tl.pattern(ids, like=id_of(8), n=5))
+    around = sx.tl.enrich(ids, {"a": ["gene0001", "gene0002", id_of(8)]}, around=asked, n_neighbors=60)
+    assert set(around["module"]) == {asked}
+    scored = sx.tl.score_pairs(ids, [(asked, "gene0001")])
     assert scored.loc[0, ["gene_a", "gene_b", "symbol_a", "symbol_b"]].tolist() == [
-        query,
+        asked,
         "gene0001",
         "gene0009",
         "gene0001",
     ]
     assert scored["similarity"].notna().all()
-    assert sx.pl.gene_images(ids, query).get_title() == "gene0009"
+    assert sx.pl.gene_images(ids, asked).get_title() == "gene0009"
 
 
-def test_pairs_by_symbol_equal_pairs_by_name(plain: AnnData, ids: AnnData) -> None:
+def test_pairs_by_symbol_are_those_by_name(plain: AnnData, ids: AnnData) -> None:
     rng = np.random.default_rng(0)
     module = plain.var["module"].to_numpy()
     all_pairs = np.array([(a, b) for a in range(N_GENES) for b in range(a) if module[a] == module[b] >= 0])
     known = plain.var_names.to_numpy()[rng.permutation(all_pairs)[:150]]
-    query = plain.var_names.to_numpy()[rng.permutation(N_GENES)[:40].reshape(20, 2)]
+    asked = plain.var_names.to_numpy()[rng.permutation(N_GENES)[:40].reshape(20, 2)]
     tables = []
     for adata in (plain.copy(), ids):
         sx.tl.interactions(adata, known=[*map(tuple, known)])
-        tables.append(sx.tl.score_pairs(adata, [*map(tuple, query)]))
+        tables.append(sx.tl.score_pairs(adata, [*map(tuple, asked)]))
     assert list(tables[1].columns) == [*tables[0].columns, "symbol_a", "symbol_b"]
     pd.testing.assert_frame_equal(tables[1][tables[0].columns], tables[0])
     assert set(ids.uns["spacex"]["interactions"]["known_a"]) <= set(ids.var_names)
@@ -141,9 +141,9 @@ def test_pairs_by_symbol_equal_pairs_by_name(plain: AnnData, ids: AnnData) -> No
 
 def test_plots_show_symbols(ids: AnnData) -> None:
     assert [ax.get_title() for ax in sx.pl.gene_images(ids, [id_of(0), "GENE0002"])] == ["gene0001", "gene0002"]
-    result = sx.tl.pattern(ids, like="gene0009")
-    titles = [ax.get_title().split("\n")[0] for ax in sx.pl.pattern(ids, result, n_genes=3)]
-    assert titles == ["designated pattern", *result["symbol"][:3]]
+    found = sx.tl.pattern(ids, like="gene0009")
+    titles = [ax.get_title().split("\n")[0] for ax in sx.pl.pattern(ids, found, n_genes=3)]
+    assert titles == ["designated pattern", *found["symbol"][:3]]
     top = ids.var["feature_name"].astype(str).iloc[np.argsort(-ids.var["spacex_svg_score"].to_numpy())[:2]]
     assert [ax.get_title() for ax in sx.pl.svg(ids, n_genes=2)][2:] == list(top)
     first = sx.get.module_table(ids)["top_symbols"][0].split(",")
@@ -153,7 +153,7 @@ def test_plots_show_symbols(ids: AnnData) -> None:
     assert "gene0001" in [text.get_text() for text in sx.pl.embedding(ids, genes=[id_of(0)]).texts]
 
 
-def test_ambiguous_symbols_raise_or_are_skipped(odd: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_ambiguous_symbol_is_told_and_never_guessed(odd: AnnData, caplog: pytest.LogCaptureFixture) -> None:
     choice = f"'Twin' is ambiguous.*{id_of(TWINS[0])}, {id_of(TWINS[1])}"
     for ask in (
         lambda: sx.tl.similar_genes(odd, "Twin"),
@@ -175,7 +175,7 @@ def test_ambiguous_symbols_raise_or_are_skipped(odd: AnnData, caplog: pytest.Log
     assert sx.pl.gene_images(odd, [id_of(NAMELESS)]).get_title() == id_of(NAMELESS)
 
 
-def test_gene_sets_include_all_genes_of_a_symbol(odd: AnnData) -> None:
+def test_gene_sets_take_all_genes_of_a_symbol(odd: AnnData) -> None:
     embedded = np.isfinite(odd.varm["X_spacex"]).all(axis=1)
     assert embedded[list(TWINS)].all()
     table = sx.tl.enrich(odd, {"a": ["twin", "gene0001"]}, around="gene0003", n_neighbors=N_GENES)
@@ -195,94 +195,94 @@ def test_tables_have_the_name_where_a_symbol_is_missing(odd: AnnData) -> None:
 
 @pytest.fixture(scope="module")
 def halves(plain: AnnData) -> tuple[AnnData, AnnData, list[str], AnnData]:
-    """A target and a reference of other spots, genes to predict, and the imputation by name."""
+    """A target and a reference of other spots, genes to predict, and what is predicted of them by name."""
     bare = AnnData(plain.X, obs=plain.obs[["slice"]], var=plain.var[[]], obsm={"spatial": plain.obsm["spatial"]})
     target, reference = bare[:200].copy(), bare[200:].copy()
-    genes = [f"gene{i:04d}" for i in range(100, 110)]
-    return target, reference, genes, sx.tl.impute(target, reference, genes=genes, progress=False)
+    wanted = [f"gene{i:04d}" for i in range(100, 110)]
+    return target, reference, wanted, sx.tl.impute(target, reference, genes=wanted, progress=False)
 
 
 @pytest.mark.parametrize("named", ["target", "reference", "both"])
-def test_target_or_reference_may_have_identifiers(halves, named: str) -> None:
-    target, reference, genes, expected = halves
+def test_one_of_the_two_may_have_identifiers(halves, named: str) -> None:
+    target, reference, wanted, expected = halves
     target = with_ids(target) if named != "reference" else target
     reference = with_ids(reference) if named != "target" else reference
-    result = sx.tl.impute(target, reference, genes=genes, progress=False)
-    assert list(result.var_names) == genes
-    np.testing.assert_array_equal(result.X, expected.X)
-    assert result.uns["spacex"]["impute"]["n_panel"] == expected.uns["spacex"]["impute"]["n_panel"] == N_GENES - 10
-    axes = sx.pl.imputed(result, genes[0], target=target, reference=reference)
+    found = sx.tl.impute(target, reference, genes=wanted, progress=False)
+    assert list(found.var_names) == wanted
+    np.testing.assert_array_equal(found.X, expected.X)
+    assert found.uns["spacex"]["impute"]["n_panel"] == expected.uns["spacex"]["impute"]["n_panel"] == N_GENES - 10
+    axes = sx.pl.imputed(found, wanted[0], target=target, reference=reference)
     titles = [ax.get_title().split("\n")[0] for ax in axes]
-    assert titles == [f"{genes[0]}, in the reference", f"{genes[0]}, imputed", f"{genes[0]}, measured"]
+    assert titles == [f"{wanted[0]}, in the reference", f"{wanted[0]}, imputed", f"{wanted[0]}, measured"]
 
 
-def test_imputation_by_identifier_returns_symbols(halves) -> None:
-    target, reference, genes, expected = halves
-    query = [id_of(int(name[4:]) - 1) for name in genes]
-    result = sx.tl.impute(target, with_ids(reference), genes=query, progress=False)
-    assert list(result.var_names) == query
-    assert result.var["symbol"].tolist() == genes
-    np.testing.assert_array_equal(result.X, expected.X)
-    panel = target[:, [name for name in target.var_names if name not in genes]].copy()
-    without_genes = sx.tl.impute(panel, with_ids(reference), progress=False)
-    assert list(without_genes.var_names) == query
-    np.testing.assert_array_equal(without_genes.X, expected.X)
-    assert sx.pl.imputed(result, genes[0].upper(), target=target)[1].get_title() == f"{genes[0]}, measured"
+def test_identifiers_may_be_asked_for_and_symbols_come_back_beside_them(halves) -> None:
+    target, reference, wanted, expected = halves
+    asked = [id_of(int(name[4:]) - 1) for name in wanted]
+    found = sx.tl.impute(target, with_ids(reference), genes=asked, progress=False)
+    assert list(found.var_names) == asked
+    assert found.var["symbol"].tolist() == wanted
+    np.testing.assert_array_equal(found.X, expected.X)
+    panel = target[:, [name for name in target.var_names if name not in wanted]].copy()
+    lacking = sx.tl.impute(panel, with_ids(reference), progress=False)
+    assert list(lacking.var_names) == asked
+    np.testing.assert_array_equal(lacking.X, expected.X)
+    assert sx.pl.imputed(found, wanted[0].upper(), target=target)[1].get_title() == f"{wanted[0]}, measured"
     with pytest.raises(sx.InputError, match="more than once"):
-        sx.tl.impute(target, with_ids(reference), genes=[query[0], genes[0]], progress=False)
+        sx.tl.impute(target, with_ids(reference), genes=[asked[0], wanted[0]], progress=False)
 
 
-def test_counts_of_imputed_genes_are_ignored_under_any_name(halves) -> None:
-    target, reference, genes, expected = halves
+def test_a_wanted_gene_is_not_looked_at_however_it_is_named(halves) -> None:
+    target, reference, wanted, expected = halves
     changed = with_ids(target)
     counts = changed.X.tolil()
-    counts[:, [int(name[4:]) - 1 for name in genes]] = 7
+    counts[:, [int(name[4:]) - 1 for name in wanted]] = 7
     changed.X = counts.tocsr()
-    result = sx.tl.impute(changed, reference, genes=genes, progress=False)
-    np.testing.assert_array_equal(result.X, expected.X)
+    found = sx.tl.impute(changed, reference, genes=wanted, progress=False)
+    np.testing.assert_array_equal(found.X, expected.X)
 
 
 def test_ambiguous_genes_are_left_out_of_an_imputation(halves, caplog: pytest.LogCaptureFixture) -> None:
-    target, reference, genes, _ = halves
+    target, reference, wanted, _ = halves
     twins = with_ids(reference)
     symbols = twins.var["feature_name"].astype(object).to_numpy()
-    symbols[[0, 1, 108]] = "gene0001", "gene0001", genes[0]  # gene0002 is another gene0001, and gene0109 a gene0100
+    symbols[[0, 1, 108]] = "gene0001", "gene0001", wanted[0]  # gene0002 is another gene0001, and gene0109 a gene0100
     twins.var["feature_name"] = symbols
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        result = sx.tl.impute(target, twins, genes=genes[:3], progress=False)
-    assert list(result.var_names) == genes[1:3]
-    assert f"genes: 1 are ambiguous in the reference and left out: {genes[0]}" in caplog.text
-    held_out = result.uns["spacex"]["impute"]["held_out"].index
+        found = sx.tl.impute(target, twins, genes=wanted[:3], progress=False)
+    assert list(found.var_names) == wanted[1:3]
+    assert f"1 are ambiguous in the reference and omitted: {wanted[0]}" in caplog.text
+    held_out = found.uns["spacex"]["impute"]["held_out"].index
     assert not {"gene0001", "gene0002"} & set(held_out)
-    with pytest.raises(sx.InputError, match=f"'{genes[0]}' is ambiguous.*{id_of(99)}, {id_of(108)}"):
-        sx.tl.impute(target, twins, genes=genes[:1], progress=False)
+    with pytest.raises(sx.InputError, match=f"'{wanted[0]}' is ambiguous.*{id_of(99)}, {id_of(108)}"):
+        sx.tl.impute(target, twins, genes=wanted[:1], progress=False)
 
 
 def test_aliases_are_given_by_name_or_symbol(halves) -> None:
-    target, reference, genes, expected = halves
+    target, reference, wanted, expected = halves
     renamed = with_ids(target)
     symbols = renamed.var["feature_name"].astype(object).to_numpy()
     symbols[:50] = [f"alias{i}" for i in range(50)]
     renamed.var["feature_name"] = symbols
     old = {f"alias{i}" if i % 2 else id_of(i): name for i, name in enumerate(reference.var_names[:50])}
-    result = sx.tl.impute(renamed, reference, genes=genes, aliases=old, progress=False)
-    np.testing.assert_array_equal(result.X, expected.X)
+    found = sx.tl.impute(renamed, reference, genes=wanted, aliases=old, progress=False)
+    np.testing.assert_array_equal(found.X, expected.X)
 
 
 # -- command line ------------------------------------------------------------------------------------------
 
 
-def test_command_line_accepts_symbols(ids: AnnData, halves, tmp_path, capsys: pytest.CaptureFixture) -> None:
+def test_the_command_line_understands_symbols(ids: AnnData, halves, tmp_path, capsys: pytest.CaptureFixture) -> None:
     ids.write_h5ad(tmp_path / "result.h5ad")
-    for query in ("Gene0009", id_of(8)):
-        assert main(["query", str(tmp_path / "result.h5ad"), query, "-n", "3"]) == 0
+    for asked in ("Gene0009", id_of(8)):
+        assert main(["query", str(tmp_path / "result.h5ad"), asked, "-n", "3"]) == 0
         lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
         assert lines[0] == ["gene", "similarity", "qvalue", "symbol"]
         assert [line[3] for line in lines[1:]] == list(sx.tl.similar_genes(ids, "gene0009", n=3)["symbol"])
-    target, reference, genes, expected = halves
+    target, reference, wanted, expected = halves
     target.write_h5ad(tmp_path / "target.h5ad")
     with_ids(reference).write_h5ad(tmp_path / "reference.h5ad")
-    (tmp_path / "genes.txt").write_text("\n".join(genes))
+    (tmp_path / "genes.txt").write_text("\n".join(wanted))
     files = [str(tmp_path / name) for name in ("target.h5ad", "reference.h5ad")]
     command = ["impute", *files, "-o", str(tmp_path / "out.h5ad"), "--genes", str(tmp_path / "genes.txt")]
     assert main(command) == 0
@@ -305,6 +305,6 @@ def test_a_run_has_symbols_in_its_tables(ids: AnnData, tmp_path, capsys: pytest.
     assert (pd.read_csv(tmp_path / "out" / "enrichment.csv")["term"] == "planted").any()
     capsys.readouterr()
     assert main([*command, str(tmp_path / "no"), "--gene-sets", str(tmp_path / "others.gmt")]) == 2
-    assert "--gene-sets" in (message := capsys.readouterr().err)
-    assert "such as gene0001" in message
+    assert "--gene-sets" in (said := capsys.readouterr().err)
+    assert "such as gene0001" in said
     assert not (tmp_path / "no").exists()

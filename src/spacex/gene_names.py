@@ -20,10 +20,10 @@ SYMBOL_COLUMNS = (
     "gene_symbol", "gene_symbols", "symbol", "feature_name", "gene_name", "gene_names", "features", "gene_short_name",
     "external_gene_name",
 )  # fmt: skip
-"""Columns with gene symbols, in order of priority; case and punctuation are ignored."""
+"""Columns with gene symbols, by priority; case and underscores are ignored."""
 
 ID_COLUMNS = ("gene_id", "gene_ids", "feature_id", "ensembl", "ensembl_id", "ensembl_gene_id")
-"""Columns with other identifiers; values of digits only may be positions and are ignored."""
+"""Columns with other identifiers; numbers in them may be positions and are ignored."""
 
 MISSING = frozenset({"", "nan", "none", "na", "<na>", "n/a", "null"})
 UNKNOWN, AMBIGUOUS = -1, -2
@@ -69,7 +69,7 @@ class NameIndex:
             if not self.first:
                 self.first = dict(zip(texts, range(len(texts)), strict=True))
                 if len(self.first) == len(texts) and (empty or "" not in self.first):
-                    continue  # names are unique: ten times faster than the loop
+                    continue  # all names are unique; ten times as fast as the loop
                 self.first = {}
             for gene, text in enumerate(texts):
                 if text or empty:
@@ -110,11 +110,11 @@ class GeneNames:
         """Take names from the index of a table of genes, and symbols and identifiers from its columns."""
         names = np.array([str(name) for name in genes.index], dtype=object)
         columns = _text_columns(genes)
-        symbol_columns = [columns[key] for key in map(_column_key, SYMBOL_COLUMNS) if key in columns]
-        ids = [map_text(columns[key], blank_if_digits) for key in map(_column_key, ID_COLUMNS) if key in columns]
-        symbols = _symbols(symbol_columns, names)
-        aliases = [c for c in (*symbol_columns, *ids) if ((c != "") & (c != names) & (c != symbols)).any()]
-        return cls(names, symbols, tuple(aliases))
+        texts = [columns[key] for key in map(_plain, SYMBOL_COLUMNS) if key in columns]
+        ids = [map_text(columns[key], blank_if_digits) for key in map(_plain, ID_COLUMNS) if key in columns]
+        symbols = _symbols(texts, names)
+        others = (text for text in (*texts, *ids) if ((text != "") & (text != names) & (text != symbols)).any())
+        return cls(names, symbols, tuple(others))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -167,13 +167,11 @@ class GeneNames:
         """Indices of all genes with a symbol of a gene set."""
         genes = self.matches(symbol)
         exact = self._index("symbols").genes(symbol)
-        if set(genes) <= set(exact):
-            return exact
-        folded = self._index("symbols", folded=True).genes(normalize_name(symbol))
-        return folded if set(genes) <= set(folded) else genes
+        same = exact if set(genes) <= set(exact) else self._index("symbols", folded=True).genes(normalize_name(symbol))
+        return same if set(genes) <= set(same) else genes
 
     def index(self, gene: object) -> int:
-        """Index of one gene. Errors list similar names if the name is unknown, and all matches if it is ambiguous."""
+        """Index of one gene; raises `InputError` with similar or matching names if it is unknown or ambiguous."""
         check_name(gene, name="gene")
         genes = self.matches(gene)
         if not genes:
@@ -202,7 +200,7 @@ class GeneNames:
             raise InputError(f"gene {name!r} is the name of {size} genes; call adata.var_names_make_unique()")
 
     def suggestion(self, gene: str) -> str:
-        """Return the part of a message that lists similar names and symbols, or an empty text."""
+        """Part of a message that lists similar names and symbols; empty if there are none."""
         original = {normalize_name(name): name for name in (*self.names, *(self.symbols if self.has_symbols else ()))}
         similar = get_close_matches(normalize_name(gene), list(original), n=3)
         return f"; close to it: {', '.join(original[name] for name in similar)}" if similar else ""
@@ -234,15 +232,15 @@ def map_text(values: np.ndarray, change: Callable[[Any], str]) -> np.ndarray:
     return np.array([change(value) for value in values], dtype=object)
 
 
-def _column_key(column: object) -> str:
+def _plain(column: object) -> str:
     return re.sub(r"[^a-z]", "", str(column).lower())
 
 
 def _text_columns(genes: pd.DataFrame) -> dict[str, np.ndarray]:
     """Columns of symbols and identifiers as text (G,), "" if missing, by normalized column name."""
-    name_columns = {_column_key(name) for name in (*SYMBOL_COLUMNS, *ID_COLUMNS)}
+    name_columns = {_plain(name) for name in (*SYMBOL_COLUMNS, *ID_COLUMNS)}
     columns: dict[str, np.ndarray] = {}
-    for number, column in enumerate(map(_column_key, genes.columns)):
+    for number, column in enumerate(map(_plain, genes.columns)):
         values = genes.iloc[:, number]
         if column in name_columns and column not in columns and not pd.api.types.is_numeric_dtype(values):
             columns[column] = map_text(values.astype(object).to_numpy(), _text)

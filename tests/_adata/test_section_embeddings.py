@@ -76,7 +76,7 @@ def test_subsets_of_sections(embedded: AnnData) -> None:
 def test_unknown_sections_raise(embedded: AnnData) -> None:
     embedded.obs["slice"] = embedded.obs["slice"].replace({"b": "e", "a": "d"})
     assert error_message(lambda: read(embedded)) == (
-        "section(s) d, e of obs['slice'] were not embedded (there are: a, b, c); "
+        "section(s) d, e of obs['slice'] were not embedded (available: a, b, c); "
         "call sx.tl.embed(adata, library_key='slice')"
     )
 

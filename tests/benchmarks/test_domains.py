@@ -38,7 +38,7 @@ def test_chaos_and_pas_by_hand(square) -> None:
     assert measure.pas(one, xy) == pytest.approx(1 / 400)
 
 
-@pytest.mark.parametrize("name", ["SpaCEX", "by HVG", "floor"])
+@pytest.mark.parametrize("name", ["SpaCEX", "by HVG", "simple pipeline"])
 def test_methods_give_a_label_to_every_spot(name: str) -> None:
     adata = sx.datasets.simulate_section(n_genes=300, n_spots=500, n_modules=6, n_domains=4, depth=0.6)
     sx.tl.embed(adata, n_modules=6, progress=False)

@@ -1,4 +1,4 @@
-"""Public sections are downloaded once and verified; offline, the error names the path for a manual download."""
+"""Public sections are downloaded once and verified; without a network the error says how to save them manually."""
 
 import hashlib
 import io
@@ -50,7 +50,7 @@ def image_file():
 
 
 def archive_file():
-    """Archive a ``spatial/`` folder; the path of one member is outside of it."""
+    """Pack a ``spatial/`` folder; one member tries to get out of it."""
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w:gz") as tar:
         for name, content in (
@@ -65,22 +65,22 @@ def archive_file():
 
 
 class Server:
-    """A local web server with its files and the paths that were requested."""
+    """A web server on this machine: what it holds, and what it was asked for."""
 
     def __init__(self):
-        self.files, self.requests = {}, []
+        self.files, self.asked = {}, []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                server.requests.append(self.path)
+                server.asked.append(self.path)
                 content = server.files.get(self.path)
                 self.send_response(404 if content is None else 200)
                 self.end_headers()
                 self.wfile.write(content or b"")
 
             def log_message(self, *_):
-                """Log nothing."""
+                """Keep quiet."""
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._http.server_port}"
@@ -142,100 +142,100 @@ def test_visium(tmp_path, server):
 
 
 @pytest.mark.parametrize(("fetch", "section"), [(fetch_dlpfc, "151676"), (fetch_visium, HEART)])
-def test_cached_sections_need_no_network(tmp_path, server, fetch, section):
+def test_the_second_time_needs_no_network(tmp_path, server, fetch, section):
     first = fetch(section, folder=tmp_path)
-    n_requests = len(server.requests)
-    assert n_requests == len(set(server.requests)) > 0
+    asked = len(server.asked)
+    assert asked == len(set(server.asked)) > 0
     server.close()
     again = fetch(section, folder=tmp_path)
-    assert len(server.requests) == n_requests
+    assert len(server.asked) == asked
     assert (first.X != again.X).nnz == 0
     pd.testing.assert_frame_equal(first.obs, again.obs)
 
 
-def test_default_folder_is_user_cache(tmp_path, server, monkeypatch):
+def test_the_cache_of_the_user(tmp_path, server, monkeypatch):
     monkeypatch.delenv("SPACEX_DATA", raising=False)
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
     fetch_dlpfc()
     assert (tmp_path / "spacex" / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5").is_file()
 
 
-def test_folder_from_environment_variable(tmp_path, server, monkeypatch):
+def test_the_folder_of_the_environment(tmp_path, server, monkeypatch):
     monkeypatch.setenv("SPACEX_DATA", str(tmp_path / "shared"))
     fetch_dlpfc()
     assert (tmp_path / "shared" / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5").is_file()
-    fetch_dlpfc(folder=tmp_path / "mine")  # takes precedence
+    fetch_dlpfc(folder=tmp_path / "mine")  # the argument comes first
     assert (tmp_path / "mine" / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5").is_file()
 
 
-def test_wrong_checksum_raises(tmp_path, server):
+def test_a_wrong_checksum_is_refused(tmp_path, server):
     name = f"/10x/{HEART}/{HEART}_filtered_feature_bc_matrix.h5"
     server.files[name] = server.files[name] + b"more"
     message = message_of(fetch_visium, HEART, folder=tmp_path)
-    assert "has another checksum" in message
+    assert "a different checksum" in message
     assert server.address + name in message
     assert _addresses.VISIUM[HEART][0] in message
     assert not (tmp_path / "visium" / HEART / "filtered_feature_bc_matrix.h5").exists()
 
 
-def test_later_downloads_are_compared_with_the_first(tmp_path, server):
+def test_the_first_download_is_trusted_and_later_ones_compared(tmp_path, server):
     fetch_dlpfc(folder=tmp_path)
     counts = tmp_path / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5"
-    stored_checksum = counts.with_name(f"{counts.name}.sha256").read_text()
-    content = server.files["/h5/151676_filtered_feature_bc_matrix.h5"]
-    assert stored_checksum == f"{hashlib.sha256(content).hexdigest()}  {counts.name}\n"
+    noted = counts.with_name(f"{counts.name}.sha256").read_text()
+    whole = server.files["/h5/151676_filtered_feature_bc_matrix.h5"]
+    assert noted == f"{hashlib.sha256(whole).hexdigest()}  {counts.name}\n"
 
-    counts.write_bytes(b"damaged")  # a damaged file is downloaded again
+    counts.write_bytes(b"damaged")  # what is known to be wrong is fetched again
     assert fetch_dlpfc(folder=tmp_path).n_obs == 3
-    assert counts.read_bytes() == content
+    assert counts.read_bytes() == whole
 
-    counts.unlink()  # a file that differs from the first download raises
-    server.files["/h5/151676_filtered_feature_bc_matrix.h5"] = content + b"more"
-    assert "has another checksum" in message_of(fetch_dlpfc, folder=tmp_path)
+    counts.unlink()  # and another file than the first is refused
+    server.files["/h5/151676_filtered_feature_bc_matrix.h5"] = whole + b"more"
+    assert "a different checksum" in message_of(fetch_dlpfc, folder=tmp_path)
     assert not counts.exists()
 
 
-def test_offline_error_names_path(tmp_path, server):
+def test_offline(tmp_path, server):
     server.close()
     message = message_of(fetch_dlpfc, folder=tmp_path)
-    path = tmp_path / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5"
+    place = tmp_path / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5"
     assert f"{server.address}/h5/151676_filtered_feature_bc_matrix.h5 cannot be downloaded" in message
-    assert f"download it by hand to '{path}'" in message
+    assert f"download it manually to '{place}'" in message
     assert "not published" in message
     assert _addresses.VISIUM[HEART][0] in message_of(fetch_visium, HEART, folder=tmp_path)
 
 
-def test_manual_downloads_are_used(tmp_path, server):
+def test_files_put_there_by_hand(tmp_path, server):
     server.close()
-    folder = tmp_path / "visium" / HEART
-    folder.mkdir(parents=True)
+    home = tmp_path / "visium" / HEART
+    home.mkdir(parents=True)
     for name in ("filtered_feature_bc_matrix.h5", "spatial.tar.gz"):
-        (folder / name).write_bytes(server.files[f"/10x/{HEART}/{HEART}_{name}"])
+        (home / name).write_bytes(server.files[f"/10x/{HEART}/{HEART}_{name}"])
     assert fetch_visium(HEART, folder=str(tmp_path)).n_obs == 3
 
 
-def test_missing_file_on_server_raises(tmp_path, server):
+def test_a_file_that_is_gone_from_the_server(tmp_path, server):
     del server.files["/10X/barcode_level_layer_map.tsv"]
     message = message_of(fetch_dlpfc, folder=tmp_path)
     assert "barcode_level_layer_map.tsv cannot be downloaded (HTTPError)" in message
 
 
-def test_file_as_folder_raises(tmp_path, server):
-    (tmp_path / "file").touch()
-    assert "pass another folder=" in message_of(fetch_dlpfc, folder=tmp_path / "file")
+def test_a_folder_that_is_a_file(tmp_path, server):
+    (tmp_path / "here").touch()
+    assert "pass another folder=" in message_of(fetch_dlpfc, folder=tmp_path / "here")
 
 
-def test_unknown_section_raises(tmp_path):
+def test_unknown_sections(tmp_path):
     assert "section='7' is not allowed; pass one of '151507'" in message_of(fetch_dlpfc, "7", folder=tmp_path)
     assert "section=None" in message_of(fetch_visium, None, folder=tmp_path)
 
 
-def test_missing_pooch_names_the_extra(tmp_path, monkeypatch):
+def test_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     assert 'pip install "spacex-st[fetch]"' in message_of(fetch_dlpfc, folder=tmp_path)
 
 
-def test_published_checksums_are_valid():
+def test_published_checksums_are_checksums():
     sums = [value for pair in _addresses.VISIUM.values() for value in pair]
     assert len(set(sums)) == len(sums)
     assert all(len(value) == 64 and int(value, 16) for value in sums)

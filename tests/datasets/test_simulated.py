@@ -1,4 +1,4 @@
-"""Simulated sections have the documented properties and truth."""
+"""The simulated section keeps what its documentation promises, and its planted truth is really planted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def section() -> AnnData:
 
 
 def residuals(adata: AnnData) -> np.ndarray:
-    """Poisson residuals (S, G) around the exposure of the simulation."""
+    """Poisson residuals (S, G) around the exposure that the simulation tells."""
     counts = adata.X.toarray().astype(float)
     library = adata.obs["true_library"].to_numpy()
     mean = np.outer(library, counts.sum(0) / library.sum())
@@ -71,7 +71,7 @@ def test_truth_columns_agree_with_each_other(section: AnnData) -> None:
     assert section.uns["simulation"]["seed"] == 4
 
 
-def test_order_and_expression_are_unrelated_to_truth(section: AnnData) -> None:
+def test_neither_order_nor_expression_gives_the_truth_away(section: AnnData) -> None:
     spatial = section.var["spatially_variable"].to_numpy()
     module = section.var["module"].to_numpy()
     total = np.asarray(section.X.sum(0)).ravel()
@@ -87,7 +87,7 @@ def test_same_seed_same_bytes() -> None:
     assert not same_bytes(simulate_section(**SMALL, seed=1), simulate_section(**SMALL, seed=2))
 
 
-def test_global_generator_is_unchanged() -> None:
+def test_the_global_generator_is_left_alone() -> None:
     before = np.random.get_state()[1].tobytes()  # noqa: NPY002
     simulate_section(**SMALL)
     assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002
@@ -101,7 +101,7 @@ def test_visium_is_a_hexagonal_array_in_pixels(section: AnnData) -> None:
     tree = cKDTree(section.obsm["spatial"])
     distance = tree.query(section.obsm["spatial"], 7)[0][:, 1:]
     np.testing.assert_allclose(distance[:, 0], 137, atol=1.5)
-    assert np.mean(distance[:, 5] < 140) > 0.8  # inside the tissue a spot has six neighbors
+    assert np.mean(distance[:, 5] < 140) > 0.8  # inside the tissue a spot has six neighbours
     slope = np.linalg.lstsq(np.column_stack([col, np.ones(len(col))]), section.obsm["spatial"][:, 0])[0][0]
     assert slope == pytest.approx(137 / 2, rel=0.1)  # x runs with the column
 
@@ -127,7 +127,7 @@ def test_outline_is_irregular_and_the_size_exact(technology: str) -> None:
     xy = adata.obsm["spatial"] - adata.obsm["spatial"].mean(0)
     sector = np.digitize(np.arctan2(xy[:, 1], xy[:, 0]), np.linspace(-np.pi, np.pi, 25)[1:-1])
     reach = np.array([np.hypot(*xy[sector == s].T).max() for s in range(24)])
-    assert reach.std() / reach.mean() > 0.04  # a disk has about 0.01
+    assert reach.std() / reach.mean() > 0.04  # a disc has about .01
 
 
 def test_library_size_varies_smoothly_and_with_domains(section: AnnData) -> None:
@@ -141,7 +141,7 @@ def test_library_size_varies_smoothly_and_with_domains(section: AnnData) -> None
     assert np.corrcoef(library, np.asarray(section.X.sum(1)).ravel())[0, 1] > 0.9
 
 
-def test_genes_of_a_module_are_similar(section: AnnData) -> None:
+def test_genes_of_one_module_look_alike(section: AnnData) -> None:
     spatial = section.var["spatially_variable"].to_numpy()
     module = section.var["module"].to_numpy()[spatial]
     maps = residuals(section)[:, spatial].clip(-10, 10)
@@ -153,8 +153,8 @@ def test_genes_of_a_module_are_similar(section: AnnData) -> None:
         assert stats.mannwhitneyu(within, between, alternative="greater").pvalue < 1e-6, m
 
 
-def test_halves_of_a_module_match() -> None:
-    # High depth, so that noise does not mask the patterns of rare modules.
+def test_half_a_module_finds_its_other_half() -> None:
+    # Deep, so that the patterns and not the noise of the rarer modules decide.
     deep = simulate_section(n_genes=800, n_spots=2000, n_modules=12, n_domains=6, seed=4, depth=3.0)
     module, maps = deep.var["module"].to_numpy(), residuals(deep).clip(-10, 10)
     members = [np.flatnonzero(module == m) for m in range(12)]
@@ -162,7 +162,7 @@ def test_halves_of_a_module_match() -> None:
     assert (np.corrcoef(first, second)[:12, 12:].argmax(1) == np.arange(12)).all()
 
 
-def test_genes_without_a_module_are_unrelated_to_domains(section: AnnData) -> None:
+def test_genes_without_a_module_know_nothing_of_domains(section: AnnData) -> None:
     null = ~section.var["spatially_variable"].to_numpy()
     expressed = np.asarray(section.X.sum(0)).ravel() > 50
     domain = section.obs["domain"]
@@ -174,8 +174,8 @@ def test_genes_without_a_module_are_unrelated_to_domains(section: AnnData) -> No
     p = pvalues(null & expressed)
     assert stats.kstest(p, "uniform").pvalue > 1e-3
     assert (p < 0.05).mean() < 0.1
-    by_domain = section.var["pattern"].isin(["domain", "union"]).to_numpy()
-    assert (pvalues(by_domain & expressed) < 0.05).mean() > 0.9  # positive control
+    drawn = section.var["pattern"].isin(["domain", "union"]).to_numpy()
+    assert (pvalues(drawn & expressed) < 0.05).mean() > 0.9  # the same test sees what there is
 
 
 def test_counts_are_overdispersed_by_the_planted_amount(section: AnnData) -> None:
@@ -190,7 +190,7 @@ def test_counts_are_overdispersed_by_the_planted_amount(section: AnnData) -> Non
     assert np.median(excess / planted) == pytest.approx(1, abs=0.25)
 
 
-def test_depth_and_effect_set_their_means() -> None:
+def test_depth_and_effect_do_what_they_say() -> None:
     shallow, deep = (simulate_section(**SMALL, depth=d) for d in (0.1, 1.0))
     assert deep.X.mean() == pytest.approx(1.0, rel=0.25)
     assert shallow.X.mean() == pytest.approx(0.1, rel=0.25)
@@ -222,7 +222,7 @@ def test_very_shallow_sections_keep_every_gene() -> None:
     assert (adata.X.sum(0) > 0).all()
 
 
-def test_large_arrays_exceed_the_slide() -> None:
+def test_arrays_grow_beyond_the_slide() -> None:
     for technology in ("visium", "st"):
         assert simulate_section(30, 6001, 3, technology=technology).n_obs == 6001
 
@@ -248,7 +248,7 @@ def test_large_arrays_exceed_the_slide() -> None:
         ({"spatial_fraction": 1.5}, "spatial_fraction=1.5"),
     ],
 )
-def test_invalid_arguments_raise(change: dict, message: str) -> None:
+def test_impossible_arguments_are_refused_in_one_line(change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         simulate_section(**{**SMALL, **change})
     assert "\n" not in str(caught.value)

@@ -158,9 +158,9 @@ def test_components_are_reseeded_twice_at_most():
 
 def test_least_likely_points():
     x = torch.arange(10, dtype=torch.float64).reshape(5, 2)
-    evidence = torch.tensor([3.0, -1.0, 7.0, -5.0, 0.0], dtype=torch.float64)
-    np.testing.assert_array_equal(mx._least_likely_points(x, evidence, 3, SINGLE_PROCESS), x[[3, 1, 4]])
-    np.testing.assert_array_equal(mx._least_likely_points(x, evidence, 9, SINGLE_PROCESS), x[[3, 1, 4, 0, 2]])
+    log_likelihood = torch.tensor([3.0, -1.0, 7.0, -5.0, 0.0], dtype=torch.float64)
+    np.testing.assert_array_equal(mx._least_likely_points(x, log_likelihood, 3, SINGLE_PROCESS), x[[3, 1, 4]])
+    np.testing.assert_array_equal(mx._least_likely_points(x, log_likelihood, 9, SINGLE_PROCESS), x[[3, 1, 4, 0, 2]])
 
     class Two(ProcessGroup):
         """The second process has the point (9, 9), with the second lowest log likelihood."""
@@ -170,7 +170,7 @@ def test_least_likely_points():
         def all_gather(self, part):
             return np.concatenate([part, [[9.0, 9.0]] if part.ndim == 2 else [-2.0]])
 
-    np.testing.assert_array_equal(mx._least_likely_points(x, evidence, 2, Two()), [[6.0, 7.0], [9.0, 9.0]])
+    np.testing.assert_array_equal(mx._least_likely_points(x, log_likelihood, 2, Two()), [[6.0, 7.0], [9.0, 9.0]])
 
 
 def test_all_reduce_keeps_shapes():

@@ -39,9 +39,9 @@ def test_log_density_equals_scipy(k, d, nu, seed):
 
 def test_responsibilities_of_distant_points_sum_to_one():
     x = torch.full((3, 4), 1e6, dtype=torch.float64)
-    log_resp, evidence = e_step(x, random_parameters())
+    log_resp, log_likelihood = e_step(x, random_parameters())
     np.testing.assert_allclose(log_resp.exp().sum(1), 1.0, atol=1e-12)
-    assert torch.isfinite(evidence).all()
+    assert torch.isfinite(log_likelihood).all()
 
 
 def test_null_probability_moves_points_between_background_and_modules():

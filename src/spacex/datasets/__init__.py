@@ -1,4 +1,4 @@
-"""Example tissue sections: simulated sections with known truth, and public sections that are downloaded once."""
+"""Tissue sections to try things on: simulated ones with known truth, and public ones that are downloaded once."""
 
 from spacex.datasets._fetched import fetch_dlpfc, fetch_visium
 from spacex.datasets._simulated import simulate_section

@@ -1,4 +1,4 @@
-"""Addresses and published checksums of public sections."""
+"""URLs and published checksums of public sections."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 
 class Remote(NamedTuple):
-    """A file to download: its address, its path in the folder of the section, and its SHA256 if published."""
+    """A file to download: its URL, its path below the folder of the section, and its SHA-256 if published."""
 
     url: str
-    path: str
+    to: str
     sha256: str | None = None
 
 
-# Maynard et al. 2021, doi:10.1038/s41593-020-00787-0. Addresses: the bucket of the package spatialLIBD and the
-# repository of the paper. We know of no published checksums of these files.
+# Maynard et al. 2021, doi:10.1038/s41593-020-00787-0: bucket of the authors' package spatialLIBD and repository of the
+# paper. No checksums are published.
 DLPFC_BUCKET = "https://spatial-dlpfc.s3.us-east-2.amazonaws.com"
 DLPFC_REPOSITORY = "https://raw.githubusercontent.com/LieberInstitute/HumanPilot/master/10X"
 DLPFC_SECTIONS = (
@@ -25,7 +25,7 @@ DLPFC_SECTIONS = (
 
 
 def dlpfc_files(section: str) -> list[Remote]:
-    """Return the files of a section, in the layout of Space Ranger."""
+    """Return the files of a section, with paths as in Space Ranger output."""
     return [
         Remote(f"{DLPFC_BUCKET}/h5/{section}_filtered_feature_bc_matrix.h5", "filtered_feature_bc_matrix.h5"),
         Remote(f"{DLPFC_REPOSITORY}/{section}/tissue_positions_list.txt", "spatial/tissue_positions_list.csv"),
@@ -35,11 +35,11 @@ def dlpfc_files(section: str) -> list[Remote]:
 
 
 def dlpfc_layers() -> Remote:
-    """Return the table of the layers of all sections: barcode, section and layer, without a header."""
+    """Return the file with the layers of all sections: columns barcode, section and layer, without header."""
     return Remote(f"{DLPFC_REPOSITORY}/barcode_level_layer_map.tsv", "barcode_level_layer_map.tsv")
 
 
-# Sections of 10x Genomics, mirrored by scverse. Addresses and checksums: squidpy 1.8.2, squidpy/datasets/datasets.yaml.
+# Sections of 10x Genomics, mirrored by scverse. URLs and checksums: squidpy 1.8.2, squidpy/datasets/datasets.yaml.
 VISIUM_MIRROR = "https://exampledata.scverse.org/squidpy/10x_genomics"
 VISIUM = {  # SHA256 of the counts and of the archive with positions, scale factors and images
     "V1_Adult_Mouse_Brain": (
@@ -88,8 +88,8 @@ VISIUM = {  # SHA256 of the counts and of the archive with positions, scale fact
 def visium_files(section: str) -> list[Remote]:
     """Return the counts of a section and the archive of its ``spatial/`` folder."""
     counts, spatial = VISIUM[section]
-    base = f"{VISIUM_MIRROR}/{section}/{section}"
+    prefix = f"{VISIUM_MIRROR}/{section}/{section}"
     return [
-        Remote(f"{base}_filtered_feature_bc_matrix.h5", "filtered_feature_bc_matrix.h5", counts),
-        Remote(f"{base}_spatial.tar.gz", "spatial.tar.gz", spatial),
+        Remote(f"{prefix}_filtered_feature_bc_matrix.h5", "filtered_feature_bc_matrix.h5", counts),
+        Remote(f"{prefix}_spatial.tar.gz", "spatial.tar.gz", spatial),
     ]

@@ -1,8 +1,8 @@
 """Public tissue sections, downloaded once and cached.
 
-Each file is compared with its published checksum. If there is none, the checksum of the first download is written to
-``NAME.sha256`` (in the format of ``sha256sum``), and later downloads are compared with it. This detects changes, not a
-first download that was already wrong.
+Files are verified by their published SHA-256. Without one, the checksum of the first download is written beside the
+file (``NAME.sha256``, in the format of ``sha256sum``), and later downloads are compared with it; a corrupt first
+download is not detected.
 """
 
 from __future__ import annotations
@@ -32,35 +32,34 @@ CACHE_VARIABLE = "SPACEX_DATA"
 
 
 def fetch_dlpfc(section: str = "151676", *, folder: str | os.PathLike[str] | None = None) -> AnnData:
-    """Fetch a section of the human dorsolateral prefrontal cortex with its manually drawn layers.
+    """Fetch a section of the human dorsolateral prefrontal cortex with its manually annotated layers.
 
-    Twelve Visium sections of three donors [1]_, the standard benchmark of tissue domains. Needs the extra ``fetch``.
+    Twelve Visium sections of three donors [1]_, a common benchmark of tissue domains. Needs the extra ``fetch``.
 
     Parameters
     ----------
     section
-        ``"151507"`` to ``"151510"``, ``"151669"`` to ``"151672"`` or ``"151673"`` to ``"151676"``: four
-        sections of one donor each.
+        ``"151507"`` to ``"151510"``, ``"151669"`` to ``"151672"`` or ``"151673"`` to ``"151676"``, one range per donor.
     folder
-        Folder of the downloaded files. None: the environment variable ``SPACEX_DATA``, or the cache folder of the user,
+        Folder of the files. None: the environment variable ``SPACEX_DATA``, or the user's cache,
         ``pooch.os_cache("spacex")``.
 
     Returns
     -------
     AnnData
         Raw counts of all genes (151676: 3,460 spots), ``obsm["spatial"]`` (S, 2) in pixels of the full image,
-        ``obs["layer"]`` (categorical, ``"L1"`` to ``"L6"`` and ``"WM"``, missing for spots that the authors did not
-        annotate), and everything that `spacex.read` reads from a Space Ranger folder.
+        ``obs["layer"]`` (categorical, ``"L1"`` to ``"L6"`` and ``"WM"``, missing if not annotated), and
+        everything that `spacex.read` reads from a Space Ranger folder.
 
     Raises
     ------
     InputError
-        If the section does not exist, a file cannot be downloaded (the message names the path for a manual download),
-        or a file differs from the first download.
+        If the section is unknown, a file cannot be downloaded (the message says where to save it manually), or its
+        checksum differs from that of the first download.
 
     Notes
     -----
-    The authors publish no checksums: later downloads are compared with the checksums of the first download.
+    The authors publish no checksums; those of the first download are stored beside the files.
 
     References
     ----------
@@ -86,7 +85,7 @@ def fetch_dlpfc(section: str = "151676", *, folder: str | os.PathLike[str] | Non
 
 
 def fetch_visium(section: str = "V1_Adult_Mouse_Brain", *, folder: str | os.PathLike[str] | None = None) -> AnnData:
-    """Fetch one of the public Visium sections of 10x Genomics (CC BY 4.0). Needs the extra ``fetch``.
+    """Fetch a public Visium section of 10x Genomics (CC BY 4.0). Needs the extra ``fetch``.
 
     Parameters
     ----------
@@ -96,7 +95,7 @@ def fetch_visium(section: str = "V1_Adult_Mouse_Brain", *, folder: str | os.Path
         ``"V1_Mouse_Brain_Sagittal_Posterior"``), ``"V1_Mouse_Kidney"``, ``"V1_Human_Heart"``,
         ``"V1_Human_Lymph_Node"``, ``"V1_Breast_Cancer_Block_A_Section_1"`` and ``"..._2"``.
     folder
-        Folder of the downloaded files. None: the environment variable ``SPACEX_DATA``, or the cache folder of the user,
+        Folder of the files. None: the environment variable ``SPACEX_DATA``, or the user's cache,
         ``pooch.os_cache("spacex")``.
 
     Returns
@@ -107,8 +106,8 @@ def fetch_visium(section: str = "V1_Adult_Mouse_Brain", *, folder: str | os.Path
     Raises
     ------
     InputError
-        If the section does not exist, a file cannot be downloaded (the message names the path for a manual download),
-        or its checksum differs from the published one.
+        If the section is unknown, a file cannot be downloaded (the message says where to save it manually), or its
+        checksum is not the published one.
 
     Examples
     --------
@@ -127,15 +126,15 @@ def fetch_visium(section: str = "V1_Adult_Mouse_Brain", *, folder: str | os.Path
 
 
 def _cache_folder(folder: str | os.PathLike[str] | None) -> Path:
-    check_installed("pooch", extra="fetch", purpose="downloading public sections")
+    check_installed("pooch", extra="fetch", purpose="fetching public sections")
     import pooch
 
     return Path(folder or os.environ.get(CACHE_VARIABLE) or pooch.os_cache("spacex")).expanduser()
 
 
 def _fetch(files: Iterable[Remote], folder: Path) -> list[Path]:
-    """Download the files that are missing or were changed; return the paths of all files."""
-    return [_fetch_file(file, folder / file.path) for file in files]
+    """Return the paths of `files` below `folder`; missing or changed files are downloaded."""
+    return [_fetch_file(file, folder / file.to) for file in files]
 
 
 def _fetch_file(file: Remote, path: Path) -> Path:
@@ -147,17 +146,16 @@ def _fetch_file(file: Remote, path: Path) -> Path:
         raise InputError(f"folder='{path.parent}' cannot be created: {error}; pass another folder=") from error
     checksum_file = path.with_name(f"{path.name}.sha256")
     checksum = file.sha256 or (checksum_file.read_text().split()[0] if checksum_file.is_file() else None)
-    pooch.get_logger().setLevel("WARNING")  # at INFO, pooch recommends to add the checksum to the code
+    pooch.get_logger().setLevel("WARNING")  # hides the advice to hard-code the checksum
     if not path.is_file():
-        logger.info("downloading %s", file.url)
+        logger.info("fetching %s", file.url)
     try:
         pooch.retrieve(file.url, f"sha256:{checksum}" if checksum else None, fname=path.name, path=path.parent)
     except (OSError, ValueError) as error:
         is_mismatch = isinstance(error, ValueError) and "hash" in str(error)
-        problem = "has another checksum" if is_mismatch else f"cannot be downloaded ({type(error).__name__})"
+        problem = "has a different checksum" if is_mismatch else f"cannot be downloaded ({type(error).__name__})"
         raise InputError(
-            f"{file.url} {problem}; download it by hand to '{path}' "
-            f"(SHA256 {checksum or 'not published: the checksum of the first download is stored'})"
+            f"{file.url} {problem}; download it manually to '{path}' (SHA256 {checksum or 'not published'})"
         ) from error
     if checksum is None:
         with atomic_file(checksum_file) as output:
@@ -166,7 +164,7 @@ def _fetch_file(file: Remote, path: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Write the regular files of an archive to one folder, ignoring their paths in the archive."""
+    """Unpack the regular files of an archive into one folder, ignoring their paths in the archive."""
     folder.mkdir(exist_ok=True)
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():

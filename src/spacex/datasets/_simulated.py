@@ -1,7 +1,7 @@
 """Simulated tissue sections with known truth.
 
-A section is simulated in five steps: positions of the spots, domains, one expression pattern per module, library sizes,
-and negative-binomial counts, drawn in blocks of genes.
+A section is built in steps: positions of the spots, domains, one expression pattern per module, library sizes, and
+negative binomial counts drawn in blocks of genes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LOG_EFFECT_SD = 0.35
 DISPERSION = (0.15, 0.6)  # median and log sd of the per-gene excess variance
 BLOCK_ENTRIES = 1_000_000
 MAX_SIZE = 10**8
-"""Maximum number of genes and of spots; memory usually allows fewer."""
+"""Maximum number of genes and of spots; the limit of memory is usually lower."""
 
 
 def simulate_section(
@@ -57,31 +57,31 @@ def simulate_section(
     Parameters
     ----------
     n_genes, n_spots
-        Exact numbers of genes and spots.
+        Size of the section.
     n_modules
         Number of groups of spatially co-expressed genes. 0 gives a section of non-spatial genes only.
     n_domains
-        Number of tissue domains: curved layers, and from three domains also lobes.
+        Number of tissue domains: curved layers, and lobes from three domains upwards.
     technology
         ``"visium"``: hexagonal array with ``obs["array_row"]``, ``obs["array_col"]``, coordinates in
         full-resolution pixels. ``"st"``: slightly jittered square array, coordinates in array units.
         ``"cells"``: free positions of varying density, coordinates in micrometers.
     seed
-        Seed of the random draws. The same seed gives identical bytes.
+        Seed; results are identical for the same seed.
     spatial_fraction
-        Share of genes that belong to a module. None: one half, or more if `n_modules` requires it.
+        Fraction of genes that belong to a module. None: one half, or more if `n_modules` requires it.
     depth
-        Mean count per spot and gene. With the default, 88 to 90 % of the counts are zero.
+        Mean counts per spot and gene. The default leaves 88 to 90 % zeros.
     effect
-        Median log fold change of a module gene between the top and the bottom of its module's pattern.
+        Median log fold change of a module gene between maximum and minimum of the pattern of its module.
 
     Returns
     -------
     AnnData, `n_spots` x `n_genes`
-        - ``X``: counts, CSR float32. Every gene has counts; in small panels, some spots may have none.
+        - ``X``: CSR float32 of integer counts; every gene has counts, a spot may have none (small panels).
         - ``obsm["spatial"]``: (S, 2) float64, x and y.
-        - ``obs["domain"]``: categorical; ``obs["true_library"]``: exposure of the spot, to which
-          the expected counts of non-spatial genes are proportional.
+        - ``obs["domain"]``: categorical; ``obs["true_library"]``: exposure of the spot, to which the mean of
+          non-spatial genes is proportional.
         - ``var["module"]``: int, -1 for non-spatial genes; ``var["spatially_variable"]``: bool;
           ``var["pattern"]``: categorical kind of pattern, ``"none"`` for non-spatial genes;
           ``var["effect"]``: log fold change; ``var["dispersion"]``: variance = mean + dispersion mean^2.
@@ -90,15 +90,15 @@ def simulate_section(
     Raises
     ------
     InputError
-        If an argument is out of range, or `n_modules` exceeds the number of spatial genes.
+        If an argument is out of range, or there are more modules than spatial genes.
 
     Notes
     -----
-    Library size is log-normal noise times a smooth field times a factor per domain. It is therefore confounded with
-    domains, as in real tissue. Spatial genes share a fixed part of the counts of each spot, so that non-spatial genes
-    stay proportional to the total (except with a single module, which no other module can balance). With the default
-    depth and effect, linear baselines recover modules only in part: with 24 modules, PCA of Pearson residuals has 10-NN
-    purity 0.72 and K-means ARI 0.62, PCA of smoothed residuals 0.86 and 0.78.
+    Library size is log-normal noise times a smooth field times a factor per domain, hence confounded with
+    domains as in real tissue. Spatial genes share a fixed budget of each spot's counts, so that non-spatial
+    genes stay proportional to the total (except with a single module). Depth and
+    effect are set so that linear baselines recover modules only in part: with 24 modules, PCA of Pearson
+    residuals has 10-NN purity 0.72 and K-means ARI 0.62, PCA of smoothed residuals 0.86 and 0.78.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def _check_arguments(
     depth: float,
     effect: float,
 ) -> int:
-    """Validate the arguments; return the number of spatial genes."""
+    """Refuse impossible arguments; return the number of spatial genes."""
     check_int(n_genes, name="n_genes", low=2, high=MAX_SIZE)
     check_int(n_spots, name="n_spots", low=20, high=MAX_SIZE)
     check_int(n_modules, name="n_modules", low=0)
@@ -163,19 +163,19 @@ def _check_arguments(
     if n_modules > min(n_spatial, n_genes):
         allowed = min(n_spatial, n_genes)
         raise InputError(
-            f"n_modules={n_modules} exceeds the {allowed} spatial genes: "
+            f"n_modules={n_modules} needs as many spatial genes, but there are {allowed}: "
             f"pass n_modules<={allowed}, more n_genes or a larger spatial_fraction"
         )
     if n_spatial and not n_modules:
-        raise InputError(f"n_modules=0 leaves {n_spatial} spatial genes without a module: pass spatial_fraction=0")
-    entries = 16 * min(depth, 1.0) * n_spots * n_genes  # the counts are stored twice, in blocks and stacked
+        raise InputError(f"n_modules=0 leaves {n_spatial} spatial genes without one: pass spatial_fraction=0")
+    entries = 16 * min(depth, 1.0) * n_spots * n_genes  # of the counts, twice: blocks of genes, and all together
     needed = int(entries + 24 * n_modules * n_spots + 500 * (n_spots + n_genes))
     check_memory(needed, what=f"a section of {n_spots} spots × {n_genes} genes", hint="pass smaller numbers")
     return n_spatial
 
 
 def _genes(n_genes: int, n_spatial: int, kinds: list[str], effect: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Simulate the table of genes. Modules differ in size; names and order of genes are unrelated to modules."""
+    """The truth of every gene; modules differ in size and are independent of names and order."""
     n_modules = len(kinds)
     module = np.full(n_genes, -1)
     if n_modules:
@@ -203,9 +203,9 @@ def _genes(n_genes: int, n_spatial: int, kinds: list[str], effect: float, rng: n
 def _counts(
     library: Array, share: Array, var: pd.DataFrame, patterns: Array, rng: np.random.Generator
 ) -> sparse.csr_matrix:
-    """Draw negative-binomial counts (S, G) in blocks of genes."""
+    """Negative binomial counts (S, G), drawn in blocks of genes."""
     module, effect, excess = (var[c].to_numpy() for c in ("module", "effect", "dispersion"))
-    shapes = np.vstack([patterns, np.zeros(len(library))])  # row -1: no pattern
+    shapes = np.vstack([patterns, np.zeros(len(library))])  # row -1: flat
     step = max(1, BLOCK_ENTRIES // len(library))
 
     def relative(genes: NDArray[np.int64]) -> Array:
@@ -215,7 +215,7 @@ def _counts(
     spatial = np.flatnonzero(module >= 0)
     used = sum((relative(g).sum(0) for g in _blocks(spatial, step)), np.zeros(len(library)))
     budget = np.ones(len(library))
-    if len(patterns) > 1:  # the budget would cancel the pattern of a single module
+    if len(patterns) > 1:  # it would flatten a single module
         budget = (share[spatial].sum() / used) ** (1 - 1 / len(patterns))
     columns = []
     for genes in _blocks(np.arange(len(module)), step):

@@ -1,6 +1,6 @@
 """The tissue of a simulated section: sites, domains, library size and expression patterns.
 
-Lengths are in units of the tissue's mean radius, unless a name says `pitch`.
+Lengths are in units of the mean tissue radius, unless the name contains `pitch`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Technology = Literal["visium", "st", "cells"]
 Array = NDArray[np.float64]
 KINDS = ("domain", "union", "gradient", "hotspots", "vessels", "patches")
 PATCH_SCALES = (0.08, 0.14, 0.25)
-LIBRARY_SD = {"noise": 0.4, "field": 0.3, "domain": 0.3}  # log scale; together 0.58 (DLPFC 0.54, mob_st 0.87)
-MAX_OVERLAP = 0.85  # maximum correlation of the patterns of two modules
+LIBRARY_SD = {"noise": 0.4, "field": 0.3, "domain": 0.3}  # log scale; total 0.58 (DLPFC 0.54, mob_st 0.87)
+MAX_OVERLAP = 0.85  # maximum correlation of two modules
 
 
 @dataclass(frozen=True)
 class Tissue:
-    """Spots of one section: `xy` (S, 2) and `pitch` in tissue radii, `domain` (S,) and the warped `depth` (S,)."""
+    """Spots of one section: `xy` (S, 2) in tissue radii, `pitch` in the same unit, `domain` (S,) int."""
 
     xy: Array
     pitch: float
@@ -32,17 +32,17 @@ class Tissue:
     depth: Array
 
 
-# --- positions ---------------------------------------------------------------------------------------------
+# --- positions of the spots -----------------------------------------------------------------------------------
 
 
 def _outline(xy: Array, rng: np.random.Generator) -> Array:
-    """Gauge function of an irregular star-shaped outline with a notch and a tear: below 1 inside, above 1 outside."""
+    """Level function of an irregular star-shaped outline with a notch and a tear: small inside, large outside."""
     angle, radius = np.arctan2(xy[:, 1], xy[:, 0]), np.hypot(xy[:, 0], xy[:, 1])
     edge = np.ones(len(xy))
     for order in range(2, 9):
         edge += rng.normal(0, 0.16 / order) * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
-    notch = rng.uniform(-np.pi, np.pi)
-    offset = np.angle(np.exp(1j * (angle - notch)))
+    towards = rng.uniform(-np.pi, np.pi)
+    offset = np.angle(np.exp(1j * (angle - towards)))
     edge -= rng.uniform(0.15, 0.3) * np.exp(-0.5 * (offset / 0.12) ** 2)
     tear = rng.uniform(-0.4, 0.4, 2)
     size = rng.uniform(0.02, 0.05, 2)
@@ -50,7 +50,7 @@ def _outline(xy: Array, rng: np.random.Generator) -> Array:
 
 
 def _visium_sites(n_spots: int, rng: np.random.Generator) -> tuple[Array, Array, pd.DataFrame]:
-    """Hexagonal array of Visium, 78 x 128 positions; larger if the spots would fill more than 80 % of it."""
+    """Space Ranger's hexagonal array, 78 x 128; larger for more than 80 % of its positions."""
     grow = max(1.0, math.sqrt(n_spots / (0.8 * 78 * 64)))
     rows, cols = math.ceil(78 * grow), 2 * math.ceil(64 * grow)
     row, col = np.divmod(np.arange(rows * cols), cols)
@@ -59,15 +59,15 @@ def _visium_sites(n_spots: int, rng: np.random.Generator) -> tuple[Array, Array,
     sites = np.column_stack([col / 2, row * math.sqrt(3) / 2])
     keep = _in_tissue(sites, n_spots, n_spots * math.sqrt(3) / 2, rng)
     sites, row, col = sites[keep], row[keep], col[keep]
-    tilt = np.deg2rad(rng.uniform(-2, 2))
-    rotation = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+    turn = np.deg2rad(rng.uniform(-2, 2))
+    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     pixels = np.round(137.0 * sites @ rotation + rng.uniform(1500, 3000, 2))
     obs = pd.DataFrame({"in_tissue": 1, "array_row": row, "array_col": col}, index=number_names("spot", n_spots))
     return sites, pixels, obs
 
 
 def _st_sites(n_spots: int, rng: np.random.Generator) -> tuple[Array, Array, pd.DataFrame]:
-    """Square array of at least 33 x 35 positions, with the jitter of printed arrays."""
+    """A square array of at least 33 x 35 positions, with the printing jitter of real arrays."""
     grow = max(1.0, math.sqrt(n_spots / (0.7 * 33 * 35)))
     row, col = np.divmod(np.arange(math.ceil(33 * grow) * math.ceil(35 * grow)), math.ceil(35 * grow))
     sites = np.column_stack([col, row]).astype(float)
@@ -77,7 +77,7 @@ def _st_sites(n_spots: int, rng: np.random.Generator) -> tuple[Array, Array, pd.
 
 
 def _cell_sites(n_spots: int, rng: np.random.Generator) -> tuple[Array, Array, pd.DataFrame]:
-    """Free positions whose density varies about fourfold; mean spacing 12 micrometers."""
+    """Free positions with a density that varies about fourfold; mean spacing 12 micrometers."""
     half = math.sqrt(n_spots / math.pi)
     candidates = rng.uniform(-1.5 * half, 1.5 * half, (5 * n_spots, 2))
     density = _squash(_field(candidates / half, 0.3, rng), 2.0)
@@ -116,10 +116,10 @@ def _squash(x: Array, slope: float) -> Array:
 
 
 def draw_tissue(sites: Array, n_domains: int, rng: np.random.Generator) -> Tissue:
-    """Draw domains: lobes first, then curved layers of the other spots by quantiles of a warped depth."""
+    """Curved layers by quantiles of a warped depth, with lobes cut out first so that no domain is empty."""
     n_spots = len(sites)
     centered = sites - sites.mean(0)
-    xy = centered / math.sqrt(2 * np.square(centered).sum(1).mean())  # a disk then has radius 1
+    xy = centered / math.sqrt(2 * np.square(centered).sum(1).mean())  # a disc then has radius 1
     n_lobes = n_domains // 3
     turn = rng.uniform(0, 2 * np.pi)
     pole = rng.uniform(1.3, 2.2) * np.array([np.cos(turn), np.sin(turn)])
@@ -193,16 +193,16 @@ def _pattern(kind: str, tissue: Tissue, scale: float, rng: np.random.Generator) 
 
 
 def draw_patterns(tissue: Tissue, n_modules: int, rng: np.random.Generator) -> tuple[Array, list[str]]:
-    """Draw one pattern per module, cycling through the kinds; patches replace a kind whose patterns are too similar."""
+    """One pattern per module, of alternating kinds and low correlation; patches replace a kind that is exhausted."""
     patterns, units = np.zeros((n_modules, len(tissue.xy))), np.zeros((n_modules, len(tissue.xy)))
     kinds: list[str] = []
     exhausted: set[str] = set()
     for module in range(n_modules):
-        preferred = KINDS[module % len(KINDS)]
+        regular_kind = KINDS[module % len(KINDS)]
         for attempt in range(60):
             if attempt == 30:
-                exhausted.add(preferred)
-            kind = "patches" if preferred in exhausted else preferred
+                exhausted.add(regular_kind)
+            kind = "patches" if regular_kind in exhausted else regular_kind
             scale = PATCH_SCALES[(module // len(KINDS) + attempt) % len(PATCH_SCALES)]
             pattern = _pattern(kind, tissue, scale, rng)
             unit = pattern - pattern.mean()
