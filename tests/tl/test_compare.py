@@ -18,7 +18,7 @@ N_SECTIONS = 6
 
 
 def sections(*, n_swapped: int, seed: int = 0) -> AnnData:
-    """Return six sections of one tissue, flipped and scaled; in three of them, `n_swapped` genes are swapped in pairs."""
+    """Return six flipped and scaled sections of one tissue; in three of them, `n_swapped` genes are swapped in pairs."""
     section = sx.datasets.simulate_section(
         n_genes=240, n_spots=3000, n_modules=6, n_domains=5, technology="st", depth=0.8, seed=seed
     )
