@@ -146,7 +146,7 @@ def test_columns_that_hold_no_symbols_are_no_labels() -> None:
 
 def test_identifiers_beside_symbols_are_names_too_but_positions_are_not() -> None:
     assert genes(["MBP", "PLP1"], gene_ids=["ENSG00000197971", "ENSG00000123560"]).index("ENSG00000123560.7") == 1
-    assert genes(["MBP", "PLP1"], gene_ids=["1", "0"]).find(["0", "1"]).tolist() == [UNKNOWN, UNKNOWN]
+    assert genes(["MBP", "PLP1"], gene_ids=["1", "0"]).indices(["0", "1"]).tolist() == [UNKNOWN, UNKNOWN]
 
 
 def test_tables_get_symbols_where_they_differ() -> None:
@@ -201,7 +201,7 @@ def sections(draw: st.DrawFn) -> GeneNames:
 
 @given(sections(), words)
 def test_the_exact_name_wins(section: GeneNames, asked: str) -> None:
-    assert section.find(section.names).tolist() == list(range(len(section)))
+    assert section.indices(section.names).tolist() == list(range(len(section)))
     meant = section.matches(asked)
     exact = np.flatnonzero(section.names == asked).tolist()
     symbol = np.flatnonzero(section.symbols == asked).tolist()
@@ -218,7 +218,7 @@ def test_the_order_of_genes_is_nothing(section: GeneNames, asked: str, random: o
     order = np.arange(len(section))
     random.shuffle(order)  # type: ignore[attr-defined]
     turned = section.take(order)
-    for look in (GeneNames.matches, GeneNames.of_symbol):
+    for look in (GeneNames.matches, GeneNames.genes_with_symbol):
         assert {section.names[i] for i in look(section, asked)} == {turned.names[i] for i in look(turned, asked)}
     assert section.labels[order].tolist() == turned.labels.tolist()
 
@@ -240,4 +240,4 @@ def test_ambiguity_is_symmetric_and_a_label_that_is_a_symbol_means_its_gene(sect
 def test_new_names_replace_all_others() -> None:
     renamed = genes(IDS, symbol=SYMBOLS).rename({"MBP": "Mbp", IDS[1]: "Plp1"})
     assert renamed.names.tolist()[:3] == ["Mbp", "Plp1", IDS[2]]
-    assert renamed.find(["Plp1", IDS[1], "MATR3"]).tolist() == [1, UNKNOWN, AMBIGUOUS]
+    assert renamed.indices(["Plp1", IDS[1], "MATR3"]).tolist() == [1, UNKNOWN, AMBIGUOUS]

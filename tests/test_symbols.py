@@ -251,7 +251,7 @@ def test_ambiguous_genes_are_left_out_of_an_imputation(halves, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING, logger="spacex"):
         found = sx.tl.impute(target, twins, genes=wanted[:3], progress=False)
     assert list(found.var_names) == wanted[1:3]
-    assert f"genes: 1 are ambiguous in the reference and left out: {wanted[0]}" in caplog.text
+    assert f"1 are ambiguous in the reference and omitted: {wanted[0]}" in caplog.text
     held_out = found.uns["spacex"]["impute"]["held_out"].index
     assert not {"gene0001", "gene0002"} & set(held_out)
     with pytest.raises(sx.InputError, match=f"'{wanted[0]}' is ambiguous.*{id_of(99)}, {id_of(108)}"):

@@ -1,8 +1,8 @@
-"""SpaCEX: spatially co-expressed genes, learnt from the image that each gene draws over a tissue section.
+"""SpaCEX: embeddings and modules of spatially co-expressed genes, learned from images of their expression.
 
-Rooms: `pp` (spots to pixels), `tl` (the method and its applications), `pl` (figures), `io` (readers), `datasets`
-(simulated sections). `genes_as_obs` gives the genes in the shape that scanpy expects. Everything is imported on first
-use, so that ``import spacex`` is instant and loads neither torch nor matplotlib nor scikit-learn.
+Subpackages: `pp` (spots to pixels), `tl` (embedding and analyses), `pl` (plots), `get` (derived tables and maps), `io`
+(readers), `datasets` (simulated and public sections). They are imported on first use, so that ``import spacex`` is fast
+and imports neither torch nor matplotlib nor scikit-learn.
 """
 
 from importlib import import_module
@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"spacex.{name}")
     if name in _LAZY_ATTRIBUTES:
         value = getattr(import_module(_LAZY_ATTRIBUTES[name]), name)
-        globals()[name] = value  # the next look-up does not come here
+        globals()[name] = value  # later look-ups bypass this function
         return value
     raise AttributeError(f"module 'spacex' has no attribute {name!r}")
 

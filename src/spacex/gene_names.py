@@ -171,7 +171,7 @@ class GeneNames:
         return same if set(genes) <= set(same) else genes
 
     def index(self, gene: object) -> int:
-        """Index of one gene; raises `InputError` with close matches if its name is unknown, and with all if ambiguous."""
+        """Index of one gene; raises `InputError` with similar or matching names if it is unknown or ambiguous."""
         check_name(gene, name="gene")
         genes = self.matches(gene)
         if not genes:

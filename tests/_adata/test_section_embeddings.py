@@ -76,7 +76,7 @@ def test_some_of_the_sections_have_their_own(embedded: AnnData) -> None:
 def test_unknown_sections_are_refused(embedded: AnnData) -> None:
     embedded.obs["slice"] = embedded.obs["slice"].replace({"b": "e", "a": "d"})
     assert error_message(lambda: read(embedded)) == (
-        "section(s) d, e of obs['slice'] were not embedded (there are: a, b, c); "
+        "section(s) d, e of obs['slice'] were not embedded (available: a, b, c); "
         "call sx.tl.embed(adata, library_key='slice')"
     )
 
@@ -103,7 +103,7 @@ def test_files_of_earlier_versions_are_read(embedded: AnnData) -> None:
         "call sx.tl.embed(adata, library_key='slice')"
     )
     del embedded.uns["spacex"]["grid"]
-    assert "made with ''" in error_message(lambda: read(embedded))
+    assert "computed with ''" in error_message(lambda: read(embedded))
 
 
 def test_what_is_damaged_is_refused(embedded: AnnData) -> None:

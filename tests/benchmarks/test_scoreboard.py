@@ -403,7 +403,7 @@ def test_the_command_writes_table_and_report(tiny, tmp_path, monkeypatch, capsys
     out = capsys.readouterr().out
     table = pd.read_csv(tmp_path / "r.csv")
     assert set(table["entry"]) == {"residual PCA", "log PCA"}
-    expected = {"purity", "K-means ARI", "MRR", "neighbour agreement", "r expression", "seconds", "peak MB"}
+    expected = {"purity", "K-means ARI", "MRR", "neighbor agreement", "r expression", "seconds", "peak MB"}
     assert expected <= set(table["metric"])
     values = table.pivot_table(index="metric", columns="entry", values="value")
     assert 1 / 3 < values.loc["purity", "residual PCA"] <= 1

@@ -1,4 +1,4 @@
-"""Public sections are fetched once, compared with their checksums, and asked for by hand where there is no network."""
+"""Public sections are downloaded once and verified; without a network the error says how to save them manually."""
 
 import hashlib
 import io
@@ -172,7 +172,7 @@ def test_a_wrong_checksum_is_refused(tmp_path, server):
     name = f"/10x/{HEART}/{HEART}_filtered_feature_bc_matrix.h5"
     server.files[name] = server.files[name] + b"more"
     message = message_of(fetch_visium, HEART, folder=tmp_path)
-    assert "another checksum" in message
+    assert "a different checksum" in message
     assert server.address + name in message
     assert _addresses.VISIUM[HEART][0] in message
     assert not (tmp_path / "visium" / HEART / "filtered_feature_bc_matrix.h5").exists()
@@ -191,7 +191,7 @@ def test_the_first_download_is_trusted_and_later_ones_compared(tmp_path, server)
 
     counts.unlink()  # and another file than the first is refused
     server.files["/h5/151676_filtered_feature_bc_matrix.h5"] = whole + b"more"
-    assert "another checksum" in message_of(fetch_dlpfc, folder=tmp_path)
+    assert "a different checksum" in message_of(fetch_dlpfc, folder=tmp_path)
     assert not counts.exists()
 
 
@@ -199,8 +199,8 @@ def test_offline(tmp_path, server):
     server.close()
     message = message_of(fetch_dlpfc, folder=tmp_path)
     place = tmp_path / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5"
-    assert f"{server.address}/h5/151676_filtered_feature_bc_matrix.h5 cannot be fetched" in message
-    assert f"download it by hand to '{place}'" in message
+    assert f"{server.address}/h5/151676_filtered_feature_bc_matrix.h5 cannot be downloaded" in message
+    assert f"download it manually to '{place}'" in message
     assert "not published" in message
     assert _addresses.VISIUM[HEART][0] in message_of(fetch_visium, HEART, folder=tmp_path)
 
@@ -217,7 +217,7 @@ def test_files_put_there_by_hand(tmp_path, server):
 def test_a_file_that_is_gone_from_the_server(tmp_path, server):
     del server.files["/10X/barcode_level_layer_map.tsv"]
     message = message_of(fetch_dlpfc, folder=tmp_path)
-    assert "barcode_level_layer_map.tsv cannot be fetched (HTTPError)" in message
+    assert "barcode_level_layer_map.tsv cannot be downloaded (HTTPError)" in message
 
 
 def test_a_folder_that_is_a_file(tmp_path, server):

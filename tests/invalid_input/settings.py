@@ -117,7 +117,7 @@ SETTINGS: list[K] = [
     K("tl.score_pairs", {"pairs": [("gene0001", "gene0001")]}, r"pairs: none of 1 pair"),
     K("tl.score_pairs", {"pairs": [(1, 2)]}, r"pairs is not a table"),
     K("tl.score_pairs", {"pairs": None}, r"pairs is not a table"),
-    K("tl.score_pairs", {"pairs": pd.DataFrame({"gene_a": ["a"], "gene_b": [None]})}, r"pairs row 0 has a missing gene name"),
+    K("tl.score_pairs", {"pairs": pd.DataFrame({"gene_a": ["a"], "gene_b": [None]})}, r"pairs row 0 has a missing"),
     K("tl.score_pairs", {"by": "eye"}, r"by='eye'"),
     K("tl.score_pairs", {"by": ["same"]}, r"by="),
     K("tl.domains", {"n_domains": 1}, r"n_domains|n-domains", ("run", "SECTION", "-o", "out", "--n-domains", "1")),
@@ -313,9 +313,9 @@ SETTINGS: list[K] = [
       for value in (None, "images", np.zeros(3), np.zeros((2, 3, 3)), np.zeros((0, 3, 3)))),
     K("SpaCEX.save", {"directory": 3}, r"directory=3"),
     K("SpaCEX.save", {"directory": "FILE/model"}, r"FILE"),
-    K("SpaCEX.load", {"directory": "absent"}, r"holds no config.json"),
+    K("SpaCEX.load", {"directory": "absent"}, r"contains no config.json"),
     K("SpaCEX.load", {"directory": None}, r"directory=None"),
-    K("SpaCEX.load", {"directory": "."}, r"holds no config.json"),
+    K("SpaCEX.load", {"directory": "."}, r"contains no config.json"),
     *NOT_A_SECTION,
     # command line alone
     *(K("command", {"arguments": " ".join(words)}, message, words) for words, message in (

@@ -18,7 +18,7 @@ N_SECTIONS = 6
 
 
 def sections(*, n_swapped: int, seed: int = 0) -> AnnData:
-    """Return six flipped and scaled sections of one tissue; in three of them, `n_swapped` genes are swapped in pairs."""
+    """Return six flipped and scaled sections of a tissue; in three of them, `n_swapped` genes are swapped in pairs."""
     section = sx.datasets.simulate_section(
         n_genes=240, n_spots=3000, n_modules=6, n_domains=5, technology="st", depth=0.8, seed=seed
     )
@@ -69,7 +69,7 @@ def test_swapped_genes_are_detected(changed: AnnData) -> None:
     assert hit_pairs.any()
     assert has_swapped[hit_pairs].mean() > 0.8
     np.testing.assert_allclose(pairs["effect"], pairs["similarity_ill"] - pairs["similarity_healthy"], atol=1e-6)
-    assert table.attrs == {"labellings": 10, "rank": 1}
+    assert table.attrs == {"labelings": 10, "rank": 1}
     assert before == {key: set(getattr(changed, key)) for key in before}  # nothing is written
 
 
@@ -143,10 +143,10 @@ def test_invalid_designs_raise(changed: AnnData, edit, message: str) -> None:
 def test_sections_embedded_by_another_column_raise(changed: AnnData) -> None:
     adata = changed.copy()
     adata.obs["other"] = adata.obs["slice"]
-    with pytest.raises(InputError, match=r"made with 'slice'.*library_key='other'"):
+    with pytest.raises(InputError, match=r"computed with 'slice'.*library_key='other'"):
         sx.tl.compare(adata, condition_key="state", library_key="other")
     sx.pp.rasterize(adata, library_key="other")  # does not change the embeddings
-    with pytest.raises(InputError, match=r"made with 'slice'.*library_key='other'"):
+    with pytest.raises(InputError, match=r"computed with 'slice'.*library_key='other'"):
         sx.tl.compare(adata, condition_key="state", library_key="other")
     pd.testing.assert_frame_equal(
         sx.tl.compare(adata, condition_key="state", library_key="slice"),

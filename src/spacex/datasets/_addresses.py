@@ -1,4 +1,4 @@
-"""Where public sections lie, and the checksums that are published of them."""
+"""URLs and published checksums of public sections."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 
 class Remote(NamedTuple):
-    """A file to fetch: where it is, where it goes below the folder of its section, and its SHA256 where published."""
+    """A file to download: its URL, its path below the folder of the section, and its SHA-256 if published."""
 
     url: str
     to: str
     sha256: str | None = None
 
 
-# Maynard et al. 2021, doi:10.1038/s41593-020-00787-0. Addresses: the bucket of the authors' package spatialLIBD and the
-# repository of the paper. No checksums of these files are known to be published.
+# Maynard et al. 2021, doi:10.1038/s41593-020-00787-0: bucket of the authors' package spatialLIBD and repository of the
+# paper. No checksums are published.
 DLPFC_BUCKET = "https://spatial-dlpfc.s3.us-east-2.amazonaws.com"
 DLPFC_REPOSITORY = "https://raw.githubusercontent.com/LieberInstitute/HumanPilot/master/10X"
 DLPFC_SECTIONS = (
@@ -25,7 +25,7 @@ DLPFC_SECTIONS = (
 
 
 def dlpfc_files(section: str) -> list[Remote]:
-    """Return the files of a section, laid out as Space Ranger lays them out."""
+    """Return the files of a section, with paths as in Space Ranger output."""
     return [
         Remote(f"{DLPFC_BUCKET}/h5/{section}_filtered_feature_bc_matrix.h5", "filtered_feature_bc_matrix.h5"),
         Remote(f"{DLPFC_REPOSITORY}/{section}/tissue_positions_list.txt", "spatial/tissue_positions_list.csv"),
@@ -35,11 +35,11 @@ def dlpfc_files(section: str) -> list[Remote]:
 
 
 def dlpfc_layers() -> Remote:
-    """Return the file of layers of all sections: barcode, section and layer, without header."""
+    """Return the file with the layers of all sections: columns barcode, section and layer, without header."""
     return Remote(f"{DLPFC_REPOSITORY}/barcode_level_layer_map.tsv", "barcode_level_layer_map.tsv")
 
 
-# Sections of 10x Genomics, mirrored by scverse. Addresses and checksums: squidpy 1.8.2, squidpy/datasets/datasets.yaml.
+# Sections of 10x Genomics, mirrored by scverse. URLs and checksums: squidpy 1.8.2, squidpy/datasets/datasets.yaml.
 VISIUM_MIRROR = "https://exampledata.scverse.org/squidpy/10x_genomics"
 VISIUM = {  # SHA256 of the counts and of the archive with positions, scale factors and images
     "V1_Adult_Mouse_Brain": (
@@ -88,8 +88,8 @@ VISIUM = {  # SHA256 of the counts and of the archive with positions, scale fact
 def visium_files(section: str) -> list[Remote]:
     """Return the counts of a section and the archive of its ``spatial/`` folder."""
     counts, spatial = VISIUM[section]
-    place = f"{VISIUM_MIRROR}/{section}/{section}"
+    prefix = f"{VISIUM_MIRROR}/{section}/{section}"
     return [
-        Remote(f"{place}_filtered_feature_bc_matrix.h5", "filtered_feature_bc_matrix.h5", counts),
-        Remote(f"{place}_spatial.tar.gz", "spatial.tar.gz", spatial),
+        Remote(f"{prefix}_filtered_feature_bc_matrix.h5", "filtered_feature_bc_matrix.h5", counts),
+        Remote(f"{prefix}_spatial.tar.gz", "spatial.tar.gz", spatial),
     ]

@@ -1,8 +1,8 @@
-"""Public tissue sections, fetched once and kept.
+"""Public tissue sections, downloaded once and cached.
 
-A file whose checksum is published is compared with it. Of the others the checksum of the first download is written
-beside the file (``NAME.sha256``, as ``sha256sum`` writes it) and later ones are compared with that: what changes is
-noticed, what was wrong from the start is not.
+Files are verified by their published SHA-256. Without one, the checksum of the first download is written beside the
+file (``NAME.sha256``, in the format of ``sha256sum``), and later downloads are compared with it; a corrupt first
+download is not detected.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ CACHE_VARIABLE = "SPACEX_DATA"
 
 
 def fetch_dlpfc(section: str = "151676", *, folder: str | os.PathLike[str] | None = None) -> AnnData:
-    """Fetch a section of the human dorsolateral prefrontal cortex with its manually drawn layers.
+    """Fetch a section of the human dorsolateral prefrontal cortex with its manually annotated layers.
 
-    Twelve Visium sections of three donors [1]_, the usual yardstick of tissue domains. Needs the extra ``fetch``.
+    Twelve Visium sections of three donors [1]_, a common benchmark of tissue domains. Needs the extra ``fetch``.
 
     Parameters
     ----------
     section
-        ``"151507"`` to ``"151510"``, ``"151669"`` to ``"151672"`` or ``"151673"`` to ``"151676"``: a donor each.
+        ``"151507"`` to ``"151510"``, ``"151669"`` to ``"151672"`` or ``"151673"`` to ``"151676"``, one range per donor.
     folder
-        Where the files are kept. None: the environment variable ``SPACEX_DATA``, or the cache of the user,
+        Folder of the files. None: the environment variable ``SPACEX_DATA``, or the user's cache,
         ``pooch.os_cache("spacex")``.
 
     Returns
     -------
     AnnData
         Raw counts of all genes (151676: 3,460 spots), ``obsm["spatial"]`` (S, 2) in pixels of the full image,
-        ``obs["layer"]`` (categorical, ``"L1"`` to ``"L6"`` and ``"WM"``, missing where the authors gave none), and
-        what `spacex.read` finds in a Space Ranger folder.
+        ``obs["layer"]`` (categorical, ``"L1"`` to ``"L6"`` and ``"WM"``, missing if not annotated), and
+        everything that `spacex.read` reads from a Space Ranger folder.
 
     Raises
     ------
     InputError
-        There is no such section, a file cannot be fetched (the message says where to put it by hand), or it is not
-        the one that was fetched before.
+        If the section is unknown, a file cannot be downloaded (the message says where to save it manually), or its
+        checksum differs from that of the first download.
 
     Notes
     -----
-    The authors publish no checksums: those of the first download are kept beside the files, and later ones compared.
+    The authors publish no checksums; those of the first download are stored beside the files.
 
     References
     ----------
@@ -74,10 +74,10 @@ def fetch_dlpfc(section: str = "151676", *, folder: str | os.PathLike[str] | Non
     spacex._infra.errors.InputError: section='1' is not allowed; pass one of '151507', '151508', ...
     """
     check_choice(section, name="section", allowed=DLPFC_SECTIONS)
-    home = _home(folder) / "dlpfc"
-    _fetch(dlpfc_files(section), home / section)
-    layers = _fetch([dlpfc_layers()], home)[0]
-    adata = read(home / section)
+    cache = _cache_folder(folder) / "dlpfc"
+    _fetch(dlpfc_files(section), cache / section)
+    layers = _fetch([dlpfc_layers()], cache)[0]
+    adata = read(cache / section)
     table = pd.read_csv(layers, sep="\t", header=None, names=["barcode", "section", "layer"], dtype=str)
     table = table[table["section"] == section].set_index("barcode")
     adata.obs["layer"] = table["layer"].reindex(adata.obs_names).astype("category")
@@ -85,28 +85,28 @@ def fetch_dlpfc(section: str = "151676", *, folder: str | os.PathLike[str] | Non
 
 
 def fetch_visium(section: str = "V1_Adult_Mouse_Brain", *, folder: str | os.PathLike[str] | None = None) -> AnnData:
-    """Fetch one of the public Visium sections of 10x Genomics (CC BY 4.0). Needs the extra ``fetch``.
+    """Fetch a public Visium section of 10x Genomics (CC BY 4.0). Needs the extra ``fetch``.
 
     Parameters
     ----------
     section
-        Name that 10x Genomics gave it: mouse brain (``"V1_Adult_Mouse_Brain"``,
+        Name of the section at 10x Genomics: mouse brain (``"V1_Adult_Mouse_Brain"``,
         ``"V1_Adult_Mouse_Brain_Coronal_Section_1"``, ``"V1_Mouse_Brain_Sagittal_Anterior"`` and ``"..._Section_2"``,
         ``"V1_Mouse_Brain_Sagittal_Posterior"``), ``"V1_Mouse_Kidney"``, ``"V1_Human_Heart"``,
         ``"V1_Human_Lymph_Node"``, ``"V1_Breast_Cancer_Block_A_Section_1"`` and ``"..._2"``.
     folder
-        Where the files are kept. None: the environment variable ``SPACEX_DATA``, or the cache of the user,
+        Folder of the files. None: the environment variable ``SPACEX_DATA``, or the user's cache,
         ``pooch.os_cache("spacex")``.
 
     Returns
     -------
     AnnData
-        Raw counts and what else `spacex.read` finds in a Space Ranger folder, images included.
+        Raw counts and everything else that `spacex.read` reads from a Space Ranger folder, including images.
 
     Raises
     ------
     InputError
-        There is no such section, a file cannot be fetched (the message says where to put it by hand), or its
+        If the section is unknown, a file cannot be downloaded (the message says where to save it manually), or its
         checksum is not the published one.
 
     Examples
@@ -118,14 +118,14 @@ def fetch_visium(section: str = "V1_Adult_Mouse_Brain", *, folder: str | os.Path
     spacex._infra.errors.InputError: section='V1_Human_Toe' is not allowed; pass one of 'V1_Adult_Mouse_Brain', ...
     """
     check_choice(section, name="section", allowed=tuple(VISIUM))
-    home = _home(folder) / "visium" / section
-    _, archive = _fetch(visium_files(section), home)
-    if not list((home / "spatial").glob("tissue_positions*")):
-        _unpack(archive, home / "spatial")
-    return read(home)
+    cache = _cache_folder(folder) / "visium" / section
+    _, archive = _fetch(visium_files(section), cache)
+    if not list((cache / "spatial").glob("tissue_positions*")):
+        _unpack(archive, cache / "spatial")
+    return read(cache)
 
 
-def _home(folder: str | os.PathLike[str] | None) -> Path:
+def _cache_folder(folder: str | os.PathLike[str] | None) -> Path:
     check_installed("pooch", extra="fetch", purpose="fetching public sections")
     import pooch
 
@@ -133,39 +133,38 @@ def _home(folder: str | os.PathLike[str] | None) -> Path:
 
 
 def _fetch(files: Iterable[Remote], folder: Path) -> list[Path]:
-    """Return the places of `files` below `folder`; only what is not there yet, or was changed, is fetched."""
+    """Return the paths of `files` below `folder`; missing or changed files are downloaded."""
     return [_fetch_file(file, folder / file.to) for file in files]
 
 
-def _fetch_file(file: Remote, place: Path) -> Path:
+def _fetch_file(file: Remote, path: Path) -> Path:
     import pooch
 
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"folder='{place.parent}' cannot be made: {error}; pass another folder=") from error
-    noted = place.with_name(f"{place.name}.sha256")
-    known = file.sha256 or (noted.read_text().split()[0] if noted.is_file() else None)
-    pooch.get_logger().setLevel("WARNING")  # it would tell the user to write the checksum into the program
-    if not place.is_file():
+        raise InputError(f"folder='{path.parent}' cannot be created: {error}; pass another folder=") from error
+    checksum_file = path.with_name(f"{path.name}.sha256")
+    checksum = file.sha256 or (checksum_file.read_text().split()[0] if checksum_file.is_file() else None)
+    pooch.get_logger().setLevel("WARNING")  # hides the advice to hard-code the checksum
+    if not path.is_file():
         logger.info("fetching %s", file.url)
     try:
-        pooch.retrieve(file.url, f"sha256:{known}" if known else None, fname=place.name, path=place.parent)
+        pooch.retrieve(file.url, f"sha256:{checksum}" if checksum else None, fname=path.name, path=path.parent)
     except (OSError, ValueError) as error:
-        wrong = isinstance(error, ValueError) and "hash" in str(error)
-        happened = "sends a file with another checksum" if wrong else f"cannot be fetched ({type(error).__name__})"
+        is_mismatch = isinstance(error, ValueError) and "hash" in str(error)
+        problem = "has a different checksum" if is_mismatch else f"cannot be downloaded ({type(error).__name__})"
         raise InputError(
-            f"{file.url} {happened}; download it by hand to '{place}' "
-            f"(SHA256 {known or 'not published: that of the first download is kept'})"
+            f"{file.url} {problem}; download it manually to '{path}' (SHA256 {checksum or 'not published'})"
         ) from error
-    if known is None:
-        with atomic_file(noted) as file_of_hash:
-            file_of_hash.write(f"{pooch.file_hash(str(place))}  {place.name}\n")
-    return place
+    if checksum is None:
+        with atomic_file(checksum_file) as output:
+            output.write(f"{pooch.file_hash(str(path))}  {path.name}\n")
+    return path
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack the plain files of an archive into one folder, wherever the archive wants them."""
+    """Unpack the regular files of an archive into one folder, ignoring their paths in the archive."""
     folder.mkdir(exist_ok=True)
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():

@@ -1,7 +1,7 @@
 """Simulated tissue sections with known truth.
 
-A section is built from the inside out: where the spots lie, which domain each belongs to, one expression
-pattern per module, a library size per spot, and negative-binomial counts drawn gene block by gene block.
+A section is built in steps: positions of the spots, domains, one expression pattern per module, library sizes, and
+negative binomial counts drawn in blocks of genes.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ LOG_EXPRESSION_SD = 1.3  # natural log; Visium sections have 1.0 to 2.0 over all
 LOG_EFFECT_SD = 0.35
 DISPERSION = (0.15, 0.6)  # median and log sd of the per-gene excess variance
 BLOCK_ENTRIES = 1_000_000
-LARGEST = 10**8
-"""Of genes and of spots; what memory allows is mostly less."""
+MAX_SIZE = 10**8
+"""Maximum number of genes and of spots; the limit of memory is usually lower."""
 
 
 def simulate_section(
@@ -57,7 +57,7 @@ def simulate_section(
     Parameters
     ----------
     n_genes, n_spots
-        Size of the section; both are met exactly.
+        Size of the section.
     n_modules
         Number of groups of spatially co-expressed genes. 0 gives a section of non-spatial genes only.
     n_domains
@@ -65,23 +65,23 @@ def simulate_section(
     technology
         ``"visium"``: hexagonal array with ``obs["array_row"]``, ``obs["array_col"]``, coordinates in
         full-resolution pixels. ``"st"``: slightly jittered square array, coordinates in array units.
-        ``"cells"``: free positions of varying density, coordinates in micrometres.
+        ``"cells"``: free positions of varying density, coordinates in micrometers.
     seed
-        The same seed gives the same bytes.
+        Seed; results are identical for the same seed.
     spatial_fraction
-        Share of genes that belong to a module. None: a half, or more where `n_modules` needs more.
+        Fraction of genes that belong to a module. None: one half, or more if `n_modules` requires it.
     depth
         Mean counts per spot and gene. The default leaves 88 to 90 % zeros.
     effect
-        Median log fold change of a module gene between the top and the bottom of its module's pattern.
+        Median log fold change of a module gene between maximum and minimum of the pattern of its module.
 
     Returns
     -------
     AnnData, `n_spots` x `n_genes`
-        - ``X``: CSR float32 of whole counts; no gene is all zero, a spot may be (small panels).
+        - ``X``: CSR float32 of integer counts; every gene has counts, a spot may have none (small panels).
         - ``obsm["spatial"]``: (S, 2) float64, x and y.
-        - ``obs["domain"]``: categorical; ``obs["true_library"]``: exposure of the spot. A non-spatial gene
-          is expected in proportion to it.
+        - ``obs["domain"]``: categorical; ``obs["true_library"]``: exposure of the spot, to which the mean of
+          non-spatial genes is proportional.
         - ``var["module"]``: int, -1 for non-spatial genes; ``var["spatially_variable"]``: bool;
           ``var["pattern"]``: categorical kind of pattern, ``"none"`` for non-spatial genes;
           ``var["effect"]``: log fold change; ``var["dispersion"]``: variance = mean + dispersion mean^2.
@@ -90,15 +90,15 @@ def simulate_section(
     Raises
     ------
     InputError
-        If an argument is out of range, or more modules are asked for than there are spatial genes.
+        If an argument is out of range, or there are more modules than spatial genes.
 
     Notes
     -----
     Library size is log-normal noise times a smooth field times a factor per domain, hence confounded with
     domains as in real tissue. Spatial genes share a fixed budget of each spot's counts, so that non-spatial
-    genes stay proportional to the total (not so with a single module, which nothing can balance). Depth and
+    genes stay proportional to the total (except with a single module). Depth and
     effect are set so that linear baselines recover modules only in part: with 24 modules, PCA of Pearson
-    residuals has 10-NN purity .72 and K-means ARI .62, PCA of smoothed residuals .86 and .78.
+    residuals has 10-NN purity 0.72 and K-means ARI 0.62, PCA of smoothed residuals 0.86 and 0.78.
 
     Examples
     --------
@@ -147,8 +147,8 @@ def _check_arguments(
     effect: float,
 ) -> int:
     """Refuse impossible arguments; return the number of spatial genes."""
-    check_int(n_genes, name="n_genes", low=2, high=LARGEST)
-    check_int(n_spots, name="n_spots", low=20, high=LARGEST)
+    check_int(n_genes, name="n_genes", low=2, high=MAX_SIZE)
+    check_int(n_spots, name="n_spots", low=20, high=MAX_SIZE)
     check_int(n_modules, name="n_modules", low=0)
     check_int(n_domains, name="n_domains", low=1, high=n_spots // 10)
     check_seed(seed)
@@ -175,7 +175,7 @@ def _check_arguments(
 
 
 def _genes(n_genes: int, n_spatial: int, kinds: list[str], effect: float, rng: np.random.Generator) -> pd.DataFrame:
-    """The truth of every gene; modules differ in size, and neither name nor order tells them apart."""
+    """The truth of every gene; modules differ in size and are independent of names and order."""
     n_modules = len(kinds)
     module = np.full(n_genes, -1)
     if n_modules:
@@ -203,7 +203,7 @@ def _genes(n_genes: int, n_spatial: int, kinds: list[str], effect: float, rng: n
 def _counts(
     library: Array, share: Array, var: pd.DataFrame, patterns: Array, rng: np.random.Generator
 ) -> sparse.csr_matrix:
-    """Negative-binomial counts (S, G), a block of genes at a time."""
+    """Negative binomial counts (S, G), drawn in blocks of genes."""
     module, effect, excess = (var[c].to_numpy() for c in ("module", "effect", "dispersion"))
     shapes = np.vstack([patterns, np.zeros(len(library))])  # row -1: flat
     step = max(1, BLOCK_ENTRIES // len(library))
@@ -215,14 +215,14 @@ def _counts(
     spatial = np.flatnonzero(module >= 0)
     used = sum((relative(g).sum(0) for g in _blocks(spatial, step)), np.zeros(len(library)))
     budget = np.ones(len(library))
-    if len(patterns) > 1:  # a single module would be flattened by it
+    if len(patterns) > 1:  # it would flatten a single module
         budget = (share[spatial].sum() / used) ** (1 - 1 / len(patterns))
     columns = []
     for genes in _blocks(np.arange(len(module)), step):
         mean = library * relative(genes) * np.where(module[genes, None] >= 0, budget, 1.0)
         noise = rng.standard_gamma(1 / excess[genes, None], mean.shape) * excess[genes, None]
         counts = rng.poisson(mean * noise)
-        for row in np.flatnonzero(counts.sum(1) == 0):  # one count is what a rare gene has if it is seen
+        for row in np.flatnonzero(counts.sum(1) == 0):  # every gene has at least one count
             counts[row, rng.choice(len(library), p=mean[row] / mean[row].sum())] = 1
         columns.append(sparse.csc_matrix(counts.T.astype(np.float32)))
     return sparse.hstack(columns, format="csr")

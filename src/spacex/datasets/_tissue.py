@@ -1,6 +1,6 @@
 """The tissue of a simulated section: sites, domains, library size and expression patterns.
 
-Lengths are in units of the tissue's mean radius, unless a name says `pitch`.
+Lengths are in units of the mean tissue radius, unless the name contains `pitch`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Technology = Literal["visium", "st", "cells"]
 Array = NDArray[np.float64]
 KINDS = ("domain", "union", "gradient", "hotspots", "vessels", "patches")
 PATCH_SCALES = (0.08, 0.14, 0.25)
-LIBRARY_SD = {"noise": 0.4, "field": 0.3, "domain": 0.3}  # log scale; together .58 (DLPFC .54, mob_st .87)
-MAX_OVERLAP = 0.85  # correlation above which two modules would be one
+LIBRARY_SD = {"noise": 0.4, "field": 0.3, "domain": 0.3}  # log scale; total 0.58 (DLPFC 0.54, mob_st 0.87)
+MAX_OVERLAP = 0.85  # maximum correlation of two modules
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Tissue:
     depth: Array
 
 
-# --- where the spots lie -----------------------------------------------------------------------------------
+# --- positions of the spots -----------------------------------------------------------------------------------
 
 
 def _outline(xy: Array, rng: np.random.Generator) -> Array:
-    """Gauge of an irregular star-shaped outline with a notch and a tear: small inside, large outside."""
+    """Level function of an irregular star-shaped outline with a notch and a tear: small inside, large outside."""
     angle, radius = np.arctan2(xy[:, 1], xy[:, 0]), np.hypot(xy[:, 0], xy[:, 1])
     edge = np.ones(len(xy))
     for order in range(2, 9):
@@ -50,7 +50,7 @@ def _outline(xy: Array, rng: np.random.Generator) -> Array:
 
 
 def _visium_sites(n_spots: int, rng: np.random.Generator) -> tuple[Array, Array, pd.DataFrame]:
-    """Space Ranger's hexagonal array, 78 x 128; it grows in proportion above 80 % filling."""
+    """Space Ranger's hexagonal array, 78 x 128; larger for more than 80 % of its positions."""
     grow = max(1.0, math.sqrt(n_spots / (0.8 * 78 * 64)))
     rows, cols = math.ceil(78 * grow), 2 * math.ceil(64 * grow)
     row, col = np.divmod(np.arange(rows * cols), cols)
@@ -77,7 +77,7 @@ def _st_sites(n_spots: int, rng: np.random.Generator) -> tuple[Array, Array, pd.
 
 
 def _cell_sites(n_spots: int, rng: np.random.Generator) -> tuple[Array, Array, pd.DataFrame]:
-    """Free positions whose density varies fourfold or so; mean spacing 12 micrometres."""
+    """Free positions with a density that varies about fourfold; mean spacing 12 micrometers."""
     half = math.sqrt(n_spots / math.pi)
     candidates = rng.uniform(-1.5 * half, 1.5 * half, (5 * n_spots, 2))
     density = _squash(_field(candidates / half, 0.3, rng), 2.0)
@@ -116,10 +116,10 @@ def _squash(x: Array, slope: float) -> Array:
 
 
 def draw_tissue(sites: Array, n_domains: int, rng: np.random.Generator) -> Tissue:
-    """Curved layers by quantiles of a warped depth; lobes are cut out of them first, so none is empty."""
+    """Curved layers by quantiles of a warped depth, with lobes cut out first so that no domain is empty."""
     n_spots = len(sites)
-    centred = sites - sites.mean(0)
-    xy = centred / math.sqrt(2 * np.square(centred).sum(1).mean())  # a disc then has radius 1
+    centered = sites - sites.mean(0)
+    xy = centered / math.sqrt(2 * np.square(centered).sum(1).mean())  # a disc then has radius 1
     n_lobes = n_domains // 3
     turn = rng.uniform(0, 2 * np.pi)
     pole = rng.uniform(1.3, 2.2) * np.array([np.cos(turn), np.sin(turn)])
@@ -193,16 +193,16 @@ def _pattern(kind: str, tissue: Tissue, scale: float, rng: np.random.Generator) 
 
 
 def draw_patterns(tissue: Tissue, n_modules: int, rng: np.random.Generator) -> tuple[Array, list[str]]:
-    """One pattern per module, kinds in turn, none close to another; patches stand in when a kind runs out."""
+    """One pattern per module, of alternating kinds and low correlation; patches replace a kind that is exhausted."""
     patterns, units = np.zeros((n_modules, len(tissue.xy))), np.zeros((n_modules, len(tissue.xy)))
     kinds: list[str] = []
     exhausted: set[str] = set()
     for module in range(n_modules):
-        wanted = KINDS[module % len(KINDS)]
+        regular_kind = KINDS[module % len(KINDS)]
         for attempt in range(60):
             if attempt == 30:
-                exhausted.add(wanted)
-            kind = "patches" if wanted in exhausted else wanted
+                exhausted.add(regular_kind)
+            kind = "patches" if regular_kind in exhausted else regular_kind
             scale = PATCH_SCALES[(module // len(KINDS) + attempt) % len(PATCH_SCALES)]
             pattern = _pattern(kind, tissue, scale, rng)
             unit = pattern - pattern.mean()

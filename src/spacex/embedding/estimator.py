@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from spacex._config import Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_bool, check_choice, check_instance, check_n_modules, check_seed
+from spacex._infra.validation import check_bool, check_instance, check_n_modules, check_seed
 from spacex.embedding.context import FitContext, resolve_device
 from spacex.embedding.history import History
 from spacex.embedding.launch import launch
 from spacex.embedding.modules import assign_modules, null_probability, posterior
+from spacex.embedding.params import ParamsMixin
 from spacex.embedding.sections import embed_sections
 from spacex.embedding.state import FittedState, load, save
 from spacex.embedding.transform import embed_maps, maps_from_input
 from spacex.imaging.gene_images import GeneImages
 
-PARAMETERS = ("config", "n_modules", "device", "seed", "progress")
 
-
-class SpaCEX:
+class SpaCEX(ParamsMixin):
     """Embeddings and modules of genes from their images, with the interface of a scikit-learn estimator.
 
     Parameters
@@ -56,10 +55,10 @@ class SpaCEX:
     Examples
     --------
     >>> import spacex as sx
-    >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-    >>> model = sx.SpaCEX(sx.Config(n_dims=8, genes_per_dim=5, fine_dims=4), n_modules=3, progress=False).fit(images)
+    >>> images = sx.pp.gene_images(sx.datasets.toy())
+    >>> model = sx.SpaCEX(sx.Config(n_dims=8, genes_per_dim=5, fine_dims=4), n_modules=4, progress=False).fit(images)
     >>> model.transform(images).shape, model.predict_proba(images).shape
-    ((60, 12), (60, 4))
+    ((120, 12), (120, 5))
     """
 
     state_: FittedState
@@ -85,54 +84,6 @@ class SpaCEX:
         self.seed = check_seed(seed)
         self.progress = check_bool(progress, name="progress")
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the arguments of the constructor.
-
-        Parameters
-        ----------
-        deep
-            Ignored; for compatibility with scikit-learn.
-
-        Returns
-        -------
-        A dict from name to value.
-
-        Examples
-        --------
-        >>> import spacex as sx
-        >>> sx.SpaCEX(seed=1).get_params()["seed"]
-        1
-        """
-        return {name: getattr(self, name) for name in PARAMETERS}
-
-    def set_params(self, **params: Any) -> SpaCEX:
-        """Change arguments of the constructor; a fitted state is kept.
-
-        Parameters
-        ----------
-        params
-            Arguments of the constructor.
-
-        Returns
-        -------
-        The estimator itself.
-
-        Raises
-        ------
-        InputError
-            If a name is unknown or a value is not allowed.
-
-        Examples
-        --------
-        >>> import spacex as sx
-        >>> sx.SpaCEX().set_params(n_modules=4).n_modules
-        4
-        """
-        for name in params:
-            check_choice(name, name="parameter", allowed=PARAMETERS)
-        vars(self).update(vars(SpaCEX(**self.get_params() | params)))
-        return self
-
     def fit(self, images: GeneImages) -> SpaCEX:
         """Fit encoder and mixture to the images of all genes.
 
@@ -155,10 +106,10 @@ class SpaCEX:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> model.n_modules_
-        3
+        4
         """
         if not isinstance(images, GeneImages):
             raise InputError(f"images is a {type(images).__name__}; pass GeneImages: sx.pp.gene_images(adata)")
@@ -180,9 +131,9 @@ class SpaCEX:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> sx.SpaCEX(n_modules=3, progress=False).fit_transform(images).shape[0]
-        60
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> sx.SpaCEX(n_modules=4, progress=False).fit_transform(images).shape[0]
+        120
         """
         return self.fit(images).embedding_
 
@@ -201,9 +152,9 @@ class SpaCEX:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> sx.SpaCEX(n_modules=3, progress=False).fit_predict(images).shape
-        (60,)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> sx.SpaCEX(n_modules=4, progress=False).fit_predict(images).shape
+        (120,)
         """
         return self.fit(images).labels_
 
@@ -223,8 +174,8 @@ class SpaCEX:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> model.transform(images.images(slice(0, 5))).shape[0]
         5
         """
@@ -246,10 +197,10 @@ class SpaCEX:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> model.transform_sections(images).shape[:2]
-        (1, 60)
+        (1, 120)
         """
         state = self._fitted_state()
         maps = maps_from_input(images, state.layout, self._context(), state.config.batch_size)
@@ -265,8 +216,8 @@ class SpaCEX:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> model.components().shape[0] == images.n_pixels
         True
         """
@@ -288,8 +239,8 @@ class SpaCEX:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> bool((model.predict(images) == model.labels_).all())
         True
         """
@@ -312,8 +263,8 @@ class SpaCEX:
         Examples
         --------
         >>> import spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> model.predict_proba(images).sum(axis=1).round(6).min()
         np.float64(1.0)
         """
@@ -336,12 +287,12 @@ class SpaCEX:
         Examples
         --------
         >>> import tempfile, spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     model.save(folder)
         ...     sx.SpaCEX.load(folder).n_modules_
-        3
+        4
         """
         save(self._fitted_state(), directory)
 
@@ -368,8 +319,8 @@ class SpaCEX:
         Examples
         --------
         >>> import tempfile, spacex as sx
-        >>> images = sx.pp.gene_images(sx.datasets.simulate_section(n_genes=60, n_spots=300, n_modules=3))
-        >>> model = sx.SpaCEX(n_modules=3, progress=False).fit(images)
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     model.save(folder)
         ...     again = sx.SpaCEX.load(folder)

@@ -100,7 +100,9 @@ class VariationTest:
         design = Design.from_covariates(layout.section, covariates, ridge=params.covariate_ridge)
         self.params, self.scales = params, scales
         self.maps = StandardizedMaps(stable_size_factors(images, seed, params), design)
-        self.n_pixels = np.bincount(layout.section)
+        self.n_pixels = np.maximum(
+            np.bincount(layout.section, minlength=len(layout.grids)), 1
+        )  # a section may be empty
         library, n_rows = self.maps.library, params.n_trace_rows
         self.kernels = [
             PairKernel(layout, sigma, design=design, library=library, n_rows=n_rows, seed=seed) for sigma in scales

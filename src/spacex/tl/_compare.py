@@ -79,7 +79,7 @@ def compare(
     + 0.3). The p-value is the share of the statistics of all genes (pairs) under all other labelings that are at least
     as large (Tusher, Tibshirani & Chu 2001). There are two other labelings with two sections per condition, nine with
     three. Genes of one module change together by chance, so the number of significant genes varies much with few
-    sections. ``attrs["labellings"]`` of the table is the number of labelings, and ``attrs["rank"]`` the rank of the
+    sections. ``attrs["labelings"]`` of the table is the number of labelings, and ``attrs["rank"]`` the rank of the
     actual one by the number of genes above the 99th percentile of all; check it if there are few sections.
 
     Examples
@@ -120,7 +120,7 @@ def compare(
     for column in ("gene", "partner"):
         by_pair[column] = genes[by_pair[column]]
     table = _with_gene_names(_combine(by_gene, by_pair, conditions), adata)
-    table.attrs.update(labellings=len(splits) + 1, rank=rank)
+    table.attrs.update(labelings=len(splits) + 1, rank=rank)
     logger.info(
         "%d genes and %d pairs differ with q < 0.05; by the number of genes that differ, the actual labeling ranks "
         "%d among %d",
