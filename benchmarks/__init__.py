@@ -1,1 +1,1 @@
-"""Benchmarks: quality against baselines, and speed against a yardstick."""
+"""Benchmarks: quality compared with baselines, and speed compared with a reference workload."""

@@ -1,12 +1,12 @@
-"""Digests of every result of fixed runs, to hold a change of the code to the same bytes.
+"""Digests of all results of fixed runs, to check that a change of the code leaves the results unchanged.
 
     python -m benchmarks.digests --data DIR > before.txt        # on the commit before the change
     python -m benchmarks.digests --data DIR --compare before.txt  # after it
 
-Runs: a simulated section, two real ones, two sections together, and an imputation. A line has the run, the slot or
-table, its shape, its type and the SHA-256 of its values. Results depend on the processor's kernels and on the number
-of threads, so compare runs of one machine with ``OMP_NUM_THREADS=1``. With ``--compare`` the exit code is 1 where a
-line differs.
+Runs: a simulated section, two real ones, two sections together, and an imputation. Each line has the run, the
+slot or table, its shape, its type and the SHA-256 of its values. Results depend on the processor and on the number of
+threads, so compare runs of one machine with ``OMP_NUM_THREADS=1``. With ``--compare`` the exit code is 1 if a line
+differs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def slots_of(adata: ad.AnnData) -> Iterator[Line]:
 
 
 def analysis(adata: ad.AnnData, library_key: str | None = None) -> Iterator[Line]:
-    """Digests of everything that follows from one section, or from several."""
+    """Digests of the embedding of one or several sections, and of the results computed from it."""
     model = sx.tl.embed(adata, library_key=library_key, seed=0, progress=False)
     sx.tl.svg(adata, seed=0)
     sx.tl.interactions(adata, seed=0)
@@ -86,7 +86,7 @@ def analysis(adata: ad.AnnData, library_key: str | None = None) -> Iterator[Line
 
 
 def imputation(data: Path) -> Iterator[Line]:
-    """Digests of genes that were held out of a panel and imputed."""
+    """Digests of genes that were held out of the target and imputed."""
     target, reference = (ad.read_h5ad(data / f"{name}.h5ad") for name in (TARGET, REFERENCE))
     held_out = [name for name in target.var_names if name in reference.var_names][:N_HELD_OUT]
     panel = target[:, [name for name in target.var_names if name not in held_out]].copy()
@@ -113,7 +113,7 @@ def main() -> int:
         prog="python -m benchmarks.digests", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of .h5ad files")
-    parser.add_argument("--compare", type=Path, help="what this command printed before")
+    parser.add_argument("--compare", type=Path, help="earlier output of this command")
     options = parser.parse_args()
     before = set(options.compare.read_text().splitlines()) if options.compare else None
     lines = []

@@ -1,1 +1,1 @@
-"""How good the results are, beside baselines in the same run."""
+"""Quality of the results, compared with baselines in the same run."""

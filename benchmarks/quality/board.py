@@ -1,4 +1,4 @@
-"""The scoreboard: every entry on every section at every seed, and what is made of it."""
+"""The scoreboard: every entry on every section with every seed, and the scores."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from .sources import code_digest, digest
 
 @dataclass(frozen=True)
 class Board:
-    """What is to be run, and how.
+    """Runs of a scoreboard.
 
     Attributes
     ----------
-    at_hand
-        All sections that were found, of which `sections` are run: the partner of a section may be left out of the run.
+    available
+        All available sections; those in `sections` are run, but the partner of a section may be another one.
     work
-        Folder in which runs and figures are kept.
+        Folder of stored runs and scores.
     """
 
     sections: list[Section]
     entries: list[Entry]
     seeds: range
     work: Path
-    at_hand: list[Section]
+    available: list[Section]
     resources: Path | None = None
     parts: tuple[str, ...] = PARTS
     timeout: float = 1800.0
     retry: bool = False
 
     def run(self) -> Results:
-        """Run what is not kept yet, and score everything."""
+        """Run everything that is not stored yet, and compute all scores."""
         results, runs = Results(), {}
         steps = len(self.sections) * len(self.seeds) * len(self.entries) * len(self.parts)
         with tqdm(total=steps, unit="run", desc="scoreboard", mininterval=1 if sys.stderr.isatty() else 30) as bar:
@@ -59,10 +59,10 @@ class Board:
         return results
 
     def case(self, section: Section, seed: int) -> Case:
-        return Case(section, seed, self.resources, partner_of(section, self.at_hand))
+        return Case(section, seed, self.resources, partner_of(section, self.available))
 
     def run_parts(self, case: Case, entry: Entry, results: Results, bar: tqdm) -> dict[str, Run]:
-        """Runs by part, up to the first that fails."""
+        """Runs by part, up to the first failure."""
         done: dict[str, Run] = {}
         section, seed = case.section, case.seed
         for left, part in zip(range(len(self.parts), 0, -1), self.parts, strict=True):
@@ -83,43 +83,47 @@ class Board:
         return done
 
     def score(self, case: Case, done: dict[str, Run]) -> dict[str, float]:
-        """Figures of the runs of an entry."""
-        found: dict[str, float] = {}
+        """Scores of the runs of an entry."""
+        scores: dict[str, float] = {}
         if WHOLE in done:
             run = done[WHOLE]
-            found |= self.kept(case, [run], lambda: score_whole(case, run.array("z"), run.array("module")))
-            found |= run.cost
+            scores |= self.stored_or_new(case, [run], lambda: score_whole(case, run.array("z"), run.array("module")))
+            scores |= run.cost
         if HALF in done:
             half = done[HALF]
-            found |= self.kept(case, [half], lambda: score_half(case, half.array("z"), half.array("projected")))
+            scores |= self.stored_or_new(
+                case, [half], lambda: score_half(case, half.array("z"), half.array("projected"))
+            )
         if HALF in done and OTHER_HALF in done:
             a, b = done[HALF], done[OTHER_HALF]
-            found |= self.kept(case, [a, b], lambda: score_agreement(case, arrays(a, b, "z"), arrays(a, b, "module")))
-        return found
+            scores |= self.stored_or_new(
+                case, [a, b], lambda: score_agreement(case, arrays(a, b, "z"), arrays(a, b, "module"))
+            )
+        return scores
 
     def score_pairs(self, runs: dict[tuple[str, int, str], dict[str, Run]], results: Results) -> None:
-        """Figures of pairs of sections, under the names of both."""
+        """Scores of pairs of sections, under the names of both."""
         for first, second, seed in self.pairs():
             cases = self.case(first, seed), self.case(second, seed)
             for entry in self.entries:
-                found = [runs[section.name, seed, entry.name].get(WHOLE) for section in (first, second)]
-                if found[0] is not None and found[1] is not None:
-                    values = self.score_pair(cases, found[0], found[1])
+                pair = [runs[section.name, seed, entry.name].get(WHOLE) for section in (first, second)]
+                if pair[0] is not None and pair[1] is not None:
+                    values = self.score_pair(cases, pair[0], pair[1])
                     results.add(f"{first.name} | {second.name}", seed, entry.name, values)
 
     def score_pair(self, cases: tuple[Case, Case], a: Run, b: Run) -> dict[str, float]:
-        return self.kept(cases[0], [a, b], lambda: score_pair(cases, arrays(a, b, "z")))
+        return self.stored_or_new(cases[0], [a, b], lambda: score_pair(cases, arrays(a, b, "z")))
 
     def pairs(self) -> Iterator[tuple[Section, Section, int]]:
-        """Pairs of which both sections are run."""
-        named = {section.name: section for section in self.sections}
+        """Pairs of sections that are both run."""
+        section_of_name = {section.name: section for section in self.sections}
         for first, second in PAIRS:
-            if first in named and second in named:
+            if first in section_of_name and second in section_of_name:
                 for seed in self.seeds:
-                    yield named[first], named[second], seed
+                    yield section_of_name[first], section_of_name[second], seed
 
-    def kept(self, case: Case, runs: list[Run], compute: Callable[[], dict[str, float]]) -> dict[str, float]:
-        """The figures that were kept for these runs, or new ones."""
+    def stored_or_new(self, case: Case, runs: list[Run], compute: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """Stored scores of these runs, or new ones."""
         partner = case.partner.digest(case.seed) if case.partner is not None else ""
         sets = [[p.name, p.stat().st_size] for p in sorted(self.resources.glob("*.gmt"))] if self.resources else []
         code = code_digest(f"{__package__}.scores")

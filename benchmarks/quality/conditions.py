@@ -1,15 +1,14 @@
-"""Changes of context between conditions: injected ones that must be found, and labels without meaning.
+"""Changes of context between conditions: power for simulated changes, and false discoveries without changes.
 
     python -m benchmarks.quality.conditions [--data DIR] [--seeds 3] [--csv FILE]
 
-*simulated*: sections of one kind of tissue, each with spots, domains and patterns of its own and the same groups of
-genes; in half of them 30 genes are exchanged in pairs between modules, so that only who they go with changes. *real*
-(with --data): sections are cut in quarters, which count as sections (tissue differs between them as it does); strong
-genes of like expression whose patterns differ (cosine below 0.3, all sections together) are swapped in the
-quarters of one condition. Power and false discoveries at q < 0.05 of genes and of pairs (true: a pair of the same
-module before or after, one of them swapped; false: neither was), and for *no change* the shares of genes and pairs with
-q < 0.05 and
-p < 0.05. *whole sections*: replicates of her2st dealt out to two conditions, nothing exchanged.
+*simulated*: sections with different spots, domains and patterns, but the same groups of genes; in half of the sections
+30 genes are exchanged in pairs between modules, so that only their partners change. *real* (with --data): sections are
+cut into quarters, which count as sections; strong genes of similar expression and different patterns (cosine below 0.3,
+all sections together) are exchanged in the quarters of one condition. Reported are power and false discoveries at
+q < 0.05 of genes and of pairs (true: a pair of the same module before or after, with one exchanged gene; false: a pair
+without one), and for *no change* the shares of genes and pairs with q < 0.05 and p < 0.05. *whole sections*: replicates
+of her2st assigned to two conditions, nothing exchanged.
 """
 
 from __future__ import annotations
@@ -42,45 +41,45 @@ N_SPOTS = {"st": 900, "visium": 1200}
 
 
 def simulated(technology: str, n_sections: int, effect: float, seed: int) -> ad.AnnData:
-    """Sections of one kind of tissue with the same groups of genes; ``var["group"]``."""
+    """Sections with the same groups of genes, in ``var["group"]``."""
     rng = np.random.default_rng([seed, 11])
     n_modules = N_MODULES[technology]
-    drawn = [
+    sections = [
         sx.datasets.simulate_section(
             800, N_SPOTS[technology], n_modules, technology=technology, depth=0.5, effect=effect, seed=100 * seed + s
         )
         for s in range(n_sections)
     ]
     groups = range(-1, n_modules)
-    sizes = [min(int((a.var["module"] == k).sum()) for a in drawn) for k in groups]
-    made = {}
-    for s, section in enumerate(drawn):
+    sizes = [min(int((a.var["module"] == k).sum()) for a in sections) for k in groups]
+    parts = {}
+    for s, section in enumerate(sections):
         total = np.asarray(section.X.sum(axis=0)).ravel()
         chosen = []
         for k, size in zip(groups, sizes, strict=True):
             members = rng.permutation(np.flatnonzero(section.var["module"] == k))[:size]
-            chosen.extend(members[np.argsort(-total[members])])  # a gene has about its expression everywhere
-        made[f"s{s}"] = plain(section.X[:, chosen], section.obsm["spatial"], [f"g{i}" for i in range(len(chosen))])
-    joined = ad.concat(made, label="section", index_unique="-")
+            chosen.extend(members[np.argsort(-total[members])])  # similar expression of a gene in all sections
+        parts[f"s{s}"] = plain(section.X[:, chosen], section.obsm["spatial"], [f"g{i}" for i in range(len(chosen))])
+    joined = ad.concat(parts, label="section", index_unique="-")
     joined.var["group"] = np.repeat(np.array(groups), sizes)
     return joined
 
 
 def quarters(data: Path, names: tuple[str, ...]) -> ad.AnnData:
-    """Every section cut in four at the medians of its coordinates, on the genes that all have."""
+    """All sections cut into quarters at the medians of their coordinates, with the genes common to all."""
     parts = {}
     for name in names:
         section = ad.read_h5ad(data / f"{name}.h5ad")
         xy = section.obsm["spatial"]
         quarter = (xy > np.median(xy, axis=0)) @ [1, 2]
         for q in range(4):
-            here = quarter == q
-            parts[f"{name}_{q}"] = plain(section.X[here], xy[here], section.var_names)
+            in_quarter = quarter == q
+            parts[f"{name}_{q}"] = plain(section.X[in_quarter], xy[in_quarter], section.var_names)
     return joined_sections(parts)
 
 
 def whole(data: Path, names: tuple[str, ...]) -> ad.AnnData:
-    """Sections as they are."""
+    """Whole sections."""
     parts = {}
     for name in names:
         section = ad.read_h5ad(data / f"{name}.h5ad")
@@ -105,7 +104,7 @@ def with_groups(adata: ad.AnnData, seed: int) -> ad.AnnData:
 
 
 def cosine(adata: ad.AnnData, a: int, b: int) -> float:
-    """Cosine of two genes in the embedding of all sections; -1 where there is none."""
+    """Cosine of two genes in the embedding of all sections; -1 without an embedding."""
     if "X_spacex" not in adata.varm:
         return -1.0
     z = adata.varm["X_spacex"][[a, b]]
@@ -115,7 +114,7 @@ def cosine(adata: ad.AnnData, a: int, b: int) -> float:
 def exchanged(adata: ad.AnnData, rng: np.random.Generator) -> tuple[ad.AnnData, np.ndarray, np.ndarray]:
     """Counts in which pairs of genes are exchanged in condition b; partner (G,) of each gene, itself if unchanged.
 
-    Pairs are of different groups, of neighboring expression and, where there is an embedding, of different patterns.
+    Pairs have different groups, similar expression and, if there is an embedding, different patterns.
     """
     total, group = np.asarray(adata.X.sum(axis=0)).ravel(), adata.var["group"].to_numpy()
     candidates = np.flatnonzero(group >= 0)
@@ -132,15 +131,15 @@ def exchanged(adata: ad.AnnData, rng: np.random.Generator) -> tuple[ad.AnnData, 
     matrix = adata.X.tolil()
     swapped = adata.X[:, partner].tolil()
     matrix[np.flatnonzero(second)] = swapped[np.flatnonzero(second)]
-    made = ad.AnnData(
+    result = ad.AnnData(
         sp.csr_matrix(matrix, dtype=np.float32), obs=adata.obs.copy(), obsm={"spatial": adata.obsm["spatial"]}
     )
-    made.var_names = adata.var_names
-    return made, changed, partner
+    result.var_names = adata.var_names
+    return result, changed, partner
 
 
 def labeled(adata: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
-    """Half of the sections, at random, become condition b."""
+    """Assign a random half of the sections to condition b."""
     names = np.array(sorted(adata.obs["section"].unique()))
     second = rng.permutation(names)[: len(names) // 2]
     adata.obs["condition"] = np.where(adata.obs["section"].isin(second), "b", "a")
@@ -148,11 +147,11 @@ def labeled(adata: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
 
 
 def compared(adata: ad.AnnData, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Genes and pairs."""
+    """Results of `sx.tl.compare` for genes and for pairs."""
     sx.tl.embed(adata, library_key="section", progress=False, seed=seed)
-    found = sx.tl.compare(adata, condition_key="condition", library_key="section")
-    gene = found["partner"] == ""
-    return found[gene], found[~gene]
+    table = sx.tl.compare(adata, condition_key="condition", library_key="section")
+    gene = table["partner"] == ""
+    return table[gene], table[~gene]
 
 
 def figures(
@@ -160,22 +159,22 @@ def figures(
 ) -> dict[str, float]:
     """Power and false discoveries."""
     genes, pairs = compared(adata, seed)
-    place = {name: i for i, name in enumerate(adata.var_names)}
-    is_changed, hit = changed[genes["gene"].map(place)], (genes["qvalue"] < 0.05).to_numpy()
-    a, b = (pairs[column].map(place).to_numpy() for column in ("gene", "partner"))
-    one = changed[a] ^ changed[b]
-    alike = ((group[a] == group[b]) | (group[partner[a]] == group[partner[b]])) & (group[a] >= 0) & (group[b] >= 0)
+    index = {name: i for i, name in enumerate(adata.var_names)}
+    is_changed, hit = changed[genes["gene"].map(index)], (genes["qvalue"] < 0.05).to_numpy()
+    a, b = (pairs[column].map(index).to_numpy() for column in ("gene", "partner"))
+    has_one_changed = changed[a] ^ changed[b]
+    same_group = ((group[a] == group[b]) | (group[partner[a]] == group[partner[b]])) & (group[a] >= 0) & (group[b] >= 0)
     neither, hit_pairs = ~(changed[a] | changed[b]), (pairs["qvalue"] < 0.05).to_numpy()
     return {
         "power": hit[is_changed].mean(),
         "false": (~is_changed)[hit].mean() if hit.any() else 0.0,
-        "power, pairs": hit_pairs[one & alike].mean(),
+        "power, pairs": hit_pairs[has_one_changed & same_group].mean(),
         "false, pairs": neither[hit_pairs].mean() if hit_pairs.any() else 0.0,
     }
 
 
 def null_figures(adata: ad.AnnData, seed: int) -> dict[str, float]:
-    """Shares of genes and pairs that are found where nothing was changed."""
+    """Shares of significant genes and pairs without changes."""
     genes, pairs = compared(adata, seed)
     return {
         "genes q<0.05": (genes["qvalue"] < 0.05).mean(), "genes p<0.05": (genes["pvalue"] < 0.05).mean(),
@@ -204,15 +203,17 @@ def runs(options: argparse.Namespace) -> Iterator[dict[str, object]]:
 
 
 def both(adata: ad.AnnData, name: str, seed: int, rng: np.random.Generator) -> Iterator[dict[str, object]]:
-    """A run with changes and one without."""
-    made, changed, partner = exchanged(adata, rng)
-    yield from rows("exchanged", name, seed, figures(made, adata.var["group"].to_numpy(), changed, partner, seed))
+    """Rows of a run with changes and of one without."""
+    with_changes, changed, partner = exchanged(adata, rng)
+    yield from rows(
+        "exchanged", name, seed, figures(with_changes, adata.var["group"].to_numpy(), changed, partner, seed)
+    )
     yield from rows("no change", name, seed, null_figures(adata, seed))
 
 
-def rows(task: str, name: str, seed: int, found: dict[str, float]) -> Iterator[dict[str, object]]:
-    print(f"{task} {name} seed {seed} {found}", file=sys.stderr, flush=True)
-    for metric, value in found.items():
+def rows(task: str, name: str, seed: int, values: dict[str, float]) -> Iterator[dict[str, object]]:
+    print(f"{task} {name} seed {seed} {values}", file=sys.stderr, flush=True)
+    for metric, value in values.items():
         yield {"task": task, "sections": name, "seed": seed, "metric": metric, "value": float(value)}
 
 
@@ -226,10 +227,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--csv", type=Path, help="write all figures")
     options = parser.parse_args(argv)
-    found = pd.DataFrame(list(runs(options)))
+    table = pd.DataFrame(list(runs(options)))
     if options.csv:
-        found.to_csv(options.csv, index=False)
-    for task, part in found.groupby("task", sort=False):
+        table.to_csv(options.csv, index=False)
+    for task, part in table.groupby("task", sort=False):
         groups = part.groupby(["sections", "metric"], sort=False)["value"].agg(["mean", "std"]).fillna(0.0)
         text = groups.apply(lambda g: f"{g['mean']:.3f} ± {g['std']:.3f}", axis=1)
         print(f"\n{task}\n{text.unstack('metric')[list(dict.fromkeys(part['metric']))].to_string()}")

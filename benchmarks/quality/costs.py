@@ -1,4 +1,4 @@
-"""What a call costs: seconds, processor seconds and peak memory, in a process of its own."""
+"""Cost of a call: seconds, CPU seconds and peak memory, in a separate process."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 
 def counted(call: Callable[..., Any], *arguments: Any) -> tuple[Any, dict[str, float]]:
-    """What a call returns and what it cost; the peak is that of the process from its start."""
+    """Result and cost of a call; the peak memory is that of the process since its start."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     start, cpu = time.perf_counter(), before.ru_utime + before.ru_stime
-    found = call(*arguments)
+    result = call(*arguments)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
     costs = {"CPU seconds": after.ru_utime + after.ru_stime - cpu, "peak MB": after.ru_maxrss / 1024}
-    return found, {"seconds": seconds, **costs}
+    return result, {"seconds": seconds, **costs}
 
 
 def alone(call: Callable[..., Any], *arguments: Any) -> tuple[Any, dict[str, float]]:
-    """`counted` in a fresh process; raises what the call raises."""
+    """`counted` in a new process; raises the exceptions of the call."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(counted, call, *arguments).result()

@@ -1,4 +1,4 @@
-"""What competes on the scoreboard."""
+"""Entries of the scoreboard."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from .sources import code_digest, digest
 Embed = Callable[[AnnData, int], Outcome]
 Kind = Literal["SpaCEX", "ablation", "linear", "peer", "setting"]
 ON_REQUEST: tuple[Kind, ...] = ("setting",)
-"""Kinds that run only where they are asked for."""
+"""Kinds that run only on request."""
 
 OURS = "SpaCEX"
 SEEDLESS = ("Hotspot", "Hotspot, tutorial")
-"""Peers that leave nothing to chance."""
+"""Deterministic peers."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A function from a section and a seed to an `Outcome`, and where its code is.
+    """A function from a section and a seed to an `Outcome`.
 
     Attributes
     ----------
     modules
-        Modules whose source, with all that they import, decides whether a kept result still holds.
+        Modules whose source, with all imports, determines whether a stored result is valid.
     settings
-        Arguments of the function, which decide likewise.
+        Arguments of the function, which also determine it.
     seeded
-        Whether the seed makes a difference.
+        Whether the result depends on the seed.
     """
 
     name: str
@@ -67,22 +67,22 @@ class Entry:
 def entries() -> dict[str, Entry]:
     """All entries by name, SpaCEX first."""
     code = (spacex.__module__, "spacex.tl._embed", "spacex.pp")
-    found = [Entry(OURS, "SpaCEX", spacex, code)]
+    all_entries = [Entry(OURS, "SpaCEX", spacex, code)]
     variants: tuple[tuple[Kind, dict[str, Config]], ...] = (("ablation", ABLATIONS), ("setting", SETTINGS))
     for kind, configs in variants:
         for name, config in configs.items():
-            found.append(Entry(name, kind, partial(spacex, config=config), code, config.to_dict()))
+            all_entries.append(Entry(name, kind, partial(spacex, config=config), code, config.to_dict()))
     for name, run in LINEAR.items():
-        found.append(Entry(name, "linear", run, (run.__module__,), {"name": name}, seeded=False))
+        all_entries.append(Entry(name, "linear", run, (run.__module__,), {"name": name}, seeded=False))
     for name, run in peers().items():
         module = getattr(run, "__module__", "")
         home = module if module.startswith(f"{__package__}.") else f"{__package__}.peers"
-        found.append(Entry(name, "peer", run, (home,), {"name": name}, seeded=name not in SEEDLESS))
-    return {entry.name: entry for entry in found}
+        all_entries.append(Entry(name, "peer", run, (home,), {"name": name}, seeded=name not in SEEDLESS))
+    return {entry.name: entry for entry in all_entries}
 
 
 def peers() -> dict[str, Embed]:
-    """The peers; where their file cannot be imported, one entry that fails with the reason."""
+    """The peers; if they cannot be imported, one entry that fails with the reason."""
     try:
         from .peers import PEERS
     except ImportError as error:

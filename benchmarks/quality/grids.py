@@ -1,4 +1,4 @@
-"""Results as grids of text, from which the terminal's tables and the page's are made."""
+"""Results as tables of text, for the terminal and for the Markdown page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAILED, ABSENT = "failed", "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """Text, and whether it is the best of its row."""
+    """Text of a cell, and whether it is the best of its row."""
 
     text: str
     best: bool = False
@@ -25,7 +25,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: the metric that it is about, or a title; column names; rows of a name and cells."""
+    """A table: a metric or a title; a note; column names; rows of a name and cells."""
 
     title: str
     note: str
@@ -40,7 +40,7 @@ def means(results: Results) -> pd.DataFrame:
 
 
 def row_of(values: dict[str, tuple[float, float]], metric: Metric) -> dict[str, Cell]:
-    """Cells of means and standard deviations by entry; those level with the best at the printed digits are marked."""
+    """Cells of means and standard deviations by entry; those equal to the best at the printed precision are marked."""
     d = metric.digits
     finite = [round(mean, d) for mean, _ in values.values() if np.isfinite(mean)]
     best = (max if metric.higher else min)(finite, default=np.nan)
@@ -54,18 +54,20 @@ def row_of(values: dict[str, tuple[float, float]], metric: Metric) -> dict[str, 
 
 
 def metric_grids(results: Results, entries: list[str]) -> Iterator[Grid]:
-    """One grid a metric: sections × entries, mean ± standard deviation over seeds."""
+    """One grid per metric: sections × entries, mean ± standard deviation over seeds."""
     table = means(results)
     for metric in METRICS:
         if metric.name not in table.index.get_level_values("metric"):
             continue
         part, rows = table.loc[metric.name], []
-        shown = [entry for entry in entries if entry in part.index.get_level_values("entry")]
+        columns = [entry for entry in entries if entry in part.index.get_level_values("entry")]
         for section in part.index.get_level_values("section").unique():
-            here = part.loc[section]
-            cells = row_of({entry: (here.loc[entry, "mean"], here.loc[entry, "std"]) for entry in here.index}, metric)
-            rows.append((section, [cells.get(entry, _absent(results, section, entry)) for entry in shown]))
-        yield Grid(metric.name, _note(metric), shown, rows)
+            values = part.loc[section]
+            cells = row_of(
+                {entry: (values.loc[entry, "mean"], values.loc[entry, "std"]) for entry in values.index}, metric
+            )
+            rows.append((section, [cells.get(entry, _absent(results, section, entry)) for entry in columns]))
+        yield Grid(metric.name, _note(metric), columns, rows)
 
 
 def _note(metric: Metric) -> str:
@@ -77,7 +79,7 @@ def _absent(results: Results, section: str, entry: str) -> Cell:
 
 
 def summary_grid(results: Results, entries: list[str]) -> Grid:
-    """Means over the sections where every entry that has the metric anywhere has it; others say over how many."""
+    """Means over all sections of a metric; entries that lack a value also show their number of sections."""
     table, rows = means(results)["mean"], []
     for metric in METRICS:
         if metric.name not in table.index.get_level_values("metric"):
@@ -96,9 +98,9 @@ def summary_grid(results: Results, entries: list[str]) -> Grid:
 
 
 def gain_grid(results: Results, kinds: dict[str, str], rivals: str) -> Grid:
-    """By metric, what SpaCEX gains over the best rival of each section; below zero where it loses.
+    """Gain of SpaCEX over the best rival of each section, by metric; negative if the rival is better.
 
-    `rivals` is a kind of entry. The best is taken section by section, so that no single rival has to be as good.
+    `rivals` is a kind of entry. The best rival is chosen for each section separately.
     """
     table, rows = means(results)["mean"], []
     names = [entry for entry, kind in kinds.items() if kind == rivals]
@@ -116,7 +118,7 @@ def gain_grid(results: Results, kinds: dict[str, str], rivals: str) -> Grid:
         cells = [f"{gain.mean():+.{how.digits}f}", f"{gain.min():+.{how.digits}f} {worst}"]
         rows.append((metric, [*map(Cell, cells), Cell(f"{(gain > 0).sum()} of {len(gain)}")]))
     rows.sort(key=lambda row: list(BY_NAME).index(row[0]))
-    note = f"SpaCEX against the best {rivals} entry of each section, signed so that above zero is better"
+    note = f"SpaCEX against the best {rivals} entry of each section, positive values are better"
     return Grid(f"gain over {rivals}", note, ["mean", "worst section", "wins"], rows)
 
 

@@ -1,4 +1,4 @@
-"""Runs of entries: each in a process of its own, each kept, so that a killed scoreboard goes on where it was."""
+"""Runs of entries, each in a separate process and stored, so that a killed scoreboard can resume."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .sources import code_digest, digest
 
 @dataclass(frozen=True)
 class Run:
-    """What a job left: arrays and costs, or why it failed."""
+    """Result of a job: arrays and costs, or the reason of its failure."""
 
     stem: Path
     report: dict[str, Any]
@@ -34,7 +34,7 @@ class Run:
 
     @property
     def everywhere(self) -> bool:
-        """Whether it failed for a reason that holds on all sections, and may be gone next time: a missing package."""
+        """Whether the reason of the failure applies to all sections and may be temporary, such as a missing package."""
         return bool(self.report.get("everywhere"))
 
     @property
@@ -46,7 +46,7 @@ class Run:
         return {name: self.report[name] for name in ("seconds", "CPU seconds", "peak MB")}
 
     def array(self, name: str) -> np.ndarray | None:
-        """``z``, ``module`` or ``projected``, where the entry gave it."""
+        """``z``, ``module`` or ``projected``, None if the entry does not return it."""
         with np.load(f"{self.stem}.npz", allow_pickle=False) as file:
             return file.get(name)
 
@@ -62,7 +62,7 @@ class Job:
 
     @cached_property
     def entry_seed(self) -> int:
-        """A real section is one and the same for all seeds: an entry without chance runs on the whole of it once."""
+        """Seed of the entry: a deterministic entry runs on a whole real section only once."""
         fixed = self.part == WHOLE and not self.section.simulated and not self.entry.seeded
         return 0 if fixed else self.seed
 
@@ -73,12 +73,12 @@ class Job:
         return digest([self.section.digest(self.seed), self.entry.digest, self.entry_seed, self.part, split])
 
     def stem(self, work: Path) -> Path:
-        """Path of the kept files, without suffix."""
+        """Path of the stored files, without suffix."""
         name = re.sub(r"\W+", "-", f"{self.entry.name}.{self.part}.{self.entry_seed}.{self.digest}").strip("-")
         return work / self.section.name / name
 
     def to_dict(self, work: Path) -> dict[str, Any]:
-        """What the process that runs the job is told."""
+        """Arguments of the process that runs the job, as JSON values."""
         return {
             "section": self.section.to_dict(),
             "entry": self.entry.name,
@@ -91,9 +91,9 @@ class Job:
 
 
 def obtain(job: Job, work: Path, *, timeout: float, retry: bool = False) -> Run:
-    """The run of a job: the kept one, or a new one.
+    """Return the stored run of a job, or a new one.
 
-    Failures are kept too, but those that hold everywhere; `retry` tries them all again.
+    Failures are stored too, except those that apply everywhere; `retry` repeats all failed runs.
     """
     stem = job.stem(work)
     report = read_report(stem)
@@ -112,7 +112,7 @@ def read_report(stem: Path) -> dict[str, Any] | None:
 
 
 def spawn(job: dict[str, Any], stem: Path, timeout: float) -> None:
-    """Run a job in a process; what it prints goes to STEM.log. There is a report afterwards in any case."""
+    """Run a job in a process, with its output in STEM.log. A report is always written."""
     command = [sys.executable, "-m", f"{__package__}.runner", json.dumps(job)]
     with open(f"{stem}.log", "wb") as log:
         child = subprocess.Popen(
@@ -137,7 +137,7 @@ def spawn(job: dict[str, Any], stem: Path, timeout: float) -> None:
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Kill a process and those that it started."""
+    """Kill a process and its children."""
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 

@@ -1,16 +1,16 @@
-"""Two sections of one tissue embedded together, beside the same sections embedded apart.
+"""Two sections of one tissue embedded together, compared with separate embeddings.
 
     python -m benchmarks.quality.joint --data DIR --resources DIR [--seeds 1]
 
-For every pair of sections at hand, over the genes embedded in both: overlap of a gene's 20 nearest neighbors between
+For each available pair of sections, over the genes embedded in both: overlap of a gene's 20 nearest neighbors between
 the sections, and EGAD with the Hallmark sets, of
 
 - ``apart``: `sx.tl.embed` on each section (EGAD: the mean of the two),
 - ``shares``: one `sx.tl.embed` on both, ``varm["X_spacex_sections"]``,
 - ``joint``: the same, ``varm["X_spacex"]``, one vector for both sections (no overlap to measure).
 
-The sections are not aligned. The second one is turned by 90 degrees first, which must not matter. Genes measured in one
-section only are left out of the joint embedding; apart, all genes of a section are embedded.
+The sections are not aligned. The second one is rotated by 90 degrees first, which must not matter. Genes measured in
+only one section are left out of the joint embedding; separate embeddings use all genes of a section.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def embed_together(pair: list[ad.AnnData], seed: int) -> tuple[np.ndarray, np.nd
     """Joint embedding (G, D), shares (G, 2, D), and the names of the genes."""
     first, second = (section.copy() for section in pair)
     second.obsm["spatial"] = np.asarray(second.obsm["spatial"])[:, ::-1] * [-1, 1]
-    for section in (first, second):  # lattice columns would speak of the tissue's old place
+    for section in (first, second):  # array positions would contradict the rotated coordinates
         section.obs = section.obs[[]]
     both = ad.concat({"a": first, "b": second}, label="section", index_unique="-")
     sx.tl.embed(both, library_key="section", seed=seed, progress=False)
@@ -49,20 +49,20 @@ def embed_together(pair: list[ad.AnnData], seed: int) -> tuple[np.ndarray, np.nd
 
 
 def compare(pair: list[ad.AnnData], resources: Path, seed: int) -> dict[str, float]:
-    """All figures of one pair."""
+    """All scores of one pair."""
     joint, shares, names = embed_together(pair, seed)
     rows = [section.var_names.get_indexer(names) for section in pair]
     apart = [embed_apart(section, seed)[row] for section, row in zip(pair, rows, strict=True)]
-    kept = np.isfinite(joint).all(1) & np.isfinite(apart[0]).all(1) & np.isfinite(apart[1]).all(1)
-    sets = gene_sets([name for name, k in zip(names, kept, strict=True) if k], resources)[METRIC]
-    share = [shares[kept, s] for s in (0, 1)]
+    is_embedded = np.isfinite(joint).all(1) & np.isfinite(apart[0]).all(1) & np.isfinite(apart[1]).all(1)
+    sets = gene_sets([name for name, k in zip(names, is_embedded, strict=True) if k], resources)[METRIC]
+    share = [shares[is_embedded, s] for s in (0, 1)]
     return {
-        "genes": int(kept.sum()),
-        "overlap apart": overlap(apart[0][kept], apart[1][kept]),
+        "genes": int(is_embedded.sum()),
+        "overlap apart": overlap(apart[0][is_embedded], apart[1][is_embedded]),
         "overlap shares": overlap(*share),
-        "EGAD apart": float(np.mean([egad(z[kept], sets) for z in apart])),
+        "EGAD apart": float(np.mean([egad(z[is_embedded], sets) for z in apart])),
         "EGAD shares": float(np.mean([egad(z, sets) for z in share])),
-        "EGAD joint": egad(joint[kept], sets),
+        "EGAD joint": egad(joint[is_embedded], sets),
     }
 
 
@@ -79,9 +79,9 @@ def main() -> None:
             continue
         pair = [ad.read_h5ad(path) for path in paths]
         for seed in range(args.seeds):
-            found = compare(pair, args.resources, seed)
-            figures = "  ".join(f"{key} {value:.4f}" for key, value in found.items() if key != "genes")
-            print(f"{' + '.join(names):36s} seed {seed}  {found['genes']:6d} genes  {figures}", flush=True)
+            scores = compare(pair, args.resources, seed)
+            figures = "  ".join(f"{key} {value:.4f}" for key, value in scores.items() if key != "genes")
+            print(f"{' + '.join(names):36s} seed {seed}  {scores['genes']:6d} genes  {figures}", flush=True)
 
 
 if __name__ == "__main__":

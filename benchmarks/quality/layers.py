@@ -1,4 +1,4 @@
-"""Layers of the cortex in which genes peak, agreed on by two sections."""
+"""Cortical layers in which genes have their highest expression, in agreement of two sections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def layer_means(adata: AnnData) -> pd.DataFrame:
 
 
 def agreed_peaks(first: AnnData, second: AnnData) -> pd.Series:
-    """Layer of highest mean log-normalized expression, for the genes on which two sections agree.
+    """Layer of highest mean log-normalized expression, for genes for which two sections agree.
 
     Of the genes measured in both: those with more counts than the median gene in either section, the same peak
     layer in both, and in both a mean at the peak of more than 1.2 times the mean over layers. Layers and their
@@ -48,7 +48,7 @@ def agreed_peaks(first: AnnData, second: AnnData) -> pd.Series:
 def peak_purity(z: np.ndarray, names: pd.Index, peaks: pd.Series) -> dict[str, float]:
     """Share of a gene's 10 nearest neighbors (cosine) that peak in its layer, among the genes of `agreed_peaks`.
 
-    And the same less what random neighbors would share.
+    The gain is this share minus that of random neighbors.
     """
     label = peaks.to_numpy().astype(str)
     share = float(purity(z[names.get_indexer(peaks.index)], label).mean())

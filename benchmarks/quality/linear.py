@@ -20,9 +20,9 @@ from .outcome import Outcome
 
 DIMS = 32
 WIDE_DIMS = 48
-"""Components of the smoothed maps on which raw maps are projected."""
+"""Number of components of the smoothed maps, on which raw maps are projected."""
 SIGMA = 1.0
-"""Width of the smoothing in spot pitches."""
+"""Standard deviation of the smoothing in spot pitches."""
 
 Maps = Callable[[GeneImages, SectionLayout], np.ndarray]
 """Maps (G, P) of all genes on the tissue pixels of a layout, which may be that of other counts."""
@@ -42,18 +42,18 @@ def residual_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
 
 
 def smoothed_maps(images: GeneImages, layout: SectionLayout) -> np.ndarray:
-    """Pearson-residual maps smoothed with a width of one spot pitch, centered, of unit norm."""
+    """Pearson-residual maps smoothed with a standard deviation of one spot pitch, centered, of unit norm."""
     maps = Smoother(layout, SIGMA).apply(moved(images.residuals(), images, layout))
     return unit(maps - maps.mean(axis=1, keepdims=True))
 
 
 def moved(maps: np.ndarray, images: GeneImages, layout: SectionLayout) -> np.ndarray:
-    """Maps (G, P) on the tissue pixels of another layout of the same grid; zero where there are none."""
+    """Maps (G, P) on the tissue pixels of another layout of the same grid; zero at other pixels."""
     if np.array_equal(images.layout.flat, layout.flat):
         return maps
-    painted = np.zeros((len(maps), layout.shape[0] * layout.shape[1]), dtype=maps.dtype)
-    painted[:, images.layout.flat] = maps
-    return painted[:, layout.flat]
+    full = np.zeros((len(maps), layout.shape[0] * layout.shape[1]), dtype=maps.dtype)
+    full[:, images.layout.flat] = maps
+    return full[:, layout.flat]
 
 
 def components(maps: np.ndarray, n: int) -> np.ndarray:
@@ -73,31 +73,33 @@ class Projection:
 
     parts: tuple[tuple[Maps, np.ndarray, float], ...]
     layout: SectionLayout
-    kept: np.ndarray
+    is_embedded: np.ndarray
 
     def __call__(self, adata: AnnData) -> np.ndarray:
         images = gene_images(adata)
         z = np.full((adata.n_vars, sum(basis.shape[1] for _, basis, _ in self.parts)), np.nan, dtype=np.float32)
-        images = images.take(np.flatnonzero(self.kept))
-        z[self.kept] = np.hstack([maps(images, self.layout) @ basis / scale for maps, basis, scale in self.parts])
+        images = images.take(np.flatnonzero(self.is_embedded))
+        z[self.is_embedded] = np.hstack(
+            [maps(images, self.layout) @ basis / scale for maps, basis, scale in self.parts]
+        )
         return z
 
 
 def project(adata: AnnData, *pairs: tuple[Maps, Maps, int]) -> Outcome:
     """Embed with components of some maps (n of them) on which the same or other maps are projected.
 
-    Genes with fewer counts than SpaCEX asks for, or all in one pixel, are not embedded.
+    Genes with fewer counts than `Config.min_counts`, or with all counts in one pixel, are not embedded.
     """
     images = gene_images(adata)
-    kept = np.asarray(images.counts.sum(axis=0)).ravel() >= Config().min_counts
-    kept &= np.diff(images.counts.indptr) > 1
-    images, parts = images.take(np.flatnonzero(kept)), []
+    is_embedded = np.asarray(images.counts.sum(axis=0)).ravel() >= Config().min_counts
+    is_embedded &= np.diff(images.counts.indptr) > 1
+    images, parts = images.take(np.flatnonzero(is_embedded)), []
     for source, target, n in pairs:
         maps = source(images, images.layout)
         basis = components(maps, n)
         z = (maps if source is target else target(images, images.layout)) @ basis
         parts.append((target, basis, float(np.sqrt(np.mean(np.square(z))))))
-    projection = Projection(tuple(parts), images.layout, kept)
+    projection = Projection(tuple(parts), images.layout, is_embedded)
     return Outcome(projection(adata), None, projection)
 
 

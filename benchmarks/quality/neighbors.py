@@ -1,7 +1,7 @@
-"""Neighbors of genes in an embedding, and the metrics that are made of them.
+"""Neighbors of genes in an embedding, and metrics computed from them.
 
-A gene that is not embedded (a row of NaN) has no neighbors and is nobody's neighbor. Such a gene scores what random
-neighbors would, so that leaving hard genes out does not pay.
+A gene that is not embedded (a row of NaN) has no neighbors and is no neighbor. It gets the score of random neighbors,
+so that an entry does not gain by leaving out difficult genes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ def embedded(z: np.ndarray) -> np.ndarray:
 
 
 def nearest(z: np.ndarray, k: int) -> np.ndarray:
-    """The k nearest others (G, k) of every row by cosine, in no order. All rows have a direction."""
+    """The k nearest others (G, k) of every row by cosine, unordered. All rows must have a direction."""
     x = unit(z)
-    found = np.empty((len(x), k), dtype=np.int64)
+    neighbors = np.empty((len(x), k), dtype=np.int64)
     for start in range(0, len(x), BLOCK):
         similarity = x[start : start + BLOCK] @ x.T
         rows = np.arange(len(similarity))
         similarity[rows, start + rows] = -np.inf
-        found[rows + start] = np.argpartition(similarity, len(x) - k, axis=1)[:, len(x) - k :]
-    return found
+        neighbors[rows + start] = np.argpartition(similarity, len(x) - k, axis=1)[:, len(x) - k :]
+    return neighbors
 
 
 def purity(z: np.ndarray, label: np.ndarray, k: int = 10) -> np.ndarray:
@@ -40,9 +40,11 @@ def purity(z: np.ndarray, label: np.ndarray, k: int = 10) -> np.ndarray:
     The neighborhood form of cluster purity (Manning, Raghavan & Schütze 2008, section 16.3). A gene that is not
     embedded gets `chance`.
     """
-    kept, score = embedded(z), chance(label)
-    if kept.sum() > k:
-        score[kept] = (label[kept][nearest(z[kept], k)] == label[kept][:, None]).mean(axis=1)
+    is_embedded, score = embedded(z), chance(label)
+    if is_embedded.sum() > k:
+        score[is_embedded] = (label[is_embedded][nearest(z[is_embedded], k)] == label[is_embedded][:, None]).mean(
+            axis=1
+        )
     return score
 
 
@@ -53,7 +55,7 @@ def chance(label: np.ndarray) -> np.ndarray:
 
 
 def overlap(first: np.ndarray, second: np.ndarray, k: int = 20) -> float:
-    """Mean share of a gene's k nearest neighbors in one embedding that are so in another of the same genes.
+    """Mean share of a gene's k nearest neighbors in one embedding that are also neighbors in another embedding.
 
     Q_NX(k) of the co-ranking matrix (Lee & Verleysen 2009, eq. 7), cosine. A gene that is not embedded in both counts
     k / (G - 1), the overlap of random neighbors.
@@ -61,29 +63,29 @@ def overlap(first: np.ndarray, second: np.ndarray, k: int = 20) -> float:
     n = len(first)
     k = min(k, n - 1)
     score = np.full(n, k / max(n - 1, 1))
-    kept = embedded(first), embedded(second)
-    if min(kept[0].sum(), kept[1].sum()) > k:
+    is_embedded = embedded(first), embedded(second)
+    if min(is_embedded[0].sum(), is_embedded[1].sum()) > k:
         shared = np.zeros((2, n, k), dtype=np.int64)
-        for part, z, here in zip(shared, (first, second), kept, strict=True):
-            part[here] = np.flatnonzero(here)[nearest(z[here], k)]
+        for part, z, mask in zip(shared, (first, second), is_embedded, strict=True):
+            part[mask] = np.flatnonzero(mask)[nearest(z[mask], k)]
         both = np.sort(np.concatenate(shared, axis=1), axis=1)
         common = (np.diff(both, axis=1) == 0).sum(axis=1) / k
-        score = np.where(kept[0] & kept[1], common, score)
+        score = np.where(is_embedded[0] & is_embedded[1], common, score)
     return float(score.mean())
 
 
-def reciprocal_rank(own: np.ndarray, query: np.ndarray, genes: np.ndarray) -> float:
-    """Mean reciprocal rank (Voorhees 1999) of a gene's own embedding, asked with its embedding from other counts.
+def reciprocal_rank(reference: np.ndarray, query: np.ndarray, genes: np.ndarray) -> float:
+    """Mean reciprocal rank (Voorhees 1999) of a gene's embedding, queried with its embedding from other counts.
 
-    Every gene of `genes` asks with its row of `query`; all rows of `own` are ranked by cosine, genes that are not
-    embedded as zero vectors, which are similar to nothing. Ties share the middle of their ranks.
+    The query of each gene in `genes` is its row of `query`; all rows of `reference` are ranked by cosine, with
+    zero vectors for genes that are not embedded. Ties get their mean rank.
     """
-    x, y = unit(own), unit(query)
+    x, y = unit(reference), unit(query)
     ranks = []
     for start in range(0, len(genes), BLOCK):
-        asked = genes[start : start + BLOCK]
-        similarity = y[asked] @ x.T
-        target = similarity[np.arange(len(asked)), asked][:, None]
+        queries = genes[start : start + BLOCK]
+        similarity = y[queries] @ x.T
+        target = similarity[np.arange(len(queries)), queries][:, None]
         ranks.append((similarity > target).sum(axis=1) + ((similarity == target).sum(axis=1) + 1) / 2)
     return float(np.mean(1 / np.concatenate(ranks)))
 
@@ -91,9 +93,9 @@ def reciprocal_rank(own: np.ndarray, query: np.ndarray, genes: np.ndarray) -> fl
 def follows_expression(z: np.ndarray, total: np.ndarray, k: int = 10) -> float:
     """Correlation of an embedded gene's log total with the mean of its k nearest neighbors'.
 
-    Near one: the embedding holds how much a gene is expressed, not where. Zero is not the goal: co-expressed genes do
-    have similar totals to some degree.
+    A value near 1 means that the embedding represents the level of expression, not its pattern. The ideal value is not
+    0, because co-expressed genes have similar totals to some degree.
     """
-    kept = embedded(z) & (total > 0)
-    level = np.log(total[kept])
-    return float(np.corrcoef(level, level[nearest(z[kept], k)].mean(axis=1))[0, 1])
+    is_embedded = embedded(z) & (total > 0)
+    level = np.log(total[is_embedded])
+    return float(np.corrcoef(level, level[nearest(z[is_embedded], k)].mean(axis=1))[0, 1])

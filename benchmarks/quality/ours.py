@@ -21,22 +21,22 @@ ABLATIONS: dict[str, Config] = {
     "+ boosting": Config(boost_rounds=2),
     "+ both": Config(epochs=4, boost_rounds=2),
 }
-"""What stages add. The entry SpaCEX is the weighted linear start with the mixture: what is on by default."""
+"""Contribution of the stages. The entry SpaCEX has the default settings: weighted linear initialization and mixture."""
 
 
 def spacex(adata: AnnData, seed: int, *, config: Config | None = None) -> Outcome:
-    """`sx.tl.embed` with its defaults; other counts go through the fitted model's `transform`."""
+    """`sx.tl.embed` with its defaults; other counts are embedded by `transform` of the fitted model."""
     model = sx.tl.embed(adata, config=config, seed=seed, progress=False)
     z = _adata.read_embedding(adata)
-    kept = np.flatnonzero(np.isfinite(z).all(axis=1))
+    embedded = np.flatnonzero(np.isfinite(z).all(axis=1))
 
     def project(other: AnnData) -> np.ndarray:
         sx.pp.rasterize(other, config=config)
-        images, found = sx.pp.gene_images(other, config=config), np.full_like(z, np.nan)
+        images, projected = sx.pp.gene_images(other, config=config), np.full_like(z, np.nan)
         # As images (B, H, W): they may lack pixels that had counts in the fit.
-        for start in range(0, len(kept), BATCH):
-            genes = kept[start : start + BATCH]
-            found[genes] = model.transform(images.images(genes))
-        return found
+        for start in range(0, len(embedded), BATCH):
+            genes = embedded[start : start + BATCH]
+            projected[genes] = model.transform(images.images(genes))
+        return projected
 
     return Outcome(z, _adata.read_modules(adata).astype(str).to_numpy(), project)

@@ -1,4 +1,4 @@
-"""What an entry of the scoreboard hands over."""
+"""Result of an entry of the scoreboard."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Outcome:
     Attributes
     ----------
     z
-        (G, D) float, a row for every gene of the section in its order; NaN rows: genes not embedded. None: the
-        entry gives modules only.
+        (G, D) float, one row for each gene of the section, NaN for genes that are not embedded. None if the entry
+        returns modules only.
     module
-        (G,) str label of every gene, ``"unassigned"`` for genes without one. None: the entry gives no modules.
+        (G,) str label of every gene, ``"unassigned"`` for genes without one. None if the entry returns no modules.
     project
         Embeds the same genes of another count matrix on the same spots into the same space: AnnData -> (G, D).
-        None: the entry cannot do that.
+        None if the entry does not support this.
     """
 
     z: np.ndarray | None

@@ -13,21 +13,21 @@ from .sources import closure, imported
 ALWAYS = ("spacex-st", "anndata", "numpy", "scipy", "scikit-learn", "torch")
 
 HOW = """\
-Each entry sees the counts and coordinates of a section and hands over a vector per gene, modules, or both. Every run is
-a process of its own. Rows are sections; figures are means over seeds ± the standard deviation between them, the best
-of a row in bold. Real sections are the same for every seed: what differs is the seed of the entry, and of the split of
-the counts into halves. *failed* is a run that ended in an error, listed at the end; – is a metric that an entry cannot
-have: one without modules has no ARI of modules, one without an embedding has no neighbors.
+Each entry receives the counts and coordinates of a section and returns an embedding of the genes, modules, or both.
+Each run is a separate process. Rows are sections; entries are means over seeds ± standard deviation, the best of a row
+in bold. For real sections the seed determines only the random numbers of the entry and the split of the counts into
+halves. *failed* marks a run with an error, listed at the end; – marks a metric that does not apply: an entry without
+modules has no ARI of modules, an entry without an embedding has no neighbors.
 
-A gene that an entry does not embed scores what random neighbors would, a zero vector in EGAD, MRR and K-means: leaving
-hard genes out does not pay. All entries of a section are asked about the same genes. The definition and the source of
-every metric are in the docstrings of `benchmarks/quality`.
+A gene that is not embedded gets the score of random neighbors, and is a zero vector in EGAD, MRR and K-means, so that
+an entry does not gain by leaving out difficult genes. All entries of a section are scored on the same genes. The
+docstrings of `benchmarks/quality` define all metrics and give their sources.
 """
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the page is made of."""
+    """Content of the page."""
 
     command: str
     entries: dict[str, str]
@@ -42,8 +42,8 @@ class Page:
         failures = [f"- {line}" for line in self.failures] or ["None."]
         parts = [
             "# Scoreboard", HOW,
-            "## How it was made", f"```\n{self.command}\n```", machine(), versions(),
-            "Seconds and memory compare entries on one machine; processes of other work may have run beside them.",
+            "## Command and versions", f"```\n{self.command}\n```", machine(), versions(),
+            "Seconds and memory compare entries on one machine, on which other processes may have run.",
             "## Entries", "\n".join(entries),
             "## Summary", *map(as_markdown, self.summary),
             "## All sections", *map(as_markdown, self.grids),
@@ -54,8 +54,8 @@ class Page:
 
 def machine() -> str:
     """Cores, threads and system."""
-    threads = os.environ.get("OMP_NUM_THREADS", "as many as the libraries take")
-    return f"{os.cpu_count()} cores, {platform.machine()}; threads a process: {threads}."
+    threads = os.environ.get("OMP_NUM_THREADS", "default of the libraries")
+    return f"{os.cpu_count()} cores, {platform.machine()}; threads per process: {threads}."
 
 
 def versions() -> str:
@@ -63,13 +63,13 @@ def versions() -> str:
     of_module = importlib.metadata.packages_distributions()
     modules = {name.split(".")[0] for name in peer_modules()}
     named = {*ALWAYS, *(dist for module in modules for dist in of_module.get(module, []))}
-    found = []
+    texts = []
     for name in sorted(named):
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
+            texts.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    return f"Python {platform.python_version()}, " + ", ".join(found) + "."
+    return f"Python {platform.python_version()}, " + ", ".join(texts) + "."
 
 
 def peer_modules() -> set[str]:

@@ -1,13 +1,13 @@
-"""Designated patterns: whether the gene that follows one is among the first that `sx.tl.pattern` names.
+"""Designated patterns: whether `sx.tl.pattern` ranks the gene that follows a pattern among the first.
 
     python -m benchmarks.quality.patterns [--seeds 3] [--counts 0.5]
 
-Each simulated section of 1,000 genes gets 20 further ones, each with a pattern of its own: discs, bumps, stripes and
-gradients at random places, at three log fold changes between its top and its bottom. Every pattern is then asked for.
-*top 20*: share of patterns whose gene is among the first 20; *same pattern*: the same, where a gene counts too whose
-true pattern has a correlation above 0.9 with that asked for; *null p < 0.05*: share of genes without a pattern with
-such a p-value. *correlation*, *smoothed*: top 20 by the correlation of the pattern with the residual maps, and with
-those smoothed by one pitch, without an embedding. Entries are means ± standard deviation over seeds.
+Each simulated section of 1,000 genes gets 20 additional genes with different patterns: discs, bumps, stripes and
+gradients at random positions, with three log fold changes. Each pattern is used as a query. *top 20*: share of patterns
+whose gene is among the first 20; *same pattern*: the same, also for genes whose true pattern has a correlation above
+0.9 with the query; *null p < 0.05*: share of genes without a pattern with such a p-value. *correlation*, *smoothed*:
+top 20 by the correlation of the query with residual maps, and with residual maps smoothed by one pitch, without an
+embedding. Entries are means ± standard deviation over seeds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KINDS = ("disc", "bump", "stripe", "gradient")
 
 
 def pattern(kind: str, xy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Weights (S,) from 0 to 1 at coordinates (S, 2), the tissue's longer side being one."""
+    """Weights (S,) from 0 to 1 at coordinates (S, 2), scaled to a longer side of one."""
     center, turn = xy[rng.integers(len(xy))], rng.uniform(0, 2 * np.pi)
     along = xy @ [np.cos(turn), np.sin(turn)]
     far = np.linalg.norm(xy - center, axis=1)
@@ -48,18 +48,20 @@ def pattern(kind: str, xy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def section(technology: str, effect: float, counts: float, seed: int) -> tuple[ad.AnnData, np.ndarray]:
-    """A simulated section with a gene for every pattern, the last of its genes; and the patterns (n, S)."""
-    made = sx.datasets.simulate_section(1000, SECTIONS[technology], technology=technology, seed=seed)
+    """A simulated section whose last genes follow one pattern each, and the patterns (n, S)."""
+    simulated = sx.datasets.simulate_section(1000, SECTIONS[technology], technology=technology, seed=seed)
     rng = np.random.default_rng([seed, 21])
-    xy = made.obsm["spatial"]
+    xy = simulated.obsm["spatial"]
     xy = (xy - xy.min(axis=0)) / np.ptp(xy, axis=0).max()
     weights = np.stack([pattern(KINDS[i % len(KINDS)], xy, rng) for i in range(N_PATTERNS)])
-    mean = made.obs["true_library"].to_numpy() * np.exp(effect * weights)
+    mean = simulated.obs["true_library"].to_numpy() * np.exp(effect * weights)
     mean *= counts / mean.mean(axis=1, keepdims=True)
     drawn = negative_binomial(mean, 0.2, rng).T.astype(np.float32)
-    adata = ad.AnnData(sp.hstack([made.X, sp.csr_matrix(drawn)], format="csr"), obsm={"spatial": made.obsm["spatial"]})
-    adata.var_names = [*made.var_names, *(f"planted{i}" for i in range(N_PATTERNS))]
-    adata.var["null"] = [*~made.var["spatially_variable"], *[False] * N_PATTERNS]
+    adata = ad.AnnData(
+        sp.hstack([simulated.X, sp.csr_matrix(drawn)], format="csr"), obsm={"spatial": simulated.obsm["spatial"]}
+    )
+    adata.var_names = [*simulated.var_names, *(f"planted{i}" for i in range(N_PATTERNS))]
+    adata.var["null"] = [*~simulated.var["spatially_variable"], *[False] * N_PATTERNS]
     return adata, weights
 
 
@@ -67,30 +69,30 @@ def measured(technology: str, effect: float, counts: float, seed: int) -> dict[s
     adata, weights = section(technology, effect, counts, seed)
     sx.tl.embed(adata, progress=False, seed=seed)
     similar = np.corrcoef(weights) > 0.9
-    plain, smooth = plain_ranks(adata, weights)
+    raw, smooth = plain_ranks(adata, weights)
     first, same, null = [], [], []
-    for i, wanted in enumerate(weights):
-        found = sx.tl.pattern(adata, wanted, n=adata.n_vars).set_index("gene")
-        rank = {name: k for k, name in enumerate(found.index)}
+    for i, query in enumerate(weights):
+        table = sx.tl.pattern(adata, query, n=adata.n_vars).set_index("gene")
+        rank = {name: k for k, name in enumerate(table.index)}
         first.append(rank.get(f"planted{i}", adata.n_vars) < 20)
         same.append(any(rank.get(f"planted{j}", adata.n_vars) < 20 for j in np.flatnonzero(similar[i])))
-        null.append((found["pvalue"].reindex(adata.var_names[adata.var["null"]]).dropna() < 0.05).mean())
+        null.append((table["pvalue"].reindex(adata.var_names[adata.var["null"]]).dropna() < 0.05).mean())
     return {
         "top 20": np.mean(first), "same pattern": np.mean(same), "null p<0.05": np.mean(null),
-        "correlation": np.mean(plain < 20), "smoothed": np.mean(smooth < 20),
+        "correlation": np.mean(raw < 20), "smoothed": np.mean(smooth < 20),
     }  # fmt: skip
 
 
 def plain_ranks(adata: ad.AnnData, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rank of each pattern's gene by the correlation of maps with the pattern: as they are, and smoothed."""
+    """Rank of each pattern's gene by the correlation of maps with the pattern: unsmoothed, and smoothed."""
     images = sx.pp.gene_images(adata)
     pixel = _adata.read_pixel_of_spot(adata, images)
-    wanted = group_mean(weights, pixel, images.n_pixels)
+    queries = group_mean(weights, pixel, images.n_pixels)
     maps, ranks = images.residuals(), []
     for smoothed in (maps, Smoother(images.layout, 1.0).apply(maps)):
-        correlation = np.corrcoef(np.vstack([wanted, smoothed]))[:N_PATTERNS, N_PATTERNS:]
-        own = correlation[np.arange(N_PATTERNS), adata.n_vars - N_PATTERNS + np.arange(N_PATTERNS)]
-        ranks.append((correlation > own[:, None]).sum(axis=1))
+        correlation = np.corrcoef(np.vstack([queries, smoothed]))[:N_PATTERNS, N_PATTERNS:]
+        of_gene = correlation[np.arange(N_PATTERNS), adata.n_vars - N_PATTERNS + np.arange(N_PATTERNS)]
+        ranks.append((correlation > of_gene[:, None]).sum(axis=1))
     return ranks[0], ranks[1]
 
 
@@ -107,9 +109,9 @@ def main(argv: list[str] | None = None) -> None:
         for counts in options.counts:
             for effect in EFFECTS:
                 for seed in range(options.seeds):
-                    found = measured(technology, effect, counts, seed)
-                    print(technology, counts, effect, seed, found, file=sys.stderr, flush=True)
-                    rows += [(technology, counts, effect, metric, value) for metric, value in found.items()]
+                    scores = measured(technology, effect, counts, seed)
+                    print(technology, counts, effect, seed, scores, file=sys.stderr, flush=True)
+                    rows += [(technology, counts, effect, metric, value) for metric, value in scores.items()]
     table = pd.DataFrame(rows, columns=["section", "counts", "effect", "metric", "value"])
     groups = (
         table.groupby(["section", "counts", "effect", "metric"], sort=False)["value"].agg(["mean", "std"]).fillna(0)

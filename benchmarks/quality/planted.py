@@ -1,4 +1,4 @@
-"""How well the modules that were planted in a simulated section are found."""
+"""Recovery of the planted modules of a simulated section."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ def planted_purity(z: np.ndarray, planted: np.ndarray, total: np.ndarray) -> dic
 
 
 def direction_ari(z: np.ndarray, planted: np.ndarray, seed: int, *, all_genes: bool = False) -> float:
-    """Adjusted Rand index (Hubert & Arabie 1985) of K-means on directions, at the planted number of classes.
+    """Adjusted Rand index (Hubert & Arabie 1985) of K-means on directions, with the planted number of classes.
 
-    Of the spatial genes, which no user could single out; or of all genes, where those without a pattern are a class
-    of their own. Genes that are not embedded are zero vectors, hence mostly one cluster.
+    On spatial genes, which are unknown in practice, or on all genes, where genes without a pattern are one more class.
+    Genes that are not embedded are zero vectors, hence mostly one cluster.
     """
-    asked = np.full(len(planted), True) if all_genes else planted != NONE
-    k = len(np.unique(planted[asked]))
-    found = KMeans(k, n_init=10, random_state=seed).fit_predict(unit(z[asked]))
-    return float(adjusted_rand_score(planted[asked], found))
+    is_scored = np.full(len(planted), True) if all_genes else planted != NONE
+    k = len(np.unique(planted[is_scored]))
+    cluster = KMeans(k, n_init=10, random_state=seed).fit_predict(unit(z[is_scored]))
+    return float(adjusted_rand_score(planted[is_scored], cluster))
 
 
 def module_ari(module: np.ndarray, planted: np.ndarray) -> dict[str, float]:
-    """Adjusted Rand index of an entry's own modules, and the share of genes without a pattern that get none.
+    """Adjusted Rand index of the modules of an entry, and the share of unassigned genes among those without a pattern.
 
-    On spatial genes, and on all genes, where those without a pattern are a class of their own and
-    ``"unassigned"`` is a label like others.
+    On spatial genes, and on all genes, where genes without a pattern are one more class and ``"unassigned"``
+    is one more label.
     """
     spatial = planted != NONE
-    found = {
+    scores = {
         "module ARI": adjusted_rand_score(planted[spatial], module[spatial]),
         "all-gene ARI": adjusted_rand_score(planted, module),
     }
     if not spatial.all():
-        found["null unassigned"] = np.mean(module[~spatial] == UNASSIGNED)
-    return {name: float(value) for name, value in found.items()}
+        scores["null unassigned"] = np.mean(module[~spatial] == UNASSIGNED)
+    return {name: float(value) for name, value in scores.items()}

@@ -1,4 +1,4 @@
-"""What a scoreboard found: figures, and failures with their reasons."""
+"""Results of a scoreboard: scores, and failures with their reasons."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ COLUMNS = ["section", "seed", "entry", "metric", "value"]
 
 @dataclass
 class Results:
-    """Figures by section, seed, entry and metric, and failures by section and entry."""
+    """Scores by section, seed, entry and metric, and failures by section and entry."""
 
     rows: list[tuple[str, int, str, str, float]] = field(default_factory=list)
     failures: list[tuple[str, int, str, str]] = field(default_factory=list)
     hopeless: dict[tuple[str | None, str], str] = field(default_factory=dict)
 
     def add(self, section: str, seed: int, entry: str, values: dict[str, float]) -> None:
-        """Figures by metric."""
+        """Add scores by metric."""
         self.rows.extend((section, seed, entry, metric, value) for metric, value in values.items())
 
     def fail(self, section: str, seed: int, entry: str, reason: str) -> None:
         self.failures.append((section, seed, entry, reason))
 
     def give_up(self, section: str | None, entry: str, reason: str) -> None:
-        """Do not try an entry again on a section; on any, for None."""
+        """Skip further runs of an entry on a section, or on all sections for None."""
         self.hopeless[section, entry] = reason
 
     def given_up(self, section: str, entry: str) -> str | None:
-        """Why an entry is not tried."""
+        """Reason why runs of an entry are skipped, or None."""
         return self.hopeless.get((None, entry)) or self.hopeless.get((section, entry))
 
     @property
@@ -46,7 +46,7 @@ class Results:
         return any(name in section.split(" | ") and who == entry for name, _, who, _ in self.failures)
 
     def failure_lines(self) -> list[str]:
-        """One line for every entry and reason: where, and at which seeds."""
+        """One line for each entry and reason, with sections and seeds."""
         grouped: dict[tuple[str, str], dict[str, list[int]]] = {}
         for section, seed, entry, reason in self.failures:
             grouped.setdefault((entry, reason), {}).setdefault(section, []).append(seed)

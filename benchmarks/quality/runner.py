@@ -1,9 +1,9 @@
-"""One entry on one section, in a process of its own: what it found, and what it cost.
+"""Run one entry on one section in a separate process, and write its result and cost.
 
     python -m benchmarks.quality.runner JOB
 
-JOB is JSON as `jobs.Job.to_dict` makes it. Writes STEM.npz (z, module, and the other half's embedding) and then
-STEM.json (seconds, CPU seconds, peak memory; or why it failed).
+JOB is the JSON of `jobs.Job.to_dict`. Writes STEM.npz (z, module, and the other half's embedding) and then
+STEM.json (seconds, CPU seconds, peak memory; or the reason of a failure).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ MB = 2**20
 
 
 class ChangedSource(Exception):
-    """The code of an entry is not that under whose name its result would be kept."""
+    """The code of an entry has changed since the job was created."""
 
 
 def perform(job: dict[str, Any]) -> dict[str, Any]:
-    """Run the job, write what it found, return what it cost."""
+    """Run the job, write its result, and return its cost."""
     entry, seed, part = entries()[job["entry"]], job["seed"], job["part"]
     if entry.digest != job["entry_digest"]:
         raise ChangedSource("the source was edited while the scoreboard ran; start it again")
@@ -63,14 +63,14 @@ def perform(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def warm_up(entry: Entry) -> None:
-    """Run on a tiny section: imports and compilation on the first call are not the entry's seconds."""
+    """Run on a tiny section, so that imports and compilation are not measured."""
     tiny = sx.datasets.simulate_section(n_genes=200, n_spots=300, n_modules=4, n_domains=3, depth=1.0)
-    with contextlib.suppress(Exception):  # it will say why on the section itself
+    with contextlib.suppress(Exception):  # the run on the section reports the error
         entry.run(tiny, 0)
 
 
 def measured(entry: Entry, adata: AnnData, seed: int) -> tuple[Outcome, dict[str, float]]:
-    """Outcome, and the cost of the call alone; the memory is the peak of the process, with libraries and section."""
+    """Outcome and cost of the call; the memory is the peak of the process, including libraries and section."""
     wall, cpu = time.perf_counter(), sum(os.times()[:4])
     outcome = entry.run(adata, seed)
     wall, cpu = time.perf_counter() - wall, sum(os.times()[:4]) - cpu
@@ -78,17 +78,17 @@ def measured(entry: Entry, adata: AnnData, seed: int) -> tuple[Outcome, dict[str
 
 
 def peak_memory() -> int:
-    """Most bytes that this process, or the largest of the processes it started, held at once."""
+    """Peak memory in bytes of this process or of its largest child."""
     unit = 1 if sys.platform == "darwin" else 1024
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     status = Path("/proc/self/status")
-    if status.is_file():  # on Linux ru_maxrss counts from that of the process that started this one
-        own = int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0]) * 1024
-    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit)
+    if status.is_file():  # on Linux ru_maxrss includes that of the parent at the start
+        peak = int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0]) * 1024
+    return max(peak, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit)
 
 
 def check(outcome: Outcome, n_genes: int) -> None:
-    """Refuse an outcome of the wrong shape."""
+    """Raise `ValueError` for an outcome of the wrong shape."""
     if outcome.z is not None and (np.ndim(outcome.z) != 2 or len(outcome.z) != n_genes):
         raise ValueError(f"z has shape {np.shape(outcome.z)} for {n_genes} genes")
     if outcome.z is not None and not np.isfinite(outcome.z).any():
@@ -98,14 +98,14 @@ def check(outcome: Outcome, n_genes: int) -> None:
 
 
 def save(stem: str, arrays: dict[str, np.ndarray]) -> None:
-    """Write the arrays so that a file of that name is always whole."""
+    """Write the arrays atomically."""
     with open(f"{stem}.npz.part", "wb") as file:
         np.savez(file, **arrays)
     os.replace(f"{stem}.npz.part", f"{stem}.npz")
 
 
 def reason(error: BaseException) -> str:
-    """One line, without folders of this machine."""
+    """The error on one line, without paths of folders."""
     lines = str(error).strip().splitlines()
     line = re.sub(r"(?<!\w)(?:/[\w.+\-]+)+/", "", lines[0] if lines else "")
     return f"{type(error).__name__}: {line[:200]}".rstrip(": ")

@@ -1,4 +1,4 @@
-"""The sections that the scoreboard runs on: real ones found in a folder, and simulated ones."""
+"""The sections that the scoreboard runs on: files in a folder, and simulated sections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .sources import code_digest, digest
 
 MIN_GENES = 600
 QUICK_SIZE = 5_000_000
-"""Spots × genes of the largest section that a quick run takes."""
+"""Maximum number of spots × genes of a section in a quick run."""
 
 PAIRS = (
     ("dlpfc_151674", "dlpfc_151676"),
@@ -39,9 +39,9 @@ SMALL_SIMULATED = {
 
 @dataclass(frozen=True)
 class Section:
-    """A section by name: a file, or what to ask of `sx.datasets.simulate_section`.
+    """A section by name: a file, or arguments of `sx.datasets.simulate_section`.
 
-    Simulated sections differ from seed to seed; of a real section there is but one.
+    Simulated sections depend on the seed, real sections do not.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Section:
         return self.simulation is not None
 
     def load(self, seed: int) -> ad.AnnData:
-        """The section with nothing in it that an entry, or the scoreboard, left there."""
+        """Load a new copy of the section."""
         if self.simulation is not None:
             return sx.datasets.simulate_section(**self.simulation, seed=seed)
         return ad.read_h5ad(self.path)
 
     def digest(self, seed: int) -> str:
-        """Changes with what `load` gives."""
+        """Digest that changes with the result of `load`."""
         if self.path is None:
             return digest([self.simulation, seed, code_digest("spacex.datasets")])
         stat = Path(self.path).stat()
@@ -70,7 +70,7 @@ class Section:
 
 
 def find_sections(data: Path | None, *, quick: bool = False) -> Iterator[Section]:
-    """Simulated sections, then every file of the folder that holds counts, coordinates and 600 genes or more."""
+    """Simulated sections, then all files of the folder with counts, coordinates and at least 600 genes."""
     for name, simulation in (SMALL_SIMULATED if quick else SIMULATED).items():
         yield Section(name, simulation=simulation)
     for path in sorted(data.glob("*.h5ad")) if data is not None else ():
@@ -80,7 +80,7 @@ def find_sections(data: Path | None, *, quick: bool = False) -> Iterator[Section
 
 
 def counted_size(path: Path) -> int | None:
-    """Spots × genes of a file that can be scored, from its head alone; else None."""
+    """Spots × genes of a file that can be scored, from its first values; else None."""
     with h5py.File(path) as file:
         x = file["X"]
         if isinstance(x, h5py.Group):

@@ -1,8 +1,8 @@
-"""Other values of the numbers of the method, each beside the defaults: how much hangs on them, and at what cost.
+"""Other values of the settings: their effect on quality and cost, one setting at a time.
 
     python -m benchmarks.quality --entries SpaCEX ablation setting [...]
 
-Asked for by name only: they are many, and those that train are slow.
+These entries run only on request: they are many, and those with training are slow.
 """
 
 from __future__ import annotations
@@ -54,4 +54,4 @@ TRAINING: dict[str, Config] = {
     "boosted slowly": Config(**ROUNDS, boost_learning_rate=2e-5),
 }
 SETTINGS: dict[str, Config] = {**FRONT_END, **MIXTURE, **TRAINING}
-"""Every setting by the name of its entry, beside the ablations; the rest is as in `Config`."""
+"""Settings by name of the entry; all others are the defaults of `Config`."""

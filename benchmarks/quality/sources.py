@@ -1,4 +1,4 @@
-"""Digests of source files, so that a kept result is used again only while the code that made it is the same."""
+"""Digests of source files, so that a stored result is reused only if its code is unchanged."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def root_of(package: str) -> Path:
     """Folder of a top-level package."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ImportError(f"there is no package {package}")
+        raise ImportError(f"package {package} does not exist")
     return Path(spec.origin).parent
 
 
 def file_of(module: str) -> Path | None:
     """File of ``spacex.x.y`` or ``benchmarks.x.y``; None for other modules.
 
-    The ``__init__`` of the two packages themselves import nothing by themselves and count for nothing.
+    The ``__init__`` files of the two packages are ignored, since they import nothing.
     """
     package, *rest = module.split(".")
     if package not in ("spacex", "benchmarks") or not rest:
@@ -36,32 +36,32 @@ def file_of(module: str) -> Path | None:
 
 
 def imported(path: Path, module: str) -> set[str]:
-    """Modules, of these packages or not, that the file of a module names in its imports."""
+    """All modules that the file of a module imports."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             parts = package.split(".")
             base = ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
             base = base if node.level else node.module or ""
             within = {f"{base}.{alias.name}" for alias in node.names}
-            found |= {name for name in within if file_of(name)} or {base}
-    return found
+            modules |= {name for name in within if file_of(name)} or {base}
+    return modules
 
 
 def closure(*modules: str) -> dict[str, Path]:
-    """Files of the modules and of all that they import from these packages, directly or not."""
-    found: dict[str, Path] = {}
+    """Files of the modules and of all modules of these packages that they import, directly or indirectly."""
+    files: dict[str, Path] = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
         path = file_of(module)
-        if module not in found and path is not None:
-            found[module] = path
+        if module not in files and path is not None:
+            files[module] = path
             waiting.extend(imported(path, module))
-    return found
+    return files
 
 
 @cache
@@ -69,7 +69,7 @@ def code_digest(*modules: str) -> str:
     """Digest of the closure of some modules."""
     files = closure(*modules)
     if not files:
-        raise ImportError(f"there is no source of {', '.join(modules)}")
+        raise ImportError(f"no source of {', '.join(modules)}")
     return digest([(name, hashlib.sha256(files[name].read_bytes()).hexdigest()) for name in sorted(files)])
 
 

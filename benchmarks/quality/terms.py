@@ -1,9 +1,9 @@
-"""What modules and neighborhoods are about: terms on a real section, and on permuted gene labels.
+"""Enriched terms of modules and neighborhoods on a real section, and for permuted modules.
 
     python -m benchmarks.quality.terms --data DIR --resources DIR [--section NAME] [--around GENE ...] [--seeds 3]
 
 Prints the best terms with q < 0.05 of every module and of the neighborhoods of some genes, by Hallmark and Reactome,
-and how many pairs of module and term have q < 0.05, beside the same after the modules were dealt out to the genes anew.
+and the number of pairs of module and term with q < 0.05, also after random permutation of the modules of the genes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ def short(term: str) -> str:
 
 
 def permuted_hits(adata: ad.AnnData, path: Path, rng: np.random.Generator) -> list[int]:
-    """Numbers of pairs of module and term with q < 0.05 when modules are dealt out to the embedded genes at random."""
+    """Numbers of pairs of module and term with q < 0.05 after permutation of the modules of embedded genes."""
     embedded = np.flatnonzero(np.isfinite(adata.varm["X_spacex"]).all(axis=1))
-    module, found = adata.var["spacex_module"].copy(), []
+    module, n_hits = adata.var["spacex_module"].copy(), []
     for _ in range(PERMUTATIONS):
-        dealt = module.to_numpy(copy=True)
-        dealt[embedded] = rng.permutation(dealt[embedded])
-        adata.var["spacex_module"] = pd.Categorical(dealt, categories=module.cat.categories)
-        found.append(int((sx.tl.enrich(adata, path, min_size=5)["qvalue"] < 0.05).sum()))
+        permuted = module.to_numpy(copy=True)
+        permuted[embedded] = rng.permutation(permuted[embedded])
+        adata.var["spacex_module"] = pd.Categorical(permuted, categories=module.cat.categories)
+        n_hits.append(int((sx.tl.enrich(adata, path, min_size=5)["qvalue"] < 0.05).sum()))
     adata.var["spacex_module"] = module
-    return found
+    return n_hits
 
 
 def best(table: pd.DataFrame, n: int = 2) -> None:
-    """Print the best terms of every group."""
+    """Print the best terms of each group."""
     for group, rows in table[table["qvalue"] < 0.05].groupby("module", sort=False):
         terms = "; ".join(
             f"{short(term)} ({q:.1g})" for term, q in zip(rows["term"][:n], rows["qvalue"][:n], strict=True)
@@ -47,7 +47,7 @@ def best(table: pd.DataFrame, n: int = 2) -> None:
 
 
 def counted(adata: ad.AnnData, path: Path) -> tuple[int, int]:
-    """Terms of modules with q < 0.05, and how many modules have one."""
+    """Number of terms of modules with q < 0.05, and number of modules with such a term."""
     table = sx.tl.enrich(adata, path, min_size=5)
     table = table[table["qvalue"] < 0.05]
     return len(table), table["module"].nunique()

@@ -1,4 +1,4 @@
-"""Methods tried on sections: figures as they come, failures with their reason, one table at the end."""
+"""Scores of methods on sections, failures with their reasons, and one table of all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Figure = tuple[int, str, float]
 
 
 class Trials:
-    """Figures of methods on sections; `headline` is the metric that is told on stderr while they run."""
+    """Scores of methods on sections; the metric `headline` is printed to stderr during the runs."""
 
     def __init__(self, headline: str) -> None:
         self.headline = headline
@@ -22,7 +22,7 @@ class Trials:
         self.failures: list[str] = []
 
     def add(self, section: str, method: str, figures: Iterable[Figure]) -> None:
-        """Take figures (seed, metric, value) from a running method; whatever a guest raises is a result."""
+        """Add scores (seed, metric, value) of a running method; an error of a peer is recorded."""
         first = len(self.rows)
         try:
             for figure in figures:
@@ -30,22 +30,22 @@ class Trials:
         except Exception as error:
             self.failures.append(f"{method} on {section}: {type(error).__name__}: {error}".splitlines()[0])
             return
-        told = [value for *_, metric, value in self.rows[first:] if metric == self.headline]
-        if told:
-            print(f"{section} {method}: {self.headline} {np.mean(told):.3f}", file=sys.stderr, flush=True)
+        values = [value for *_, metric, value in self.rows[first:] if metric == self.headline]
+        if values:
+            print(f"{section} {method}: {self.headline} {np.mean(values):.3f}", file=sys.stderr, flush=True)
 
     def show(self, csv: Path | None) -> None:
-        """Print the table and the failures; write all figures to `csv` if it is given."""
-        found = pd.DataFrame(self.rows, columns=COLUMNS)
+        """Print the table and the failures; write all scores to `csv`, if not None."""
+        rows = pd.DataFrame(self.rows, columns=COLUMNS)
         if csv:
-            found.to_csv(csv, index=False)
-        print(table(found))
+            rows.to_csv(csv, index=False)
+        print(table(rows))
         if self.failures:
             print("\nfailed\n" + "\n".join(self.failures))
 
 
 def table(rows: pd.DataFrame) -> str:
-    """Mean ± standard deviation over seeds, a row for each section and method."""
+    """Mean ± standard deviation over seeds, one row for each section and method."""
     groups = rows.groupby(["section", "method", "metric"], sort=False)["value"].agg(["mean", "std"]).reset_index()
     digits = [1 if metric == "seconds" else 0 if metric == "peak MB" else 3 for metric in groups["metric"]]
     groups["text"] = [

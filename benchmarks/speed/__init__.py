@@ -1,1 +1,1 @@
-"""How long the stages take and how much memory they need, beside a yardstick in the same run."""
+"""Time and memory of the stages, compared with a reference workload ("yardstick") in the same run."""

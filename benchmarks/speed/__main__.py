@@ -1,16 +1,16 @@
-"""Seconds and peak memory of every stage on one section, beside a yardstick.
+"""Seconds and peak memory of each stage on one section, compared with a reference workload, the "yardstick".
 
     python -m benchmarks.speed [--data DIR] [--section dlpfc_151676] [--genes N] [--repeat R]
 
 The section is DIR/<section>.h5ad; without it, `sx.datasets.simulate_section` with 16,000 genes × 3,500 spots, the size
-that the goals are set for: at another, only that of the import is judged. Every stage runs in a process of its own, on
-all cores unless OMP_NUM_THREADS says otherwise, after a warm-up on a small section; reading and writing files is not
-counted. "peak MB" is the peak memory of the process, libraries included, "over start" its part above what the process
-held before the stage. "x yardstick" is CPU seconds over those of the yardstick: normalize_total, log1p and PCA(32) of
-the genes' maps by scanpy, then KMeans(24, n_init=10) of the genes by scikit-learn. "residual images" sums counts into
-pixels and makes the residuals of all genes once, in batches. "impute" gives half of the genes to half of the spots.
-"all five" is every application in turn in one process, summing counts into pixels included. With --repeat, entries are
-medians. `import spacex` is timed in five fresh processes.
+of the goals; for other sizes only the goal of the import time is judged. Each stage runs in a separate process, on all
+cores unless OMP_NUM_THREADS is set, after a warm-up on a small section; the time to read and write files is not
+included. "peak MB" is the peak memory of the process, libraries included, "over start" its increase during the stage.
+"x yardstick" is the ratio of CPU seconds to those of the yardstick: normalize_total, log1p and PCA(32) of the gene maps
+by scanpy, then KMeans(24, n_init=10) of the genes by scikit-learn. "residual images" sums counts into pixels and
+computes the residuals of all genes once, in batches. "impute" predicts half of the genes for half of the spots. "all
+five" runs all applications in sequence in one process, from the counts. With --repeat, entries are medians.
+`import spacex` is timed in five new processes.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from typing import Any
 
 from .goals import verdicts
 
-# Names only: libraries and data stay out of this process, because on Linux the peak memory of a child counts
-# from that of the process that started it.
+# Names only: this process imports no libraries and reads no data, because on Linux the peak memory of a child process
+# includes that of its parent at the start.
 ORDER = (
     "yardstick", "rasterize", "residual images", "embed", "svg", "interactions", "domains", "impute", "all five",
 )  # fmt: skip
 PREPARE = "prepare"
 
 RESEARCH_CPU = 14.0
-"""CPU seconds per 1,000 genes that the research code takes to rasterize on dlpfc_151676."""
+"""CPU seconds per 1,000 genes of rasterization by the research code on dlpfc_151676."""
 IMPORT = "import time; start = time.perf_counter(); import spacex; print(time.perf_counter() - start)"
 
 
 def spawn(stage: str, folder: Path) -> dict[str, Any]:
-    """Run one stage in a child process; what it measured."""
+    """Run one stage in a child process and return its measurements."""
     command = [sys.executable, "-m", "benchmarks.speed", *sys.argv[1:], "--stage", stage, "--folder", str(folder)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def import_seconds(n_runs: int = 5) -> float:
@@ -52,7 +52,7 @@ def import_seconds(n_runs: int = 5) -> float:
 
 
 def child(options: argparse.Namespace) -> dict[str, Any]:
-    """The child's side of `spawn`."""
+    """Run the stage of `spawn` in the child process."""
     from .stages import measure, prepare
 
     if options.stage != PREPARE:
@@ -62,7 +62,7 @@ def child(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
-    """What the section is, and the medians of every stage."""
+    """Return the description of the section, and the medians of each stage."""
     with tempfile.TemporaryDirectory(prefix="spacex-speed-") as name:
         folder = Path(name)
         section = spawn(PREPARE, folder)
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, dict[str
                 print(f"{stage} ({repeat + 1} of {options.repeat}): " + json.dumps(row), file=sys.stderr)
                 runs[stage].append(row)
     return section, {
-        stage: {key: statistics.median(one[key] for one in found) for key in found[0]} for stage, found in runs.items()
+        stage: {key: statistics.median(row[key] for row in rows) for key in rows[0]} for stage, rows in runs.items()
     }
 
 
@@ -92,7 +92,7 @@ def show(section: dict[str, Any], rows: dict[str, dict[str, float]], repeat: int
     images, grid = (RESEARCH_CPU * thousands / rows[stage]["cpu"] for stage in ("residual images", "rasterize"))
     print(
         f"residual images: {images:.0f} x under the {RESEARCH_CPU:.0f} CPU s/1,000 genes of the research code on "
-        f"dlpfc_151676; with rasterize {1 / (1 / images + 1 / grid):.0f} x (wanted there: 100 x)"
+        f"dlpfc_151676; with rasterize {1 / (1 / images + 1 / grid):.0f} x (goal: 100 x)"
     )
 
 
@@ -100,8 +100,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of .h5ad files")
     parser.add_argument("--section", default="dlpfc_151676", help="name of a file in it, without .h5ad")
-    parser.add_argument("--genes", type=int, help="measure on so many genes, drawn at random")
-    parser.add_argument("--repeat", type=int, default=1, help="runs of every stage")
+    parser.add_argument("--genes", type=int, help="number of genes, sampled at random; default: all")
+    parser.add_argument("--repeat", type=int, default=1, help="number of runs of each stage")
     parser.add_argument("--stage", choices=(PREPARE, *ORDER), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -111,7 +111,7 @@ def main() -> None:
         print(json.dumps(child(options)))
         return
     if options.data is not None and not (options.data / f"{options.section}.h5ad").is_file():
-        print(f"{options.section}.h5ad is not in {options.data}: a simulated section instead", file=sys.stderr)
+        print(f"{options.section}.h5ad is not in {options.data}; a simulated section is used", file=sys.stderr)
     section, rows = run(options)
     show(section, rows, options.repeat)
     print("\n".join(verdicts(section["genes"], section["spots"], rows, import_seconds())))

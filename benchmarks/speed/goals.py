@@ -1,4 +1,4 @@
-"""The goals for speed and memory, and the lines that say whether what was measured meets them."""
+"""Goals for speed and memory, and their comparison with measurements."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 GENES, SPOTS = 16_000, 3_500
-"""The section for which the goals are set."""
+"""Size of the section for which the goals are set."""
 
 
 def size_of(genes: int, spots: int) -> str:
-    """The size of a section in words."""
+    """Size of a section as text."""
     return f"{genes:,} genes × {spots:,} spots"
 
 
 class Goal(NamedTuple):
-    """At most so much of something; `size`, in words, where the goal is set for one size alone."""
+    """Upper limit `most` of a quantity `what`; `size` as text if the goal applies only to one size."""
 
     what: str
     most: float
@@ -32,7 +32,7 @@ NAMES = Goal("CPU seconds to match 500,000 spot names", 20)
 
 
 def verdict(goal: Goal, measured: float, size: str = "") -> str:
-    """One line: the goal, what was measured at `size`, and whether it is met. A size not meant is not judged."""
+    """One line: the goal, the measurement at `size`, and whether the goal is met; other sizes are not judged."""
     line = f"goal: {goal.what}{f', {goal.size}' if goal.size else ''} <= {goal.most:g}: "
     if size != goal.size:
         return line + f"not judged: {size}"
@@ -40,7 +40,7 @@ def verdict(goal: Goal, measured: float, size: str = "") -> str:
 
 
 def verdicts(genes: int, spots: int, stages: Mapping[str, Mapping[str, float]], to_import: float) -> list[str]:
-    """The lines for a section, from what `stages` measured: "wall" and "cpu" in seconds, "peak" in MB."""
+    """Lines for a section, from the measurements of the stages: "wall" and "cpu" in seconds, "peak" in MB."""
     size, embed = size_of(genes, spots), stages["embed"]
     ours = [row["peak"] for stage, row in stages.items() if stage != "yardstick"]
     return [

@@ -2,11 +2,11 @@
 
     python -m benchmarks.speed.growth [--spots 900 1800 3600] [--genes 4000 8000 16000] [--data DIR]
 
-Sections are simulated: three negative-binomial counts for ten genes in a spot, a tenth of the genes with a gradient.
-"s / 10⁷ entries" stays level where cost is linear in genes × spots, or falls as what is paid once weighs less; up to
-4,000 genes are told apart in five parts instead of two, which costs twice as much. With --data, also
-xenium_mousebrain_subset (36,602 cells). Every section is a process of its own; the time is that of `sx.tl.svg` on
-counts with coordinates, rasterizing included, and the memory the peak of the whole process.
+Sections are simulated: negative-binomial counts with mean 0.3, a gradient in 10 % of the genes. "s / 10⁷ entries" is
+constant if the cost is linear in genes × spots, and decreases if fixed costs dominate; up to 4,000 genes the shared
+patterns are cross-fitted in five folds instead of two, which costs twice as much. With --data, also
+xenium_mousebrain_subset (36,602 cells). Each section is processed in a separate process; the time is that of
+`sx.tl.svg` on counts with coordinates, including rasterization, and the memory is the peak of the whole process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHUNK = 500
 
 
 def section(n_genes: int, n_spots: int) -> ad.AnnData:
-    """A square array of spots, made a chunk of genes at a time, so that its making needs less memory than the test."""
+    """Simulate a square array of spots in chunks of genes, so that the simulation needs less memory than the test."""
     rng = np.random.default_rng(0)
     side = int(np.ceil(np.sqrt(n_spots)))
     xy = np.stack(np.divmod(np.arange(n_spots), side), axis=1).astype(float)
@@ -43,9 +43,9 @@ def section(n_genes: int, n_spots: int) -> ad.AnnData:
         fold = np.exp(np.outer(xy[:, 0] / side, (rng.random(n) < 0.1) * 1.0))
         mean = library[:, None] * fold * MEAN * rng.lognormal(-0.5, 1.0, n)
         parts.append(sp.csr_matrix(rng.poisson(mean * rng.gamma(5.0, 0.2, mean.shape)).astype(np.float32)))
-    made = ad.AnnData(sp.hstack(parts, format="csr"), obsm={"spatial": xy})
-    made.var_names = [f"gene{i}" for i in range(n_genes)]
-    return made
+    adata = ad.AnnData(sp.hstack(parts, format="csr"), obsm={"spatial": xy})
+    adata.var_names = [f"gene{i}" for i in range(n_genes)]
+    return adata
 
 
 def timed(source: tuple[int, int] | Path) -> tuple[int, int, float, float]:

@@ -2,9 +2,9 @@
 
     python -m benchmarks.speed.imputation --data DIR [--genes 2000]
 
-xenium_mousebrain_subset (36,602 cells) is given genes of mousebrain_st_1: so many in memory, then all that it lacks in
-a file. Each is a process of its own; the embedding of the reference's genes is part of the time, reading is not, and
-"peak MB" is that of the whole process.
+Genes of mousebrain_st_1 are imputed in xenium_mousebrain_subset (36,602 cells): --genes of them in memory, then all
+missing genes to a file, each in a separate process. The time includes the embedding of the reference, but not reading;
+"peak MB" is the peak of the whole process.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ TARGET, REFERENCE = "xenium_mousebrain_subset", "mousebrain_st_1"
 
 
 def timed(data: Path, n_genes: int | None) -> tuple[int, int, float, float]:
-    """Cells, genes, seconds and peak memory in MB; all genes go to a file."""
+    """Cells, genes, seconds and peak memory in MB; all genes (`n_genes` None) are written to a file."""
     target, reference = (ad.read_h5ad(data / f"{name}.h5ad") for name in (TARGET, REFERENCE))
-    has = set(target.var_names)
-    genes = [name for name in reference.var_names if name not in has][:n_genes]
+    target_genes = set(target.var_names)
+    genes = [name for name in reference.var_names if name not in target_genes][:n_genes]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="spacex-speed-") as folder:
         path = Path(folder) / "result.h5ad" if n_genes is None else None
-        found = sx.tl.impute(target, reference, genes=genes, path=path, progress=False)
-    return found.n_obs, found.n_vars, time.perf_counter() - start, peak_memory()
+        imputed = sx.tl.impute(target, reference, genes=genes, path=path, progress=False)
+    return imputed.n_obs, imputed.n_vars, time.perf_counter() - start, peak_memory()
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in (TARGET, REFERENCE):
         if not (options.data / f"{name}.h5ad").is_file():
-            parser.error(f"there is no {options.data / name}.h5ad")
+            parser.error(f"{options.data / name}.h5ad does not exist")
     print(f"{'result':12}{'cells':>8}{'genes':>8}{'seconds':>9}{'peak MB':>9}")
     for name, n_genes in (("in memory", options.genes), ("in a file", None)):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -3,11 +3,11 @@
     python -m benchmarks.speed.large [--sections visium-hd xenium] [--folder DIR] [--zarr] [--scale 1.0]
 
 A Visium HD section (18,000 genes × 500,000 bins of 8 µm) and a Xenium section (500 genes × 1,000,000 cells) are
-simulated into DIR (a temporary folder if not given; files that are there serve again), then measured twice, each in a
-process of its own: with counts left on disk (`sx.read(path, lazy=True)`) and with counts in memory. "same bytes" says
-whether embedding, modules and SVG scores of the two agree to the last bit. "recovered" is the adjusted Rand index of
-modules and planted modules over the planted genes that have one. --scale makes sections smaller by a factor; the goals
-(15 minutes and 8 GB with counts on disk) are then not judged.
+simulated into DIR (default: a temporary folder; existing files are reused), then measured twice, each time in a
+separate process: with counts on disk (`sx.read(path, lazy=True)`) and with counts in memory. "same bytes" says whether
+embedding, modules and SVG scores of both are identical. "recovered" is the adjusted Rand index of the modules and the
+simulated modules over the spatial genes with a module. --scale reduces the size of the sections; the goals (15 minutes
+and 8 GB with counts on disk) are then not judged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_SECONDS, MAX_MEMORY = 900, 8000
 
 
 def timed(path: Path, lazy: bool) -> dict[str, float | str]:
-    """Seconds of every stage on one file, the peak memory of the process, and a hash of what was found."""
+    """Seconds of each stage on one file, the peak memory of the process, and a hash of the results."""
     start = [time.perf_counter()]
     adata = sx.read(path, lazy=lazy)
     start.append(time.perf_counter())
@@ -44,14 +44,14 @@ def timed(path: Path, lazy: bool) -> dict[str, float | str]:
     start.append(time.perf_counter())
     sx.tl.svg(adata, progress=False)
     start.append(time.perf_counter())
-    found: dict[str, float | str] = dict(zip(STAGES, np.diff(start), strict=True))
+    row: dict[str, float | str] = dict(zip(STAGES, np.diff(start), strict=True))
     digest = hashlib.sha256(adata.varm["X_spacex"].tobytes())
     digest.update(adata.var["spacex_svg_score"].to_numpy().tobytes())
     digest.update("".join(adata.var["spacex_module"].astype(str)).encode())
-    planted = (adata.var["module"] >= 0) & (adata.var["spacex_module"].astype(str) != "unassigned")
-    there = adata.var[planted]
-    return found | {
-        "digest": digest.hexdigest(), "recovered": adjusted_rand_score(there["module"], there["spacex_module"]),
+    is_assigned = (adata.var["module"] >= 0) & (adata.var["spacex_module"].astype(str) != "unassigned")
+    assigned = adata.var[is_assigned]
+    return row | {
+        "digest": digest.hexdigest(), "recovered": adjusted_rand_score(assigned["module"], assigned["spacex_module"]),
         "peak MB": peak_memory(),
     }  # fmt: skip
 
@@ -59,9 +59,9 @@ def timed(path: Path, lazy: bool) -> dict[str, float | str]:
 def show(name: str, section: Section, rows: dict[str, dict[str, float | str]]) -> None:
     print(f"{name}: {size_of(section.n_genes, section.n_spots)}")
     print(f"  {'counts':10}" + "".join(f"{stage + ' s':>13}" for stage in STAGES) + f"{'peak MB':>10}{'recovered':>11}")
-    for where, row in rows.items():
+    for storage, row in rows.items():
         seconds = "".join(f"{row[stage]:13.1f}" for stage in STAGES)
-        print(f"  {where:10}{seconds}{row['peak MB']:10.0f}{row['recovered']:11.3f}")
+        print(f"  {storage:10}{seconds}{row['peak MB']:10.0f}{row['recovered']:11.3f}")
     disk, memory = rows["on disk"], rows["in memory"]
     print(f"  same bytes: {'yes' if disk['digest'] == memory['digest'] else 'NO'}")
     size, full = (size_of(one.n_genes, one.n_spots) for one in (section, SECTIONS[name]))
@@ -76,9 +76,9 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--sections", nargs="+", choices=tuple(SECTIONS), default=list(SECTIONS))
-    parser.add_argument("--folder", type=Path, help="where the simulated files are kept")
-    parser.add_argument("--zarr", action="store_true", help="zarr stores in place of .h5ad files")
-    parser.add_argument("--scale", type=float, default=1.0, help="size of the sections: 1 is full")
+    parser.add_argument("--folder", type=Path, help="folder of the simulated files")
+    parser.add_argument("--zarr", action="store_true", help="write zarr stores instead of .h5ad files")
+    parser.add_argument("--scale", type=float, default=1.0, help="relative size of the sections")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="spacex-large-") as temporary:
         folder = options.folder or Path(temporary)
@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
             if not path.exists():
                 print(f"simulating {path.name}", file=sys.stderr)
                 print(f"{alone(write_section, path, section)[0]:,} values", file=sys.stderr)
-            rows = {where: alone(timed, path, where == "on disk")[0] for where in ("on disk", "in memory")}
+            rows = {storage: alone(timed, path, storage == "on disk")[0] for storage in ("on disk", "in memory")}
             show(name, section, rows)
 
 

@@ -1,7 +1,7 @@
-"""Sections too large to make in memory: sparse counts drawn block by block, straight into an .h5ad file or .zarr store.
+"""Simulation of large sections: sparse counts are drawn in blocks and written to an .h5ad file or .zarr store.
 
-The tissue, its patterns and library sizes are those of `sx.datasets.simulate_section`. A spot's counts are drawn one by
-one: first the module (or none), by how far its pattern is up at that spot, then one of its genes.
+The tissue, its patterns and library sizes are those of `sx.datasets.simulate_section`. The counts of a spot are drawn
+one by one: first the module (or none), with a probability that depends on its pattern, then one of its genes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROWS = 20_000
 
 
 class Section(NamedTuple):
-    """Size and kind of a section: `counts` is the mean of a spot."""
+    """Size and technology of a section; `counts` is the mean number of counts of a spot."""
 
     n_genes: int
     n_spots: int
@@ -40,7 +40,7 @@ SECTIONS = {
 
 
 def write_section(path: Path, section: Section, seed: int = 0) -> int:
-    """Simulate `section` into a file; return how many values it holds."""
+    """Simulate `section` into a file; return the number of stored values."""
     rng = np.random.default_rng(seed)
     sites, coordinates, obs = SITES[section.technology](section.n_spots, rng)
     tissue = draw_tissue(sites, N_DOMAINS, rng)
@@ -63,24 +63,26 @@ def write_section(path: Path, section: Section, seed: int = 0) -> int:
 def draw_blocks(
     library: np.ndarray, patterns: np.ndarray, module: np.ndarray, share: np.ndarray, rng: np.random.Generator
 ) -> Iterator[sp.csr_matrix]:
-    """Counts (B, G) of spots in turn: library sizes (S,), patterns (M, S), module (G,) or -1, share of counts (G,)."""
+    """Yield counts (B, G) of blocks of spots.
+
+    The arguments are library sizes (S,), patterns (M, S), module (G,) or -1, and share of counts (G,)."""
     n_modules, n_genes = len(patterns), len(share)
     group = np.where(module < 0, n_modules, module)
-    order = np.argsort(group, kind="stable")  # genes by module; those of none are last
+    order = np.argsort(group, kind="stable")  # genes by module; genes without a module are last
     weight = np.bincount(group, share, n_modules + 1)
     ends = np.cumsum(share[order]) - np.concatenate([[0.0], np.cumsum(weight)])[group[order]]
     within = group[order] + ends / np.maximum(weight, 1e-300)[group[order]]
     for start in range(0, len(library), ROWS):
         rows = slice(start, start + ROWS)
-        up = np.vstack([np.exp(EFFECT * patterns[:, rows]), np.ones(len(library[rows]))]) * weight[:, None]
-        levels = np.cumsum(up / up.sum(0), axis=0).T
+        weight_at_spots = np.vstack([np.exp(EFFECT * patterns[:, rows]), np.ones(len(library[rows]))]) * weight[:, None]
+        levels = np.cumsum(weight_at_spots / weight_at_spots.sum(0), axis=0).T
         n = rng.poisson(library[rows])
         row = np.repeat(np.arange(len(n)), n)
-        # Rows, and modules, one after the other on a line: one search finds the part that each count falls on.
-        line = (np.minimum(levels, 1.0) + np.arange(len(n))[:, None]).ravel()
-        drawn = np.searchsorted(line, row + rng.random(len(row)) * (1 - 1e-9)) - row * (n_modules + 1)
-        drawn = np.minimum(drawn, n_modules)
-        gene = order[np.minimum(np.searchsorted(within, drawn + rng.random(len(row)) * (1 - 1e-9)), n_genes - 1)]
+        # The cumulative probabilities of all rows form one increasing sequence, so that one search draws all modules.
+        cumulative = (np.minimum(levels, 1.0) + np.arange(len(n))[:, None]).ravel()
+        drawn_module = np.searchsorted(cumulative, row + rng.random(len(row)) * (1 - 1e-9)) - row * (n_modules + 1)
+        drawn_module = np.minimum(drawn_module, n_modules)
+        gene = order[np.minimum(np.searchsorted(within, drawn_module + rng.random(len(row)) * (1 - 1e-9)), n_genes - 1)]
         yield sp.coo_matrix((np.ones(len(row), np.float32), (row, gene)), shape=(len(n), n_genes)).tocsr()
 
 

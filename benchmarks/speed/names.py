@@ -1,4 +1,4 @@
-"""CPU seconds to match half a million spot names with the columns of a table of coordinates.
+"""CPU seconds to match 500,000 spot names with the columns of a coordinate table.
 
     python -m benchmarks.speed.names
 
@@ -18,7 +18,7 @@ N_NAMES, N_OTHER_COLUMNS = 500_000, 10
 
 
 def matching_seconds(n_names: int = N_NAMES) -> float:
-    """CPU seconds to find the column with the names, in reverse order, among columns of numbers."""
+    """CPU seconds to find the column of the names, which holds them in reverse order, among columns of numbers."""
     names = [f"cell_{i:06}-1" for i in range(n_names)]
     columns = {f"column{i}": [str(i)] * n_names for i in range(N_OTHER_COLUMNS)} | {"barcode": names[::-1]}
     start = time.process_time()

@@ -1,12 +1,12 @@
-"""Size of the page, and how soon a browser shows it and answers.
+"""Size of the report, and its loading and response times in a browser.
 
     python -m benchmarks.speed.page [--data DIR] [--genes 8500] [--spots 3460] [--repeats 3]
 
-A section is simulated, or dlpfc_151676 is taken with --data; everything that the page shows is computed first. "build
-s" is the making of the page without the UMAP of the genes (given as "layout s"). In milliseconds since Chromium was
-given the address: "first paint", "ready" (the first gene is on the tissue), "complete" (the tables too). "gene ms" is a
-change of gene by search, "pattern ms" the search for genes of chosen spots: the first time (every map is unpacked) and
-again. Medians over repeats. Needs chromium and chromedriver.
+The section is simulated, or dlpfc_151676 with --data; all results that the report shows are computed first. "build s"
+is the time to write the report without the UMAP of the genes, which takes "layout s". In milliseconds after navigation
+in Chromium: "first paint", "ready" (the first gene is drawn on the tissue), "complete" (the tables too). "gene ms" is
+the selection of a gene by search, "pattern ms" the search for genes that follow selected spots, the first time (all
+maps are unpacked) and again. Medians over repeats. Requires chromium and chromedriver.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SPOTS = "Bokeh.documents.map((d) => d.get_model_by_name('units')).find(Boolean)"
 
 
 def section(options: argparse.Namespace) -> ad.AnnData:
-    """A section with everything that the page shows."""
+    """Return a section with all results that the report shows."""
     if options.data:
         adata = ad.read_h5ad(options.data / "dlpfc_151676.h5ad")
     else:
@@ -45,7 +45,7 @@ def section(options: argparse.Namespace) -> ad.AnnData:
 
 
 def visit(page: Path, genes: list[str]) -> dict[str, float]:
-    """Milliseconds of one visit with a fresh browser."""
+    """Milliseconds of one visit in a new browser."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -59,19 +59,19 @@ def visit(page: Path, genes: list[str]) -> dict[str, float]:
         driver.get(page.as_uri())
         when(driver, "document.documentElement.dataset.complete")
         paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-        found = {"first paint": driver.execute_script(f"return {paint}")}
+        milliseconds = {"first paint": driver.execute_script(f"return {paint}")}
         for name in ("ready", "complete"):
-            found[name] = float(driver.execute_script(f"return document.documentElement.dataset.{name}"))
-        found["gene ms"] = np.median([change(driver, gene) for gene in genes])
+            milliseconds[name] = float(driver.execute_script(f"return document.documentElement.dataset.{name}"))
+        milliseconds["gene ms"] = np.median([change(driver, gene) for gene in genes])
         for name, half in (("pattern ms", 0), ("pattern again ms", 1)):
-            found[name] = pattern(driver, half)
-        return found
+            milliseconds[name] = pattern(driver, half)
+        return milliseconds
     finally:
         driver.quit()
 
 
 def when(driver: Any, condition: str, action: str = "") -> float:
-    """Milliseconds from an action in the page until a condition holds and is drawn."""
+    """Milliseconds from an action in the report until a condition holds and is drawn."""
     return float(driver.execute_async_script(
         f"const [done] = arguments, t = performance.now(); {action};"
         f"const look = () => ({condition}) ? requestAnimationFrame(() => done(performance.now() - t)) :"
@@ -80,7 +80,7 @@ def when(driver: Any, condition: str, action: str = "") -> float:
 
 
 def change(driver: Any, gene: str) -> float:
-    """Until the tissue shows another gene that was searched for."""
+    """Milliseconds to draw another gene after a search."""
     search = (
         f"const s = document.getElementById('search'); s.value = '{gene}'; s.dispatchEvent(new Event('input'));"
         "s.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', cancelable: true}))"
@@ -89,7 +89,7 @@ def change(driver: Any, gene: str) -> float:
 
 
 def pattern(driver: Any, half: int) -> float:
-    """Until the genes of half of the spots are found."""
+    """Milliseconds to list the genes that follow half of the spots."""
     choose = (
         f"const s = {SPOTS}, n = s.data.x.length; document.getElementById('pattern-result').hidden = true;"
         f"s.selected.indices = Array.from({{length: n >> 1}}, (_, i) => i + {half} * (n >> 1))"
@@ -102,7 +102,7 @@ def main() -> None:
         prog="python -m benchmarks.speed.page", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--data", type=Path, help="folder that holds dlpfc_151676.h5ad")
+    parser.add_argument("--data", type=Path, help="folder with dlpfc_151676.h5ad")
     parser.add_argument("--genes", type=int, default=8500)
     parser.add_argument("--spots", type=int, default=3460)
     parser.add_argument("--repeats", type=int, default=3)

@@ -1,13 +1,13 @@
-"""How seconds and memory of every application grow with genes and with spots, over four sizes each.
+"""Growth of time and memory of all applications with the numbers of genes and spots, four sizes each.
 
     python -m benchmarks.speed.scaling [--genes 2000 4000 8000 16000] [--spots 875 1750 3500 7000] [--plot FILE.png]
 
 Sections are simulated Visium (`sx.datasets.simulate_section`, 24 modules, 7 domains); genes vary at 3,500 spots,
-spots at 4,000 genes. Every section is a process of its own, after a warm-up on a small one, and runs in turn embedding,
-SVG, interactions, domains (7), and the imputation of half of its genes from the other half of its spots. "exponent" is
-the slope of log seconds on log size by least squares: 1 is linear, 0 constant. The goals (cost per gene does not grow
-with genes, nor cost per spot with spots) are judged at the sizes above, by exponents of at most 1.1. "peak MB" is that
-of the whole process, the making of the section included. One thread if OMP_NUM_THREADS=1 is set.
+spots at 4,000 genes. Each section is processed in a separate process, after a warm-up on a small one: embedding, SVG,
+interactions, domains (7), and imputation of half of the genes from the other half of the spots. "exponent" is the slope
+of log seconds on log size by least squares: 1 is linear, 0 constant. The goals (cost per gene does not grow with the
+number of genes, nor cost per spot with the number of spots) are judged at the sizes above: exponents of at most 1.1.
+"peak MB" is the peak of the whole process, including the simulation. One thread if OMP_NUM_THREADS=1 is set.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .stages import impute, peak_memory
 AT_SPOTS, AT_GENES = 3500, 4000
 SIZES = {"genes": [2000, 4000, 8000, 16_000], "spots": [875, 1750, 3500, 7000]}
 LINEAR = 1.1
-"""The greatest exponent that counts as linear: timings are noisy, and over a factor of eight a tenth is 23 %."""
+"""Maximum exponent that counts as linear: timings are noisy, and 0.1 over a factor of eight is 23 %."""
 
 
 STAGES: dict[str, Callable[[ad.AnnData], object]] = {
@@ -44,21 +44,21 @@ STAGES: dict[str, Callable[[ad.AnnData], object]] = {
 
 
 def timed(n_genes: int, n_spots: int) -> dict[str, float]:
-    """Seconds of every stage, and the peak memory."""
+    """Seconds of each stage, and the peak memory."""
     warm = sx.datasets.simulate_section(300, 300, 4, 3, depth=1.0)
     for run in STAGES.values():
         run(warm)
     adata = sx.datasets.simulate_section(n_genes, n_spots, 24, 7)
-    found = {}
+    seconds = {}
     for name, run in STAGES.items():
         start = time.perf_counter()
         run(adata)
-        found[name] = time.perf_counter() - start
-    return found | {"peak MB": peak_memory()}
+        seconds[name] = time.perf_counter() - start
+    return seconds | {"peak MB": peak_memory()}
 
 
 def measure(sizes: list[tuple[int, int]]) -> pd.DataFrame:
-    """A row of seconds for every (genes, spots), each in a process of its own."""
+    """One row of seconds for each (genes, spots), measured in a separate process."""
     rows = []
     for genes, spots in sizes:
         rows.append({"genes": genes, "spots": spots} | alone(timed, genes, spots)[0])
@@ -72,13 +72,13 @@ def exponents(size: pd.Series, seconds: pd.DataFrame) -> pd.Series:
 
 
 def verdicts(varied: str, sizes: list[int], slopes: pd.Series) -> list[str]:
-    """Whether the cost per gene, or per spot, stays level: a line for each application."""
+    """Whether the cost per gene, or per spot, is constant: one line for each application."""
     at, size = (", ".join(f"{n:,}" for n in numbers) + f" {varied}" for numbers in (SIZES[varied], sizes))
     return [verdict(Goal(f"exponent of {name} in {varied}", LINEAR, at), slope, size) for name, slope in slopes.items()]
 
 
 def plot(runs: dict[str, pd.DataFrame], path: Path) -> None:
-    """Seconds over sizes on logarithmic axes, genes at the left, spots at the right."""
+    """Seconds over sizes on logarithmic axes, genes on the left, spots on the right."""
     from matplotlib.figure import Figure
 
     from spacex.pl.colors import OKABE_ITO_EXTENDED
@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument("--genes", type=int, nargs="+", default=SIZES["genes"])
     parser.add_argument("--spots", type=int, nargs="+", default=SIZES["spots"])
-    parser.add_argument("--plot", type=Path, help="draw the curves into this file")
+    parser.add_argument("--plot", type=Path, help="draw the curves to this file")
     options = parser.parse_args(argv)
     runs = {
         "genes": measure([(n, AT_SPOTS) for n in options.genes]),

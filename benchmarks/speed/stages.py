@@ -1,4 +1,4 @@
-"""What is measured: one function a stage, and the measurement of one stage in the process that calls it."""
+"""The stages, one function each, and the measurement of a stage in the current process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_PANEL = 500
 
 
 def residual_images(adata: ad.AnnData) -> None:
-    """Counts are summed into pixels, then every gene's residuals are made once, a batch at a time."""
+    """Sum counts into pixels, then compute the residuals of all genes once, in batches."""
     for _ in sx.pp.gene_images(adata).batches(Config().batch_size):
         pass
 
@@ -42,16 +42,16 @@ def yardstick(adata: ad.AnnData) -> None:
 
 
 def impute(adata: ad.AnnData) -> None:
-    """Give half of the spots, with at most 500 genes as their panel, half of all genes from the other half."""
+    """Impute half of all genes in half of the spots, which measure at most 500 genes, from the other spots."""
     half, panel = adata.n_obs // 2, min(MAX_PANEL, adata.n_vars // 2)
-    wanted = list(adata.var_names[adata.n_vars // 2 :])
+    genes = list(adata.var_names[adata.n_vars // 2 :])
     target, reference = adata[:half, :panel].copy(), adata[half:].copy()
-    plain = ad.AnnData(reference.X, obs=reference.obs[[]], var=reference.var[[]])  # as dissociated cells
-    sx.tl.impute(target, plain, genes=wanted, progress=False)
+    dissociated = ad.AnnData(reference.X, obs=reference.obs[[]], var=reference.var[[]])  # without coordinates
+    sx.tl.impute(target, dissociated, genes=genes, progress=False)
 
 
 def all_five(adata: ad.AnnData) -> None:
-    """The five applications in turn: co-expression, SVG, interactions, domains, coverage."""
+    """The five applications in sequence: co-expression, SVG, interactions, domains, imputation."""
     sx.pp.rasterize(adata)
     sx.tl.embed(adata, progress=False)
     sx.tl.similar_genes(adata, adata.var_names[0])
@@ -72,16 +72,16 @@ STAGES: dict[str, tuple[Callable[[ad.AnnData], object], str, str | None]] = {
     "impute": (impute, SECTION, None),
     "all five": (all_five, SECTION, None),
 }
-"""Function (torch and the like are imported only where it is called), file it starts from, file of its result."""
+"""Function, file of its input, and file of its result."""
 
 
 def prepare(folder: Path, path: Path | None, n_genes: int | None) -> dict[str, object]:
-    """Write the section to measure on, or a simulated one, and a small one to warm up on; say what it is."""
+    """Write the section, real or simulated, and a small one for the warm-up; return a description of the section."""
     if path is not None and path.is_file():
         adata, name = sx.read(path), path.stem
         if n_genes is not None and n_genes < adata.n_vars:
-            kept = np.random.default_rng(0).choice(adata.n_vars, n_genes, replace=False)
-            adata = adata[:, np.sort(kept)].copy()
+            genes = np.random.default_rng(0).choice(adata.n_vars, n_genes, replace=False)
+            adata = adata[:, np.sort(genes)].copy()
     else:
         adata, name = sx.datasets.simulate_section(n_genes or GENES, SPOTS, seed=0), "simulated section"
     adata.write_h5ad(folder / SECTION)
@@ -92,9 +92,9 @@ def prepare(folder: Path, path: Path | None, n_genes: int | None) -> dict[str, o
 
 
 def measure(name: str, folder: Path) -> dict[str, float]:
-    """Run one stage in this process; seconds, and the peak memory of the process in MB.
+    """Run one stage in this process; return seconds, and the peak memory of the process in MB.
 
-    It runs on a small section first: imports that wait for the first call, and thread pools, are not the stage's.
+    The stage runs on a small section first, so that lazy imports and the start of thread pools are not measured.
     """
     stage, source, target = STAGES[name]
     stage(ad.read_h5ad(folder / WARM))
@@ -109,11 +109,11 @@ def measure(name: str, folder: Path) -> dict[str, float]:
 
 
 def peak_memory() -> float:
-    """Peak resident memory of this process in MB (the kernel gives KiB, on macOS bytes)."""
+    """Peak resident memory of this process in MB (the system reports KiB, on macOS bytes)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (MB if sys.platform == "darwin" else 1024)
 
 
 def resident() -> float:
-    """Resident memory of this process now in MB; where the system does not tell, its peak so far."""
+    """Current resident memory of this process in MB; its peak so far if the system does not report it."""
     statm = Path("/proc/self/statm")
     return int(statm.read_text().split()[1]) * resource.getpagesize() / MB if statm.is_file() else peak_memory()

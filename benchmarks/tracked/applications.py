@@ -1,4 +1,4 @@
-"""The five applications on a simulated Visium section, beside the yardstick of `python -m benchmarks.speed`."""
+"""The five applications on a simulated Visium section, and the yardstick of `python -m benchmarks.speed`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def yardstick(adata: ad.AnnData) -> None:
 
 
 def impute(adata: ad.AnnData) -> None:
-    """Half of the genes for half of the spots, from a panel of the other half."""
+    """Impute half of the genes in half of the spots, which measure `PANEL` genes, from the other spots."""
     half = adata.n_obs // 2
     reference = ad.AnnData(adata.X[half:], obs=adata.obs.iloc[half:][[]], var=adata.var[[]])
-    wanted = list(adata.var_names[adata.n_vars // 2 :])
-    sx.tl.impute(adata[:half, :PANEL].copy(), reference, genes=wanted, progress=False)
+    genes = list(adata.var_names[adata.n_vars // 2 :])
+    sx.tl.impute(adata[:half, :PANEL].copy(), reference, genes=genes, progress=False)
 
 
 class Applications:
-    """One stage on one section, read anew and embedded where the stage needs that."""
+    """Each stage on one section, which is embedded before if the stage requires an embedding."""
 
     params = GENES
     param_names = ("genes",)
@@ -45,7 +45,7 @@ class Applications:
     warmup_time = 0.0
 
     def setup_cache(self) -> None:
-        """Write the sections, into the folder that asv makes for them."""
+        """Write the sections to the working folder of asv."""
         for genes in GENES:
             adata = sx.datasets.simulate_section(genes, SPOTS, n_modules=24, n_domains=7)
             adata.write_h5ad(f"section-{genes}.h5ad")
@@ -53,7 +53,7 @@ class Applications:
             adata.write_h5ad(f"embedded-{genes}.h5ad")
 
     def setup(self, genes: int) -> None:
-        """Read them, and run everything on a small one: imports and thread pools are not what is measured."""
+        """Read the sections, and run all stages on a small one, so that imports and thread pools are not measured."""
         small = sx.datasets.simulate_section(80, 300, 4, 3, depth=1.0)
         yardstick(small)
         sx.tl.embed(small, progress=False)

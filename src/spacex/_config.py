@@ -77,7 +77,7 @@ class Config:
         Fraction of the counts held out, by binomial thinning, for early stopping.
     epochs
         Maximum number of pre-training epochs. 0, the default, keeps the linear initialization and builds no attention
-        path, since training did not improve on it; 4 is enough to try.
+        path, since training did not improve on it. To try training, 4 is enough.
     genes_per_epoch
         Maximum number of genes per epoch, redrawn for each: it bounds the cost of training.
     patience
@@ -109,7 +109,7 @@ class Config:
         of 0.636 over all genes, and 32 modules 0.519.
     boost_rounds
         Maximum number of rounds of discriminative boosting. 0, the default, disables it, since it did not improve
-        results; 2 is enough to try.
+        results. To try it, 2 is enough.
     boost_epochs
         Number of epochs per round.
     boost_power

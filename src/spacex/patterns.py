@@ -1,4 +1,4 @@
-"""Embedding of designated patterns: where a gene that follows a given pattern exactly would lie."""
+"""Embedding of designated patterns: the expected embedding of a gene that follows a pattern exactly."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def extended_embedding(z: np.ndarray, images: GeneImages, components: np.ndarray
 
 
 def expected_pattern(direction: np.ndarray, images: GeneImages, components: np.ndarray) -> np.ndarray:
-    """Weights (P,) that a gene with the given direction (D,) follows; the inverse of embedding `expected_map`.
+    """Weights (P,) followed by a gene with a direction (D,); the inverse of embedding `expected_map`.
 
-    The map of the direction on components (P, D) scaled to unit norm, divided by √s.
+    They are the map of the direction on components (P, D) scaled to unit norm, divided by √s.
     """
     norm = np.maximum(np.linalg.norm(components, axis=0), 1e-12)
     share = images.share if images.is_count else np.ones(len(components))

@@ -27,12 +27,11 @@ def rasterize(
 
     Spots on a lattice get one pixel each. Visium lattices are read from ``obs["array_row"]`` and ``["array_col"]``,
     others are detected from the coordinates, at any rotation. Free positions (cells, beads) and lattices with more than
-    160 spots per side are binned. The pixel size is the larger of the one that holds two spots at the median density
-    (`Config.spots_per_pixel`) and the one for which no side has more than 96 pixels (`Config.max_side`).
+    160 spots per side are binned. Pixels contain two spots on average at the median density (`Config.spots_per_pixel`);
+    they are larger if a side would have more than 96 pixels (`Config.max_side`).
 
-    Spots with ``obs["in_tissue"] == 0`` (as number, boolean or text) are excluded, here and in all later steps; their
-    number is logged. Overlapping sections raise an error, which names the column of ``obs`` that separates them, if
-    there is one.
+    Spots with ``obs["in_tissue"] == 0`` (as number, boolean or text) are excluded from this and all later steps; their
+    number is logged. If sections overlap, the error names the column of ``obs`` that separates them, if any.
 
     Parameters
     ----------
@@ -52,8 +51,8 @@ def rasterize(
     Raises
     ------
     InputError
-        If coordinates are missing, not finite, in one column or all in one place, if sections overlap, or if `grid` is
-        not allowed.
+        If coordinates are missing, not finite, one-dimensional or all equal, if sections overlap, or if `grid` is not
+        allowed.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""The domain benchmark: metrics and methods."""
+"""The benchmark of tissue domains: what it measures."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import spacex as sx
 
 @pytest.fixture(scope="module")
 def square() -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of 20 × 20 spots and labels of two halves."""
+    """A square of 20 × 20 spots and its two halves."""
     xy = np.argwhere(np.ones((20, 20))).astype(float)
     return xy, (xy[:, 0] >= 10).astype(int)
 
 
-def test_metrics_are_perfect_for_the_truth_and_low_by_chance(square) -> None:
+def test_the_truth_is_perfect_and_chance_is_not(square) -> None:
     xy, truth = square
-    metrics = measure.quality(truth, 1 - truth, xy)
-    assert all(metrics[name] == pytest.approx(1) for name in ("ARI", "NMI", "homogeneity", "completeness"))
+    found = measure.quality(truth, 1 - truth, xy)
+    assert all(found[name] == pytest.approx(1) for name in ("ARI", "NMI", "homogeneity", "completeness"))
     rng = np.random.default_rng(0)
     chance = measure.quality(truth, rng.permutation(truth), xy)
     assert abs(chance["ARI"]) < 0.05
-    assert chance["CHAOS"] > metrics["CHAOS"]
-    assert chance["PAS"] > metrics["PAS"]
+    assert chance["CHAOS"] > found["CHAOS"]
+    assert chance["PAS"] > found["PAS"]
 
 
 def test_chaos_and_pas_by_hand(square) -> None:
@@ -38,19 +38,19 @@ def test_chaos_and_pas_by_hand(square) -> None:
     assert measure.pas(one, xy) == pytest.approx(1 / 400)
 
 
-@pytest.mark.parametrize("name", ["SpaCEX", "by HVG", "floor"])
-def test_methods_label_every_spot(name: str) -> None:
+@pytest.mark.parametrize("name", ["SpaCEX", "by HVG", "simple pipeline"])
+def test_methods_give_a_label_to_every_spot(name: str) -> None:
     adata = sx.datasets.simulate_section(n_genes=300, n_spots=500, n_modules=6, n_domains=4, depth=0.6)
     sx.tl.embed(adata, n_modules=6, progress=False)
     adata.var["variance"] = methods.smoothed_variance(sx.pp.gene_images(adata))
-    labels = methods.METHODS[name](adata, 4, 0)
-    assert labels.shape == (500,)
-    assert len(np.unique(labels)) == 4
+    found = methods.METHODS[name](adata, 4, 0)
+    assert found.shape == (500,)
+    assert len(np.unique(found)) == 4
     truth = adata.obs["domain"].astype(str).to_numpy()
-    assert measure.quality(truth, labels, adata.obsm["spatial"])["ARI"] > 0.25
+    assert measure.quality(truth, found, adata.obsm["spatial"])["ARI"] > 0.25
 
 
-def test_leiden_resolution_is_chosen_for_the_number_of_clusters() -> None:
+def test_leiden_is_given_the_resolution_that_gives_the_number_wanted() -> None:
     rng = np.random.default_rng(0)
     points = np.repeat(np.eye(5) * 8, 60, axis=0) + rng.standard_normal((300, 5))
     graph = sc.AnnData(np.zeros((300, 1), dtype=np.float32), obsm={"X": points})
@@ -58,7 +58,7 @@ def test_leiden_resolution_is_chosen_for_the_number_of_clusters() -> None:
     assert len(np.unique(peers.leiden(graph, 5, 0))) == 5
 
 
-def test_missing_package_raises_with_the_install_command() -> None:
+def test_a_peer_that_is_not_installed_says_how_it_is() -> None:
     adata = sx.datasets.simulate_section(n_genes=50, n_spots=100, n_modules=2)
     try:
         import banksy  # noqa: F401

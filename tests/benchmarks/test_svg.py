@@ -1,4 +1,4 @@
-"""The benchmark of spatially variable genes: simulated sections, metrics and SPARK-X."""
+"""The benchmark of spatially variable genes: what it draws, what it measures, and the SPARK-X in it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def section() -> AnnData:
 # --- SPARK-X ----------------------------------------------------------------------------------------------
 
 
-def test_spark_x_kernel_equals_a_regression_on_its_columns(section: AnnData) -> None:
+def test_a_kernel_of_spark_x_is_a_regression_on_its_columns(section: AnnData) -> None:
     """n R² of the regression of counts on two columns, against chi-squared with two degrees of freedom."""
     counts, xy = sp.csc_matrix(section.X, dtype=float), section.obsm["spatial"]
     columns = xy - xy.mean(axis=0)
-    log_p = sparkx.kernel_log_p(counts, columns)
+    found = sparkx.kernel_log_p(counts, columns)
     y = counts[:, [3]].toarray().ravel()
     fitted = np.column_stack([columns, np.ones(400)]) @ np.linalg.lstsq(np.column_stack([columns, np.ones(400)]), y)[0]
     r_squared = 1 - np.square(y - fitted).sum() / np.square(y - y.mean()).sum()
-    assert log_p[3] == pytest.approx(stats.chi2.logsf(400 * r_squared, 2), rel=1e-6)
+    assert found[3] == pytest.approx(stats.chi2.logsf(400 * r_squared, 2), rel=1e-6)
 
 
 def test_spark_x_has_eleven_kernels_and_a_uniform_null() -> None:
@@ -43,29 +43,29 @@ def test_spark_x_has_eleven_kernels_and_a_uniform_null() -> None:
     np.testing.assert_allclose(sparkx.log_p(counts, 7 * xy + 3), np.log(p), rtol=1e-6, atol=1e-9)
 
 
-def test_spark_x_detects_a_gradient() -> None:
+def test_spark_x_finds_a_gradient() -> None:
     rng = np.random.default_rng(0)
     xy = rng.random((900, 2))
     counts = sp.csc_matrix(rng.poisson(np.exp(xy[:, :1]) * np.ones(20)).astype(float))
     assert (sparkx.log_p(counts, xy) < np.log(1e-3)).mean() > 0.9
 
 
-# --- sections ---------------------------------------------------------------------------------------------
+# --- what is drawn ----------------------------------------------------------------------------------------
 
 
-def test_half_of_the_genes_are_redrawn_with_equal_moments(section: AnnData) -> None:
-    sampled = drawn.redrawn(section, 0, 10)
-    null = sampled.var["null"].to_numpy()
+def test_half_of_the_genes_are_redrawn_with_their_own_moments(section: AnnData) -> None:
+    made = drawn.redrawn(section, 0, 10)
+    null = made.var["null"].to_numpy()
     assert null.mean() == pytest.approx(0.5, abs=0.01)
-    original = section[:, sampled.var_names]
-    same = np.asarray((sampled.X != original.X).sum(axis=0)).ravel() == 0
+    original = section[:, made.var_names]
+    same = np.asarray((made.X != original.X).sum(axis=0)).ravel() == 0
     assert same[~null].all()
     assert not same[null].any()
-    before, after = (np.asarray(x.X.sum(axis=0)).ravel()[null] for x in (original, sampled))
+    before, after = (np.asarray(x.X.sum(axis=0)).ravel()[null] for x in (original, made))
     assert np.corrcoef(np.log(before), np.log(after))[0, 1] > 0.99
 
 
-def test_small_panels_are_drawn_repeatedly() -> None:
+def test_panels_are_drawn_until_their_rates_tell_something() -> None:
     assert list(draws(12_000, seed=2)) == [2]
     assert list(draws(400, seed=0)) == [0, 1, 2]
     assert len(draws(33, seed=0)) == 20
@@ -73,23 +73,23 @@ def test_small_panels_are_drawn_repeatedly() -> None:
 
 
 def test_permuted_coordinates_keep_every_spot(section: AnnData) -> None:
-    sampled = drawn.permuted(section, 0, 10)
-    assert sampled.var["null"].all()
-    np.testing.assert_array_equal(np.sort(sampled.obsm["spatial"], axis=0), np.sort(section.obsm["spatial"], axis=0))
-    assert not np.array_equal(sampled.obsm["spatial"], section.obsm["spatial"])
+    made = drawn.permuted(section, 0, 10)
+    assert made.var["null"].all()
+    np.testing.assert_array_equal(np.sort(made.obsm["spatial"], axis=0), np.sort(section.obsm["spatial"], axis=0))
+    assert not np.array_equal(made.obsm["spatial"], section.obsm["spatial"])
 
 
-def test_mixtures_range_from_no_pattern_to_that_of_the_gene(section: AnnData) -> None:
-    sampled = drawn.mixed(section, 0)
-    mix, base = sampled.var["mix"].to_numpy(), sampled.var["base"].to_numpy()
+def test_a_mixture_goes_from_no_pattern_to_the_gene_s_own(section: AnnData) -> None:
+    made = drawn.mixed(section, 0)
+    mix, base = made.var["mix"].to_numpy(), made.var["base"].to_numpy()
     assert set(np.bincount(base[base >= 0])) == {drawn.MIX_STEPS}
-    score, _ = methods.floor(sampled)
+    score, _ = methods.simple_pipeline(made)
     assert measure.mixing_tau(score, mix, base) > 0.3
     assert measure.mixing_tau(mix, mix, base) == pytest.approx(1)
     assert abs(measure.mixing_tau(np.random.default_rng(0).random(len(mix)), mix, base)) < 0.2
 
 
-def test_planted_patterns_differ_between_genes() -> None:
+def test_planted_patterns_are_of_all_kinds_and_differ_between_genes() -> None:
     xy = np.argwhere(np.ones((50, 50))).astype(float) - 25
     rng = np.random.default_rng(0)
     for kind in drawn.KINDS:
@@ -99,7 +99,7 @@ def test_planted_patterns_differ_between_genes() -> None:
         assert abs(np.corrcoef(first, second)[0, 1]) < 0.99
 
 
-# --- metrics ----------------------------------------------------------------------------------------------
+# --- what is measured -------------------------------------------------------------------------------------
 
 
 def test_auroc_is_within_deciles_of_expression() -> None:
@@ -109,8 +109,8 @@ def test_auroc_is_within_deciles_of_expression() -> None:
     assert stats.mannwhitneyu(total[real], total[~real]).statistic / (real.sum() * (~real).sum()) > 0.8
     assert measure.auroc(total, real, total) == pytest.approx(0.5, abs=0.04)
     assert measure.auroc(real + 0.0, real, total) == 1
-    with_missing = np.where(real, np.nan, rng.random(3000))
-    assert measure.auroc(with_missing, real, total) == 0, "a gene without a score ranks last"
+    lost = np.where(real, np.nan, rng.random(3000))
+    assert measure.auroc(lost, real, total) == 0, "a gene without a score ranks last"
 
 
 def test_null_rates_count_null_genes_only() -> None:
@@ -121,16 +121,16 @@ def test_null_rates_count_null_genes_only() -> None:
     assert rates["p<0.001"] == pytest.approx(1 / 4)
 
 
-def test_power_uses_a_threshold_from_null_genes() -> None:
+def test_power_is_at_the_method_s_own_threshold() -> None:
     rng = np.random.default_rng(0)
     kind = np.repeat(["none", "domain", "stripes"], [2000, 200, 200])
-    score = 1000 * (rng.standard_normal(2400) + np.where(kind == "domain", 3.29, 0))  # the scale does not matter
-    power = measure.power(score, kind)
-    assert power["power domain"] == pytest.approx(0.95, abs=0.04)
-    assert power["power stripes"] == pytest.approx(0.05, abs=0.04)
+    score = 1000 * (rng.standard_normal(2400) + np.where(kind == "domain", 3.29, 0))  # whatever the scale
+    found = measure.power(score, kind)
+    assert found["power domain"] == pytest.approx(0.95, abs=0.04)
+    assert found["power stripes"] == pytest.approx(0.05, abs=0.04)
 
 
-def test_markers_are_compared_with_genes_of_similar_expression() -> None:
+def test_markers_are_compared_with_genes_of_like_expression() -> None:
     total = np.repeat([1.0, 100.0], 30)
     score = np.r_[np.zeros(30), np.ones(30)]
     score[0] = 0.5
@@ -141,11 +141,11 @@ def test_markers_are_compared_with_genes_of_similar_expression() -> None:
 # --- cost --------------------------------------------------------------------------------------------------
 
 
-def test_growth_is_measured_on_sections_of_the_requested_size() -> None:
-    sampled = growth.section(700, 150)
-    assert sampled.shape == (150, 700)
-    assert sp.issparse(sampled.X)
-    assert 0.15 < sampled.X.mean() < 0.6
+def test_growth_is_measured_on_sections_of_the_size_asked_for() -> None:
+    made = growth.section(700, 150)
+    assert made.shape == (150, 700)
+    assert sp.issparse(made.X)
+    assert 0.15 < made.X.mean() < 0.6
     genes, spots, seconds, peak = growth.timed((120, 150))
     assert (genes, spots) == (120, 150)
     assert seconds > 0

@@ -1,1 +1,1 @@
-"""Genes that a panel lacks, against what was measured of them."""
+"""Imputed genes, compared with held-out measurements."""

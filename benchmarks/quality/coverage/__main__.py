@@ -1,25 +1,25 @@
-"""Genes that a panel lacks, against what was measured of them, on five pairs of a target and a reference.
+"""Imputed genes, compared with held-out measurements, on five pairs of a target and a reference.
 
     python -m benchmarks.quality.coverage [--data DIR] [--seeds 3] [--pairs NAME ...] [--methods NAME ...]
     python -m benchmarks.quality.coverage --downstream [--data DIR] [--seeds 3]
 
-The genes that both have are split into five at random, by gene; each fifth is taken out of the target before any method
-sees it, and predicted. Entries are means over genes, and over seeds (which split) ± the standard deviation between
-them: correlation (PCC), structural similarity (SSIM) with the measured values, log-normalized by the whole target's
-library (intensities as they are); root mean squared error (RMSE) of standardized values and Jensen-Shannon divergence
-(JS), which are better small; "reliability" is the rank correlation of reliability with the correlation reached. A
-target with more cells than --cells is a random part of it, the same for all methods. Genes of a spatial reference are
-embedded once for a pair, and counted in no time; seconds are those of a fifth. Every split is a process of its own,
-whose peak memory includes the sections.
+The shared genes are split into five random folds; each fold is removed from the target and predicted. Entries are means
+over genes, and over seeds (which split) ± the standard deviation between them: correlation (PCC), structural similarity
+(SSIM) with the measured values, log-normalized by the whole target's library (intensities unchanged); root mean squared
+error (RMSE) of standardized values and Jensen-Shannon divergence (JS), for which lower is better; "reliability" is the
+rank correlation of reliability with PCC. Targets are reduced to --cells random cells, the same for all methods. Genes
+of a spatial reference are embedded once per pair, which is not timed; seconds are those of one fold. Each split is a
+separate process, whose peak memory includes the sections.
 
-Peers want environments of their own:
+Peers require separate environments:
 
     python -m venv env-tangram && env-tangram/bin/pip install -c constraints.txt -e . tangram-sc==1.0.4
     python -m venv env-scvi    && env-scvi/bin/pip install -c constraints.txt -e . scvi-tools==1.4.2
     env-tangram/bin/python -m benchmarks.quality.coverage --methods Tangram
 
 --downstream: Leiden clusters of cells (20 principal components, the resolution found by bisection that gives as many
-clusters as there are labels) on a panel alone, and on the panel with the 2,000 imputed genes of largest reliability.
+clusters as there are labels) on a panel alone, and on the panel with the 2,000 imputed genes with the largest
+reliability.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ PANELS, ADDED = (100, None), 2000
 
 
 def read(data: Path, name: str, cells: int) -> tuple[ad.AnnData, ad.AnnData] | None:
-    """Target, of at most so many cells, and reference."""
+    """Target, with at most `cells` cells, and reference; None if a file is missing."""
     paths = [data / f"{file}.h5ad" for file in PAIRS[name]]
     for path in paths:
         if not path.exists():
-            print(f"{name}: left out, there is no {path} (pass --data DIR)")
+            print(f"{name}: skipped: {path} does not exist (pass --data DIR)")
             return None
     target, reference = map(ad.read_h5ad, paths)
     if target.n_obs > cells:
@@ -74,18 +74,18 @@ def read(data: Path, name: str, cells: int) -> tuple[ad.AnnData, ad.AnnData] | N
 
 
 def split(target: ad.AnnData, reference: ad.AnnData, method: str, seed: int) -> Iterator[Figure]:
-    """Figures of one split of the shared genes."""
-    (found, told, seconds), costs = alone(predictions, target, reference, method, seed)
-    yield from ((seed, str(metric), value) for metric, value in found.mean().items())
-    known = found["PCC"].notna() & np.isfinite(told)
-    if known.any():
-        yield seed, "reliability", float(spearmanr(found["PCC"][known], told[known])[0])
+    """Scores of one split of the shared genes."""
+    (scores, reliability, seconds), costs = alone(predictions, target, reference, method, seed)
+    yield from ((seed, str(metric), value) for metric, value in scores.mean().items())
+    is_scored = scores["PCC"].notna() & np.isfinite(reliability)
+    if is_scored.any():
+        yield seed, "reliability", float(spearmanr(scores["PCC"][is_scored], reliability[is_scored])[0])
     yield seed, "seconds", float(np.mean(seconds))
     yield seed, "peak MB", costs["peak MB"]
 
 
 def clusters(matrix: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Leiden labels (N,) of values (N, G), k of them or nearly."""
+    """Leiden labels (N,) of values (N, G), k clusters or as close as possible."""
     cells = ad.AnnData(np.asarray(matrix, dtype=np.float32))
     sc.pp.pca(cells, n_comps=min(20, cells.n_vars - 1), random_state=seed)
     sc.pp.neighbors(cells, use_rep="X_pca", random_state=seed)
@@ -95,17 +95,17 @@ def clusters(matrix: np.ndarray, k: int, seed: int) -> np.ndarray:
 def downstream(
     target: ad.AnnData, reference: ad.AnnData, truth: np.ndarray, size: int | None, added: int, seed: int
 ) -> Iterator[Figure]:
-    """Agreement of clusters with labels (N,) on a panel of so many genes, with so many imputed genes beside them."""
+    """Agreement of clusters with labels (N,) on a panel of `size` genes, with `added` imputed genes."""
     t, _ = shared_genes(*(GeneNames.from_table(one.var) for one in (target, reference)))
     panel = target[:, np.sort(np.random.default_rng(seed).permutation(t)[:size])].copy()
     matrix = values(panel).toarray()
     if added:
-        found = sx.tl.impute(panel, reference, seed=seed, progress=False)
-        best = found.var["reliability"].nlargest(added).index
-        matrix = np.hstack([matrix, np.asarray(found[:, best].X)])
-    made = clusters(matrix, len(np.unique(truth)), seed)
-    yield seed, "ARI", adjusted_rand_score(truth, made)
-    yield seed, "NMI", normalized_mutual_info_score(truth, made)
+        imputed = sx.tl.impute(panel, reference, seed=seed, progress=False)
+        best = imputed.var["reliability"].nlargest(added).index
+        matrix = np.hstack([matrix, np.asarray(imputed[:, best].X)])
+    label = clusters(matrix, len(np.unique(truth)), seed)
+    yield seed, "ARI", adjusted_rand_score(truth, label)
+    yield seed, "NMI", normalized_mutual_info_score(truth, label)
 
 
 def try_downstream(trials: Trials, name: str, target: ad.AnnData, reference: ad.AnnData, seeds: int) -> None:

@@ -1,4 +1,4 @@
-"""Shared genes in five parts, each taken out of the target and predicted."""
+"""Five folds of the shared genes, each removed from the target and predicted."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ FOLDS = 5
 def predictions(
     target: ad.AnnData, reference: ad.AnnData, method: str, seed: int
 ) -> tuple[pd.DataFrame, np.ndarray, list[float]]:
-    """Figures of the shared genes, the reliability of each (NaN without), and the seconds of every fifth."""
+    """Scores of the shared genes, the reliability (NaN if unknown) of each, and the seconds of each fold."""
     t, r = shared_genes(*(GeneNames.from_table(one.var) for one in (target, reference)))
     truth = values(target)
-    parts, told, seconds = [], [], []
+    parts, reliabilities, seconds = [], [], []
     for fold in np.array_split(np.random.default_rng(seed).permutation(len(t)), FOLDS):
         panel = target[:, np.setdiff1d(np.arange(target.n_vars), t[fold])].copy()
         start = time.perf_counter()
-        made, reliability = METHODS[method](panel, reference, list(reference.var_names[r[fold]]), seed)
+        predicted, reliability = METHODS[method](panel, reference, list(reference.var_names[r[fold]]), seed)
         seconds.append(time.perf_counter() - start)
-        parts.append(pd.DataFrame(quality(truth[:, t[fold]].toarray(), made)))
-        told.append(np.full(len(fold), np.nan) if reliability is None else reliability)
-    return pd.concat(parts, ignore_index=True), np.concatenate(told), seconds
+        parts.append(pd.DataFrame(quality(truth[:, t[fold]].toarray(), predicted)))
+        reliabilities.append(np.full(len(fold), np.nan) if reliability is None else reliability)
+    return pd.concat(parts, ignore_index=True), np.concatenate(reliabilities), seconds

@@ -1,4 +1,4 @@
-"""What is measured of imputed genes (Li et al. 2022, Nature Methods 19, 662)."""
+"""Metrics of imputed genes (Li et al. 2022, Nature Methods 19, 662)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ C1, C2 = 0.01**2, 0.03**2
 """Constants of the structural similarity of values whose range is one."""
 
 
-def quality(truth: np.ndarray, made: np.ndarray) -> dict[str, np.ndarray]:
-    """Figures (G,) of every gene from values (N, G) measured and made; NaN where one of them is constant."""
-    known = (truth.std(axis=0) > 1e-9) & (made.std(axis=0) > 1e-9)
-    found = {name: np.full(truth.shape[1], np.nan) for name in ("PCC", "SSIM", "RMSE", "JS")}
-    for g in np.flatnonzero(known):
-        a, b = truth[:, g].astype(float), made[:, g].astype(float)
-        found["PCC"][g] = np.corrcoef(a, b)[0, 1]
-        found["SSIM"][g] = _similarity(a, b)
-        found["RMSE"][g] = np.sqrt(np.mean(((a - a.mean()) / a.std() - (b - b.mean()) / b.std()) ** 2))
-        found["JS"][g] = jensenshannon(_share(a), _share(b)) ** 2
-    return found
+def quality(truth: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores (G,) of each gene from measured and predicted values (N, G); NaN if one of them is constant."""
+    is_varying = (truth.std(axis=0) > 1e-9) & (predicted.std(axis=0) > 1e-9)
+    scores = {name: np.full(truth.shape[1], np.nan) for name in ("PCC", "SSIM", "RMSE", "JS")}
+    for g in np.flatnonzero(is_varying):
+        a, b = truth[:, g].astype(float), predicted[:, g].astype(float)
+        scores["PCC"][g] = np.corrcoef(a, b)[0, 1]
+        scores["SSIM"][g] = _similarity(a, b)
+        scores["RMSE"][g] = np.sqrt(np.mean(((a - a.mean()) / a.std() - (b - b.mean()) / b.std()) ** 2))
+        scores["JS"][g] = jensenshannon(_share(a), _share(b)) ** 2
+    return scores
 
 
 def _similarity(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Published methods that give a target genes of a reference, each as its documentation has it."""
+"""Published imputation methods, with the settings of their documentation."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..peers.host import borrow, quiet
 
 
 def values(adata: ad.AnnData) -> sp.csr_matrix:
-    """Log-normalized counts, or intensities as they are."""
+    """Log-normalized counts, or unchanged intensities."""
     matrix = sp.csr_matrix(adata.X).astype(np.float32)
     return log_normalize(matrix) if np.array_equal(matrix.data, np.rint(matrix.data)) else matrix
 
 
 def pair(panel: ad.AnnData, reference: ad.AnnData) -> tuple[ad.AnnData, ad.AnnData]:
-    """Copies of both with names in lower case, each once: peers match names as they are written."""
+    """Copies of both with unique names in lower case, because peers match names literally."""
     found = []
     for adata in (panel, reference):
         copy = ad.AnnData(sp.csr_matrix(adata.X, dtype=np.float32), obsm=dict(adata.obsm))
@@ -32,7 +32,7 @@ def pair(panel: ad.AnnData, reference: ad.AnnData) -> tuple[ad.AnnData, ad.AnnDa
 def tangram(panel: ad.AnnData, reference: ad.AnnData, genes: list[str], seed: int) -> tuple[np.ndarray, None]:
     """Tangram (Biancalani et al. 2021): mode "cells", its default 1,000 epochs, all panel genes.
 
-    Counts of both sides are log-normalized: its tutorial leaves those of the target raw, and then it does worse.
+    Counts of both sides are log-normalized: its tutorial uses raw counts of the target, which gives lower scores.
     """
     tg = borrow("tangram", "pip install tangram-sc==1.0.4")
     target, cells = pair(panel, reference)

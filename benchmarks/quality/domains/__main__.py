@@ -2,11 +2,11 @@
 
     python -m benchmarks.quality.domains [--data DIR] [--seeds 5] [--sections NAME ...] [--methods NAME ...]
 
-`sx.tl.domains` at the true number of domains; the same clusterer on genes chosen by smoothed variance, by scanpy as
-highly variable or by `sx.tl.svg` instead of the embedding (what the embedding is worth), on 500 genes, and on 10
-components only. Beside it the floor of the design (1,000 genes of largest smoothed residual variance, sigma = 2,
-z-scores, 8 components, tied-covariance mixture, vote of 18 neighbors), with the same two changes, and published
-methods where they are installed; each wants an environment of its own:
+`sx.tl.domains` with the true number of domains; the same clustering on genes selected by smoothed variance, by scanpy
+as highly variable or by `sx.tl.svg` instead of the embedding, on 500 genes, and on 10 components only. Baselines: a
+simple pipeline (1,000 genes with the largest smoothed residual variance, sigma = 2, z-scores, 8 components,
+tied-covariance mixture, vote of 18 neighbors), with the same two changes, and published methods, if installed; each
+requires a separate environment:
 
     python -m venv env-banksy  && env-banksy/bin/pip install -e . pybanksy==1.3.5 spatialleiden==0.4.0 squidpy==1.8.2
     python -m venv env-stagate && env-stagate/bin/pip install -c constraints.txt -e . stagate-modern==1.0.0.post1
@@ -52,38 +52,40 @@ UNKNOWN = ["NA", "nan", "undetermined"]
 
 
 def sections(data: Path, names: list[str]) -> Iterator[tuple[str, ad.AnnData, np.ndarray]]:
-    """Name, section and annotation of every section at hand."""
+    """Yield name, section and annotation of each available section."""
     for name in names:
         if (data / f"{name}.h5ad").exists():
             adata = ad.read_h5ad(data / f"{name}.h5ad")
             adata.X = sp.csr_matrix(adata.X)
             yield name, adata, adata.obs[LABELS[name]].astype(str).to_numpy()
         else:
-            print(f"{name}: left out, there is no {data / name}.h5ad (pass --data DIR)")
+            print(f"{name}: skipped: {data / name}.h5ad does not exist (pass --data DIR)")
     for technology, (n_genes, n_spots) in SIMULATED.items():
         adata = sx.datasets.simulate_section(n_genes, n_spots, technology=technology, seed=100)
         yield f"simulated {technology}", adata, adata.obs["domain"].astype(str).to_numpy()
 
 
 def runs(adata: ad.AnnData, truth: np.ndarray, method: str, seeds: int) -> Iterator[Figure]:
-    """Figures of every seed, then the agreement between seeds."""
-    known = ~np.isin(truth, UNKNOWN)
-    k, found = len(np.unique(truth[known])), []
+    """Scores of each seed, then the agreement between seeds."""
+    is_annotated = ~np.isin(truth, UNKNOWN)
+    k, labels = len(np.unique(truth[is_annotated])), []
     for seed in range(seeds):
         start = time.perf_counter()
-        found.append(METHODS[method](adata, k, seed))
+        labels.append(METHODS[method](adata, k, seed))
         seconds = time.perf_counter() - start
-        made = quality(truth[known], found[-1][known], adata.obsm["spatial"][known]) | {"seconds": seconds}
-        yield from ((seed, metric, value) for metric, value in made.items())
-    if len(found) > 1:
-        yield 0, "agree", float(np.mean([adjusted_rand_score(a, b) for a, b in combinations(found, 2)]))
+        scores = quality(truth[is_annotated], labels[-1][is_annotated], adata.obsm["spatial"][is_annotated]) | {
+            "seconds": seconds
+        }
+        yield from ((seed, metric, value) for metric, value in scores.items())
+    if len(labels) > 1:
+        yield 0, "agree", float(np.mean([adjusted_rand_score(a, b) for a, b in combinations(labels, 2)]))
     if method == "SpaCEX":
         sx.tl.domains(adata)
         yield 0, "auto", adata.obs["spacex_domain"].nunique()
 
 
 def prepare(adata: ad.AnnData, methods: set[str]) -> None:
-    """What the methods that are not peers share, in no one's time."""
+    """Compute the inputs that several methods share; this time is not measured."""
     if methods - set(PEERS):
         sx.tl.embed(adata, progress=False)
         adata.var["variance"] = smoothed_variance(sx.pp.gene_images(adata))

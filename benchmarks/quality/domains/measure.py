@@ -1,4 +1,4 @@
-"""What is measured of a division of spots."""
+"""Metrics of domains."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from sklearn.metrics import (
 NEAR, MAX_OTHER = 10, 6
 
 
-def quality(truth: np.ndarray, found: np.ndarray, xy: np.ndarray) -> dict[str, float]:
-    """Agreement with the truth (S,), and how compact the domains found (S,) are at coordinates (S, 2)."""
+def quality(truth: np.ndarray, labels: np.ndarray, xy: np.ndarray) -> dict[str, float]:
+    """Agreement with the truth (S,), and compactness of the domains (S,) at coordinates (S, 2)."""
     return {
-        "ARI": adjusted_rand_score(truth, found), "NMI": normalized_mutual_info_score(truth, found),
-        "homogeneity": homogeneity_score(truth, found), "completeness": completeness_score(truth, found),
-        "CHAOS": chaos(found, xy), "PAS": pas(found, xy),
+        "ARI": adjusted_rand_score(truth, labels), "NMI": normalized_mutual_info_score(truth, labels),
+        "homogeneity": homogeneity_score(truth, labels), "completeness": completeness_score(truth, labels),
+        "CHAOS": chaos(labels, xy), "PAS": pas(labels, xy),
     }  # fmt: skip
 
 
-def chaos(found: np.ndarray, xy: np.ndarray) -> float:
+def chaos(labels: np.ndarray, xy: np.ndarray) -> float:
     """Mean distance to the nearest spot of the same domain, of standardized coordinates (Shang & Zhou 2022)."""
     xy = (xy - xy.mean(axis=0)) / xy.std(axis=0)
     total = 0.0
-    for label in np.unique(found):
-        here = xy[found == label]
-        if len(here) > 2:
-            total += cKDTree(here).query(here, k=2)[0][:, 1].sum()
+    for label in np.unique(labels):
+        members = xy[labels == label]
+        if len(members) > 2:
+            total += cKDTree(members).query(members, k=2)[0][:, 1].sum()
     return total / len(xy)
 
 
-def pas(found: np.ndarray, xy: np.ndarray) -> float:
+def pas(labels: np.ndarray, xy: np.ndarray) -> float:
     """Share of spots of which at least six of the ten nearest are of other domains (Shang & Zhou 2022)."""
     near = cKDTree(xy).query(xy, k=min(NEAR + 1, len(xy)))[1][:, 1:]
-    return float(np.mean((found[near] != found[:, None]).sum(axis=1) >= MAX_OTHER))
+    return float(np.mean((labels[near] != labels[:, None]).sum(axis=1) >= MAX_OTHER))

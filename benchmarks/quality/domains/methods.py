@@ -36,7 +36,7 @@ def few_components(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
 
 def by_variance(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """The genes with the largest smoothed variance."""
-    return fed_with(adata, adata.var["variance"].to_numpy().argsort()[::-1][: sx.DomainParams.max_genes], k, seed)
+    return on_genes(adata, adata.var["variance"].to_numpy().argsort()[::-1][: sx.DomainParams.max_genes], k, seed)
 
 
 def smoothed_variance(images: GeneImages) -> np.ndarray:
@@ -47,7 +47,7 @@ def smoothed_variance(images: GeneImages) -> np.ndarray:
     return variance
 
 
-def floor(adata: ad.AnnData, k: int, seed: int, *, n_genes: int = 1000, n_components: int = 8) -> np.ndarray:
+def simple_pipeline(adata: ad.AnnData, k: int, seed: int, *, n_genes: int = 1000, n_components: int = 8) -> np.ndarray:
     images = sx.pp.gene_images(adata)
     top = adata.var["variance"].to_numpy().argsort()[::-1][:n_genes]
     maps = Smoother(images.layout, 2.0).apply(images.residuals(top)).astype(float)
@@ -55,35 +55,35 @@ def floor(adata: ad.AnnData, k: int, seed: int, *, n_genes: int = 1000, n_compon
     points = PCA(min(n_components, len(maps)), svd_solver="covariance_eigh").fit_transform(maps.T)
     mixture = GaussianMixture(k, covariance_type="tied", n_init=5, random_state=seed)
     label = mixture.fit_predict(points / points[:, 0].std())
-    place = images.layout.grids[0].positions(images.layout.pixel)
-    near = cKDTree(place).query(place, k=min(19, len(place)))[1]
+    xy = images.layout.grids[0].positions(images.layout.pixel)
+    near = cKDTree(xy).query(xy, k=min(19, len(xy)))[1]
     voted = np.eye(k)[label][near].sum(axis=1).argmax(axis=1)
     pixel = _adata.read_pixel_of_spot(adata, images)
     return np.where(pixel >= 0, voted[pixel], -1)
 
 
-def fed_with(adata: ad.AnnData, genes: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """The same clusterer on chosen genes, at equal weight."""
+def on_genes(adata: ad.AnnData, genes: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """`sx.tl.domains` on selected genes, with equal weights."""
     copy = adata.copy()
-    stand_in = np.full((copy.n_vars, 2), np.nan, dtype=np.float32)
-    stand_in[genes] = 1e6
-    copy.varm[_adata.keys.EMBEDDING] = stand_in
+    pseudo_embedding = np.full((copy.n_vars, 2), np.nan, dtype=np.float32)
+    pseudo_embedding[genes] = 1e6
+    copy.varm[_adata.keys.EMBEDDING] = pseudo_embedding
     return spacex_domains(copy, k, seed)
 
 
 def by_hvg(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    """Scanpy's highly variable genes (flavour seurat) in place of the embedding's."""
+    """Scanpy's highly variable genes (flavour seurat) instead of genes by the embedding."""
     cells = ad.AnnData(adata.X.astype(np.float32))
     sc.pp.normalize_total(cells)
     sc.pp.log1p(cells)
     sc.pp.highly_variable_genes(cells, n_top_genes=min(sx.DomainParams.max_genes, cells.n_vars))
-    return fed_with(adata, np.flatnonzero(cells.var["highly_variable"]), k, seed)
+    return on_genes(adata, np.flatnonzero(cells.var["highly_variable"]), k, seed)
 
 
 def by_svg(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     """The genes that `sx.tl.svg` ranks first."""
     score = np.nan_to_num(adata.var["spacex_svg_score"].to_numpy(), nan=-1.0)
-    return fed_with(adata, score.argsort()[::-1][: sx.DomainParams.max_genes], k, seed)
+    return on_genes(adata, score.argsort()[::-1][: sx.DomainParams.max_genes], k, seed)
 
 
 METHODS: dict[str, Method] = {
@@ -93,8 +93,8 @@ METHODS: dict[str, Method] = {
     "by SVG": by_svg,
     "500 genes": few_genes,
     "10 PCs": few_components,
-    "floor": floor,
-    "floor 500 genes": lambda adata, k, seed: floor(adata, k, seed, n_genes=500),
-    "floor 10 PCs": lambda adata, k, seed: floor(adata, k, seed, n_components=10),
+    "simple pipeline": simple_pipeline,
+    "simple pipeline, 500 genes": lambda adata, k, seed: simple_pipeline(adata, k, seed, n_genes=500),
+    "simple pipeline, 10 PCs": lambda adata, k, seed: simple_pipeline(adata, k, seed, n_components=10),
     **PEERS,
 }

@@ -1,7 +1,7 @@
-"""Published methods for tissue domains, each as its documentation has it, at a given number of domains.
+"""Published methods for tissue domains, with the settings of their documentation, for a given number of domains.
 
-Methods that cluster by Leiden are given the resolution at which that gives the number wanted, found by bisection.
-STAGATE's and GraphST's documentation cluster by mclust's model EEE, in R; a tied-covariance Gaussian mixture is the
+For Leiden clustering, the resolution that gives this number is found by bisection. The documentation of STAGATE and
+GraphST clusters by mclust's model EEE, in R; a tied-covariance Gaussian mixture is the
 same model.
 """
 
@@ -33,7 +33,7 @@ def normalized(adata: ad.AnnData, n_genes: int, flavor: str = "seurat") -> ad.An
 
 
 def leiden(section: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    """Leiden labels on the neighbor graph of a section, at the resolution that gives k of them, or nearly."""
+    """Leiden labels on the neighbor graph of a section, at the resolution that gives about k clusters."""
     low, high, best = 0.01, 4.0, None
     for _ in range(STEPS):
         middle = 0.5 * (low + high)
@@ -58,20 +58,20 @@ def banksy(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
     section.X = np.asarray(section.X.toarray())
     section.obs["x"], section.obs["y"] = section.obsm["spatial"].T
     with quiet():
-        made = start.initialize_banksy(
+        matrices = start.initialize_banksy(
             section, ("x", "y", "spatial"), 15, nbr_weight_decay="scaled_gaussian", max_m=1, plt_edge_hist=False,
             plt_nbr_weights=False, plt_agf_angles=False, plt_theta=False,
         )  # fmt: skip
-        made, _ = embed.generate_banksy_matrix(section, made, [0.8], 1, verbose=False)
-        pca.pca_umap(made, pca_dims=[20], plt_remaining_var=False, add_umap=False)
-        points = made["scaled_gaussian"][0.8]["adata"].obsm["reduced_pc_20"]
+        matrices, _ = embed.generate_banksy_matrix(section, matrices, [0.8], 1, verbose=False)
+        pca.pca_umap(matrices, pca_dims=[20], plt_remaining_var=False, add_umap=False)
+        points = matrices["scaled_gaussian"][0.8]["adata"].obsm["reduced_pc_20"]
         graph = ad.AnnData(np.zeros((len(points), 1), dtype=np.float32), obsm={"X": points})
         sc.pp.neighbors(graph, n_neighbors=50, use_rep="X", random_state=seed)
         return leiden(graph, k, seed)
 
 
 def spatial_leiden(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    """SpatialLeiden (Müller-Bötticher et al. 2025): 30 PCs of HVGs, ten spatial neighbors, its own search."""
+    """SpatialLeiden (Müller-Bötticher et al. 2025): 30 PCs of HVGs, ten spatial neighbors, its resolution search."""
     package = borrow("spatialleiden", "pip install spatialleiden==0.4.0")
     squidpy = borrow("squidpy", "pip install squidpy==1.8.2")
     section = normalized(adata, 3000)
@@ -114,7 +114,7 @@ def spagcn(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
 
 
 def graphst(adata: ad.AnnData, k: int, seed: int) -> np.ndarray:
-    """GraphST (Long et al. 2023): 600 epochs, 20 PCs of what it rebuilds, mixture of model EEE.
+    """GraphST (Long et al. 2023): 600 epochs, 20 PCs of its reconstruction, mixture of model EEE.
 
     Refined by 50 neighbors as in its tutorial of cortex layers; sections of fewer than 2,000 spots are not, as 50
     spots are whole regions of them.

@@ -2,14 +2,14 @@
 
     python -m benchmarks.quality.pairs --data DIR --resources DIR [--seeds 3] [--sections NAME ...] [--csv FILE]
 
-Positives are protein-protein edges and ligand-receptor pairs; negatives are the same genes paired anew, each as often
-as among the positives, so that popularity tells nothing. *unsupervised*: AUROC and AUPRC (positives: one half) in each
-section. *supervised*: half of the genes are held out; a classifier learns from the known pairs among the others, and is
-asked about pairs among those held out; beside SpaCEX the same classifier on one feature alone, and its expected
-calibration error, in each section and over the pairs of all together (few pairs in ten bins err by chance). *pooled*:
-the mean over all sections of every method's standardized score (log odds of the supervised one) for pairs that three
-sections at least measure. *ceiling*: gradient boosting on all that is known of a pair in 1, 2, 5 and all sections
-(similarity, co-location, expression, strength in each), cross-fitted by gene.
+Positives are protein-protein edges and ligand-receptor pairs; negatives are random pairs of the same genes, each as
+often as among the positives, so that degree is not informative. *unsupervised*: AUROC and AUPRC (positives: one half)
+in each section. *supervised*: half of the genes are held out; a classifier is trained on known pairs of the others and
+evaluated on pairs of held-out genes; also the same classifier on single features, and its expected calibration error,
+in each section and over the pairs of all sections (with few pairs, ten bins are noisy). *pooled*: the mean over all
+sections of every method's standardized score (log odds of the supervised one) for pairs measured in at least three
+sections. *ceiling*: gradient boosting on all features of a pair in 1, 2, 5 and all sections (similarity, co-location,
+expression, strength in each), cross-fitted by gene.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def unsupervised(section: Section, name: str, kind: str, known: np.ndarray, seed
 
 
 def halves(known: np.ndarray, n_genes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Known pairs within the one and within the other random half of the genes."""
+    """Known pairs within each of two random halves of the genes."""
     half = np.random.default_rng([seed, 8]).permutation(n_genes) % 2 == 0
     inside = half[known]
     return known[inside.all(axis=1)], known[~inside.any(axis=1)]
 
 
 Asked = dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]]
-"""Truth and probabilities of the pairs that classifiers were asked about, by kind and seed, a section each."""
+"""Truth and probabilities of the pairs that classifiers were evaluated on, by kind and seed, one item per section."""
 
 
 def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds: int, asked: Asked) -> Iterator[Row]:
@@ -75,8 +75,8 @@ def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds:
         pairs, truth = with_negatives(test, n, seed)
         probability = section.learned(train, pairs)
         asked.setdefault((kind, seed), []).append((truth, probability))
-        found = row("supervised", kind, name, seed, SUPERVISED, truth, probability)
-        yield found | {"ECE": calibration_error(probability, truth)}
+        result = row("supervised", kind, name, seed, SUPERVISED, truth, probability)
+        yield result | {"ECE": calibration_error(probability, truth)}
         for method in CONTROLS:
             classifier = PairClassifier(n, seed)
             both = np.concatenate([train, classifier.sample_negatives(train)])
@@ -86,11 +86,11 @@ def supervised(section: Section, name: str, kind: str, known: np.ndarray, seeds:
 
 
 def together_supervised(asked: Asked) -> Iterator[Row]:
-    """The pairs that all sections' classifiers were asked about, in one."""
+    """Scores over the evaluated pairs of all sections."""
     for (kind, seed), parts in asked.items():
         truth, probability = (np.concatenate(part) for part in zip(*parts, strict=True))
-        found = row("supervised", kind, "all pairs", seed, SUPERVISED, truth, probability)
-        yield found | {"ECE": calibration_error(probability, truth)}
+        result = row("supervised", kind, "all pairs", seed, SUPERVISED, truth, probability)
+        yield result | {"ECE": calibration_error(probability, truth)}
 
 
 class Pool:
@@ -99,39 +99,39 @@ class Pool:
     def __init__(self, sections: dict[str, Section], names: dict[str, np.ndarray]):
         self.sections = sections
         self.genes = np.array(sorted(set().union(*(set(found) - {""} for found in names.values()))))
-        place = {gene: i for i, gene in enumerate(self.genes)}
+        index = {gene: i for i, gene in enumerate(self.genes)}
         self.local = np.full((len(sections), len(self.genes)), -1)
         for s, found in enumerate(names.values()):
             for i, gene in enumerate(found):
                 if gene:
-                    self.local[s, place[gene]] = i
+                    self.local[s, index[gene]] = i
 
     @property
     def measured(self) -> np.ndarray:
         return self.local.T >= 0
 
     def score(self, method: str, pairs: np.ndarray) -> np.ndarray:
-        """Score (N, n_sections) of pairs; NaN where a section lacks one of the genes."""
-        found = np.full((len(pairs), len(self.sections)), np.nan)
+        """Score (N, n_sections) of pairs; NaN if a section lacks one of the genes."""
+        scores = np.full((len(pairs), len(self.sections)), np.nan)
         for s, section in enumerate(self.sections.values()):
             local = self.local[s][pairs]
-            here = (local >= 0).all(axis=1)
-            found[here, s] = section.of[method](local[here])
-        return found
+            is_measured = (local >= 0).all(axis=1)
+            scores[is_measured, s] = section.of[method](local[is_measured])
+        return scores
 
     def learned(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Log odds (N, n_sections) of pairs by each section's classifier."""
-        found = np.full((len(pairs), len(self.sections)), np.nan)
+        log_odds = np.full((len(pairs), len(self.sections)), np.nan)
         for s, section in enumerate(self.sections.values()):
             train, local = self.local[s][known], self.local[s][pairs]
-            train, here = train[(train >= 0).all(axis=1)], (local >= 0).all(axis=1)
+            train, is_measured = train[(train >= 0).all(axis=1)], (local >= 0).all(axis=1)
             if len(train) >= FEWEST:
-                found[here, s] = logit(np.clip(section.learned(train, local[here]), 1e-6, 1 - 1e-6))
-        return found
+                log_odds[is_measured, s] = logit(np.clip(section.learned(train, local[is_measured]), 1e-6, 1 - 1e-6))
+        return log_odds
 
 
 def standardized(score: np.ndarray) -> np.ndarray:
-    """Mean (N,) over sections of scores in standard deviations."""
+    """Mean (N,) over sections of standardized scores."""
     used = score[:, np.isfinite(score).any(axis=0)]
     return np.asarray(np.nanmean((used - np.nanmean(used, axis=0)) / np.nanstd(used, axis=0), axis=1))
 
@@ -148,13 +148,13 @@ def pooled(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row
             continue
         pairs, truth = with_negatives(test, n, seed, allowed=pool.measured)
         odds = pool.learned(train, pairs)
-        told = np.isfinite(odds).any(axis=1)
-        odds, truth = np.nanmean(odds[told], axis=1), truth[told]
+        is_scored = np.isfinite(odds).any(axis=1)
+        odds, truth = np.nanmean(odds[is_scored], axis=1), truth[is_scored]
         yield row("pooled, supervised", kind, "all", seed, SUPERVISED, truth, odds)
 
 
 def ceiling(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Row]:
-    """Gradient boosting on everything, cross-fitted by gene, for a growing number of sections."""
+    """Gradient boosting on all features, cross-fitted by gene, for increasing numbers of sections."""
     known = known[together(known, pool.measured) >= 3]
     for seed in range(seeds):
         classifier = PairClassifier(len(pool.genes), seed)
@@ -169,11 +169,11 @@ def ceiling(pool: Pool, kind: str, known: np.ndarray, seeds: int) -> Iterator[Ro
 
 
 def boosted(features: np.ndarray, pairs: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Probability (N,) of pairs by models that saw neither gene."""
-    folds, found = np.sort(fold[pairs], axis=1), np.zeros(len(pairs))
+    """Probability (N,) of pairs by models trained without both genes."""
+    folds, probability = np.sort(fold[pairs], axis=1), np.zeros(len(pairs))
     for a, b in np.unique(folds, axis=0):
-        here = (folds == [a, b]).all(axis=1)
-        seen = ~((folds == a) | (folds == b)).any(axis=1)
+        is_test = (folds == [a, b]).all(axis=1)
+        is_train = ~((folds == a) | (folds == b)).any(axis=1)
         model = HistGradientBoostingClassifier(
             max_iter=200,
             learning_rate=0.04,
@@ -182,8 +182,8 @@ def boosted(features: np.ndarray, pairs: np.ndarray, truth: np.ndarray, fold: np
             l2_regularization=5.0,
             random_state=0,
         )
-        found[here] = model.fit(features[seen], truth[seen]).predict_proba(features[here])[:, 1]
-    return found
+        probability[is_test] = model.fit(features[is_train], truth[is_train]).predict_proba(features[is_test])[:, 1]
+    return probability
 
 
 def table(rows: pd.DataFrame, metric: str) -> str:
@@ -227,10 +227,10 @@ def main(argv: list[str] | None = None) -> None:
             print(f"pooled {kind}", file=sys.stderr, flush=True)
             rows += pooled(pool, kind, known, options.seeds)
             rows += ceiling(pool, kind, known, options.seeds)
-    found = pd.DataFrame(rows)
+    table_of_rows = pd.DataFrame(rows)
     if options.csv:
-        found.to_csv(options.csv, index=False)
-    for task, part in found.groupby("task", sort=False):
+        table_of_rows.to_csv(options.csv, index=False)
+    for task, part in table_of_rows.groupby("task", sort=False):
         for metric in ("AUROC", "AUPRC", "ECE"):
             if metric in part and part[metric].notna().any():
                 print(f"\n{task}, {metric}\n{table(part.dropna(subset=[metric]), metric)}")

@@ -1,4 +1,4 @@
-"""What every method says of pairs in one section."""
+"""Scores of pairs by all methods in one section."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PCA = {"log PCA": linear.log_pca, "residual PCA": linear.residual_pca, "smoothed
        "both PCA": linear.both_pca}  # fmt: skip
 METHODS = ("SpaCEX similarity", "SpaCEX probability", *PCA, "same spot", "neighbors", "expression", "strength")
 CONTROLS = ("SpaCEX similarity", "smoothed PCA", "same spot", "expression")
-"""Single features that a classifier is given instead of all, in the supervised task."""
+"""Single features of the classifiers in the supervised task."""
 
 
 class Section:
-    """A section with everything that methods need, made once.
+    """A section with the inputs of all methods.
 
     Attributes
     ----------
@@ -58,8 +58,8 @@ class Section:
         return sx.tl.score_pairs(self.adata, self.table(pairs))["probability"].to_numpy()
 
     def learned(self, known: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        """Probabilities of pairs by the classifier that `sx.tl.interactions` fits to known ones."""
+        """Probabilities of pairs by the classifier of `sx.tl.interactions`, fitted to known pairs."""
         sx.tl.interactions(self.adata, known=self.table(known), n_neighbors=1)
-        found = self._probability(pairs)
+        probability = self._probability(pairs)
         del self.adata.uns["spacex"]["interactions"]
-        return found
+        return probability

@@ -15,23 +15,23 @@ KINDS = {"protein-protein": "ppi_cellchat.human.csv", "ligand-receptor": "lr_cel
 
 
 def human_names(names: list[str], resources: Path) -> np.ndarray:
-    """Human symbols of a section's genes: their orthologs where the section is a mouse's; "" without one."""
+    """Human symbols of a section's genes: orthologs for a mouse section, "" if there is none."""
     if species_of(names) == "human":
         return np.array(names)
     table = pd.read_csv(resources / "mouse2human_orthologs.csv")
     ortholog = dict(zip(table["genesymbol_source"], table["genesymbol_target"], strict=True))
-    found = np.array([ortholog.get(name, "") for name in names], dtype=object)
-    twice = pd.Series(found).duplicated().to_numpy()
-    found[twice] = ""
-    return found.astype(str)
+    symbols = np.array([ortholog.get(name, "") for name in names], dtype=object)
+    is_repeated = pd.Series(symbols).duplicated().to_numpy()
+    symbols[is_repeated] = ""
+    return symbols.astype(str)
 
 
 def known_pairs(kind: str, names: np.ndarray, resources: Path) -> np.ndarray:
-    """Pairs (N, 2) of a kind, both of whose genes are among `names`, by number, the smaller first, each once."""
+    """Pairs (N, 2) of a kind, of genes in `names`, as unique pairs of indices, the smaller first."""
     table = pd.read_csv(resources / KINDS[kind])
-    place = {name: i for i, name in enumerate(names) if name}
+    index = {name: i for i, name in enumerate(names) if name}
     pairs = np.array(
-        [[place.get(a, -1), place.get(b, -1)] for a, b in zip(table["gene_a"], table["gene_b"], strict=True)]
+        [[index.get(a, -1), index.get(b, -1)] for a, b in zip(table["gene_a"], table["gene_b"], strict=True)]
     )
     pairs = pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
     return np.unique(np.sort(pairs, axis=1), axis=0)
@@ -42,7 +42,7 @@ def with_negatives(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Known and degree-matched negative pairs (N, 2), and which are known; negatives within folds (G,) if given.
 
-    `allowed` (G, n_sections): where each gene is measured; negatives are then measured together in three at least.
+    `allowed` (G, n_sections): sections that measure each gene; negatives are then measured in at least three sections.
     """
     fold = np.zeros(n_genes, dtype=int) if fold is None else fold
     negative = degree_matched(pairs, fold, np.random.default_rng([seed, 7]))

@@ -1,7 +1,7 @@
-"""Published methods that group or embed the genes of a section, each used as its own documentation says.
+"""Published methods that group or embed the genes of a section, with the settings of their documentation.
 
-A peer that is not installed raises ImportError with the pip line that brings it (`PIP`). All install beside the pins of
-``constraints.txt``.
+A peer that is not installed raises ImportError with its pip command (`PIP`). All can be installed with the
+versions in ``constraints.txt``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PEERS: dict[str, Callable[[AnnData, int], Outcome]] = {
     "Smoothie": smoothie.pipeline,
     "GSPA": gspa.visium,
 }
-"""A section of raw counts with ``obsm["spatial"]``, and a seed -> `Outcome`."""
+"""Functions from a section of raw counts with ``obsm["spatial"]`` and a seed to an `Outcome`."""
 
 PIP: dict[str, str] = {
     "Hotspot": hotspot.PIP,

@@ -17,8 +17,8 @@ from .host import borrow, labels, quiet, rows, section_of
 
 PIP = "pip install gspa==1.1.1"
 
-NEIGHBOURS, DECAY, COMPONENTS = 15, 40, 50
-"""Of the graphs of spARC."""
+NEIGHBORS, DECAY, COMPONENTS = 15, 40, 50
+"""Defaults of the graphs of spARC."""
 
 
 def visium(adata: AnnData, seed: int) -> Outcome:
@@ -26,7 +26,7 @@ def visium(adata: AnnData, seed: int) -> Outcome:
 
     Genes seen in 10 spots; total-normalized, log1p; wavelets, with their QR compression, of the product of a diffusion
     operator on expression and one on space (`integrated`); `embed` with the defaults of gspa 1.1.1. All genes are
-    embedded, as in its README, not the highly variable ones alone.
+    embedded, as in its README, not only the highly variable ones.
     """
     package = borrow("gspa", PIP)
     section = normalized(adata)
@@ -55,8 +55,8 @@ def integrated(section: AnnData, seed: int) -> np.ndarray:
     counts = section.X.toarray()
     scores = PCA(min(COMPONENTS, *counts.shape), random_state=seed).fit_transform(counts)
     graph = partial(graphtools.Graph, n_pca=None, decay=DECAY, random_state=seed, verbose=False)
-    expression = graph(scores, knn=NEIGHBOURS).diff_op
-    near = neighborhood(section.obsm["spatial"], NEIGHBOURS + 1) * neighborhood(scores, 3 * NEIGHBOURS + 1)
+    expression = graph(scores, knn=NEIGHBORS).diff_op
+    near = neighborhood(section.obsm["spatial"], NEIGHBORS + 1) * neighborhood(scores, 3 * NEIGHBORS + 1)
     space = graph(near + near.T, precomputed="adjacency").diff_op
     return np.asarray(expression @ space)
 
@@ -77,7 +77,7 @@ def embed(gspa: Any, section: AnnData, genes: pd.Index) -> Outcome:
         gspa.build_wavelet_dictionary()
         found, _ = gspa.get_gene_embeddings(section.X.toarray().T)
     graph = AnnData(found, obs=pd.DataFrame(index=section.var_names))
-    # Exact, also where scanpy would search approximately: scanpy 1.11 cannot read what pynndescent 0.7 returns.
+    # Exact search: scanpy 1.11 cannot read what pynndescent 0.7 returns.
     sc.pp.neighbors(graph, use_rep="X", transformer="sklearn", random_state=gspa.random_state)
     sc.tl.leiden(graph, flavor="igraph", n_iterations=2, directed=False, random_state=gspa.random_state)
     return Outcome(rows(found, section.var_names, genes), labels(graph.obs["leiden"], genes))

@@ -1,4 +1,4 @@
-"""What is done around a guest's code: bring it in, keep it quiet, hand it a clean section, read its labels."""
+"""Helpers to run peers: import, silencing, a clean section, and conversion of labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNASSIGNED = "unassigned"
 
 
 def borrow(module: str, pip: str) -> ModuleType:
-    """Import a peer, or say how it is installed."""
+    """Import a peer, or raise `ImportError` with its pip command."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -27,7 +27,7 @@ def borrow(module: str, pip: str) -> ModuleType:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep progress bars, prints and warnings of a peer off the console. Errors come through."""
+    """Suppress progress bars, prints and warnings of a peer, but not errors."""
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(nowhere),
@@ -39,19 +39,19 @@ def quiet() -> Iterator[None]:
 
 
 def section_of(adata: AnnData) -> AnnData:
-    """Counts (CSR, float32), names and coordinates, copied: peers normalize and filter in place, and see no truth."""
+    """Counts (CSR, float32), names and coordinates, copied, because peers modify their input; without the truth."""
     counts = sp.csr_matrix(adata.X, dtype=np.float32, copy=True)
     obs, var = pd.DataFrame(index=adata.obs_names), pd.DataFrame(index=adata.var_names)
     return AnnData(counts, obs=obs, var=var, obsm={"spatial": np.array(adata.obsm["spatial"], dtype=np.float64)})
 
 
 def labels(found: pd.Series, genes: pd.Index) -> np.ndarray:
-    """Label (G,) of every gene from those (by gene name) that a peer grouped; the others are ``"unassigned"``."""
+    """Labels (G,) of all genes from the labels of a peer by gene name; ``"unassigned"`` for other genes."""
     return found.astype(str).reindex(genes, fill_value=UNASSIGNED).to_numpy(dtype=str)
 
 
 def rows(found: np.ndarray, kept: pd.Index, genes: pd.Index) -> np.ndarray:
-    """Embedding (G, D) of every gene from that of those kept; NaN rows for the others."""
+    """Embedding (G, D) of all genes from that of some genes; NaN for others."""
     z = np.full((len(genes), found.shape[1]), np.nan, dtype=np.float32)
     z[genes.get_indexer(kept)] = found
     return z

@@ -28,28 +28,28 @@ def readme(adata: AnnData, seed: int) -> Outcome:
     """Steps of the README of hotspotsc 1.1.3 on spot coordinates, with the defaults of its functions.
 
     Model ``"danb"``, 30 neighbors, ``create_modules(min_gene_threshold=20, core_only=True)``; the README's example has
-    30 for the first of these. `seed` does nothing: see `modules`.
+    30 for the first of these. `seed` has no effect: see `modules`.
     """
-    return modules(adata, model="danb", n_neighbors=30, core_only=True, most_genes=MAX_GENES)
+    return modules(adata, model="danb", n_neighbors=30, core_only=True, max_genes=MAX_GENES)
 
 
 def tutorial(adata: AnnData, seed: int) -> Outcome:
-    """Spatial tutorial of the documentation of hotspotsc 1.1.3, made for Slide-seq.
+    """Spatial tutorial of the documentation of hotspotsc 1.1.3, written for Slide-seq.
 
-    Model ``"bernoulli"``, 300 neighbors, ``create_modules(min_gene_threshold=20, core_only=False)``. `seed` does
-    nothing: see `modules`.
+    Model ``"bernoulli"``, 300 neighbors, ``create_modules(min_gene_threshold=20, core_only=False)``. `seed` has no
+    effect: see `modules`.
     """
-    return modules(adata, model="bernoulli", n_neighbors=300, core_only=False, most_genes=MAX_GENES_300)
+    return modules(adata, model="bernoulli", n_neighbors=300, core_only=False, max_genes=MAX_GENES_300)
 
 
 def modules(
-    adata: AnnData, *, model: Literal["danb", "bernoulli"], n_neighbors: int, core_only: bool, most_genes: int
+    adata: AnnData, *, model: Literal["danb", "bernoulli"], n_neighbors: int, core_only: bool, max_genes: int
 ) -> Outcome:
     """Hotspot on counts of spots, with totals as size factors and an unweighted graph of the nearest spots.
 
-    Local correlations are those of genes with FDR < 0.05 of autocorrelation, the `most_genes` of highest Z at most.
-    Module -1 is ``"unassigned"``, as are all other genes. There is no embedding, and no chance: neighbors are exact,
-    which for two coordinates is no work, as the approximate search cannot be seeded.
+    Local correlations are computed for genes with an FDR of autocorrelation below 0.05, up to `max_genes` by Z.
+    Module -1 is ``"unassigned"``, as are all other genes. There is no embedding. The result is
+    deterministic: neighbors are exact, because the approximate search cannot be seeded.
     """
     package = borrow("hotspot", PIP)
     section = prepared(adata)
@@ -60,7 +60,7 @@ def modules(
         )
         hs.create_knn_graph(weighted_graph=False, n_neighbors=n_neighbors, approx_neighbors=False)
         results = hs.compute_autocorrelations()
-        genes = results.index[results.FDR < FDR][:most_genes]  # they come in descending order of Z
+        genes = results.index[results.FDR < FDR][:max_genes]  # in descending order of Z
         if len(genes) < 3:  # nothing to cluster
             return Outcome(None, labels(pd.Series(dtype=str), adata.var_names))
         hs.compute_local_correlations(genes)
@@ -69,7 +69,7 @@ def modules(
 
 
 def prepared(adata: AnnData) -> AnnData:
-    """Spots with counts, genes that vary, as Hotspot demands; counts as CSC layer, as it recommends."""
+    """Spots with counts and genes that vary, which Hotspot requires; counts as CSC layer, as it recommends."""
     section = section_of(adata)
     section.obs["total_counts"] = np.asarray(section.X.sum(axis=1)).ravel()
     section = section[section.obs["total_counts"] > 0].copy()
@@ -81,7 +81,7 @@ def prepared(adata: AnnData) -> AnnData:
 
 @contextlib.contextmanager
 def deep_recursion() -> Iterator[None]:
-    """Hotspot walks its dendrogram by recursion, which may be as deep as there are genes; Python allows 1,000."""
+    """Raise the recursion limit: Hotspot traverses its dendrogram recursively, up to one level per gene."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 4 * MAX_GENES))
     try:

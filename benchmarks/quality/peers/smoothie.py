@@ -17,10 +17,10 @@ from .host import borrow, labels, quiet, rows, section_of
 PIP = "pip install smoothie-st==1.0.2"
 
 PITCHES = 2.0
-"""Width of the kernel. The documentation has 20 to 30 µm, also on beads 10 µm apart; nothing on spots 100 µm apart."""
+"""Standard deviation of the kernel in pitches. The documentation has 20 to 30 µm, also for beads 10 µm apart."""
 
 MIN_SPOTS = 10
-"""Fewest spots under the kernel: lower end of the documented 10 to 100, to be lowered for large spots."""
+"""Minimum number of spots under the kernel, the lower end of the documented 10 to 100."""
 
 CUTOFF, POWER = 0.4, 4
 DIMS = 256
@@ -35,7 +35,7 @@ def pipeline(adata: AnnData, seed: int) -> Outcome:
     documentation gives it as lower bound, the choice beyond that is made by eye. Modules of two genes and more.
 
     The embedding is what its ``get_correlations_to_GOI`` ranks by: smoothed, centered maps, whose cosine is Pearson's
-    correlation. Only their leading `DIMS` components are handed over.
+    correlation. Only their leading `DIMS` components are returned.
     """
     package = borrow("smoothie", PIP)
     section = normalized(section_of(adata))
@@ -90,13 +90,13 @@ def smoothed(package: ModuleType, section: AnnData) -> AnnData:
 
 
 def centered(smooth: AnnData) -> np.ndarray:
-    """Smoothed maps (genes x spots) less their means."""
+    """Smoothed maps (genes x spots) minus their means."""
     return np.ascontiguousarray((smooth.X - smooth.X.mean(axis=0)).T)
 
 
 def network(package: ModuleType, correlation: np.ndarray, genes: pd.Index, *, cutoff: float, seed: int) -> pd.Series:
-    """Module by gene, of the genes that are in one."""
-    if not (np.tril(correlation, -1) > cutoff).any():  # Smoothie cannot make a network without an edge
+    """Module by gene, without unassigned genes."""
+    if not (np.tril(correlation, -1) > cutoff).any():  # Smoothie fails for a network without edges
         return pd.Series(dtype=str)
     _, nodes = package.make_spatial_network(
         correlation, genes, pcc_cutoff=cutoff, clustering_power=POWER, random_seed=seed

@@ -1,1 +1,1 @@
-"""Spatially variable genes: SpaCEX beside the floor, its parts, and published tests; see `__main__`."""
+"""Spatially variable genes: SpaCEX, its parts, a simple pipeline and published tests; see `__main__`."""

@@ -1,20 +1,20 @@
-"""Spatially variable genes: SpaCEX beside the floor and published tests, calibration and power in one table.
+"""Spatially variable genes: calibration and power of SpaCEX, a simple pipeline and published tests.
 
     python -m benchmarks.quality.svg --data DIR [--seeds 3] [--sections NAME ...] [--methods NAME ...] [--genes N]
                                      [--tasks redrawn permuted mixed planted markers] [--csv FILE]
 
 Tasks. *redrawn*: half of a section's genes are redrawn from a negative binomial whose mean is proportional to library
-size and whose dispersion is the gene's own; AUROC of real against redrawn genes is the mean over deciles of expression
-(mean expression alone would otherwise do well), and the shares of redrawn genes with small p-values tell calibration.
-Simulated sections come with null genes of their own. *permuted*: real genes at shuffled places. *mixed*: Kendall's τ on
-a scale from no pattern to a gene's own. *planted*: power for five kinds of patterns, no two genes sharing one, at the
-95th percentile of each method's own null genes. *markers*: share of housekeeping genes of like expression that known
-layer markers outrank, on human cortex (needs --resources).
+size, with the dispersion of the gene; AUROC of real against redrawn genes is the mean over deciles of expression
+(otherwise mean expression would suffice), and the shares of redrawn genes with small p-values measure calibration.
+Simulated sections already contain null genes. *permuted*: real genes with shuffled positions. *mixed*: Kendall's
+τ of the score with the weight of a gene's pattern in a mixture. *planted*: power for five kinds of patterns, different
+for each gene, at the 95th percentile of the scores of null genes. *markers*: share of housekeeping genes of similar
+expression that known layer markers outrank, in human cortex (requires --resources).
 
-A panel of fewer than 1,000 genes is drawn anew up to 20 times a seed, because the rates of few genes scatter.
+For sections with fewer than 1,000 genes, null genes are drawn up to 20 times per seed, because rates of few genes vary.
 
-Every run is a process of its own, with its seconds, CPU seconds and peak memory. Tables go to stdout, progress to
-stderr. A method that fails is shown failing, with the reason.
+Each run is a separate process, with its seconds, CPU seconds and peak memory. Tables go to stdout, progress to
+stderr. Failed methods are listed with the reason.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ SECTIONS = ("dlpfc_151676", "mousebrain_st_1", "her2st_H1", "visium_mouse_embryo
 
 
 def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, ad.AnnData]]:
-    """Task, name, seed and section of everything that is asked for."""
+    """Yield task, name, seed and section of all requested runs."""
     few, n_genes = arguments.fewest_counts, arguments.genes
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         for name in arguments.sections:
             path = arguments.data / f"{name}.h5ad"
             if not path.exists():
-                print(f"{name}: left out, there is no {path} (pass --data DIR)", file=sys.stderr)
+                print(f"{name}: skipped: {path} does not exist (pass --data DIR)", file=sys.stderr)
                 continue
             real = sample(ad.read_h5ad(path), n_genes, few, seed)
             for draw in draws(real.n_vars, seed):
@@ -67,18 +67,18 @@ def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, ad.Ann
 
 
 def draws(n_genes: int, seed: int) -> range:
-    """Seeds of the draws of null genes that a seed stands for: several for panels, whose few genes tell no rates."""
+    """Seeds of the draws of null genes for one seed: several for sections with few genes."""
     n_draws = min(-(-GENES_FOR_RATES // n_genes), MAX_DRAWS)
     return range(seed * MAX_DRAWS, seed * MAX_DRAWS + n_draws) if n_draws > 1 else range(seed, seed + 1)
 
 
 def wants_markers(arguments: argparse.Namespace, name: str, seed: int) -> bool:
-    """Whether a section is asked about markers: nothing is drawn, so that one seed says all."""
+    """Whether to test a section for markers, once, because nothing is random."""
     return "markers" in arguments.tasks and bool(arguments.resources) and name.startswith("dlpfc") and not seed
 
 
 def sample(adata: ad.AnnData, n_genes: int | None, fewest_counts: int, seed: int) -> ad.AnnData:
-    """So many genes of a section, drawn from those with enough counts; all of them unless asked."""
+    """Sample genes of a section with enough counts; all genes if `n_genes` is None."""
     enough = np.flatnonzero(np.asarray(adata.X.sum(axis=0)).ravel() >= fewest_counts)
     if n_genes is None or n_genes >= len(enough):
         return adata
@@ -86,16 +86,16 @@ def sample(adata: ad.AnnData, n_genes: int | None, fewest_counts: int, seed: int
 
 
 def outcome(method: str, adata: ad.AnnData) -> dict[str, Any]:
-    """Score and log p of a method on a section with their costs, or why it failed."""
+    """Score and log p of a method on a section with their costs, or the reason of its failure."""
     try:
         (score, log_p), costs = alone(run, method, adata)
-    except Exception as error:  # whatever a guest raises is a result
+    except Exception as error:  # an error of a peer is a result
         return {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
     return {"score": score, "log_p": log_p, **costs}
 
 
 def figures(task: str, found: dict[str, Any], var: pd.DataFrame, total: np.ndarray) -> dict[str, float]:
-    """What is measured of a run."""
+    """Scores of a run."""
     score, log_p = found["score"], found["log_p"]
     if task == "mixed":
         return {"tau": measure.mixing_tau(score, var["mix"].to_numpy(), var["base"].to_numpy())}
@@ -126,7 +126,7 @@ def table(rows: pd.DataFrame) -> str:
 
 
 def text_of(metric: str, mean: float, spread: float) -> str:
-    """A figure with its spread, to the digits that it deserves."""
+    """Mean and standard deviation as text."""
     digits = {"seconds": 1, "CPU seconds": 1, "peak MB": 0}.get(metric, 4 if ".001" in metric else 3)
     return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if np.isfinite(spread) else "")
 
@@ -138,15 +138,17 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of .h5ad sections")
-    made.add_argument("--resources", type=Path, help="folder of markers and housekeeping genes; else no task markers")
+    made.add_argument(
+        "--resources", type=Path, help="folder of markers and housekeeping genes; required by the task markers"
+    )
     made.add_argument("--seeds", type=int, default=3)
     made.add_argument("--first-seed", type=int, default=0)
-    made.add_argument("--show", type=Path, nargs="+", metavar="CSV", help="print tables of kept figures, run nothing")
     made.add_argument(
-        "--fewest-counts", type=int, default=10, help="genes with fewer are left out; AUROC depends on it"
+        "--show", type=Path, nargs="+", metavar="CSV", help="print tables of these files, without new runs"
     )
+    made.add_argument("--fewest-counts", type=int, default=10, help="minimum counts of a gene")
     made.add_argument(
-        "--genes", type=int, metavar="N", help="take so many genes of each section; then slow methods run"
+        "--genes", type=int, metavar="N", help="sample N genes of each section; slow methods are then included"
     )
     made.add_argument("--sections", nargs="*", default=list(SECTIONS))
     made.add_argument("--no-simulated", dest="simulated", action="store_false")
@@ -157,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def show(everything: pd.DataFrame, tasks: list[str]) -> None:
-    """Print one table a task."""
+    """Print one table per task."""
     for task in tasks:
         part = everything[everything["task"] == task] if len(everything) else everything
         if len(part):
@@ -174,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
     for task, name, seed, adata in cases(arguments):
         total = np.asarray(adata.X.sum(axis=0)).ravel()
         for method in chosen:
-            if (task, method) == ("permuted", "floor") or method in failures:
+            if (task, method) == ("permuted", "simple pipeline") or method in failures:
                 continue
             found = outcome(method, adata)
             print(f"{task} {name} seed {seed} {method} {found.get('failed', '')}", file=sys.stderr, flush=True)

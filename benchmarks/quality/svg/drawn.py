@@ -1,4 +1,4 @@
-"""Sections with genes whose truth is known, drawn from real ones: null genes, mixtures, planted patterns."""
+"""Sections with a known truth, derived from real ones: null genes, mixtures, planted patterns."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import spacex as sx
 SIMULATED = {"visium": 2500, "st": 800, "cells": 3000}
 MIX_STEPS = 11
 MIX_GENES = 50
-MIX_NEIGHBOURS = 18
+MIX_NEIGHBORS = 18
 PLANTED = 120
 KINDS = ("domain", "gradient", "hot spot", "stripes", "vessels")
 
 
 def negative_binomial(mean: np.ndarray, phi: float, rng: np.random.Generator) -> np.ndarray:
-    """Counts of a mean with variance mean + φ mean²."""
+    """Draw counts with variance mean + φ mean²."""
     return rng.poisson(mean * rng.gamma(1 / phi, phi, mean.shape) if phi > 1e-6 else mean)
 
 
@@ -31,28 +31,28 @@ def moments_dispersion(counts: np.ndarray, mean: np.ndarray) -> float:
 
 
 def redrawn(adata: ad.AnnData, seed: int, fewest_counts: int) -> ad.AnnData:
-    """Redraw half of the genes without spatial pattern; ``var["null"]`` says which.
+    """Redraw half of the genes without spatial pattern; ``var["null"]`` marks them.
 
-    From a negative binomial with mean in proportion to library size and the gene's own dispersion.
+    Their counts are negative binomial, with mean proportional to library size and the dispersion of the gene.
     """
     rng = np.random.default_rng([seed, 1])
     counts = sp.csc_matrix(adata.X)
     share = np.asarray(counts.sum(axis=1)).ravel() / counts.sum()
     total = np.asarray(counts.sum(axis=0)).ravel()
-    kept = np.flatnonzero(total >= fewest_counts)
-    null = rng.permutation(len(kept)) < len(kept) // 2
+    genes = np.flatnonzero(total >= fewest_counts)
+    null = rng.permutation(len(genes)) < len(genes) // 2
     columns = []
-    for gene, is_null in zip(kept, null, strict=True):
+    for gene, is_null in zip(genes, null, strict=True):
         column = counts[:, [gene]].toarray().ravel().astype(float)
         if is_null:
             mean = total[gene] * share
             column = negative_binomial(mean, moments_dispersion(column, mean), rng)
         columns.append(column)
-    return _section(columns, adata, adata.var_names[kept], null=null)
+    return _section(columns, adata, adata.var_names[genes], null=null)
 
 
 def permuted(adata: ad.AnnData, seed: int, fewest_counts: int) -> ad.AnnData:
-    """The section with its spots at one another's places: every gene is null, and genes vary together as they did."""
+    """The section with permuted positions: all genes are null, and correlations between genes are preserved."""
     order = np.random.default_rng([seed, 2]).permutation(adata.n_obs)
     total = np.asarray(adata.X.sum(axis=0)).ravel()
     part = adata[:, total >= fewest_counts]
@@ -67,18 +67,18 @@ def simulated(technology: str, seed: int) -> ad.AnnData:
 
 
 def mixed(adata: ad.AnnData, seed: int) -> ad.AnnData:
-    """Genes on a scale from no pattern to their own: ``var["mix"]`` from 0 to 1, ``var["base"]`` the gene, -1 others.
+    """Mixtures of patterns with noise: ``var["mix"]`` is the weight, ``var["base"]`` the gene, -1 for others.
 
     The scheme of Open Problems (Luecken et al. 2025, task spatially variable genes): a smooth mean fitted to a gene of
-    the section, mixed with its copy at shuffled places, negative-binomial draws. The fit is the mean share of the
-    nearest spots; the genes are those with most counts among the half whose fit varies most. All other genes are
-    redrawn without pattern, so that library sizes are those of the section.
+    the section, mixed with its copy at shuffled positions, negative-binomial draws. The fit is the mean share of the
+    nearest spots; the genes are those with the most counts among the half with the most variable fits. All other genes
+    are redrawn without pattern, so that library sizes are preserved.
     """
     rng = np.random.default_rng([seed, 3])
     counts = sp.csc_matrix(adata.X)
     library = np.asarray(counts.sum(axis=1)).ravel()
     share, total = library / library.sum(), np.asarray(counts.sum(axis=0)).ravel()
-    near = cKDTree(adata.obsm["spatial"]).query(adata.obsm["spatial"], k=min(MIX_NEIGHBOURS, adata.n_obs))[1]
+    near = cKDTree(adata.obsm["spatial"]).query(adata.obsm["spatial"], k=min(MIX_NEIGHBORS, adata.n_obs))[1]
     rich = np.argsort(-total)[: min(1000, len(total) // 2)]
     fits = {int(g): _fitted(counts[:, [g]].toarray().ravel(), library, near) for g in rich}
     spread = {g: fit.std() / fit.mean() for g, fit in fits.items()}
@@ -110,7 +110,7 @@ def _fitted(counts: np.ndarray, library: np.ndarray, near: np.ndarray) -> np.nda
 
 
 def planted(seed: int) -> ad.AnnData:
-    """Weak patterns of five kinds, each gene's at a place of its own: ``var["kind"]``, "none" for null genes.
+    """Weak patterns of five kinds at random positions: ``var["kind"]``, "none" for null genes.
 
     On the spots and library sizes of a simulated Visium section. No two genes share a pattern.
     """
@@ -156,18 +156,18 @@ def _section(columns: list[np.ndarray], adata: ad.AnnData, names: object, **var:
 
 
 def plain(matrix: sp.csr_matrix, xy: np.ndarray, names: object, **var: np.ndarray) -> ad.AnnData:
-    """A section of counts and coordinates and nothing else."""
-    made = ad.AnnData(sp.csr_matrix(matrix, dtype=np.float32), obsm={"spatial": np.asarray(xy, dtype=float)[:, :2]})
-    made.var_names = names
+    """A section with counts and coordinates only."""
+    adata = ad.AnnData(sp.csr_matrix(matrix, dtype=np.float32), obsm={"spatial": np.asarray(xy, dtype=float)[:, :2]})
+    adata.var_names = names
     for name, values in var.items():
-        made.var[name] = values
-    return made
+        adata.var[name] = values
+    return adata
 
 
 def with_markers(adata: ad.AnnData, resources: Path) -> ad.AnnData | None:
-    """A cortex section of which ``var["marker"]`` tells known layer markers and ``var["housekeeping"]`` the others.
+    """A cortex section with known layer markers in ``var["marker"]`` and others in ``var["housekeeping"]``.
 
-    None where the section has fewer than ten of either. A marker is not a housekeeping gene.
+    None if the section has fewer than ten of either. A marker is not a housekeeping gene.
     """
     markers = pd.read_csv(resources / "dlpfc_layer_markers_maynard_tableS5.csv")["gene_name"]
     steady = pd.read_csv(resources / "housekeeping_hrt_atlas.human.csv")["Gene"]

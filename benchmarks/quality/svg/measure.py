@@ -1,4 +1,4 @@
-"""What is measured of a method's scores and p-values."""
+"""Metrics of scores and p-values."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def deciles(total: np.ndarray) -> np.ndarray:
 def auroc(score: np.ndarray, real: np.ndarray, total: np.ndarray) -> float:
     """AUROC of real against null genes, mean over deciles of expression; a gene without a score ranks last."""
     score = np.where(np.isnan(score), -np.inf, score)
-    found = []
+    scores = []
     for part in (deciles(total) == d for d in range(10)):
-        rank, here = rankdata(score[part]), real[part]
-        n_real, n_null = here.sum(), (~here).sum()
+        rank, is_real = rankdata(score[part]), real[part]
+        n_real, n_null = is_real.sum(), (~is_real).sum()
         if n_real and n_null:
-            found.append((rank[here].sum() - n_real * (n_real + 1) / 2) / (n_real * n_null))
-    return float(np.mean(found))
+            scores.append((rank[is_real].sum() - n_real * (n_real + 1) / 2) / (n_real * n_null))
+    return float(np.mean(scores))
 
 
 def null_rates(log_p: np.ndarray, null: np.ndarray, total: np.ndarray) -> dict[str, float]:
-    """Shares of null genes below each level; of 0.05 and 0.001 also in the lower and upper three deciles."""
+    """Shares of null genes below each level; for 0.05 and 0.001 also in the lower and upper three deciles."""
     tested = null & ~np.isnan(log_p)
     decile = deciles(total)
-    found = {f"p<{level:g}": _share(log_p[tested], level) for level in LEVELS}
+    rates = {f"p<{level:g}": _share(log_p[tested], level) for level in LEVELS}
     for name, part in (("low", decile < 3), ("high", decile > 6)):
-        found |= {f"p<{level:g} {name}": _share(log_p[tested & part], level) for level in (LEVELS[0], LEVELS[-1])}
-    return found
+        rates |= {f"p<{level:g} {name}": _share(log_p[tested & part], level) for level in (LEVELS[0], LEVELS[-1])}
+    return rates
 
 
 def _share(log_p: np.ndarray, level: float) -> float:
@@ -41,14 +41,14 @@ def _share(log_p: np.ndarray, level: float) -> float:
 
 
 def mixing_tau(score: np.ndarray, mix: np.ndarray, base: np.ndarray) -> float:
-    """Kendall's τ between a gene's score and the weight of its own pattern, mean over base genes."""
+    """Kendall's τ between a gene's score and the weight of its pattern, mean over base genes."""
     score = np.where(np.isnan(score), -np.inf, score)
-    found = [kendalltau(score[base == g], mix[base == g]).statistic for g in range(base.max() + 1)]
-    return float(np.nanmean(found))
+    taus = [kendalltau(score[base == g], mix[base == g]).statistic for g in range(base.max() + 1)]
+    return float(np.nanmean(taus))
 
 
 def power(score: np.ndarray, kind: np.ndarray) -> dict[str, float]:
-    """Share of the genes of each kind above the 95th percentile of the null genes, whatever their p-values say."""
+    """Share of the genes of each kind above the 95th percentile of the null genes, independent of p-values."""
     score = np.where(np.isnan(score), -np.inf, score)
     limit = np.quantile(score[kind == "none"], 0.95)
     return {
@@ -60,8 +60,8 @@ def matched_auroc(score: np.ndarray, positive: np.ndarray, negative: np.ndarray,
     """Share of the `NEAREST` negative genes of the nearest expression that a positive gene (numbers) outranks, mean."""
     score = np.where(np.isnan(score), -np.inf, score)
     level = np.log(total)
-    found = []
+    shares = []
     for gene in positive:
         near = negative[np.argsort(np.abs(level[negative] - level[gene]), kind="stable")[:NEAREST]]
-        found.append(np.mean(score[gene] > score[near]) + 0.5 * np.mean(score[gene] == score[near]))
-    return float(np.mean(found))
+        shares.append(np.mean(score[gene] > score[near]) + 0.5 * np.mean(score[gene] == score[near]))
+    return float(np.mean(shares))

@@ -1,6 +1,6 @@
 """Tests for spatially variable genes, from a section to a score and a log p-value for every gene.
 
-A score ranks genes, higher for more spatial. Peers run as their documentation has them, one process each.
+A score ranks genes, higher for more spatial. Peers run with the settings of their documentation.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ def spacex(adata: ad.AnnData) -> Found:
 
 
 def shared(adata: ad.AnnData) -> Found:
-    """Its part on the patterns that other genes share, alone: the embedding's own view."""
+    """Only the test for patterns that other genes share."""
     sx.tl.svg(adata)
     log_p = -np.log(10) * adata.var["spacex_svg_shared"].to_numpy()
     return -log_p, log_p
 
 
-def widths(adata: ad.AnnData) -> Found:
-    """Its Gaussian widths alone."""
+def gaussian_kernels(adata: ad.AnnData) -> Found:
+    """Only the Gaussian kernels."""
     sx.tl.svg(adata, shared=False)
     log_p = -np.log(10) * adata.var["spacex_svg_score"].to_numpy()
     return -log_p, log_p
 
 
-def floor(adata: ad.AnnData) -> Found:
-    """Energies of smoothed maps, two-moment gamma with a kurtosis term, Cauchy combination: the design's floor."""
+def simple_pipeline(adata: ad.AnnData) -> Found:
+    """Energies of smoothed maps, two-moment gamma with a kurtosis term, Cauchy combination."""
     images = sx.pp.gene_images(adata)
     scales = [(Smoother(images.layout, sigma), _traces(images, sigma)) for sigma in (1.0, 2.0, 4.0, 8.0)]
     log_p = np.empty((len(scales), images.n_genes))
@@ -77,7 +77,7 @@ def _traces(images: GeneImages, sigma: float) -> np.ndarray:
 
 
 def spark_x(adata: ad.AnnData) -> Found:
-    """SPARK-X on counts, rebuilt in closed form."""
+    """SPARK-X on counts, in closed form."""
     log_p = sparkx.log_p(sp.csc_matrix(adata.X, dtype=np.float64), adata.obsm["spatial"])
     return -log_p, log_p
 
@@ -149,8 +149,8 @@ def spatialde(adata: ad.AnnData) -> Found:
 METHODS: dict[str, Callable[[ad.AnnData], Found]] = {
     "SpaCEX": spacex,
     "SpaCEX, shared patterns": shared,
-    "SpaCEX, widths": widths,
-    "floor": floor,
+    "SpaCEX, Gaussian kernels": gaussian_kernels,
+    "simple pipeline": simple_pipeline,
     "SPARK-X": spark_x,
     "Moran's I": moran,
     "Geary's C": geary,
@@ -159,9 +159,9 @@ METHODS: dict[str, Callable[[ad.AnnData], Found]] = {
     "SpatialDE": spatialde,
 }
 SLOW = ("SpatialDE",)
-"""Methods with a matrix of spots x spots and an optimizer for every gene; they run where --genes is given."""
+"""Methods with a matrix of spots x spots and an optimizer for every gene; they run only with --genes."""
 
 
 def run(method: str, adata: ad.AnnData) -> tuple[np.ndarray, np.ndarray]:
-    """Score and log p of a method by its name, which a process of its own can be told."""
+    """Score and log p of a method, by its name, which can be sent to another process."""
     return METHODS[method](adata)

@@ -65,7 +65,7 @@ def read_labels(adata: AnnData, column: str, spots: np.ndarray | slice = slice(N
 
 
 def read_covariates(adata: AnnData, names: Sequence[str]) -> np.ndarray:
-    """Columns of ``obs`` as numbers (S, c), NaN off the tissue; other than numeric columns are one-hot encoded.
+    """Columns of ``obs`` as numbers (S, c), NaN off the tissue; columns that are not numeric are one-hot encoded.
 
     Raises
     ------

@@ -54,7 +54,7 @@ class Column(NamedTuple):
 
 
 class Separation(NamedTuple):
-    """Labels (S,) that separate the spots of every shared position, and the hint how to use them."""
+    """Labels (S,) that separate the spots of every shared position, and a hint on how to use them."""
 
     label: np.ndarray
     hint: str
@@ -155,7 +155,7 @@ class LibraryColumns:
         yield from (name for name in self.adata.obs if str(name).casefold() == LIBRARY_ID)
 
     def _column(self, name: str, *, is_certain: bool = False, has_common_name: bool = True) -> list[Column]:
-        """The column, if its values could be sections: at least two, of ten spots on average, whole numbers or text."""
+        """The column, if its values could be sections: text or whole numbers, few compared with the spots."""
         values = self.adata.obs[name][self.spots]
         try:
             label, levels = pd.factorize(values)

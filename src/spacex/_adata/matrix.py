@@ -33,7 +33,7 @@ class MatrixReading(NamedTuple, Generic[T]):
     Attributes
     ----------
     value
-        The matrix, or what it was reduced to.
+        The matrix, or the result of its reduction.
     is_count
         Whether the matrix holds counts.
     source
@@ -186,6 +186,8 @@ def _read(adata: AnnData, layer: str | None, reducer_for: Callable[[Source], Blo
 
 
 def read_rows(adata: AnnData, layer: str | None) -> MatrixReading[Rows]:
+    """Matrix (S, G) in memory as float32; rows of spots off the tissue are empty."""
+
     def reducer(source: Source) -> BlockReducer[list[Rows]]:
         stored = as_dask(source.matrix)
         if stored is not None and not sp.issparse(stored._meta):

@@ -30,7 +30,6 @@ MIN_TOUCH = 0.2
 MIN_OVERLAP = 0.5
 """Minimum share of the spots of a group in the area of another group for an overlap."""
 
-
 MAX_LATTICE_SPOTS = 50_000
 """Maximum number of spots for which all columns are tested for overlapping lattices."""
 

@@ -40,7 +40,7 @@ def read_embedding(adata: AnnData) -> np.ndarray:
 
 
 def read_array(values: Any, name: str, *, n_dims: int, call: str = "call sx.tl.embed(adata)") -> np.ndarray:
-    """Slot as a float32 array with `n_dims` dimensions; raises `InputError` with the `call` that writes it anew."""
+    """Slot as a float32 array with `n_dims` dimensions; raises `InputError` that names the `call` to write it."""
     array = np.asarray(values)
     if array.ndim != n_dims or array.dtype.kind not in "fiu":
         problem = type(values).__name__ if sp.issparse(values) else f"of shape {array.shape} and type {array.dtype}"

@@ -115,8 +115,8 @@ def read_first_with_counts(
 
     Returns
     -------
-    The matrix, what `read` returned for it, and whether it holds counts. If none of several does, or can be used, this
-    is the first of them, which is then read again.
+    The matrix, the result of `read`, and whether the matrix holds counts. If none of several matrices can be used and
+    holds counts, the first one is read again and returned.
     """
     candidates = sources(adata, layer)
     for source in candidates if len(candidates) > 1 else []:

@@ -23,8 +23,8 @@ def prepare_adata(adata: Any, *, name: str = "adata", writes: bool = False) -> N
     name
         Name of the argument.
     writes
-        Whether slots will be written. A view then becomes an AnnData of its own, as on the first write to a view; a
-        view of a backed file is loaded, since anndata cannot copy it.
+        Whether slots will be written. A view is then replaced by a copy, as on the first write to a view; a view of a
+        backed file is loaded, since anndata cannot copy it.
 
     Raises
     ------

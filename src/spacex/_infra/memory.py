@@ -44,8 +44,11 @@ def _cgroup_headrooms() -> Iterator[int]:
         group = root / path.strip("/")
         # In a container the path can be that of the host, which is not visible; the root then has the limit.
         for folder in (group, *group.parents):
-            if folder.is_relative_to(root) and (room := _cgroup_headroom(folder, 1 if controllers else 2)) is not None:
-                yield room
+            if (
+                folder.is_relative_to(root)
+                and (headroom := _cgroup_headroom(folder, 1 if controllers else 2)) is not None
+            ):
+                yield headroom
 
 
 def _cgroup_headroom(folder: Path, version: int) -> int | None:

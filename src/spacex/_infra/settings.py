@@ -32,7 +32,7 @@ def settings_to_dict(settings: Any) -> dict[str, Any]:
 
 
 def settings_from_dict(kind: type[T], values: Any) -> T:
-    """The settings of class `kind` from what `settings_to_dict` returned; missing ones take their defaults."""
+    """The settings of class `kind` from the result of `settings_to_dict`; missing settings get their defaults."""
     if not isinstance(values, Mapping):
         raise InputError(f"{kind.__name__}: {safe_repr(values)} is not a dict; pass a dict from setting to value")
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]

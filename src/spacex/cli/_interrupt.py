@@ -25,7 +25,7 @@ PARENT_VARIABLE = "SPACEX_PARENT"
 class StopRequest:
     """Signal handler that remembers the first signal.
 
-    The exception that it raises may be lost: HDF5, for example, replaces it by an error of its own.
+    The exception that it raises may be lost: HDF5, for example, replaces it by another error.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """`ProcessGroup`: processes that share the genes of one computation.
 
 Sums over genes are split by genes and reduced over processes; everything else is cheap and computed by every process.
-Every process holds the sparse counts of all genes.
+Every process has the sparse counts of all genes.
 """
 
 from __future__ import annotations
@@ -85,5 +85,5 @@ def launcher_for() -> LaunchedProcess | None:
 
 
 def detect_launcher(config: Config) -> LaunchedProcess | None:
-    """Return the result of `launcher_for` if the settings ask for processes of a launcher, else None."""
+    """Return the result of `launcher_for` if the settings use processes of a launcher, else None."""
     return launcher_for() if config.n_processes > 1 and config.strategy != "ddp_spawn" else None

@@ -30,16 +30,16 @@ class DomainParams:
     max_genes
         Maximum number of genes, those with the largest embedding norms. With 500, DLPFC sections lose 0.05 to 0.15.
     min_genes
-        Number of genes, up to `max_genes`, that are used even if `max_values` allows fewer.
+        Minimum number of genes, up to `max_genes`, even if `max_values` allows fewer.
     max_values
-        Maximum of pixels × genes held in memory (160 MB by default); larger sections use fewer genes.
+        Maximum number of map values in memory, pixels × genes (160 MB by default); larger sections use fewer genes.
     n_components
         Maximum number of principal components.
     sigma
         Standard deviation, in pixel pitches, of the Gaussian that smooths the maps before components are computed.
         Without smoothing DLPFC falls from 0.61 to 0.44-0.47.
     border_sigma
-        The same for the maps by which borders are refined.
+        As `sigma`, for the maps used to refine borders.
     member_components
         Numbers of leading components used by the mixtures of the consensus. 15 to 40 instead of 10 to 20 gained 0.007
         on DLPFC and 0.015 on all labeled sections.
@@ -62,8 +62,8 @@ class DomainParams:
     min_domains, max_domains
         Range considered by ``n_domains=None``. Coarser divisions are nearly always stable.
     min_pixels_per_candidate
-        Minimum mean number of pixels per domain for a number to be considered by ``n_domains=None``; small sections
-        have stable divisions into noise.
+        Minimum mean number of pixels per domain for a number to be considered by ``n_domains=None``; on small
+        sections, divisions that fit noise can be stable.
     selection_max_pixels, selection_n_init
         Maximum number of pixels, and K-means initializations, when the number of domains is selected.
     min_pixels_per_domain

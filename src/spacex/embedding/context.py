@@ -50,7 +50,7 @@ def one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class FitContext:
-    """Where and how a fit runs; independent of the settings of the method.
+    """Device, seed and processes of a fit; independent of the settings of the method.
 
     Attributes
     ----------

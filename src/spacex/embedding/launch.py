@@ -24,13 +24,13 @@ from spacex.imaging.gene_images import GeneImages
 logger = logging.getLogger("spacex")
 
 MAX_ON_CORES = 8
-"""Maximum number of processes that may share fewer cores than that; more would fill the memory without any gain."""
+"""Maximum number of processes on a machine with fewer cores than that; more would need memory without any gain."""
 
 
 def launch(
     images: GeneImages, config: Config, context: FitContext, *, n_modules: int | Literal["auto"] = "auto"
 ) -> FittedState:
-    """Run `fit` in as many processes as the settings ask for; every process gets the same state.
+    """Run `fit` in the number of processes of the settings; every process gets the same state.
 
     Parameters
     ----------

@@ -103,20 +103,20 @@ class StudentMixture:
         """Continue from the current parameters, up to this total number of iterations."""
         p, tied = self.parameters_, self.covariance_type == "tied"
         n_points = int(group.all_reduce(np.array([float(len(x))]))[0])
-        log_resp, evidence = e_step(x, p, null)
+        log_resp, log_likelihood = e_step(x, p, null)
         for step in range(len(self.objective_), iterations):
             expected = Statistics(*all_reduce_tensors(group, *statistics(x, p, log_resp)))
             p = m_step(expected, p, self.prior, tied=tied, nu_range=self.nu_range)
-            log_resp, evidence = e_step(x, p, null)
-            own_objective = evidence.sum()
+            log_resp, log_likelihood = e_step(x, p, null)
+            local_objective = log_likelihood.sum()
             if group.rank == 0:  # the prior is added once, so that the objective is identical in all processes
-                own_objective = own_objective + log_prior(p, self.prior, tied=tied)
-            objective, total = all_reduce_tensors(group, own_objective, log_resp[:, :-1].exp().sum(0))
+                local_objective = local_objective + log_prior(p, self.prior, tied=tied)
+            objective, total = all_reduce_tensors(group, local_objective, log_resp[:, :-1].exp().sum(0))
             self.objective_.append(float(objective))
             empty = total < 1.0
             if bool(empty.any()) and len(self.reseeded_) < MAX_RESEEDS:
-                p = self._reseed(_least_likely_points(x, evidence, int(empty.sum()), group), p, empty, step)
-                log_resp, evidence = e_step(x, p, null)
+                p = self._reseed(_least_likely_points(x, log_likelihood, int(empty.sum()), group), p, empty, step)
+                log_resp, log_likelihood = e_step(x, p, null)
             elif step and self.objective_[-1] - self.objective_[-2] < self.tolerance * n_points:
                 break
         self.parameters_ = p

@@ -96,12 +96,12 @@ def fit_modules(
     x = l2_normalize_tensor(torch.from_numpy(z).double())
     null_tensor = torch.from_numpy(null).to(device)
     start_seeds = derive_seeds(seed, config.em_starts if n_starts is None else n_starts)
-    # Centers are initialized on genes with a clear pattern; others would get modules of their own.
+    # Centers are initialized on genes with a clear pattern; other genes would form separate modules.
     clear = x.numpy()[clear_genes(null, 4 * n_modules)]
     with one_thread():
-        own_centers = [_kmeans_centers(clear, n_modules, s) for s in start_seeds[group.shard(len(start_seeds))]]
+        local_centers = [_kmeans_centers(clear, n_modules, s) for s in start_seeds[group.shard(len(start_seeds))]]
         no_centers = np.empty((0, n_modules, x.shape[1]))
-        all_centers = group.all_gather(np.stack(own_centers) if own_centers else no_centers)
+        all_centers = group.all_gather(np.stack(local_centers) if local_centers else no_centers)
         x, weight, shard = x.to(device), background_weight(null), group.shard(len(x))
         n_iterations = min(FIRST_EM_ITERATIONS, config.em_iterations)
         mixtures = []
@@ -135,8 +135,8 @@ def assign(log_resp: Tensor, background_threshold: float) -> Assignment:
     probability = log_resp.exp().numpy()
     module = probability[:, :-1].argmax(axis=1)
     is_background = probability[:, -1] > background_threshold
-    own_probability = np.where(is_background, probability[:, -1], probability[np.arange(len(module)), module])
-    return Assignment(np.where(is_background, -1, module), own_probability)
+    label_probability = np.where(is_background, probability[:, -1], probability[np.arange(len(module)), module])
+    return Assignment(np.where(is_background, -1, module), label_probability)
 
 
 def assign_modules(parameters: Parameters, z: np.ndarray, null_shape: float, background_threshold: float) -> Assignment:

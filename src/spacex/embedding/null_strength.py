@@ -20,7 +20,7 @@ def null_strength(
     """Mean strength of genes with permuted pixels, and the shape of the gamma distribution with the same moments.
 
     The permuted maps take part in the basis on which their strength is measured, like real genes: a basis is biased
-    towards the noise of the maps to which it was fitted, the more so the fewer maps there are. `strength_weights` (n,)
+    towards the noise of the maps to which it was fitted, especially if these are few. `strength_weights` (n,)
     are the weights of its components.
     """
     keys = images.draw_keys(np.random.default_rng(seed))

@@ -36,7 +36,7 @@ class ParamsMixin:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params: Any) -> Self:
-        """Change arguments of the constructor; a fitted state is kept.
+        """Change arguments of the constructor; the fitted state does not change.
 
         Parameters
         ----------

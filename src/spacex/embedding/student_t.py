@@ -93,8 +93,8 @@ def e_step(x: Tensor, p: Parameters, null: Tensor | None = None) -> tuple[Tensor
     if null is not None:
         strength = torch.log1p(-null)[:, None].expand(-1, joint.shape[1] - 1)
         joint = joint + torch.cat([strength, torch.log(null)[:, None]], dim=1)
-    evidence = torch.logsumexp(joint, dim=1)
-    return joint - evidence[:, None], evidence
+    log_likelihood = torch.logsumexp(joint, dim=1)
+    return joint - log_likelihood[:, None], log_likelihood
 
 
 def statistics(x: Tensor, p: Parameters, log_resp: Tensor) -> Statistics:

@@ -74,7 +74,7 @@ def arrange(sizes: np.ndarray, *, min_gap: float = 0.0) -> Arrangement:
     """Arrange sections of given widths and heights (n, 2) in rows and columns, in reading order.
 
     A single section keeps its proportions. Several sections form one row if it is at most `MAX_ASPECT` times as wide as
-    high; otherwise the rows and columns with the smallest longer side, or one column if two are too wide. `min_gap` is
+    high; otherwise the table whose longer side is smallest, or one column if two columns are too wide. `min_gap` is
     the minimum distance between sections.
 
     Examples

@@ -103,8 +103,8 @@ def _gene_positions(adata: AnnData, genes: str | Sequence[str] | Sequence[int] |
     """Positions of genes in ``var``, from names or from positions."""
     if not isinstance(genes, str) and all(isinstance(gene, (int, np.integer)) for gene in genes):
         return [int(gene) for gene in genes]
-    known = _adata.read_gene_names(adata)
-    return [known.index(name) for name in check_names(genes, name="genes")]
+    gene_names = _adata.read_gene_names(adata)
+    return [gene_names.index(name) for name in check_names(genes, name="genes")]
 
 
 def _residuals(adata: AnnData, index: list[int], smooth: float, layer: str | None) -> GeneValues:

@@ -24,7 +24,7 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     enrichment
         Table of `spacex.tl.enrich`.
     alpha
-        Level below which the q-value of a named term must be.
+        Terms with a q-value below this level are listed.
 
     Returns
     -------

@@ -22,7 +22,7 @@ def module_terms(enrichment: pd.DataFrame, module: str, *, n: int = 3, alpha: fl
     n
         Maximum number of terms.
     alpha
-        Level below which the q-value of a term must be.
+        Terms with a q-value below this level are returned.
 
     Returns
     -------

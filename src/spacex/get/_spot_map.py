@@ -122,9 +122,9 @@ def spot_map(
     grid = _adata.rasterize_arguments(adata)
     xy = _adata.read_positions(adata, spatial_key or grid.get("spatial_key") or "spatial")
     if not len(xy):
-        raise InputError("adata has no spots, and a map needs some; pass a section with spots")
+        raise InputError("adata has no spots; pass a section with spots")
     if np.ptp(xy, axis=0).max() <= 0:
-        raise InputError("all spots lie in one place, and a map needs positions that differ: check obsm['spatial']")
+        raise InputError("all spots lie in one place; positions must differ: check obsm['spatial']")
     section, names = _adata.read_sections(adata, grid.get("library_key") if library_key is None else library_key)
     unit, reach = common_units(xy, section, len(names), array=_adata.read_array_positions(adata))
     low, high = (np.stack([f(xy[section == s], axis=0) for s in range(len(names))]) for f in (np.min, np.max))

@@ -30,8 +30,8 @@ class SectionLayout:
     @property
     def offsets(self) -> np.ndarray:
         """First column of each section in the layout; sections are one column apart."""
-        widths = [grid.shape[1] + 1 for grid in self.grids]
-        return np.concatenate([[0], np.cumsum(widths)[:-1]]).astype(int)
+        n_columns = [grid.shape[1] + 1 for grid in self.grids]
+        return np.concatenate([[0], np.cumsum(n_columns)[:-1]]).astype(int)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -81,6 +81,6 @@ def section_means(values: np.ndarray, section: np.ndarray, n_sections: int) -> n
 
 
 def center_sections(values: np.ndarray, section: np.ndarray, n_sections: int) -> np.ndarray:
-    """Subtract the mean over each section from values (B, P), in place; the values are returned."""
+    """Subtract the mean over each section from values (B, P), in place; return the values."""
     values -= section_means(values, section, n_sections)[:, section]
     return values

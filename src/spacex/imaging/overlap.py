@@ -12,7 +12,7 @@ MAX_SAMPLE = 40_000
 MAX_QUERIES = 2000
 """Maximum number of spots of a group from which its spacing is estimated."""
 MAX_CHANCE = 1e-3
-"""Labels that would separate all shared positions by chance with a larger probability are not evidence of sections."""
+"""Labels that would separate all shared positions by chance with a larger probability are not taken for sections."""
 
 
 def shared_positions(positions: np.ndarray, section: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Target cells: their panel values, and the predictors made from them and their neighborhoods."""
+"""Target cells: their panel values, and the predictors computed from cells and their neighborhoods."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cells:
     has_counts
         (N,) whether a cell has counts. A cell without counts is predicted from its neighborhood only.
     self_weight
-        Weight of a cell's own values in its predictors.
+        Weight of the values of the cell itself in its predictors.
     """
 
     values: sp.csr_matrix | sp.csr_array

@@ -65,7 +65,7 @@ def fit_imputer(
     corrector: ResidualCorrector | None = None,
     rounds: int = 1,
 ) -> Imputer:
-    """Predict the reference genes `gene_index` (G,) in `cells`, whose panel genes are `panel_index` (P,) there."""
+    """Fit the prediction of reference genes `gene_index` (G,) in `cells` from the panel genes `panel_index` (P,)."""
     panel, predictor_mean = cells.panel(panel_index)
     linear = predict_linear(reference.vectors, panel, gene_index, rng, params)
     weights, gain = linear.weights, dict[str, float]()

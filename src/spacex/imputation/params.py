@@ -24,8 +24,8 @@ LIMITS = {
 class ImputationParams:
     """Settings of `spacex.tl.impute`.
 
-    The defaults are those that measured best; see "Transcriptomic coverage" in ``docs/method.md``. PCC is the mean
-    Pearson correlation of held-out genes with their log-normalized values over five pairs of sections.
+    The defaults are those that measured best; see "Imputation of unmeasured genes" in ``docs/method.md``. PCC is
+    the mean Pearson correlation of held-out genes with their log-normalized values over five pairs of sections.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class ImputationParams:
     n_neighbors
         Cells in a neighborhood, including the cell itself. 6 and 30 measured the same as 12.
     self_weight
-        Weight of a cell's own panel values in its predictors; the rest is the neighborhood mean. A neighborhood mean of
-        one half raised the PCC from 0.321 to 0.328; a larger share lost 0.01.
+        Weight of the panel values of a cell itself in its predictors; the rest is the weight of the neighborhood mean.
+        A neighborhood weight of 0.5 raised the PCC from 0.321 to 0.328; a larger weight lost 0.01.
     ridges
         Candidate ridge penalties, in units of a gene's variance.
     n_averaged

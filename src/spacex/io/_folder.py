@@ -88,7 +88,7 @@ class Folder:
         return entries[0]._replace(is_only_sample=is_only_sample) if entries else None
 
     def require(self, *patterns: str, hint: str = REDOWNLOAD_HINT) -> Entry:
-        """Return what `find_one` finds, or raise `InputError`."""
+        """Return the entry of `find_one`, or raise `InputError` if there is none."""
         entry = self.find_one(*patterns)
         if entry is None:
             raise InputError(f"path='{self.path}' lacks {patterns[0].replace('{}', '')}; {hint}")

@@ -26,7 +26,7 @@ _WEAK_END = re.compile(
 """Ends, in lower case, of the names of columns that may identify rows."""
 
 _ROW_NAMES = re.compile(r"|unnamed\d*|index|level0|row(name|number)s?")
-"""Normalized names of columns of row names, which are often mere numbers."""
+"""Normalized names of columns of row names, which are often numbers."""
 
 STRONG, WEAK, OTHER = range(3)
 """Classes of column names: usual names of identifiers, possible ones, and all others."""
@@ -38,7 +38,7 @@ def normalize_name(name: object) -> str:
 
 
 def is_row_name_column(name: object) -> bool:
-    """Whether a column of this name holds row names, which are often mere numbers."""
+    """Whether a column of this name holds row names, which are often numbers."""
     return _ROW_NAMES.fullmatch(normalize_name(name)) is not None
 
 
@@ -66,7 +66,7 @@ def find_identifier_column(
     """Return the column that holds these spot names, or None.
 
     Columns are ranked by their names and then by the fraction of spot names that they hold: usual names (``barcode``,
-    ``cell_id``, ...), possible ones (``id``, ``sample_name``), all others, and last row names, which are often mere
+    ``cell_id``, ...), possible ones (``id``, ``sample_name``), all others, and last row names, which are often
     numbers.
 
     Parameters

@@ -76,8 +76,10 @@ def read_matrix_market(path: Path) -> AnnData:
 def _only_matrix(folder: Path) -> Path:
     matrices = sorted(path for path in folder.iterdir() if is_matrix_market(path) and path.is_file())
     if len(matrices) != 1:
-        held = f"several, {join_names(m.name for m in matrices)}; keep one" if matrices else f"none; {REDOWNLOAD_HINT}"
-        raise InputError(f"path='{folder}' must hold one matrix.mtx or matrix.mtx.gz and holds {held}")
+        content = (
+            f"several, {join_names(m.name for m in matrices)}; keep one" if matrices else f"none; {REDOWNLOAD_HINT}"
+        )
+        raise InputError(f"path='{folder}' must hold one matrix.mtx or matrix.mtx.gz and holds {content}")
     return matrices[0]
 
 
@@ -102,7 +104,7 @@ def find_companions(matrix: Path) -> dict[str, Path]:
 
 
 def _role(path: Path) -> str | None:
-    """Return the companion that a file is, by the last telling word of its name: cells_genes.csv holds genes."""
+    """Return the companion that a file is, by the last of its `_WORDS`: cells_genes.csv holds genes."""
     stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _TEXT_SUFFIX.sub("", path.name)).casefold()
     ends = {role: [word.end() for word in re.finditer(rf"(?<![a-z])({words})(_?(name|id)s?)?(?![a-z])", stem)]
             for role, words in _WORDS.items()}  # fmt: skip

@@ -29,8 +29,8 @@ def orient_counts(counts: AnnData, positions: Positions, source: Path) -> AnnDat
         column_match = positions.match_column(columns, exact_only=exact_only)
         if row_match or column_match:
             break  # an exact match of one side saves a search of all columns for the other
-    evidence = [_evidence(match) for match in (row_match, column_match)]
-    if evidence[0] == evidence[1]:
+    quality = [_match_quality(match) for match in (row_match, column_match)]
+    if quality[0] == quality[1]:
         problem = "both rows and columns are spot names" if column_match else "neither rows nor columns are spot names"
         row, column = (repr(names[0]) if len(names) else "none" for names in (counts.obs_names, counts.var_names))
         raise InputError(
@@ -38,7 +38,7 @@ def orient_counts(counts: AnnData, positions: Positions, source: Path) -> AnnDat
             f"columns such as {column}, coordinates such as {_example(positions)}); use the same spot names in "
             "both files"
         )
-    return transpose(counts) if evidence[0] < evidence[1] else counts
+    return transpose(counts) if quality[0] < quality[1] else counts
 
 
 def _row_labels(counts: AnnData) -> dict[str, Names]:
@@ -80,8 +80,8 @@ def _match_labels(
     return best, best_label
 
 
-def _evidence(match: NameMatch | None) -> tuple[bool, int, float]:
-    """Rank the match of one side of the counts: by many names, then in a likely column."""
+def _match_quality(match: NameMatch | None) -> tuple[bool, int, float]:
+    """Rank the match of one side of the counts: by the share of matched names, then by the class of the column."""
     if match is None:
         return False, -OTHER - 2, 0.0
     return match.share >= MIN_MATCHED, -uncertainty(match), match.share

@@ -175,8 +175,8 @@ def read_positions(path: Path, *, xy: list[str] | None = None, required: Sequenc
     xy = xy or coordinate_columns(list(table.columns))
     if xy is None:
         raise InputError(
-            f"coordinates='{path}' has the columns {join_names(list(table.columns)[:12])}, none of which is known as x "
-            "or y; name two of them x and y"
+            f"coordinates='{path}' has the columns {join_names(list(table.columns)[:12])}, no known pair of x and y; "
+            "name two of them x and y"
         )
     positions = Positions(_drop_repeated_rows(table), xy, path, decimal)
     if not positions.identifiers and not positions.array_names:

@@ -67,7 +67,7 @@ def is_section(path: Path) -> bool:
 
 
 def unsupported_input_error(request: Request) -> InputError:
-    """Return the error for an input of no known layout: the files, and the layout nearest to them."""
+    """Return the error for an unsupported input; it lists the files and the most similar layout."""
     path = request.path
     if not request.is_folder:
         return InputError(f"path='{path}' is not in a supported format; pass {SUPPORTED_FORMATS}")

@@ -164,7 +164,7 @@ def from_spatialdata(sdata: SpatialData, *, table: str | None = None) -> AnnData
 
 
 def restore_section(adata: AnnData, images: Mapping[str, Any]) -> AnnData:
-    """Remove the columns that `to_spatialdata` added to a table, and put those of its `images` that exist back."""
+    """Remove the columns that `to_spatialdata` added to a table, and restore its `images`, if they exist."""
     if keys.REGION not in adata.obs:
         return adata
     adata.obs = adata.obs.drop(columns=[keys.REGION, keys.INSTANCE])

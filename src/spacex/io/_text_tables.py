@@ -133,7 +133,7 @@ def is_number(text: str) -> bool:
 def _detect_decimal(delimiter: str, rows: list[list[str]]) -> str:
     """Return a comma if the first numbers have one, as European spreadsheets write them, else a point.
 
-    These spreadsheets use semicolons as delimiters: such a table has decimal commas unless a point is found.
+    These spreadsheets use semicolons as delimiters: such a table has decimal commas unless a number has a point.
     """
     fields = [field.strip() for row in rows for field in row]
     if delimiter == "," or any("." in field and is_number(field) for field in fields):

@@ -1,8 +1,8 @@
 """A classifier of gene pairs, trained on known pairs and cross-fitted over genes.
 
 Genes are split into folds. Each pair is scored by a model that was trained without either of its genes, so the score
-reflects properties of pairs and not the identity of genes. Negative pairs combine the genes of the known pairs anew
-within the same folds, so every gene is as frequent in negative as in known pairs.
+reflects properties of pairs and not the identity of genes. Negative pairs are obtained by shuffling the
+genes of the known pairs within folds, so every gene is as frequent in negative as in known pairs.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ LIMITS = {
 class PairParams:
     """Settings of `spacex.tl.interactions` and `spacex.tl.score_pairs`.
 
-    The defaults are those that measured best; see "Interactions of genes" in ``docs/method.md``.
+    The defaults are those that measured best; see "Gene-gene interactions" in ``docs/method.md``.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ class PairParams:
     genes_per_bin
         Minimum number of genes in a bin. A panel with less than twice as many genes has one bin.
     sample_per_bin
-        Genes sampled from each bin. The null distribution of two bins contains all pairs of their sampled genes.
+        Genes sampled from each bin. All pairs of their sampled genes form the null distribution of two bins.
     colocation_sample_per_bin
-        The same for ``by="same"`` and ``by="neighbors"``, which compare whole maps instead of embeddings.
+        As `sample_per_bin`, for ``by="same"`` and ``by="neighbors"``, which compare whole maps instead of embeddings.
     n_curve_points
         Points through which the logistic curve of the probability is fitted. Without this curve, half of all pairs tie
         at probability 0 (AUROC of planted pairs 0.86 instead of 0.92).

@@ -20,6 +20,7 @@ from spacex.pl._tissue import draw_categories, draw_values
 from spacex.pl.colors import SEQUENTIAL, Palette, category_colors, matched_colors
 
 OPACITY_OVER_IMAGE = 0.6
+MAX_LEGEND = 30
 
 
 def domains(
@@ -122,8 +123,7 @@ def domains(
 
 
 def _legend(ax: Axes, labels: pd.Categorical, colors: dict[str, str]) -> None:
-    shown = list(colors.items())[:30]
-    handles = [Patch(color=color, label=name) for name, color in shown]
+    handles = [Patch(color=color, label=name) for name, color in list(colors.items())[:MAX_LEGEND]]
     if (labels.codes < 0).any():
         handles.append(Patch(facecolor="#DDDDDD", label="none"))
     legend = ax.legend(

@@ -25,7 +25,7 @@ MAX_MAPS = 500
 """Maximum number of maps in a figure if only their number is passed."""
 
 DPI, MAX_DOTS = 200, 2**16
-"""Dots per inch of a saved figure; number of dots of a side from which on matplotlib draws nothing."""
+"""Dots per inch of a saved figure; matplotlib cannot draw a figure with a side of `MAX_DOTS` or more."""
 
 Box = tuple[float, float, float, float]
 """Left, bottom, width and height of a panel, in inches from the lower left corner."""

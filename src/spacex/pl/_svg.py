@@ -49,7 +49,7 @@ def svg(
     n_genes
         Number of maps, 500 at most: the genes with the highest scores.
     alpha
-        Level below which the q-value of a spatially variable gene is.
+        Genes with a q-value below this level count as spatially variable.
     value, smooth, cmap
         Values and color map of the maps, as in `spacex.pl.gene_images`.
     columns

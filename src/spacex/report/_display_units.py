@@ -136,7 +136,7 @@ class Annotation:
     Attributes
     ----------
     title
-        Name on the page.
+        Name on the report.
     colors
         Color of each category.
     codes

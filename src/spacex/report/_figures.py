@@ -1,4 +1,4 @@
-"""Images inside the page: maps as PNG, charts as SVG in the colors of the page."""
+"""Images inside the report: maps as PNG, charts as SVG in the colors of the report."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from spacex.pl.colors import SEQUENTIAL
 N_COLORS = 64
 """Number of colors of a map: more are not distinguishable at its size."""
 
-TEXT_COLOR_TOKEN = "#010203"
-"""Placeholder color of text, replaced by the text color of the page."""
+TEXT_COLOR_PLACEHOLDER = "#010203"
+"""Placeholder color of text, replaced by the text color of the report."""
 
 Draw = Callable[[list[Axes]], object]
 Box = tuple[float, float, float, float]
@@ -52,7 +52,7 @@ def _png_uri(codes: np.ndarray, colors: Sequence[Sequence[float]]) -> str:
 def _chart(draw: Draw, boxes: Sequence[Box], size: tuple[float, float], name: str) -> Markup:
     """Return an SVG without fixed size, drawn on axes in boxes (x, y, width, height in inches)."""
     text_colors = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    style: dict[Any, Any] = {**dict.fromkeys(text_colors, TEXT_COLOR_TOKEN), "axes.facecolor": "none"}
+    style: dict[Any, Any] = {**dict.fromkeys(text_colors, TEXT_COLOR_PLACEHOLDER), "axes.facecolor": "none"}
     with mpl.rc_context({**style, "svg.fonttype": "none", "svg.hashsalt": name}):
         figure = Figure(figsize=size)
         axes = [figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1])) for x, y, w, h in boxes]
@@ -65,7 +65,7 @@ def _chart(draw: Draw, boxes: Sequence[Box], size: tuple[float, float], name: st
     head = re.sub(r' (width|height)="[^"]*"', "", head)
     rest = re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.S)
     rest = (
-        rest.replace(TEXT_COLOR_TOKEN, "currentColor")
+        rest.replace(TEXT_COLOR_PLACEHOLDER, "currentColor")
         .replace("#ffffff", "var(--card)")
         .replace("#0072b2", "var(--accent)")
     )

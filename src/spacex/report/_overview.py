@@ -17,7 +17,7 @@ GRID_KINDS = {"hex": "hexagonal array", "square": "square array", "bins": "free 
 
 
 class KeyFigure(NamedTuple):
-    """A figure at the top of the page."""
+    """A figure at the top of the report."""
 
     name: str
     value: str

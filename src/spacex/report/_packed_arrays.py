@@ -1,4 +1,4 @@
-"""Compressed arrays inside the page, which its script unpacks on demand."""
+"""Compressed arrays inside the report, which its script unpacks on demand."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ MAP_RESOLUTION = 190
 """Resolution of the module maps; see `spacex.get.spot_map`."""
 
 FLAT_ASPECT, BROAD_ASPECT, TALL_ASPECT = 2.2, 0.8, 0.6
-"""Limits of the width of the tissue divided by its height for the layouts of the page."""
+"""Limits of the width of the tissue divided by its height for the layouts of the report."""
 
 SCRIPTS = ("arrays", "pattern", "tissue", "elements", "search", "gene_table", "static_tables", "plots", "main")
 
@@ -66,7 +66,7 @@ def write_report(
         Spots × genes, after `spacex.tl.embed`. Results of other tools are shown if present, and so is
         ``uns["spacex"]["run"]`` (``input``, ``seconds`` by stage, ``peak_memory_mb``), which the command line writes.
     path
-        File to write. An existing page is replaced only when the new one is complete.
+        File to write. An existing report is replaced only when the new one is complete.
     enrichment
         Table of `spacex.tl.enrich`; by default ``uns["spacex"]["enrichment"]``, if present.
     title
@@ -104,7 +104,7 @@ def _is_html(path: Path) -> bool:
 
 
 def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str | None = None) -> str:
-    """Return the page as text; see `write_report`.
+    """Return the report as text; see `write_report`.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def _interactive(adata: AnnData, genes: pd.DataFrame, maps: list[ModuleMaps]) ->
 
 
 def _layout(aspect: float, *, several: bool) -> str:
-    """Return the CSS class of the page for the shape of the tissue and one or several sections."""
+    """Return the CSS class of the report for the shape of the tissue and one or several sections."""
     if aspect > FLAT_ASPECT:
         return "flat"
     if aspect < TALL_ASPECT:

@@ -1,4 +1,4 @@
-"""Data for the script of the page: counts of each gene in each unit, embeddings, components and the gene table.
+"""Data for the script of the report: counts of each gene in each unit, embeddings, components and the gene table.
 
 Counts up to 255 are stored exactly; larger counts and intensities are rounded to one byte.
 """
@@ -31,7 +31,7 @@ MAX_BYTE = 255
 
 @dataclass(frozen=True)
 class Payload:
-    """Arrays, JSON metadata and display units of the page."""
+    """Arrays, JSON metadata and display units of the report."""
 
     arrays: PackedArrays
     metadata: dict[str, Any]
@@ -39,7 +39,7 @@ class Payload:
 
 
 def build_payload(adata: AnnData, genes: pd.DataFrame, modules: list[ModuleMaps]) -> Payload:
-    """Return the data of the page.
+    """Return the data of the report.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The two interactive plots, made with Bokeh: gene map and tissue.
 
 Bokeh draws on a canvas, not with WebGL: a canvas is faster for 20,000 points without a graphics card, and WebGL
-compiles code at run time, which the content security policy of the page forbids (measured in docs/method.md).
+compiles code at run time, which the content security policy of the report forbids (measured in docs/method.md).
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _selection_tools(points: Any) -> list[Any]:
 
 
 def _figure(x_range: tuple[float, float], y_range: tuple[float, float], aspect: float, tools: str, name: str) -> Any:
-    """Return a plot without axes on the background of the page; `aspect` is width divided by height."""
+    """Return a plot without axes on the background of the report; `aspect` is width divided by height."""
     from bokeh.models import Range1d
     from bokeh.plotting import figure
 
@@ -141,7 +141,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _item(plot: Any) -> dict[str, Any]:
-    """Return the plot as JSON, with ids numbered from one, so that the page is reproducible."""
+    """Return the plot as JSON, with ids numbered from one, so that the report is reproducible."""
     from bokeh.embed import json_item
 
     new_ids: dict[str, str] = {}

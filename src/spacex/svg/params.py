@@ -27,13 +27,13 @@ class SVGParams:
         Standard deviations σ of the Gaussian kernels, in pixel pitches, in increasing order.
     min_side_in_scales
         A kernel is used only if the side of the largest section is at least this multiple of its scale (the first two
-        kernels always). Larger kernels see the same few gradients and dilute the others.
+        kernels always). Larger kernels only measure the same few gradients and reduce the power of the others.
     min_counts, min_pixels
         Genes with fewer counts, or with counts in fewer pixels, are not tested.
     n_trace_rows
         Rows of a kernel matrix from which its third-order traces are estimated; smaller sections use all rows.
     n_pattern_trace_rows
-        The same for the kernel of shared patterns, whose rows are sampled with probability proportional to their size.
+        As `n_trace_rows`, for the kernel of shared patterns. Rows are sampled in proportion to their size.
     size_factor_scale
         Standard deviation, in pixel pitches, of the Gaussian that smooths size factors. With library sizes from stable
         genes, p < 0.05 on null genes of two panels fell from 0.56 to 0.040 and from 0.59 to 0.063.
@@ -43,7 +43,7 @@ class SVGParams:
         Size factors from stable genes replace sums of counts if this quantile of the genes' statistics decreases. With
         the median, null p < 0.05 of one panel was 0.206, because half of the genes of a panel may be spatial.
     covariate_ridge
-        Prior precision of covariate effects on log counts. Effects stay finite for genes that a category lacks.
+        Prior precision of covariate effects on log counts. It keeps effects finite for genes absent from a category.
     pattern_scale
         Standard deviation, in pixel pitches, of the neighbor mean of shared patterns. σ = 2 lowered
         the AUROC by 0.003 to 0.035.

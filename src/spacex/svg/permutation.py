@@ -36,7 +36,7 @@ def refine_pvalues(
         if not len(rows):
             continue
         part = batch.take(rows)
-        # Every batch draws the same permutations anew, because storing them would take too much memory.
+        # The permutations are the same for every batch; they are redrawn because storing them needs much memory.
         rng = np.random.default_rng(seed)
         orders = (_permutation(section, rng) for _ in range(n_permutations))
         null = np.stack([score(part._replace(maps=part.maps[:, o], squares=part.squares[:, o])) for o in orders])

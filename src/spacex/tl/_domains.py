@@ -167,7 +167,7 @@ def _refine_borders(
 
 
 def _nearest_pixel_of_spot(adata: AnnData, images: GeneImages, max_distance: float) -> np.ndarray:
-    """Pixel with counts (S,) of each spot: its own, else the nearest in its section within `max_distance`, else -1."""
+    """Pixel with counts (S,) of each spot, or the nearest in the section within `max_distance`; -1 if there is none."""
     pixel = _adata.read_pixel_of_spot(adata, images)
     grids, row_column, section = _adata.read_grid(adata)
     layout, is_empty, filled = images.layout, (pixel < 0) & (section >= 0), pixel.copy()

@@ -71,7 +71,7 @@ def _read_gmt(path: Path) -> dict[str, list[str]]:
                 f"gene_sets='{path}' line {number} is not GMT: pass name, description and genes, separated by tabs"
             )
         if term in sets:
-            raise InputError(f"gene_sets='{path}' line {number} repeats the set {term!r}; give each set its own name")
+            raise InputError(f"gene_sets='{path}' line {number} repeats the set {term!r}; give every set a unique name")
         sets[term] = symbols
     if not sets:
         raise InputError(

@@ -66,7 +66,7 @@ def impute(
         are omitted, also from the result.
     reference
         Spots or dissociated cells × genes, of the same tissue and species. If it has ``obsm["spatial"]``, its genes are
-        embedded, unless ``varm["X_spacex"]`` exists. Spots off the tissue are omitted; the counts are found as in
+        embedded, unless ``varm["X_spacex"]`` exists. Spots off the tissue are omitted; counts are chosen as in
         `spacex.tl.embed`.
     genes
         Reference genes to predict, by name or symbol. None: all that the target does not measure. Ambiguous symbols are
@@ -84,7 +84,7 @@ def impute(
         Number of rounds of the learned correction. Genes most similar to the panel are corrected first and then join
         the generator's memory. The linear prediction does not depend on it.
     layer
-        Layer of the target with its counts. None: found as in `spacex.tl.embed`.
+        Layer of the target with its counts. None: chosen as in `spacex.tl.embed`.
     spatial_key
         Key of the target's coordinates, as in `spacex.pp.rasterize`.
     library_key
@@ -170,12 +170,7 @@ def impute(
     result = _empty_result(target, names, reference_genes.symbols[gene_index], imputer.reliability, params)
     held_out = imputer.held_out.set_axis(target.var_names[panel_in_target].astype(str))
     held_out = target_genes.with_symbols(held_out, symbol=panel_in_target)
-    settings = {"n_panel": len(held_out), "seed": seed, "counts": counts, "params": settings_to_dict(params)}
-    record = {"held_out": held_out, "tried": imputer.candidates, **settings, **imputer.corrector_gain}
-    _adata.write_uns(result, impute=record)
-    n_unpredictable = int((~result.var["predictable"]).sum())
-    if n_unpredictable:
-        logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", n_unpredictable, len(names))
+    _write_record(result, imputer, held_out, counts=counts, seed=seed, params=params)
     return _fill(result, imputer, cells, output_path, counts=counts, progress=progress)
 
 
@@ -258,6 +253,18 @@ def _empty_result(
     if "spatial" in target.uns:
         result.uns["spatial"] = target.uns["spatial"]
     return result
+
+
+def _write_record(
+    result: AnnData, imputer: Imputer, held_out: pd.DataFrame, *, counts: bool, seed: int, params: ImputationParams
+) -> None:
+    """Write ``uns["spacex"]["impute"]``, and warn of genes that cannot be predicted."""
+    settings = {"n_panel": len(held_out), "seed": seed, "counts": counts, "params": settings_to_dict(params)}
+    record = {"held_out": held_out, "tried": imputer.candidates, **settings, **imputer.corrector_gain}
+    _adata.write_uns(result, impute=record)
+    n_unpredictable = int((~result.var["predictable"]).sum())
+    if n_unpredictable:
+        logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", n_unpredictable, result.n_vars)
 
 
 def _fill(

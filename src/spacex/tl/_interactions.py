@@ -76,7 +76,7 @@ def interactions(
 
     *Classifier.* Ridge logistic regression on the cosine, the strengths and the expression of both genes, and all
     pairwise products of these features. Genes are split into four folds, and each pair is scored by a model trained
-    without either of its genes. Negative pairs combine the genes of the known pairs anew, so that every gene is as
+    without either of its genes. Negative pairs are shuffled genes of the known pairs, so that every gene is as
     frequent in negative as in known pairs. The probability is calibrated for equal numbers of both (Platt 1999).
 
     Examples
@@ -114,7 +114,7 @@ def score_pairs(
     seed: int = 0,
     params: PairParams | None = None,
 ) -> pd.DataFrame:
-    """Score given pairs of genes by similarity, q-value and probability of an interaction.
+    """Score pairs of genes by similarity, q-value and probability of an interaction.
 
     Parameters
     ----------

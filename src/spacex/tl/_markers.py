@@ -28,11 +28,11 @@ def markers(
     adata
         Spots × genes with raw counts, after `spacex.tl.domains`, or with other labels of the spots.
     groupby
-        Column of ``obs`` with the labels. Spots without a label or off the tissue are left out.
+        Column of ``obs`` with the labels. Spots without a label or off the tissue are excluded.
     n
         Number of genes per label.
     layer
-        Layer with raw counts; by default that of the embedding, else chosen as by `spacex.tl.embed`. Counts are
+        Layer with raw counts; by default that of the embedding, otherwise chosen as in `spacex.tl.embed`. Counts are
         normalized to the median library size and log1p-transformed; intensities are used as they are.
 
     Returns

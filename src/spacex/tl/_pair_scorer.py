@@ -35,7 +35,7 @@ MIN_GENES = 10
 
 @dataclass(frozen=True)
 class KnownPairs:
-    """Known pairs, and what determines the classifier trained on them besides the section.
+    """Known pairs, seed and settings of the classifier trained on them.
 
     Attributes
     ----------

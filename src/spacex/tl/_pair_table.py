@@ -60,7 +60,7 @@ def _from_list(pairs: object, name: str, *, allow_int: bool) -> pd.DataFrame:
 def find_pairs(genes: GeneNames, embedded: np.ndarray, table: pd.DataFrame, *, name: str) -> np.ndarray:
     """Positions (N, 2) of each pair's genes among the embedded genes; `UNKNOWN` for genes that cannot be used.
 
-    Logs a warning that names and counts unusable genes. `embedded` (n,) holds the indices of the embedded genes.
+    Logs a warning with the unusable genes and their number. `embedded` (n,) are the indices of the embedded genes.
     """
     code, names = pd.factorize(table.to_numpy(dtype=object).ravel())
     index = genes.indices(names)

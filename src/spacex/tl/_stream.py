@@ -25,7 +25,7 @@ def check_h5ad(path: str | os.PathLike[str]) -> Path:
 def write_blocks(result: AnnData, blocks: Iterable[tuple[slice, np.ndarray]], path: Path) -> AnnData:
     """Write `result` (S, G), which has no matrix, with the matrix given as blocks of rows (B, G).
 
-    The file is complete once it has its name. Returns the result backed by the file.
+    The file appears under its name only when it is complete. Returns the result backed by the file.
     """
     import h5py
 

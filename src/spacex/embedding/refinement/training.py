@@ -135,10 +135,10 @@ def _run_epoch(
             generator=context.generator,
         )
         shard = group.shard(len(genes))
-        own_genes = genes[shard]
-        maps = maps_on(images, own_genes.numpy(), context.device)
+        local_genes = genes[shard]
+        maps = maps_on(images, local_genes.numpy(), context.device)
         n_masked = (~mask.visible).sum()
-        loss = objective(maps, mask.take(shard), n_masked, own_genes.to(context.device), len(genes))
+        loss = objective(maps, mask.take(shard), n_masked, local_genes.to(context.device), len(genes))
         context.step(loss, model, optimizer)
         losses.append(loss.detach())
     return float(group.all_reduce(torch.stack(losses).mean().cpu().numpy().reshape(1))[0]) / group.size

@@ -58,8 +58,7 @@ def read(request: Request) -> AnnData:
     if bins is None or f"square_{size}" not in squares:
         sizes = [name.removeprefix("square_") for name in squares] + [CELLS] * (cells is not None)
         raise InputError(
-            f"bin={size!r} is not in '{bins or request.path}'; pass one of "
-            f"{join_names(map(repr, sizes)) or 'none found'}"
+            f"bin={size!r} is not in '{bins or request.path}'; pass one of {join_names(map(repr, sizes)) or 'no size'}"
         )
     folder = Folder(bins / f"square_{size}")
     if not has_matrix(folder):

@@ -1,4 +1,4 @@
-// Data of the page: metadata as JSON, and arrays that are unpacked on demand from deflated base64.
+// Data of the report: metadata as JSON, and arrays that are unpacked on demand from deflated base64.
 
 const documentParsed = new Promise((resolve) => {
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", resolve, { once: true });
@@ -45,7 +45,7 @@ function findGene(text) {
 const NAME_COLUMNS = metadata.symbols ? ["gene", "symbol"] : ["gene"];
 const namesOf = (gene) => [metadata.genes[gene], symbols[gene]].slice(0, NAME_COLUMNS.length);
 
-/** Counts or intensities of a gene in each unit; null if they are not in the page. */
+/** Counts or intensities of a gene in each unit; null if they are not in the report. */
 async function countsOf(gene) {
   const [row, maxCount] = await Promise.all([getArray("row"), getArray("max count")]);
   if (row[gene] < 0) return null;

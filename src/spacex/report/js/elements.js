@@ -1,4 +1,4 @@
-// Elements of the page. Data of the section becomes text, never markup.
+// Elements of the report. Data of the section becomes text, never markup.
 
 /** Create an element with attributes and children; strings become text. */
 function createElement(tag, attributes = {}, ...children) {

@@ -183,7 +183,7 @@ async function start() {
 start().catch((error) => {
   byId("failure").hidden = false;
   byId("failure").textContent = "DecompressionStream" in globalThis
-    ? `The page could not be set up: ${error}`
+    ? `The report could not be set up: ${error}`
     : "This browser is too old for the interactive part: use Chrome 80, Firefox 113, Safari 16.4 or later.";
   console.error(error);
 });

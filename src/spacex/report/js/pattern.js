@@ -15,7 +15,7 @@ async function genesOfPattern(selected, onProgress) {
   const targetNorm = Math.hypot(Math.sqrt(dot(projection, projection)), remainderNorm);
   const pairs = [];
   embedded.forEach((gene, i) => {
-    if (Number.isNaN(extra[gene])) return; // its counts are not in the page
+    if (Number.isNaN(extra[gene])) return; // its counts are not in the report
     const z = direction.subarray(i * nDims, (i + 1) * nDims);
     const shared = (dot(z, projection) / norm(z)) * length[i];
     pairs.push([gene, (shared + extra[gene] * remainderNorm) / (Math.hypot(length[i], extra[gene]) * targetNorm || 1)]);
@@ -72,7 +72,7 @@ async function project(map) {
   return { projection, remainder: remainder.map((v) => v / remainderNorm), remainderNorm };
 }
 
-/** Dot product of each gene's residual map with a map; NaN for genes whose counts are not in the page. */
+/** Dot product of each gene's residual map with a map; NaN for genes whose counts are not in the report. */
 async function dotWithResiduals(map, pixels, onProgress) {
   const products = new Float64Array(nGenes).fill(NaN);
   for (let gene = 0; gene < nGenes; gene++) {

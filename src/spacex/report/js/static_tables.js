@@ -1,4 +1,4 @@
-// Tables in the HTML of the page: sort by a column, filter rows, download as CSV.
+// Tables in the HTML of the report: sort by a column, filter rows, download as CSV.
 
 const cellValue = (cell) => cell.dataset.value ?? cell.textContent.trim();
 
