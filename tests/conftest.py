@@ -52,6 +52,13 @@ def _close_figures() -> Iterator[None]:
     close()
 
 
+@pytest.fixture
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the environment variables of torchrun and srun."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def _toy() -> AnnData:
     return sx.datasets.toy()

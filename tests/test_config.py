@@ -182,9 +182,9 @@ def test_choices_extras_and_finite_values() -> None:
     check_installed("json", extra="io", purpose="reading")
     with pytest.raises(InputError, match=r'^reading needs no_such_module.*pip install "spacex-st\[io\]"$'):
         check_installed("no_such_module", extra="io", purpose="reading")
-    check_finite(np.array([1.0, 2.0]), name="X", hint="mend it")
-    with pytest.raises(InputError, match=r"^X holds 2 NaN or infinite value\(s\).*mend it$"):
-        check_finite(np.array([NAN, INF, 1.0]), name="X", hint="mend it")
+    check_finite(np.array([1.0, 2.0]), name="X", hint="fix it")
+    with pytest.raises(InputError, match=r"^X holds 2 NaN or infinite value\(s\).*fix it$"):
+        check_finite(np.array([NAN, INF, 1.0]), name="X", hint="fix it")
 
 
 def test_input_errors_are_value_errors() -> None:

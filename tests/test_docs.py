@@ -44,18 +44,18 @@ def has_section(text: str, title: str) -> bool:
 
 
 def undocumented(function: Callable[..., Any]) -> list[str]:
-    """Return the sections and parameters that the docstring of a function lacks."""
+    """Return the sections and parameters that are missing in the docstring of a function."""
     text, signature = inspect.getdoc(function) or "", inspect.signature(function)
-    lacks = [] if has_section(text, "Examples") and ">>> " in text else ["Examples"]
+    missing = [] if has_section(text, "Examples") and ">>> " in text else ["Examples"]
     names = [name for name in signature.parameters if name not in ("self", "cls")]
     if names and not has_section(text, "Parameters"):
-        lacks.append("Parameters")
+        missing.append("Parameters")
     parameters = re.split(r"\n\n\w[^\n]*\n-{3,}\n", text.split("Parameters\n", 1)[-1])[0]
     described = {name for line in parameters.splitlines() if not line.startswith(" ") for name in line.split(", ")}
-    lacks += [name for name in names if name not in described]
+    missing += [name for name in names if name not in described]
     if signature.return_annotation not in (None, "None") and not has_section(text, "Returns"):
-        lacks.append("Returns")
-    return lacks
+        missing.append("Returns")
+    return missing
 
 
 def test_missing_sections_are_found():
@@ -97,10 +97,10 @@ def reference() -> set[str]:
 
 def test_the_reference_lists_exactly_the_public_names():
     listed = reference()
-    # Methods stand on the page of their class, whose template lists all.
-    wanted = {f"spacex.{name}" for name in PUBLIC if not name.startswith(("SpaCEX.", "Config."))}
-    assert wanted <= listed
-    for name in listed - wanted:
+    # Methods are on the page of their class, whose template lists all of them.
+    documented = {f"spacex.{name}" for name in PUBLIC if not name.startswith(("SpaCEX.", "Config."))}
+    assert documented <= listed
+    for name in listed - documented:
         module, _, last = name.rpartition(".")
         __import__(module)
         assert hasattr(sys.modules[module], last)
@@ -135,14 +135,14 @@ def test_every_package_is_in_the_module_overview():
 def figures(*pages: str) -> set[str]:
     """Return the numbers with a decimal point in some pages, without a zero before the point."""
     text = " ".join((ROOT / page).read_text() for page in pages)
-    return {found.removeprefix("0") for found in re.findall(r"(?<![\w.])\d*\.\d+", text)}
+    return {number.removeprefix("0") for number in re.findall(r"(?<![\w.])\d*\.\d+", text)}
 
 
-def test_figures_of_the_comparison_are_those_that_were_measured():
+def test_comparison_quotes_measured_figures():
     measured = figures("README.md", "docs/method.md", "docs/scoreboard.md")
     compared = figures("docs/comparison.md")
     assert len(compared) > 50
-    assert compared - measured == set(), "measured anew? docs/comparison.md must follow"
+    assert compared - measured == set(), "update docs/comparison.md after new measurements"
 
 
 def test_the_readme_is_short():
@@ -162,7 +162,7 @@ def test_tutorials_are_run_and_listed():
     assert "sphinx -W" in (ROOT / "Makefile").read_text()
 
 
-def test_what_builds_the_documentation_is_pinned():
+def test_documentation_tools_are_pinned():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
     assert {re.split(r"[>=<]", name)[0] for name in extras["docs"]} <= pinned

@@ -70,18 +70,18 @@ def imports(file: Path) -> list[str]:
     package = module_of(file).split(".")
     if file.name != "__init__.py":
         package = package[:-1]
-    found = []
+    names = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             source = ".".join(filter(None, [base, node.module]))
             # `from spacex import pp` is an import of spacex.pp, `from spacex.pp import f` one of spacex.pp
             for alias in node.names:
                 full = f"{source}.{alias.name}"
-                found.append(full if source == "spacex" or full in MODULES else source)
-    return found
+                names.append(full if source == "spacex" or full in MODULES else source)
+    return names
 
 
 def inside(file: Path) -> list[str]:
@@ -275,20 +275,20 @@ def test_import_is_light():
     assert not modules_loaded_by("import spacex").intersection((*HEAVY, "numpy"))
 
 
-def test_looking_around_is_light():
+def test_dir_and_version_are_light():
     assert not modules_loaded_by("import spacex; dir(spacex); spacex.__version__").intersection(HEAVY)
 
 
-def test_the_command_line_starts_light():
+def test_command_line_import_is_light():
     assert not modules_loaded_by("import spacex.cli").intersection(HEAVY)
 
 
-def test_everything_named_is_there():
+def test_public_names_exist():
     assert set(spacex.__all__) <= set(dir(spacex))
     for name in spacex.__all__:
         assert getattr(spacex, name) is not None
 
 
-def test_a_wrong_name_is_an_attribute_error():
+def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_name"):
         spacex.no_such_name  # noqa: B018

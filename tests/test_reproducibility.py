@@ -40,13 +40,13 @@ def columns(adata: AnnData) -> dict[str, np.ndarray]:
     tables = {f"var {name}": adata.var[name] for name in adata.var} | {
         f"obs {name}": adata.obs[name] for name in adata.obs
     }
-    found = {
+    arrays_by_name = {
         name: np.asarray(column.astype(str) if column.dtype == "category" else column)
         for name, column in tables.items()
     }
     arrays = {**adata.varm, **{name: adata.obsm[name] for name in adata.obsm if "spac" in name.lower()}}
-    found |= {name: np.asarray(value) for name, value in arrays.items()}
-    return found | {f"varp {name}": value.toarray() for name, value in adata.varp.items()}
+    arrays_by_name |= {name: np.asarray(value) for name, value in arrays.items()}
+    return arrays_by_name | {f"varp {name}": value.toarray() for name, value in adata.varp.items()}
 
 
 def in_place(call: Callable[..., object]) -> Callable[[AnnData, int], dict[str, np.ndarray]]:
@@ -68,8 +68,8 @@ def table(call: Callable[..., pd.DataFrame]) -> Callable[[AnnData, int], dict[st
 
 
 def impute(adata: AnnData, *, seed: int) -> dict[str, np.ndarray]:
-    wanted = list(adata.var_names[100:])
-    return columns(sx.tl.impute(adata[:, :100].copy(), adata, genes=wanted, seed=seed, **QUICK))
+    genes = list(adata.var_names[100:])
+    return columns(sx.tl.impute(adata[:, :100].copy(), adata, genes=genes, seed=seed, **QUICK))
 
 
 PAIRS = pd.DataFrame(
@@ -90,9 +90,9 @@ SEEDED: dict[str, Callable[[AnnData, int], dict[str, np.ndarray]]] = {
 
 
 def test_every_function_with_a_seed_is_tested() -> None:
-    rooms = {"tl": sx.tl, "datasets": sx.datasets, "pp": sx.pp, "pl": sx.pl}
+    packages = {"tl": sx.tl, "datasets": sx.datasets, "pp": sx.pp, "pl": sx.pl}
     with_seed = {
-        f"{room}.{name}" for room, module in rooms.items() for name in module.__all__
+        f"{package}.{name}" for package, module in packages.items() for name in module.__all__
         if "seed" in inspect.signature(getattr(module, name)).parameters
     }  # fmt: skip
     assert with_seed == set(SEEDED)

@@ -1,4 +1,4 @@
-"""Nothing is let in: no code from files, no sizes beyond what is stored, no paths out of a folder, no markup."""
+"""Untrusted files cannot run code, claim false sizes, write outside of a folder, or add markup."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ SHELLS = {("os", "system"), ("os", "popen"), ("torch", "load"), ("torch", "save"
 
 
 def forbidden(tree: ast.AST) -> list[str]:
-    """What in a module could run code that a file holds."""
-    found = []
+    """Return the names in a module that could run code stored in a file."""
+    names_used = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.split(".")[0] in UNPICKLERS]
+            names_used += [alias.name for alias in node.names if alias.name.split(".")[0] in UNPICKLERS]
         elif isinstance(node, ast.ImportFrom):
-            found += [node.module] if (node.module or "").split(".")[0] in UNPICKLERS else []
+            names_used += [node.module] if (node.module or "").split(".")[0] in UNPICKLERS else []
         elif isinstance(node, ast.Call):
             function, keywords = node.func, {keyword.arg: keyword.value for keyword in node.keywords}
             if isinstance(function, ast.Name) and function.id in RUN_CODE:
-                found.append(function.id)
+                names_used.append(function.id)
             if isinstance(function, ast.Attribute):
                 owner = function.value.id if isinstance(function.value, ast.Name) else ""
                 if (owner, function.attr) in SHELLS or function.attr in ("read_pickle", "to_pickle", "extractall"):
-                    found.append(f"{owner}.{function.attr}")
+                    names_used.append(f"{owner}.{function.attr}")
             for name in ("allow_pickle", "shell"):
                 value = keywords.get(name)
                 if value is not None and not (isinstance(value, ast.Constant) and value.value is False):
-                    found.append(f"{name}=")
-    return found
+                    names_used.append(f"{name}=")
+    return names_used
 
 
 @pytest.mark.parametrize("file", FILES, ids=[str(file.relative_to(SOURCE)) for file in FILES])
@@ -62,35 +62,35 @@ def test_no_file_can_run_code(file: Path) -> None:
     "np.load(p, allow_pickle=True)", "np.load(p, allow_pickle=yes)", "subprocess.run(x, shell=True)",
     "pd.read_pickle(p)", "tar.extractall(p)",
 ])  # fmt: skip
-def test_the_search_finds_them(code: str) -> None:
+def test_search_finds_forbidden_calls(code: str) -> None:
     assert forbidden(ast.parse(code))
 
 
 class Exploit:
-    """What a pickle runs when it is read."""
+    """Object whose pickle runs code when it is loaded."""
 
     def __reduce__(self) -> tuple:
         return Path.touch, (Path("exploited"),)
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def npz_of_objects(place: Path) -> None:
-    np.savez(place, np.array([Exploit()], dtype=object))
+def npz_of_objects(path: Path) -> None:
+    np.savez(path, np.array([Exploit()], dtype=object))
 
 
-def torch_file(place: Path) -> None:
-    with zipfile.ZipFile(place, "w") as archive:
+def torch_file(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(Exploit()))
 
 
-def h5ad_of_pickles(place: Path) -> None:
-    section().write_h5ad(place)
-    with h5py.File(place, "r+") as file:
+def h5ad_of_pickles(path: Path) -> None:
+    section().write_h5ad(path)
+    with h5py.File(path, "r+") as file:
         file["uns/evil"] = np.void(pickle.dumps(Exploit()))
         file["uns/evil"].attrs["pickle"] = np.void(pickle.dumps(Exploit()))
 
@@ -98,43 +98,43 @@ def h5ad_of_pickles(place: Path) -> None:
 @pytest.mark.parametrize("name", ["a.h5ad", "a.npz", "a.pkl", "a.csv", "a.mtx", "a.gem", "a.h5", "a.parquet"])
 @pytest.mark.parametrize("make", [npz_of_objects, torch_file, lambda p: p.write_bytes(pickle.dumps(Exploit()))],
                          ids=["npz", "torch", "pickle"])  # fmt: skip
-def test_a_pickle_is_no_section(here: Path, name: str, make) -> None:
-    made = here / "made.npz"
-    make(made)
-    made.rename(here / name)
+def test_pickles_are_not_sections(folder: Path, name: str, make) -> None:
+    source = folder / "made.npz"
+    make(source)
+    source.rename(folder / name)
     with pytest.raises(sx.InputError):
-        sx.read(here / name)
-    assert not (here / "exploited").exists()
+        sx.read(folder / name)
+    assert not (folder / "exploited").exists()
 
 
-def test_a_pickle_inside_a_section_stays_bytes(here: Path) -> None:
-    h5ad_of_pickles(here / "a.h5ad")
-    assert sx.read(here / "a.h5ad").n_vars == section().n_vars
-    assert not (here / "exploited").exists()
+def test_pickle_in_a_section_is_not_loaded(folder: Path) -> None:
+    h5ad_of_pickles(folder / "a.h5ad")
+    assert sx.read(folder / "a.h5ad").n_vars == section().n_vars
+    assert not (folder / "exploited").exists()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_pickle_is_no_model(here: Path, name: str) -> None:
-    model().save(here / "m")
-    (here / "m" / name).write_bytes(pickle.dumps(Exploit()))
+def test_pickles_are_not_models(folder: Path, name: str) -> None:
+    model().save(folder / "m")
+    (folder / "m" / name).write_bytes(pickle.dumps(Exploit()))
     with pytest.raises(sx.InputError):
-        sx.SpaCEX.load(here / "m")
-    assert not (here / "exploited").exists()
+        sx.SpaCEX.load(folder / "m")
+    assert not (folder / "exploited").exists()
 
 
 # -- sizes -----------------------------------------------------------------------------------------------
 
 
-def sealed(folder: Path, arrays: bytes) -> Path:
-    """A model whose seals fit, as one who means harm would make it."""
+def with_valid_checksums(folder: Path, arrays: bytes) -> Path:
+    """Save a model with other arrays and matching checksums, as an attacker could."""
     from spacex._infra.serialization import file_sha256, json_sha256
 
     model().save(folder)
     (folder / "model.safetensors").write_bytes(arrays)
     settings = json.loads((folder / "config.json").read_text())
     settings.pop("sha256")
-    seals = {"settings": json_sha256(settings), "arrays": file_sha256(folder / "model.safetensors")}
-    (folder / "config.json").write_text(json.dumps({**settings, "sha256": seals}))
+    checksums = {"settings": json_sha256(settings), "arrays": file_sha256(folder / "model.safetensors")}
+    (folder / "config.json").write_text(json.dumps({**settings, "sha256": checksums}))
     return folder
 
 
@@ -150,14 +150,14 @@ HUGE = '{"a": {"dtype": "F32", "shape": [1000000, 1000000], "data_offsets": [0, 
     header('{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}') + b"\0" * 4, header("{}"),
     header('{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}') + b"\0" * 4,
 ], ids=str)  # fmt: skip
-def test_arrays_that_lie_about_their_size(here: Path, arrays: bytes) -> None:
-    folder = sealed(here / "m", arrays)
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+def test_false_array_sizes_raise(folder: Path, arrays: bytes) -> None:
+    model_folder = with_valid_checksums(folder / "m", arrays)
+    used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (taken + 2**30, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (used_bytes + 2**30, before[1]))
     try:
         with pytest.raises(sx.InputError, match=r"cannot be read|not written by save"):
-            sx.SpaCEX.load(folder)
+            sx.SpaCEX.load(model_folder)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
@@ -169,23 +169,23 @@ def test_arrays_that_lie_about_their_size(here: Path, arrays: bytes) -> None:
     ("layout", [{"shape": [3, 3], "kind": "x", "aspect": 1, "pitch": 1}] * 10**5), ("history", 3), ("config", 3),
     ("config", {"d_model": 10**9, "n_heads": 1, "n_layers": 10**6, "epochs": 1}), ("config", {"epochs": "x"}),
 ])  # fmt: skip
-def test_settings_that_no_model_has(here: Path, name: str, value: object) -> None:
+def test_invalid_settings_raise(folder: Path, name: str, value: object) -> None:
     from spacex._infra.serialization import file_sha256, json_sha256
 
-    model().save(here / "m")
-    settings = {**json.loads((here / "m" / "config.json").read_text()), name: value}
+    model().save(folder / "m")
+    settings = {**json.loads((folder / "m" / "config.json").read_text()), name: value}
     settings.pop("sha256")
-    seals = {"settings": json_sha256(settings), "arrays": file_sha256(here / "m" / "model.safetensors")}
-    (here / "m" / "config.json").write_text(json.dumps({**settings, "sha256": seals}))
+    checksums = {"settings": json_sha256(settings), "arrays": file_sha256(folder / "m" / "model.safetensors")}
+    (folder / "m" / "config.json").write_text(json.dumps({**settings, "sha256": checksums}))
     with pytest.raises(sx.InputError):
-        sx.SpaCEX.load(here / "m")
+        sx.SpaCEX.load(folder / "m")
 
 
 # -- paths -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["../../escaped.csv", "/tmp/escaped.csv", "spatial/../../../escaped.csv", "..", "."])
-def test_members_of_an_archive_stay_in_their_folder(tmp_path: Path, name: str) -> None:
+def test_archive_members_stay_in_the_folder(tmp_path: Path, name: str) -> None:
     archive, folder = tmp_path / "a.tar.gz", tmp_path / "deep" / "spatial"
     folder.parent.mkdir()
     with tarfile.open(archive, "w:gz") as tar:
@@ -202,8 +202,8 @@ def test_members_of_an_archive_stay_in_their_folder(tmp_path: Path, name: str) -
     assert {path.name for path in tmp_path.iterdir()} == {"a.tar.gz", "deep"}
 
 
-def test_a_table_of_a_store_is_one_of_its_folders(tmp_path: Path) -> None:
-    """What a store names is looked up among its folders, never joined to a path."""
+def test_table_names_are_not_joined_to_paths(tmp_path: Path) -> None:
+    """Names of tables are looked up among the folders of the store."""
     (tmp_path / "a.zarr" / "tables").mkdir(parents=True)
     (tmp_path / "a.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
     with pytest.raises(sx.InputError, match="neither an AnnData nor"):
@@ -219,7 +219,7 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def test_every_name_on_the_page_is_text() -> None:
+def test_names_in_the_report_are_escaped() -> None:
     from tests.report.test_report import Reader
 
     adata = section().copy()
@@ -229,8 +229,8 @@ def test_every_name_on_the_page_is_text() -> None:
         names[gene] = name
     adata.var_names = names
     for column, frame in (("spacex_module", adata.var), ("spacex_domain", adata.obs)):
-        known = [name for name in frame[column].cat.categories if name != "unassigned"]
-        frame[column] = frame[column].cat.rename_categories(dict(zip(known, HOSTILE, strict=False)))
+        names_before = [name for name in frame[column].cat.categories if name != "unassigned"]
+        frame[column] = frame[column].cat.rename_categories(dict(zip(names_before, HOSTILE, strict=False)))
     renamed = {f"s{i}": HOSTILE[i] for i in range(4)}
     adata.obs["slice"] = pd.Categorical([renamed[str(name)] for name in adata.obs["slice"]])
     gridded = [renamed[str(name)] for name in adata.uns["spacex"]["grid"]["section"]]
@@ -238,11 +238,11 @@ def test_every_name_on_the_page_is_text() -> None:
     adata.uns["spacex"]["run"] = {"input": HOSTILE[7], "seconds": {HOSTILE[0]: 1.0}}
     adata.uns["spacex"]["versions"] = {HOSTILE[1]: HOSTILE[2]}
     modules = [name for name in adata.var["spacex_module"].cat.categories if name != "unassigned"]
-    found = pd.DataFrame({
+    enrichment = pd.DataFrame({
         "module": [modules[i % len(modules)] for i in range(len(HOSTILE))], "term": HOSTILE, "overlap": 3, "size": 5,
         "pvalue": 1e-9, "qvalue": 1e-9, "genes": ["a,b"] * len(HOSTILE),
     })  # fmt: skip
-    page = report.build(adata, enrichment=found, title=HOSTILE[11])
+    page = report.build(adata, enrichment=enrichment, title=HOSTILE[11])
     clean = report.build(section(), title="plain")
     read, plain = Reader(page), Reader(clean)
     assert {tag for tag, _ in read.tags} <= {tag for tag, _ in plain.tags} | {
@@ -263,5 +263,5 @@ def test_every_name_on_the_page_is_text() -> None:
     assert "default-src 'none'" in policies[0]
     assert "unsafe" not in policies[0].split("style-src")[0]
     assert "49" not in [word.strip() for word in read.texts if word.strip() == "49"]
-    said = "".join(read.texts)
-    assert sum(name in said for name in HOSTILE) > len(HOSTILE) // 2  # they are shown, as text
+    text = "".join(read.texts)
+    assert sum(name in text for name in HOSTILE) > len(HOSTILE) // 2  # shown as text

@@ -1,4 +1,4 @@
-"""The whole message of an error: what users read is held word by word."""
+"""Error messages of calls that raise `InputError`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spacex._infra.errors import InputError
 
 
 def error_message(call: Callable[[], Any]) -> str:
-    """The message of the `InputError` that a call ends in."""
+    """Return the message of the `InputError` that a call raises."""
     with pytest.raises(InputError) as error:
         call()
     return str(error.value)

@@ -1,4 +1,4 @@
-"""Where the counts are: which matrix is taken, what one line says of it, and that later tools take the same."""
+"""Choice of the matrix of counts, its warning, and reuse of the choice by later tools."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def chosen(adata: AnnData, caplog: pytest.LogCaptureFixture, layer: str | None =
     return reading.source.layer, [record.getMessage() for record in caplog.records]
 
 
-# -- which one ---------------------------------------------------------------------------------------------
+# -- choice ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("x", [INTENSITIES, SCALED, None], ids=["intensities", "scaled", "none"])
 @pytest.mark.parametrize(
     "name", ["counts", "raw_counts", "raw", "Counts", "UMI", "umi_counts", "count", "counts_raw", "unnormalized"]
 )
-def test_layers_of_usual_names_hold_them(x: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_layers_with_common_names_are_used(x: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
     adata = section(x, norm=INTENSITIES)
     adata.layers[name] = COUNTS
     assert chosen(adata, caplog) == (name, [f"X does not hold counts; layers[{name!r}] is used"])
@@ -69,14 +69,14 @@ def test_layers_of_usual_names_hold_them(x: Any, name: str, caplog: pytest.LogCa
     assert chosen(adata, caplog, name) == (name, [])
 
 
-def test_the_order_is_x_then_counts_then_other_layers_then_raw(caplog: pytest.LogCaptureFixture) -> None:
+def test_order_is_x_counts_other_layers_raw(caplog: pytest.LogCaptureFixture) -> None:
     layers = {"umi": COUNTS, "raw_counts": COUNTS, "counts": COUNTS}
     adata = section(COUNTS, raw=COUNTS, **layers)
     assert chosen(adata, caplog) == ("X", [])
     adata.X = INTENSITIES
     for name in ("counts", "raw_counts", "umi"):
         assert chosen(adata, caplog)[0] == name
-        adata.layers[name] = INTENSITIES  # that hold none either
+        adata.layers[name] = INTENSITIES
     assert chosen(adata, caplog) == ("raw", ["X does not hold counts; .raw is used"])
     adata.raw = adata
     name, (line,) = chosen(adata, caplog)
@@ -84,27 +84,27 @@ def test_the_order_is_x_then_counts_then_other_layers_then_raw(caplog: pytest.Lo
     assert line.startswith("X does not hold counts: it is treated as intensities")
 
 
-def test_layers_of_other_names_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_layers_with_other_names_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
     adata = section(INTENSITIES, spliced=COUNTS, mask=COUNTS > 0)
     assert chosen(adata, caplog)[0] == "X"
     assert chosen(adata, caplog, "spliced") == ("spliced", [])
 
 
-def test_an_x_that_cannot_be_used_is_refused_where_nothing_else_holds_counts() -> None:
+def test_invalid_x_raises_if_there_are_no_counts() -> None:
     for adata in (section(SCALED), section(SCALED, counts=INTENSITIES), section(SCALED, raw=INTENSITIES)):
         assert error_message(lambda adata=adata: _adata.choose_matrix(adata, None)).startswith(
             "adata.X holds negative values"
         )
 
 
-def test_what_is_asked_for_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+def test_layer_argument_is_used(caplog: pytest.LogCaptureFixture) -> None:
     adata = section(INTENSITIES, raw=COUNTS, counts=COUNTS, norm=INTENSITIES)
     for name, is_count in (("X", False), ("raw", True), ("counts", True), ("norm", False)):
-        found, lines = chosen(adata, caplog, name)
-        assert (found, len(lines)) == (name, 0 if is_count else 1)
+        layer, lines = chosen(adata, caplog, name)
+        assert (layer, len(lines)) == (name, 0 if is_count else 1)
         assert _adata.read_matrix(adata, name)[1] == is_count
     assert "layer='raw' is not in adata.layers" in error_message(lambda: _adata.choose_matrix(section(COUNTS), "raw"))
-    adata.layers["raw"] = INTENSITIES  # a layer comes before what else has its name
+    adata.layers["raw"] = INTENSITIES  # a layer named "raw" takes precedence over adata.raw
     assert not _adata.read_matrix(adata, "raw")[1]
 
 
@@ -112,34 +112,34 @@ def test_what_is_asked_for_is_taken(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @given(st.permutations(range(11)), st.integers(2, 11))
-def test_raw_is_read_by_the_names_of_genes(order: list[int], n_genes: int) -> None:
+def test_raw_is_matched_by_gene_name(order: list[int], n_genes: int) -> None:
     adata = section(INTENSITIES, raw=COUNTS)[:, order[:n_genes]].copy()
-    want = COUNTS[:, order[:n_genes]]
+    expected = COUNTS[:, order[:n_genes]]
     rows, is_count = _adata.read_matrix(adata, None)
-    np.testing.assert_array_equal(rows.toarray(), want)
+    np.testing.assert_array_equal(rows.toarray(), expected)
     assert is_count
-    np.testing.assert_array_equal(_adata.read_gene_totals(adata, "raw"), want.sum(axis=0))
-    np.testing.assert_array_equal(_adata.read_detection_counts(adata, "raw"), (want > 0).sum(axis=0))
+    np.testing.assert_array_equal(_adata.read_gene_totals(adata, "raw"), expected.sum(axis=0))
+    np.testing.assert_array_equal(_adata.read_detection_counts(adata, "raw"), (expected > 0).sum(axis=0))
     values, library, _ = _adata.read_gene_values(adata, "raw", [1, 0])
-    np.testing.assert_array_equal(values, want[:, [1, 0]].T)
-    np.testing.assert_array_equal(library, COUNTS.sum(axis=1))  # of all genes that were measured
+    np.testing.assert_array_equal(values, expected[:, [1, 0]].T)
+    np.testing.assert_array_equal(library, COUNTS.sum(axis=1))  # over all genes of adata.raw
 
 
 @pytest.mark.parametrize("form", ["csr", "csc", "dense", "dask"])
-def test_libraries_are_over_all_genes_of_raw(form: str) -> None:
+def test_library_sizes_include_all_genes_of_raw(form: str) -> None:
     adata = section(INTENSITIES, raw=COUNTS)
     adata.obsm["spatial"] = np.column_stack([np.arange(40) % 8, np.arange(40) // 8]).astype(float)
     whole = section(COUNTS)
     whole.obsm["spatial"] = adata.obsm["spatial"]
     adata.raw = AnnData(MATRICES[form](COUNTS), obs=adata.obs, var=pd.DataFrame(index=adata.var_names))
-    kept = [7, 2, 5, 1]
-    images, want = sx.pp.gene_images(adata[:, kept].copy()), sx.pp.gene_images(whole)
-    np.testing.assert_array_equal(images.library, want.library)
-    np.testing.assert_array_equal(images.counts.toarray(), want.counts.toarray()[:, kept])
-    np.testing.assert_array_equal(images.residuals(), want.residuals(np.array(kept)))
+    genes = [7, 2, 5, 1]
+    images, expected = sx.pp.gene_images(adata[:, genes].copy()), sx.pp.gene_images(whole)
+    np.testing.assert_array_equal(images.library, expected.library)
+    np.testing.assert_array_equal(images.counts.toarray(), expected.counts.toarray()[:, genes])
+    np.testing.assert_array_equal(images.residuals(), expected.residuals(np.array(genes)))
 
 
-def test_raw_without_a_gene_is_no_source(caplog: pytest.LogCaptureFixture) -> None:
+def test_raw_that_misses_a_gene_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
     adata = section(INTENSITIES, raw=COUNTS[:, :10])
     assert chosen(adata, caplog)[0] == "X"
     assert "raw lacks genes of adata.var_names" in error_message(lambda: _adata.choose_matrix(adata, "raw"))
@@ -154,7 +154,7 @@ def test_raw_of_views_and_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(_adata.read_gene_totals(other[5:30, 2:6], None), COUNTS[5:30, 2:6].sum(axis=0))
 
 
-# -- told once ---------------------------------------------------------------------------------------------
+# -- warnings -----------------------------------------------------------------------------------------------
 
 
 def spatial(**changes: Any) -> AnnData:
@@ -180,7 +180,7 @@ def everything(adata: AnnData) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "layer", "said_once"),
+    ("changes", "layer", "warning"),
     [
         ({"layer": "counts"}, "counts", "layers['counts'] is used"),
         ({"raw": True}, "raw", ".raw is used"),
@@ -188,16 +188,16 @@ def everything(adata: AnnData) -> None:
         ({"x": lambda x: x}, "", None),
     ],
 )
-def test_one_line_for_all_that_follows(
-    changes: dict[str, Any], layer: str, said_once: str | None, caplog: pytest.LogCaptureFixture
+def test_later_tools_do_not_repeat_the_warning(
+    changes: dict[str, Any], layer: str, warning: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     adata = spatial(**changes)
     with caplog.at_level(logging.WARNING, logger="spacex"):
         everything(adata)
     lines = [record.getMessage() for record in caplog.records if "counts" in record.getMessage()]
     lines = [line for line in lines if "pixels without counts" not in line]
-    assert len(lines) == (said_once is not None)
-    assert all(str(said_once) in line for line in lines)
+    assert len(lines) == (warning is not None)
+    assert all(str(warning) in line for line in lines)
     assert adata.uns["spacex"]["embed"]["layer"] == layer
     plain = spatial(x=lambda x: x)
     if changes:
@@ -207,11 +207,11 @@ def test_one_line_for_all_that_follows(
         assert adata.obs["spacex_domain"].tolist() == plain.obs["spacex_domain"].tolist()
 
 
-def test_another_matrix_than_that_of_the_embedding_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_matrix_than_embedding_warns(caplog: pytest.LogCaptureFixture) -> None:
     adata = spatial(x=lambda x: x)
     sx.tl.embed(adata, n_modules=3, **QUICK)
     adata.layers["counts"] = adata.X.copy()
-    adata.X = adata.X.log1p()  # as scanpy users go on
+    adata.X = adata.X.log1p()  # common in scanpy workflows
     with caplog.at_level(logging.WARNING, logger="spacex"):
         sx.tl.svg(adata, **QUICK)
     assert [record.getMessage() for record in caplog.records] == ["X does not hold counts; layers['counts'] is used"]
@@ -231,13 +231,13 @@ def test_every_form_of_matrix_works(form: str) -> None:
     np.testing.assert_array_equal(adata.var["spacex_svg_score"], plain.var["spacex_svg_score"])
 
 
-def test_imputation_finds_them_in_target_and_reference(caplog: pytest.LogCaptureFixture) -> None:
+def test_imputation_chooses_counts_of_target_and_reference(caplog: pytest.LogCaptureFixture) -> None:
     plain, hidden = spatial(x=lambda x: x), spatial(raw=True)
     settings = {"genes": list(plain.var_names[50:]), "learned": False, **QUICK}
-    want = sx.tl.impute(plain[:, :50].copy(), plain, **settings)
+    expected = sx.tl.impute(plain[:, :50].copy(), plain, **settings)
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        found = sx.tl.impute(hidden[:, :50].copy(), hidden, **settings)
+        imputed = sx.tl.impute(hidden[:, :50].copy(), hidden, **settings)
     assert sum(".raw is used" in record.getMessage() for record in caplog.records) == 2  # of target and reference
-    np.testing.assert_array_equal(found.X, want.X)
+    np.testing.assert_array_equal(imputed.X, expected.X)
     hidden.layers["other"] = plain.X
-    np.testing.assert_array_equal(sx.tl.impute(hidden[:, :50].copy(), plain, layer="other", **settings).X, want.X)
+    np.testing.assert_array_equal(sx.tl.impute(hidden[:, :50].copy(), plain, layer="other", **settings).X, expected.X)

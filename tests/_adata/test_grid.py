@@ -1,4 +1,4 @@
-"""The grid's slots, images of genes, and values of spots as values of pixels."""
+"""Slots of the grid, gene images, and averages of spots over pixels."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_grid_of_one_section_has_no_library() -> None:
     assert (grids, owner.tolist()) == (GRIDS[:1], [0] * 24)
 
 
-def test_sections_that_are_not_there_have_no_grid() -> None:
+def test_sections_without_grid_raise() -> None:
     adata = rasterized()
     adata.obs["library"] = np.where(np.arange(24) < 12, "d", "c")
     assert (
@@ -196,7 +196,7 @@ def test_work_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 # -- spots and pixels --------------------------------------------------------------------------------------
 
 
-def test_spots_of_empty_pixels_have_none() -> None:
+def test_spots_of_empty_pixels_have_no_pixel() -> None:
     adata = rasterized()
     adata.X[[2, 3, 4]] = 0  # a whole pixel and half of the next
     images = _adata.read_images(adata, layer=None, config=Config())

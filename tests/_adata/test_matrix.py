@@ -1,4 +1,4 @@
-"""The matrix: what is refused, in which words, and that memory and blocks give the same."""
+"""Validation of the matrix, and equal results in memory and in blocks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COUNTS[6] = 0
 
 
 def in_parts(x: np.ndarray, kind: type = sp.csr_matrix) -> Any:
-    """Every value stored twice over, as halves that lie apart."""
+    """Store every value as two duplicate entries of half the value."""
     entries = sp.coo_array(x)
     i, j = (np.concatenate([part, part[::-1]]) for part in (entries.row, entries.col))
     order = np.argsort(i if kind is sp.csr_matrix else j, kind="stable")
@@ -70,16 +70,16 @@ def chosen_layer(adata: AnnData, layer: str | None = None) -> str:
     return choose(adata, layer, read_rows).source.layer
 
 
-def places() -> SpotToPixel:
-    """Spots in threes on a line of pixels."""
+def spot_to_pixel() -> SpotToPixel:
+    """Three spots per pixel, on a line of pixels."""
     pixel = np.column_stack([np.zeros(23, dtype=int), np.arange(23) // 3])
     return SpotToPixel.from_pixels([pixel], [Grid((1, 8), "square", 1.0, 1.0)], np.zeros(23, dtype=int))
 
 
-# -- traits ------------------------------------------------------------------------------------------------
+# -- value summary -----------------------------------------------------------------------------------------
 
 
-def test_traits_are_looked_up() -> None:
+def test_value_summary() -> None:
     assert ValueSummary.from_values(np.array([0.0, 2.0, 7.0])) == (0, 0.0, 7.0, True, True)
     assert ValueSummary.from_values(np.array([-2.0, 0.5])) == (0, -2.0, 0.5, True, False)
     assert ValueSummary.from_values(np.array([3.0])) == (0, 0.0, 3.0, True, True)
@@ -89,13 +89,13 @@ def test_traits_are_looked_up() -> None:
     assert (n_bad, some, whole) == (2, True, False)
 
 
-def test_traits_of_parts_are_those_of_the_whole() -> None:
+def test_merged_summaries_equal_the_summary_of_all() -> None:
     rng = np.random.default_rng(0)
     for values in (rng.normal(size=40), rng.poisson(1.0, 40).astype(float), np.zeros(40), -np.arange(40.0)):
         for cut in (0, 1, 20, 40):
-            joined = ValueSummary.from_values(values[:cut]).merge(ValueSummary.from_values(values[cut:]))
-            assert joined == ValueSummary.from_values(values)
-            assert joined == ValueSummary.from_values(values[cut:]).merge(ValueSummary.from_values(values[:cut]))
+            merged = ValueSummary.from_values(values[:cut]).merge(ValueSummary.from_values(values[cut:]))
+            assert merged == ValueSummary.from_values(values)
+            assert merged == ValueSummary.from_values(values[cut:]).merge(ValueSummary.from_values(values[:cut]))
     assert ValueSummary(2).merge(ValueSummary(3)).n_nonfinite == 5
     assert not ValueSummary(all_integer=False).merge(ValueSummary()).all_integer
     assert ValueSummary(any_nonzero=True).merge(ValueSummary()).any_nonzero
@@ -125,12 +125,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_traits_decide(what: str) -> None:
-    traits, message = REFUSED[what]
-    assert error_message(lambda: traits.raise_if_invalid("X")) == message
+def test_invalid_summaries_raise(what: str) -> None:
+    summary, message = REFUSED[what]
+    assert error_message(lambda: summary.raise_if_invalid("X")) == message
 
 
-def test_traits_that_can_be_used_are_not_refused() -> None:
+def test_valid_summaries_do_not_raise() -> None:
     for largest in (1e-15, 1.0, 2.0**40, 1e15):
         ValueSummary(any_nonzero=True, maximum=largest, all_integer=False).raise_if_invalid("X")
 
@@ -143,32 +143,32 @@ def test_traits_that_can_be_used_are_not_refused() -> None:
         (-2.0, "holds negative values (smallest -2); pass raw counts, in X or by layer="),
     ],
 )  # fmt: skip
-def test_every_reading_refuses(form: str, value: float, message: str) -> None:
-    spoilt = COUNTS.copy()
-    spoilt[21, 9] = value
-    adata = section(COUNTS, raw=FORMS[form](spoilt))
+def test_every_reader_raises(form: str, value: float, message: str) -> None:
+    invalid = COUNTS.copy()
+    invalid[21, 9] = value
+    adata = section(COUNTS, raw=FORMS[form](invalid))
     for read in (
         lambda: _adata.read_gene_totals(adata, "raw"),
         lambda: _adata.read_detection_counts(adata, "raw"),
         lambda: _adata.read_gene_values(adata, "raw", [0]),  # of another gene
-        lambda: read_pixel_sums(adata, "raw", places()),
+        lambda: read_pixel_sums(adata, "raw", spot_to_pixel()),
         lambda: _adata.read_matrix(adata, "raw"),
     ):
         assert error_message(read) == f"adata.layers['raw'] {message}"
 
 
-def test_what_is_not_a_number_is_refused() -> None:
-    wordy = np.full(COUNTS.shape, 1j)
-    for matrix in (wordy, da.from_array(wordy)):
+def test_complex_values_raise() -> None:
+    complex_values = np.full(COUNTS.shape, 1j)
+    for matrix in (complex_values, da.from_array(complex_values)):
         message = error_message(lambda matrix=matrix: _adata.read_gene_totals(section(matrix), None))
         assert message == "adata.X holds complex128 values; it must hold real numbers: raw counts"
         assert error_message(lambda matrix=matrix: _adata.choose_matrix(section(matrix), None)) == message
 
 
-# -- which matrix ------------------------------------------------------------------------------------------
+# -- choice ------------------------------------------------------------------------------------------------
 
 
-def test_a_matrix_that_is_not_there_is_named() -> None:
+def test_missing_matrix_raises() -> None:
     adata = section(COUNTS, raw=COUNTS, norm=COUNTS)
     assert error_message(lambda: _adata.read_matrix(adata, "counts")) == (
         "layer='counts' is not in adata.layers (available: 'raw', 'norm'); pass one of them or layer=None"
@@ -180,16 +180,16 @@ def test_a_matrix_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.parametrize("form", ["rows", "blocks"])
-def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_layer_of_counts_replaces_intensities(form: str, caplog: pytest.LogCaptureFixture) -> None:
     adata = section(FORMS[form](np.log1p(COUNTS)), counts=FORMS[form](COUNTS))
     with caplog.at_level(logging.WARNING, logger="spacex"):
         assert chosen_layer(adata) == "counts"
-        np.testing.assert_array_equal(_adata.read_gene_totals(adata, None), COUNTS.sum(0))  # reading says nothing
+        np.testing.assert_array_equal(_adata.read_gene_totals(adata, None), COUNTS.sum(0))  # readers do not warn
     assert [r.getMessage() for r in caplog.records] == ["X does not hold counts; layers['counts'] is used"]
     assert _adata.read_gene_values(adata, None, [2])[2]
     assert _adata.read_matrix(adata, None)[1]
     adata.layers["counts"] = FORMS[form](-COUNTS)
-    assert not _adata.read_gene_values(adata, None, [2])[2]  # a layer that cannot be used is none of counts
+    assert not _adata.read_gene_values(adata, None, [2])[2]  # an invalid layer is not used
     assert error_message(lambda: _adata.read_gene_totals(adata, "counts")).startswith(
         "adata.layers['counts'] holds negative values"
     )
@@ -211,11 +211,11 @@ def test_the_layer_of_counts_stands_in_for_intensities(form: str, caplog: pytest
     assert not caplog.records
 
 
-# -- what is taken from it ---------------------------------------------------------------------------------
+# -- readers -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_sums_are_those_of_the_dense_matrix(form: str) -> None:
+def test_sums_equal_the_dense_matrix(form: str) -> None:
     adata = section(FORMS[form](COUNTS))
     totals, detected = _adata.read_gene_totals(adata, None), _adata.read_detection_counts(adata, None)
     assert (totals.shape, totals.dtype) == ((11,), np.float64)
@@ -231,7 +231,7 @@ def test_stored_zeros_are_not_detected() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genes", [[0], [10, 3, 4], [7, 7], list(range(11))], ids=str)
-def test_columns_are_those_of_the_dense_matrix(form: str, genes: list[int]) -> None:
+def test_columns_equal_the_dense_matrix(form: str, genes: list[int]) -> None:
     values, library, is_count = _adata.read_gene_values(section(FORMS[form](COUNTS)), None, genes)
     np.testing.assert_array_equal(values, COUNTS[:, genes].T)
     np.testing.assert_array_equal(library, COUNTS.sum(1))
@@ -239,10 +239,10 @@ def test_columns_are_those_of_the_dense_matrix(form: str, genes: list[int]) -> N
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_pixels_hold_the_sums_of_their_spots(form: str) -> None:
-    sums, is_count, _ = read_pixel_sums(section(FORMS[form](COUNTS)), None, places())
-    want = np.stack([COUNTS[start : start + 3].sum(0) for start in range(0, 23, 3)])
-    np.testing.assert_array_equal(sums.pixels.toarray(), want)
+def test_pixel_sums(form: str) -> None:
+    sums, is_count, _ = read_pixel_sums(section(FORMS[form](COUNTS)), None, spot_to_pixel())
+    expected = np.stack([COUNTS[start : start + 3].sum(0) for start in range(0, 23, 3)])
+    np.testing.assert_array_equal(sums.pixels.toarray(), expected)
     assert sums.pixels.format == "csc"
     assert sums.pixels.dtype == np.float32
     np.testing.assert_array_equal(sums.library, COUNTS.sum(1))
@@ -251,7 +251,7 @@ def test_pixels_hold_the_sums_of_their_spots(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_whole_matrix_is_rows_of_float32(form: str) -> None:
+def test_matrix_is_read_as_csr_float32(form: str) -> None:
     adata = section(FORMS[form](COUNTS))
     assert chosen_layer(adata) == "X"
     rows, is_count = _adata.read_matrix(adata, None)
@@ -260,7 +260,7 @@ def test_the_whole_matrix_is_rows_of_float32(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["rows", "columns", "rows in parts", "columns in parts"])
-def test_the_matrix_of_the_caller_stays_as_it_was(form: str) -> None:
+def test_matrix_of_the_caller_is_unchanged(form: str) -> None:
     matrix = FORMS[form](COUNTS)
     adata = section(matrix)
     parts = ("data", "indices", "indptr")
@@ -274,9 +274,9 @@ def test_the_matrix_of_the_caller_stays_as_it_was(form: str) -> None:
 
 @pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix, sp.csr_array])
 @pytest.mark.parametrize("index", [10**6, 23, -3])
-def test_indices_that_lie_outside_are_refused(kind: type, index: int) -> None:
+def test_out_of_range_indices_raise(kind: type, index: int) -> None:
     matrix = kind(COUNTS)
-    assert matrix.has_canonical_format  # what scipy then remembers, and what is changed behind its back
+    assert matrix.has_canonical_format  # cached by scipy, although an index is changed below
     matrix.indices[5] = index
     adata = section(COUNTS, raw=matrix)
     for read in (
@@ -284,14 +284,14 @@ def test_indices_that_lie_outside_are_refused(kind: type, index: int) -> None:
         lambda: _adata.read_gene_totals(adata, "raw"),
         lambda: _adata.read_detection_counts(adata, "raw"),
         lambda: _adata.read_gene_values(adata, "raw", [0]),
-        lambda: read_pixel_sums(adata, "raw", places()),
+        lambda: read_pixel_sums(adata, "raw", spot_to_pixel()),
     ):
         message = error_message(read)
         assert message.startswith("adata.layers['raw'] is damaged: indices must be ")
         assert message.endswith("; copy or download it again")
 
 
-def test_a_matrix_whose_parts_do_not_fit_is_refused() -> None:
+def test_inconsistent_indptr_raises() -> None:
     matrix = sp.csr_matrix(COUNTS)
     matrix.indptr[4] = 10**6
     assert "must be a non-decreasing sequence" in error_message(
@@ -319,7 +319,7 @@ READERS: dict[str, Callable[[AnnData], object]] = {
     "read_gene_totals": lambda adata: _adata.read_gene_totals(adata, None),
     "read_detection_counts": lambda adata: _adata.read_detection_counts(adata, None),
     "read_gene_values": lambda adata: _adata.read_gene_values(adata, None, [0, 7]),
-    "read_pixel_sums": lambda adata: read_pixel_sums(adata, None, places()),
+    "read_pixel_sums": lambda adata: read_pixel_sums(adata, None, spot_to_pixel()),
 }
 
 
@@ -346,7 +346,7 @@ def test_embed_reads_the_matrix_once_and_rasterize_not_at_all(form: str, blocks_
     assert sum(n_rows * n_columns for n_rows, n_columns in blocks_read) == adata.n_obs * adata.n_vars
 
 
-def test_a_matrix_without_counts_is_left_at_its_first_block(blocks_read: list[tuple[int, int]]) -> None:
+def test_reading_stops_at_first_block_without_counts(blocks_read: list[tuple[int, int]]) -> None:
     matrix = FORMS["blocks of rows"](np.log1p(COUNTS))
     with dask.config.set(scheduler="synchronous"):
         assert chosen_layer(section(matrix, counts=FORMS["rows"](COUNTS))) == "counts"
@@ -355,15 +355,15 @@ def test_a_matrix_without_counts_is_left_at_its_first_block(blocks_read: list[tu
 
 @pytest.mark.parametrize("row", [0, 11, 22])
 def test_a_bad_value_in_any_block_raises(row: int) -> None:
-    spoilt = COUNTS.copy()
-    spoilt[row, 0] = -1
+    invalid = COUNTS.copy()
+    invalid[row, 0] = -1
     for form in ("rows", "blocks of rows"):
-        adata = section(FORMS[form](spoilt))
+        adata = section(FORMS[form](invalid))
         assert "negative" in error_message(lambda adata=adata: _adata.choose_matrix(adata, None))
 
 
 @pytest.mark.parametrize("form", ["blocks of rows", "blocks of columns", "blocks"])
-def test_blocks_without_values_say_nothing(form: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_blocks_are_ignored(form: str, caplog: pytest.LogCaptureFixture) -> None:
     late = np.zeros_like(COUNTS)
     late[11, 5] = 0.5
     with caplog.at_level(logging.WARNING, logger="spacex"):
@@ -373,7 +373,7 @@ def test_blocks_without_values_say_nothing(form: str, caplog: pytest.LogCaptureF
     assert error_message(lambda: _adata.choose_matrix(section(zero), None)).startswith("adata.X is zero everywhere")
 
 
-def test_the_layer_that_is_asked_for_is_checked() -> None:
+def test_layer_argument_is_validated() -> None:
     adata = section(COUNTS, raw=-COUNTS)
     assert error_message(lambda: _adata.choose_matrix(adata, "raw")).startswith(
         "adata.layers['raw'] holds negative values"
@@ -381,13 +381,13 @@ def test_the_layer_that_is_asked_for_is_checked() -> None:
     assert chosen_layer(section(-COUNTS, raw=COUNTS), "raw") == "raw"
 
 
-def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dense_matrix_larger_than_memory_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spacex._infra.memory.available_memory", lambda: 1000)
     assert error_message(lambda: _adata.read_matrix(section(FORMS["blocks"](COUNTS)), None)) == (
         "adata.X: reading it whole needs about 0.0 GB of memory, and 0.0 GB are available: "
         "keep it sparse, or subset it first"
     )
-    rows, _ = _adata.read_matrix(section(FORMS["sparse blocks"](COUNTS)), None)  # its size is not known before
+    rows, _ = _adata.read_matrix(section(FORMS["sparse blocks"](COUNTS)), None)  # the size of sparse blocks is unknown
     np.testing.assert_array_equal(rows.toarray(), COUNTS)
 
 
@@ -395,7 +395,7 @@ def test_a_dense_matrix_larger_than_memory_is_not_loaded(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("kind", ["csr", "csc", "dense"])
-def test_what_lies_in_a_file_is_read_in_blocks(tmp_path: Any, kind: str) -> None:
+def test_files_are_read_in_blocks(tmp_path: Any, kind: str) -> None:
     import anndata as ad
 
     AnnData({"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.array}[kind](COUNTS)).write_h5ad(
@@ -409,14 +409,14 @@ def test_what_lies_in_a_file_is_read_in_blocks(tmp_path: Any, kind: str) -> None
     assert on_disk.as_dask(sp.csr_matrix(COUNTS)) is None
 
 
-def test_blocks_of_unknown_size_are_refused() -> None:
+def test_blocks_of_unknown_size_raise() -> None:
     matrix = da.from_array(COUNTS, chunks=(5, -1))
     assert error_message(lambda: on_disk.as_dask(matrix[matrix.sum(axis=1) > 0])) == (
         "the matrix is a Dask array of unknown size; call its compute_chunk_sizes() first"
     )
 
 
-def test_blocks_whose_indices_lie_outside_are_refused() -> None:
+def test_out_of_range_indices_in_blocks_raise() -> None:
     def damaged(block: np.ndarray) -> sp.csr_matrix:
         rows = sp.csr_matrix(block)
         rows.indices[3] = 1000
@@ -442,9 +442,7 @@ def test_blocks_are_stacked_in_order(chunks: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("kind", ["csr", "csc", "dense"])
 @pytest.mark.parametrize("nbytes", [1, 400, 10**9])
-def test_blocks_on_disk_are_about_as_large_as_asked(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, kind: str, nbytes: int
-) -> None:
+def test_block_size_on_disk(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, kind: str, nbytes: int) -> None:
     import h5py
 
     matrix = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.array}[kind](COUNTS)

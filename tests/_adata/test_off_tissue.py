@@ -1,4 +1,4 @@
-"""Results with spots off the tissue are, to the last bit, those without these spots."""
+"""Spots off the tissue do not change results: these are bitwise identical without the spots."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK = {"progress": False}
 
 
 def with_background(seed: int = 0) -> AnnData:
-    """A section whose spots beyond a circle hold ambient counts, and values that would spoil every result."""
+    """Simulate a section whose spots beyond a circle are off the tissue, with ambient counts and NaN."""
     adata = sx.datasets.simulate_section(90, 500, 4, 3, depth=1.0, seed=seed)
     xy = adata.obsm["spatial"]
     off = np.linalg.norm(xy - xy.mean(axis=0), axis=1) > np.quantile(np.linalg.norm(xy - xy.mean(axis=0), axis=1), 0.7)
@@ -31,25 +31,25 @@ def with_background(seed: int = 0) -> AnnData:
     return adata
 
 
-def worked(adata: AnnData) -> AnnData:
+def analyze(adata: AnnData) -> AnnData:
     library = {"library_key": "slice"} if "slice" in adata.obs else {}
     sx.tl.embed(adata, n_modules=4, **library, **QUICK)
     sx.tl.svg(adata, covariates=["domain"] if not library else (), **QUICK)
     sx.tl.interactions(adata, n_neighbors=5)
     sx.tl.domains(adata, n_domains=3)
-    adata.uns["found"] = sx.tl.pattern(adata, "weight", n=20)
+    adata.uns["matches"] = sx.tl.pattern(adata, "weight", n=20)
     return adata
 
 
 @pytest.fixture(scope="module", params=["one section", "two sections"])
 def both(request: pytest.FixtureRequest) -> tuple[AnnData, AnnData]:
-    """Results on all spots, and on those in the tissue."""
+    """Results of all spots, and of the spots in the tissue."""
     adata = with_background()
     if request.param == "two sections":
         parts = {"a": adata, "b": with_background(1)}
         adata = ad.concat(parts, label="slice", index_unique="-")
         adata.obs["slice"] = adata.obs["slice"].astype(object).where(adata.obs["in_tissue"] != "0", None)
-    return worked(adata.copy()), worked(adata[adata.obs["in_tissue"] == "1"].copy())
+    return analyze(adata.copy()), analyze(adata[adata.obs["in_tissue"] == "1"].copy())
 
 
 def test_slots_are_the_same(both: tuple[AnnData, AnnData]) -> None:
@@ -66,10 +66,10 @@ def test_slots_are_the_same(both: tuple[AnnData, AnnData]) -> None:
     for name in part.obs.filter(like="spacex"):
         assert whole.obs[name][inside].astype(str).tolist() == part.obs[name].astype(str).tolist(), name
         assert whole.obs[name][~inside].isna().all()
-    pd.testing.assert_frame_equal(whole.uns["found"], part.uns["found"])
+    pd.testing.assert_frame_equal(whole.uns["matches"], part.uns["matches"])
 
 
-def test_what_is_read_from_them_is_the_same(both: tuple[AnnData, AnnData]) -> None:
+def test_tables_values_and_report_are_the_same(both: tuple[AnnData, AnnData]) -> None:
     whole, part = both
     for call in (
         lambda adata: sx.tl.score_pairs(adata, [("gene0001", "gene0002"), ("gene0003", "gene0009")], by="same"),
@@ -92,7 +92,7 @@ def test_figures_are_the_same(both: tuple[AnnData, AnnData]) -> None:
     for draw in (
         lambda adata: [sx.pl.gene_images(adata, "gene0001")],
         sx.pl.domains,
-        lambda adata: sx.pl.pattern(adata, adata.uns["found"], n_genes=1),
+        lambda adata: sx.pl.pattern(adata, adata.uns["matches"], n_genes=1),
         lambda adata: sx.pl.modules(adata, n_modules=1, n_genes=1),
     ):
         axes = [np.atleast_1d(np.asarray(draw(adata), dtype=object)) for adata in both]
@@ -102,7 +102,7 @@ def test_figures_are_the_same(both: tuple[AnnData, AnnData]) -> None:
             np.testing.assert_array_equal(np.ma.filled(ours, -1), np.ma.filled(theirs, -1))
 
 
-def test_conditions_are_compared_without_them() -> None:
+def test_compare_is_the_same() -> None:
     parts = {name: with_background(seed) for seed, name in enumerate("abcd")}
     whole = ad.concat(parts, label="slice", index_unique="-")
     whole.obs["state"] = np.where(whole.obs["slice"].isin(["a", "b"]), "case", "control").astype(object)
@@ -119,37 +119,37 @@ def test_conditions_are_compared_without_them() -> None:
     )
 
 
-def test_imputation_leaves_them_out_of_target_and_reference(tmp_path: Path) -> None:
+def test_imputation_is_the_same(tmp_path: Path) -> None:
     target, reference = with_background()[:, :60].copy(), with_background(1)
-    wanted = list(reference.var_names[60:70])
+    genes = list(reference.var_names[60:70])
     inside = [(adata.obs["in_tissue"] == "1").to_numpy() for adata in (target, reference)]
-    settings = {"genes": wanted, "learned": False, **QUICK}
-    found = sx.tl.impute(target, reference, **settings)
+    settings = {"genes": genes, "learned": False, **QUICK}
+    imputed = sx.tl.impute(target, reference, **settings)
     alone = sx.tl.impute(target[inside[0]].copy(), reference[inside[1]].copy(), **settings)
-    assert found.obs_names.equals(target.obs_names[inside[0]])
-    np.testing.assert_array_equal(found.X, alone.X)
-    pd.testing.assert_frame_equal(found.var, alone.var)
-    axes = sx.pl.imputed(found, wanted[0], target=with_background(), reference=reference)
+    assert imputed.obs_names.equals(target.obs_names[inside[0]])
+    np.testing.assert_array_equal(imputed.X, alone.X)
+    pd.testing.assert_frame_equal(imputed.var, alone.var)
+    axes = sx.pl.imputed(imputed, genes[0], target=with_background(), reference=reference)
     assert [ax.get_title().split(",")[1].split("\n")[0] for ax in axes] == [
         " in the reference", " imputed", " measured",
     ]  # fmt: skip
 
 
-def test_counts_on_disk_are_read_without_them(tmp_path: Path) -> None:
+def test_images_of_backed_counts_are_the_same(tmp_path: Path) -> None:
     adata = with_background()
     adata.write_h5ad(tmp_path / "a.h5ad")
     backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
     part = adata[adata.obs["in_tissue"] == "1"].copy()
-    for found in (sx.pp.gene_images(backed), sx.pp.gene_images(adata)):
-        want = sx.pp.gene_images(part)
-        np.testing.assert_array_equal(found.counts.toarray(), want.counts.toarray())
-        np.testing.assert_array_equal(found.library, want.library)
+    for images in (sx.pp.gene_images(backed), sx.pp.gene_images(adata)):
+        expected = sx.pp.gene_images(part)
+        np.testing.assert_array_equal(images.counts.toarray(), expected.counts.toarray())
+        np.testing.assert_array_equal(images.library, expected.library)
 
 
-@pytest.mark.parametrize("spoilt", [np.nan, -3.0, 0.5])
-def test_their_values_are_not_looked_at(spoilt: float) -> None:
+@pytest.mark.parametrize("invalid", [np.nan, -3.0, 0.5])
+def test_invalid_values_off_tissue_are_ignored(invalid: float) -> None:
     adata = with_background()
-    adata.X[np.flatnonzero(adata.obs["in_tissue"] == "0")[3], 5] = spoilt
+    adata.X[np.flatnonzero(adata.obs["in_tissue"] == "0")[3], 5] = invalid
     images = sx.pp.gene_images(adata)
     assert images.is_count
     np.testing.assert_array_equal(images.counts.toarray(), sx.pp.gene_images(with_background()).counts.toarray())

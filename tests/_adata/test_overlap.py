@@ -1,4 +1,4 @@
-"""Sections on top of each other are noticed, and the column that tells them apart is named; others raise no alarm."""
+"""Overlapping sections raise an error that names the column of sections; other inputs do not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def dropped(adata: AnnData, *columns: str) -> AnnData:
 
 
 def unlabeled(adata: AnnData, *columns: str) -> AnnData:
-    """Without columns, and with names of spots that say nothing."""
+    """Drop columns, and replace the names of spots by numbers."""
     adata.obs_names = [f"n{i}" for i in range(adata.n_obs)]
     return dropped(adata, *columns)
 
@@ -72,7 +72,7 @@ OVERLAID: dict[str, Callable[[], AnnData]] = {
 
 
 @pytest.mark.parametrize("kind", OVERLAID)
-def test_sections_on_top_of_each_other_are_refused(kind: str) -> None:
+def test_overlapping_sections_raise(kind: str) -> None:
     adata = OVERLAID[kind]()
     message = error_message(lambda: sx.pp.rasterize(adata))
     assert "sections overlap" in message
@@ -110,7 +110,7 @@ def test_the_column_may_be_of_any_type(form: Callable[[pd.Series], pd.Series]) -
 
 def test_certain_names_are_preferred() -> None:
     adata = joined(visium(), visium(), label="condition")
-    for name in ("nonsense", "batch", "sample"):  # of which the last is named first
+    for name in ("nonsense", "batch", "sample"):  # in increasing order of preference
         adata.obs[name] = adata.obs["condition"].to_numpy()
         best = name if name != "nonsense" else "condition"
         assert f"library_key={best!r}" in error_message(lambda: sx.pp.rasterize(adata))
@@ -164,7 +164,7 @@ def test_sections_that_were_named_may_lie_anywhere(caplog: pytest.LogCaptureFixt
     assert "add a column" in error_message(lambda: sx.pp.rasterize(third, library_key="slide"))
 
 
-def test_every_tool_refuses_before_any_work() -> None:
+def test_every_tool_raises_before_any_work() -> None:
     parts = [sx.datasets.simulate_section(60, 200, 3, 3, depth=1.0, seed=seed) for seed in (0, 1)]
     both = joined(*parts)
     for call in (
@@ -178,7 +178,7 @@ def test_every_tool_refuses_before_any_work() -> None:
     assert "sx.tl.embed(reference, library_key='sample')" in message
     assert not both.uns
     assert list(both.obsm) == ["spatial"]
-    # two results that were joined have a grid, which lies under both
+    # concatenated results have one grid for both sections
     for part in parts:
         sx.pp.rasterize(part)
     both = joined(*parts, uns_merge="first")
@@ -209,7 +209,7 @@ STRONG: dict[str, Callable[[], AnnData]] = {
 
 
 @pytest.mark.parametrize("kind", STRONG)
-def test_certain_columns_whose_areas_overlap_are_refused(kind: str) -> None:
+def test_overlapping_areas_of_certain_columns_raise(kind: str) -> None:
     adata = STRONG[kind]()
     key = next(iter(adata.obs.columns[adata.obs.columns.isin(["sample", "library_id"])]))
     assert f"library_key={key!r}" in error_message(lambda: sx.pp.rasterize(adata))
@@ -218,7 +218,7 @@ def test_certain_columns_whose_areas_overlap_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("label", ["sample", "condition"])
 @pytest.mark.parametrize("shift", [(7.0, 9.0), (140.0, -260.0), (3.0, 900.0)])
-def test_arrays_known_by_their_coordinates_alone(label: str, shift: tuple[float, float]) -> None:
+def test_arrays_without_array_columns(label: str, shift: tuple[float, float]) -> None:
     adata = joined(free(visium()), free(visium(n_rows=7, shift=shift)), label=label)
     if shift[1] > 800:  # side by side, in part
         sx.pp.rasterize(adata)
@@ -234,7 +234,7 @@ def lines(adata: AnnData, caplog: pytest.LogCaptureFixture, **settings: Any) -> 
     return [record.getMessage() for record in caplog.records]
 
 
-def test_usual_columns_whose_areas_overlap_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_overlapping_areas_of_common_columns_warn(caplog: pytest.LogCaptureFixture) -> None:
     adata = joined(cells(), cells(200, 1))
     (line,) = lines(adata, caplog)
     assert "obs['sample']" in line
@@ -263,7 +263,7 @@ def of_3_d() -> AnnData:
 
 
 def several_at_a_spot() -> AnnData:
-    """Cells that were placed at spots, as deconvolution does."""
+    """Several cells at each spot, as deconvolution returns."""
     adata = section(np.repeat(np.column_stack([np.arange(100) % 10, np.arange(100) // 10]), 4, axis=0).astype(float))
     adata.obs["cell_type"] = np.random.default_rng(0).choice(list("abcdef"), 400)
     adata.obs["cell"] = np.arange(400)
@@ -301,7 +301,7 @@ SOUND: dict[str, tuple[Callable[[], AnnData], int]] = {
 
 
 @pytest.mark.parametrize("kind", SOUND)
-def test_one_section_raises_no_alarm(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_single_sections_do_not_raise(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     make, n_lines = SOUND[kind]
     adata = make()
     assert len(lines(adata, caplog)) == n_lines
@@ -311,5 +311,5 @@ def test_one_section_raises_no_alarm(kind: str, caplog: pytest.LogCaptureFixture
 def test_spots_off_the_tissue_do_not_count(caplog: pytest.LogCaptureFixture) -> None:
     adata = joined(visium(), visium())
     adata.obs["in_tissue"] = (adata.obs["sample"] == "a").astype(int)
-    assert len(lines(adata, caplog)) == 1  # how many are left out
+    assert len(lines(adata, caplog)) == 1  # the number of excluded spots
     assert adata.uns["spacex"]["grid"]["kind"].tolist() == ["hex"]

@@ -1,4 +1,4 @@
-"""Every slot of results, alone: what is written where, in which type, and what is said where it is missing."""
+"""Each slot of results: its location, type, and errors if it is missing or damaged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bare() -> AnnData:
 # -- genes -------------------------------------------------------------------------------------------------
 
 
-def test_genes_are_numbered_in_the_order_of_their_names(bare: AnnData) -> None:
+def test_gene_indices_are_sorted_by_name(bare: AnnData) -> None:
     assert _adata.indices_sorted_by_name(bare, np.ones(5, dtype=bool)).tolist() == [1, 2, 0, 4, 3]
     assert _adata.indices_sorted_by_name(bare, np.array([True, False, True, True, False])).tolist() == [2, 0, 3]
     none = _adata.indices_sorted_by_name(bare, np.zeros(5, dtype=bool))
@@ -37,7 +37,7 @@ def test_genes_are_numbered_in_the_order_of_their_names(bare: AnnData) -> None:
 
 
 @pytest.mark.parametrize("numbers", [SOME, SOME[::-1], np.isin(np.arange(5), SOME)], ids=["up", "down", "mask"])
-def test_an_embedding_lies_beside_its_genes(bare: AnnData, numbers: np.ndarray) -> None:
+def test_embedding_is_aligned_with_genes(bare: AnnData, numbers: np.ndarray) -> None:
     z = np.arange(6, dtype=np.float64).reshape(3, 2)
     _adata.write_embedding(bare, numbers, z)
     full = bare.varm["X_spacex"]
@@ -47,7 +47,7 @@ def test_an_embedding_lies_beside_its_genes(bare: AnnData, numbers: np.ndarray) 
     np.testing.assert_array_equal(_adata.read_embedding(bare), full)
 
 
-def test_what_is_read_is_single_precision(bare: AnnData) -> None:
+def test_embedding_is_read_in_single_precision(bare: AnnData) -> None:
     bare.varm["X_spacex"] = np.ones((5, 2))
     assert _adata.read_embedding(bare).dtype == np.float32
 
@@ -61,14 +61,14 @@ def text(z: np.ndarray) -> np.ndarray:
     [lambda z: z[..., None], sp.csr_matrix, text, lambda z: z * 1j],
     ids=["3-D", "sparse", "text", "complex"],
 )
-def test_what_is_no_embedding_is_refused(bare: AnnData, change: Callable[[np.ndarray], Any]) -> None:
+def test_invalid_embedding_raises(bare: AnnData, change: Callable[[np.ndarray], Any]) -> None:
     bare.varm["X_spacex"] = change(np.ones((5, 2)))
     message = error_message(lambda: _adata.read_embedding(bare))
     assert message.startswith('varm["X_spacex"] is not what SpaCEX wrote (')
     assert message.endswith("; call sx.tl.embed(adata)")
 
 
-def test_an_embedding_of_no_gene_is_refused(bare: AnnData) -> None:
+def test_embedding_without_genes_raises(bare: AnnData) -> None:
     for z in (np.full((5, 2), np.nan), np.full((5, 2), np.inf), np.empty((5, 0))):
         bare.varm["X_spacex"] = z
         assert error_message(lambda: _adata.read_embedding(bare)) == (
@@ -76,13 +76,13 @@ def test_an_embedding_of_no_gene_is_refused(bare: AnnData) -> None:
         )
 
 
-def test_half_of_an_embedding_is_none(bare: AnnData) -> None:
+def test_partly_missing_rows_are_not_embedded(bare: AnnData) -> None:
     z = np.ones((5, 2), dtype=np.float32)
     z[1, 0], z[3, 1] = np.nan, np.inf
     bare.varm["X_spacex"] = z
     read = _adata.read_embedding(bare)
     np.testing.assert_array_equal(np.isnan(read), np.isin(np.arange(5), [1, 3])[:, None].repeat(2, axis=1))
-    assert bare.varm["X_spacex"][1, 1] == 1  # the caller's stays as it was
+    assert bare.varm["X_spacex"][1, 1] == 1  # the slot is unchanged
 
 
 def modules(adata: AnnData) -> list[str]:
@@ -93,7 +93,7 @@ def test_modules_may_have_names(bare: AnnData) -> None:
     _adata.write_modules(bare, np.arange(5), np.array([1, -1, 0, 0, 1]), np.full(5, 0.5))
     bare.var["spacex_module"] = bare.var["spacex_module"].cat.rename_categories({"0": "Myelin", "1": "Glia"})
     assert _adata.read_modules(bare).equals(bare.var["spacex_module"])
-    bare.var["spacex_module"] = bare.var["spacex_module"].astype(str)  # as CSV gives it back
+    bare.var["spacex_module"] = bare.var["spacex_module"].astype(str)  # as read from CSV
     assert _adata.read_modules(bare).tolist() == ["Glia", "unassigned", "Myelin", "Myelin", "Glia"]
     assert modules(bare) == ["Glia", "Myelin", "unassigned"]
     bare.var["spacex_module"] = [10, 2, 2, 0, 10]
@@ -136,14 +136,14 @@ def test_columns_of_results_hold_numbers(bare: AnnData) -> None:
         (np.ones((SPOTS, 2, 1)), 'obsm["spacex_components"] is not what SpaCEX wrote (of shape (6, 2, 1) and type'),
     ],
 )
-def test_damaged_components_are_refused(bare: AnnData, components: np.ndarray, message: str) -> None:
+def test_damaged_components_raise(bare: AnnData, components: np.ndarray, message: str) -> None:
     bare.varm["X_spacex"], bare.obsm["spacex_components"] = np.ones((5, 2)), components
-    found = error_message(lambda: _adata.read_components(bare, np.zeros(SPOTS, dtype=int), 1))
-    assert found.startswith(message)
-    assert found.endswith("call sx.tl.embed(adata)")
+    error = error_message(lambda: _adata.read_components(bare, np.zeros(SPOTS, dtype=int), 1))
+    assert error.startswith(message)
+    assert error.endswith("call sx.tl.embed(adata)")
 
 
-def test_notes_are_what_was_written(bare: AnnData) -> None:
+def test_damaged_uns_raises(bare: AnnData) -> None:
     assert _adata.read_uns_entry(bare, "embed") == {}
     assert error_message(lambda: _adata.read_uns_entry(bare, "embed", "seed", "null_shape")) == (
         'uns["spacex"]["embed"] is not what SpaCEX wrote (seed, null_shape missing); call sx.tl.embed(adata)'
@@ -176,7 +176,7 @@ def test_modules_are_numbers_as_text(bare: AnnData) -> None:
     assert (bare.var["spacex_module"] == "unassigned").all()
 
 
-def test_genes_without_embedding_are_named(bare: AnnData) -> None:
+def test_genes_without_embedding_raise(bare: AnnData) -> None:
     _adata.write_embedding(bare, SOME, np.ones((3, 2)))
     assert _adata.embedded_gene_indices(bare, ["d", "a"], name="genes").tolist() == [4, 1]
     assert error_message(lambda: _adata.embedded_gene_indices(bare, ["c", "a", "e"], name="around")) == (
@@ -186,7 +186,7 @@ def test_genes_without_embedding_are_named(bare: AnnData) -> None:
     assert "c, a, b, e have too few" in error_message(lambda: _adata.embedded_gene_indices(bare, GENES, name="genes"))
     many = error_message(lambda: _adata.embedded_gene_indices(bare, ["c"] * 9, name="genes"))
     assert many.startswith("genes: c, c, c, c, c have too few")
-    bare.varm["X_spacex"][:4] = [[1.0, np.nan]]  # half of an embedding is none
+    bare.varm["X_spacex"][:4] = [[1.0, np.nan]]  # partly missing
     assert "c have too few" in error_message(lambda: _adata.embedded_gene_indices(bare, ["c"], name="genes"))
 
 
@@ -211,7 +211,7 @@ def test_genes_are_found_by_name(bare: AnnData) -> None:
     )
 
 
-def test_tests_are_written_by_name(bare: AnnData) -> None:
+def test_svg_results_are_written_by_name(bare: AnnData) -> None:
     _adata.write_svg(bare, score=np.arange(5), scale=np.full(5, 2, dtype=np.int8))
     assert bare.var["spacex_svg_score"].tolist() == [0, 1, 2, 3, 4]
     assert bare.var["spacex_svg_scale"].tolist() == [2] * 5
@@ -232,20 +232,20 @@ def test_interactions_are_symmetric_and_sparse(bare: AnnData) -> None:
     _adata.write_interactions(bare, pairs, probability)
     stored = bare.varp["spacex_interactions"]
     assert (stored.dtype, stored.format, stored.shape, stored.nnz) == (np.float32, "csr", (5, 5), 4)
-    want = np.zeros((5, 5))
-    want[0, 1] = want[1, 0] = 0.5
-    want[1, 3] = want[3, 1] = 0.25
-    np.testing.assert_array_equal(stored.toarray(), want)
-    bare.varp["spacex_interactions"] = want  # dense, as another tool may have left it
+    expected = np.zeros((5, 5))
+    expected[0, 1] = expected[1, 0] = 0.5
+    expected[1, 3] = expected[3, 1] = 0.25
+    np.testing.assert_array_equal(stored.toarray(), expected)
+    bare.varp["spacex_interactions"] = expected  # dense, as other tools may write it
     read = _adata.read_interactions(bare)
     assert read.format == "csr"
-    np.testing.assert_array_equal(read.toarray(), want)
+    np.testing.assert_array_equal(read.toarray(), expected)
 
 
 # -- spots -------------------------------------------------------------------------------------------------
 
 
-def test_components_go_from_pixels_to_spots_and_back(bare: AnnData) -> None:
+def test_components_of_pixels_and_spots(bare: AnnData) -> None:
     components = np.arange(8, dtype=np.float64).reshape(4, 2)
     pixel = np.array([3, -1, 0, 0, 2, 1])
     _adata.write_components(bare, components, pixel)
@@ -287,7 +287,7 @@ def test_patterns_are_weights_of_spots(bare: AnnData) -> None:
     assert _adata.read_pattern(bare).dtype == np.float64
 
 
-# -- what is missing ---------------------------------------------------------------------------------------
+# -- missing results ---------------------------------------------------------------------------------------
 
 MISSING = {
     "embedding": (
@@ -318,25 +318,25 @@ MISSING = {
 
 
 @pytest.mark.parametrize("what", MISSING)
-def test_what_is_missing_is_named_with_the_call_that_makes_it(bare: AnnData, what: str) -> None:
+def test_missing_results_name_the_call_that_writes_them(bare: AnnData, what: str) -> None:
     read, message = MISSING[what]
     assert error_message(lambda: read(bare)) == message
 
 
-def test_what_is_not_an_anndata_is_named() -> None:
+def test_other_types_than_anndata_raise() -> None:
     assert error_message(lambda: _adata.prepare_adata([1])) == "adata is a list, not an AnnData; pass one"
     assert error_message(lambda: _adata.prepare_adata("a.h5ad", name="reference")) == (
         "reference is a str, not an AnnData; read it first: sx.read(path)"
     )
 
 
-# -- an error leaves things as they were -------------------------------------------------------------------
+# -- restore after errors ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_what_was_there_is_given_back_after_an_error(bare: AnnData, error: type[BaseException]) -> None:
+def test_slots_are_restored_after_an_error(bare: AnnData, error: type[BaseException]) -> None:
     bare.varm["X_spacex"] = before = np.ones((5, 2))
-    bare.var["kept"], bare.uns["mine"] = range(5), {"a": 1}
+    bare.var["rank"], bare.uns["mine"] = range(5), {"a": 1}
     index = bare.obs.index
 
     def fail() -> None:
@@ -346,7 +346,7 @@ def test_what_was_there_is_given_back_after_an_error(bare: AnnData, error: type[
         _adata.write_svg(bare, score=np.zeros(5))
         _adata.write_pattern(bare, np.zeros(SPOTS))
         _adata.write_uns(bare, seed=3)
-        del bare.uns["mine"], bare.var["kept"]
+        del bare.uns["mine"], bare.var["rank"]
         raise error
 
     with pytest.raises(error), _adata.restore_on_error(bare):
@@ -354,21 +354,21 @@ def test_what_was_there_is_given_back_after_an_error(bare: AnnData, error: type[
     np.testing.assert_array_equal(bare.varm["X_spacex"], before)
     assert (list(bare.varm), list(bare.obsm), list(bare.varp)) == (["X_spacex"], [], [])
     assert bare.uns == {"mine": {"a": 1}}
-    assert bare.var["kept"].tolist() == list(range(5))
-    assert (list(bare.var), list(bare.obs)) == (["kept"], [])
+    assert bare.var["rank"].tolist() == list(range(5))
+    assert (list(bare.var), list(bare.obs)) == (["rank"], [])
     assert bare.obs.index.equals(index)
 
 
-def test_what_is_written_without_an_error_stays(bare: AnnData) -> None:
+def test_slots_are_written_without_an_error(bare: AnnData) -> None:
     with _adata.restore_on_error(bare):
         _adata.write_pattern(bare, np.zeros(SPOTS))
     assert "spacex_pattern" in bare.obs
 
 
-# -- notes -------------------------------------------------------------------------------------------------
+# -- uns ---------------------------------------------------------------------------------------------------
 
 
-def test_notes_are_added_in_types_that_files_can_hold(bare: AnnData) -> None:
+def test_uns_entries_are_of_types_that_files_support(bare: AnnData) -> None:
     bare.uns["spacex"] = {"mine": 1}
     _adata.write_uns(bare, embed={"layer": "raw", "seed": 3, "none": None, 7: [1, 2]}, seed=4)
     assert _adata.read_uns_entry(bare, "embed")["layer"] == "raw"
@@ -378,8 +378,8 @@ def test_notes_are_added_in_types_that_files_can_hold(bare: AnnData) -> None:
     assert isinstance(_adata.read_uns_entry(bare, "embed")["7"], np.ndarray)
     assert (bare.uns["spacex"]["mine"], bare.uns["spacex"]["seed"]) == (1, 4)
     versions = bare.uns["spacex"]["versions"]
-    wanted = {"spacex-st", "anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch"}
-    assert set(versions) == wanted
+    packages = {"spacex-st", "anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch"}
+    assert set(versions) == packages
     assert versions["numpy"] == np.__version__
     _adata.write_uns(bare, embed={"layer": ""})
     assert _adata.read_embedded_layer(bare) is None
@@ -387,7 +387,7 @@ def test_notes_are_added_in_types_that_files_can_hold(bare: AnnData) -> None:
     assert _adata.read_embedded_layer(AnnData(np.ones((2, 2)))) is None
 
 
-def test_a_package_that_is_not_there_has_no_version(bare: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_have_no_version(bare: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spacex._adata.uns.PACKAGES", ("no-such-package", "numpy"))
     _adata.write_uns(bare)
     assert set(bare.uns["spacex"]["versions"]) == {"spacex-st", "numpy"}

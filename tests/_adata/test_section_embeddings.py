@@ -1,4 +1,4 @@
-"""Embeddings of sections: each belongs to the section that has its name, and to the spots that this had."""
+"""Embeddings of sections are matched by the name and the spots of the section."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ def read(adata: AnnData, key: str = "slice") -> np.ndarray:
     return _adata.read_section_embeddings(adata, key)
 
 
-def test_they_stand_with_genes_first(embedded: AnnData) -> None:
+def test_section_embeddings_are_written_genes_first(embedded: AnnData) -> None:
     full = embedded.varm["X_spacex_sections"]
     assert (full.shape, full.dtype) == ((5, 3, 2), np.float32)
     for row, gene in enumerate(SOME):
         np.testing.assert_array_equal(full[gene], Z[:, row])
     assert np.isnan(full[[0, 3]]).all()
     np.testing.assert_array_equal(read(embedded), full)
-    noted = _adata.read_uns_entry(embedded, "sections")
-    assert noted["library_key"] == "slice"
-    assert noted["name"].tolist() == ["a", "b", "c"]
-    assert noted["n_spots"].tolist() == [11, 12, 10]
+    entry = _adata.read_uns_entry(embedded, "sections")
+    assert entry["library_key"] == "slice"
+    assert entry["name"].tolist() == ["a", "b", "c"]
+    assert entry["n_spots"].tolist() == [11, 12, 10]
     _adata.write_section_embeddings(embedded, SOME, None)
     assert "X_spacex_sections" not in embedded.varm
     assert not _adata.read_uns_entry(embedded, "sections")
-    _adata.write_section_embeddings(embedded, SOME, None)  # nothing to drop
+    _adata.write_section_embeddings(embedded, SOME, None)  # no slot to delete
     assert error_message(lambda: read(embedded)) == (
         "varm[\"X_spacex_sections\"] has no embeddings by 'slice': they are missing; "
         "call sx.tl.embed(adata, library_key='slice')"
     )
 
 
-def test_another_column_is_refused(embedded: AnnData) -> None:
-    for key in ("slice", "other"):  # whatever the grid was made by since
+def test_other_library_key_raises(embedded: AnnData) -> None:
+    for key in ("slice", "other"):  # the key of a later grid does not matter
         pixel, grids = embedded.obsm["spacex_pixel"], [Grid((1, 12), "square", 1.0, 1.0)] * 3
         _adata.write_grid(embedded, grids, pixel, ["a", "b", "c"], spatial_key="spatial", library_key=key)
         assert error_message(lambda: read(embedded, "other")) == (
@@ -64,16 +64,16 @@ def test_another_column_is_refused(embedded: AnnData) -> None:
         assert read(embedded).shape == (5, 3, 2)
 
 
-def test_some_of_the_sections_have_their_own(embedded: AnnData) -> None:
+def test_subsets_of_sections(embedded: AnnData) -> None:
     full = embedded.varm["X_spacex_sections"]
-    for kept in (["a", "c"], ["b"], ["b", "c"]):
-        part = embedded[embedded.obs["slice"].isin(kept)].copy()
-        np.testing.assert_array_equal(read(part), full[:, ["abc".index(name) for name in kept]])
+    for names in (["a", "c"], ["b"], ["b", "c"]):
+        part = embedded[embedded.obs["slice"].isin(names)].copy()
+        np.testing.assert_array_equal(read(part), full[:, ["abc".index(name) for name in names]])
     np.testing.assert_array_equal(read(embedded[::-1].copy()), full)  # spots in any order
-    np.testing.assert_array_equal(read(embedded[np.arange(33) != 15].copy()), full)  # one of them left out
+    np.testing.assert_array_equal(read(embedded[np.arange(33) != 15].copy()), full)  # one spot removed
 
 
-def test_unknown_sections_are_refused(embedded: AnnData) -> None:
+def test_unknown_sections_raise(embedded: AnnData) -> None:
     embedded.obs["slice"] = embedded.obs["slice"].replace({"b": "e", "a": "d"})
     assert error_message(lambda: read(embedded)) == (
         "section(s) d, e of obs['slice'] were not embedded (available: a, b, c); "
@@ -83,7 +83,7 @@ def test_unknown_sections_are_refused(embedded: AnnData) -> None:
 
 @pytest.mark.parametrize("names", [{"a": "b", "b": "a"}, {"a": "b", "b": "c", "c": "a"}])
 @pytest.mark.parametrize("n_spots", [10, 12])
-def test_sections_that_changed_their_names_are_refused(embedded: AnnData, names: dict[str, str], n_spots: int) -> None:
+def test_swapped_names_of_sections_raise(embedded: AnnData, names: dict[str, str], n_spots: int) -> None:
     if n_spots == 10:  # all of one size
         embedded = embedded[[*range(20), *range(21, 31)]].copy()
         _adata.write_section_embeddings(embedded, SOME, Z)
@@ -106,7 +106,7 @@ def test_files_of_earlier_versions_are_read(embedded: AnnData) -> None:
     assert "computed with ''" in error_message(lambda: read(embedded))
 
 
-def test_what_is_damaged_is_refused(embedded: AnnData) -> None:
+def test_damaged_slots_raise(embedded: AnnData) -> None:
     del embedded.uns["spacex"]["sections"]["mark"]
     assert "is not what SpaCEX wrote (mark missing)" in error_message(lambda: read(embedded))
     del embedded.uns["spacex"]["sections"]

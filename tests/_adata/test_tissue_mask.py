@@ -45,11 +45,11 @@ def section(values: Any, n: int) -> AnnData:
 @given(st.lists(st.booleans(), min_size=1, max_size=30).filter(any), st.sampled_from(sorted(FORMS)))
 def test_zero_is_off_the_tissue_in_every_type(inside: list[bool], form: str) -> None:
     adata = section(FORMS[form](np.array(inside)), len(inside))
-    found = _adata.read_tissue_mask(adata)
-    assert (found.tolist(), found.dtype) == (inside, bool)
+    mask = _adata.read_tissue_mask(adata)
+    assert (mask.tolist(), mask.dtype) == (inside, bool)
 
 
-def test_all_are_in_the_tissue_where_nothing_is_known() -> None:
+def test_spots_without_values_are_in_the_tissue() -> None:
     adata = section(1, 12)
     for values in (None, [np.nan] * 12, pd.array([pd.NA] * 12, dtype="Int64"), [None] * 11 + ["1"]):
         if values is None:
@@ -63,7 +63,7 @@ def test_all_are_in_the_tissue_where_nothing_is_known() -> None:
     assert _adata.subset_to_tissue(adata).n_obs == 6
 
 
-def test_values_that_say_neither_are_refused() -> None:
+def test_unknown_values_raise() -> None:
     message = error_message(lambda: _adata.read_tissue_mask(section(["1", "perhaps"] * 6, 12)))
     assert "obs['in_tissue'] holds 'perhaps'" in message
     assert "del adata.obs['in_tissue']" in message
@@ -74,10 +74,10 @@ def test_values_that_say_neither_are_refused() -> None:
     assert "obs['in_tissue'] is 0 for all 12 spots" in message
 
 
-def test_they_get_no_pixel_and_one_line_says_how_many(caplog: pytest.LogCaptureFixture) -> None:
+def test_spots_off_tissue_have_no_pixel_and_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     inside = np.arange(40) % 4 > 0
     adata = section(inside.astype(int), 40)
-    adata.obsm["spatial"][~inside] = np.nan  # of no account
+    adata.obsm["spatial"][~inside] = np.nan  # ignored
     adata.obs["slice"] = np.where(inside, "a", None)
     with caplog.at_level(logging.WARNING, logger="spacex"):
         sx.pp.rasterize(adata, library_key="slice")
@@ -93,7 +93,7 @@ def test_they_get_no_pixel_and_one_line_says_how_many(caplog: pytest.LogCaptureF
     assert owner.tolist() == [0 if value else -1 for value in inside]
 
 
-def test_a_section_that_lies_off_the_tissue_is_none() -> None:
+def test_sections_off_the_tissue_are_ignored() -> None:
     adata = section(np.repeat([1, 0], 20), 40)
     adata.obs["slice"] = np.repeat(["a", "b"], 20)
     codes, names = _adata.read_sections(adata, "slice")
@@ -106,14 +106,14 @@ def test_a_section_that_lies_off_the_tissue_is_none() -> None:
     assert "9 spot(s) in the tissue, of 40" in error_message(lambda: sx.pp.rasterize(adata))
 
 
-def test_a_spot_in_the_tissue_without_a_pixel_is_an_error() -> None:
+def test_spot_in_tissue_without_pixel_raises() -> None:
     adata = section(np.repeat([1, 0], 20), 40)
     sx.pp.rasterize(adata)
-    adata.obs["in_tissue"] = 1  # after all
+    adata.obs["in_tissue"] = 1
     assert "20 spot(s) outside the grid" in error_message(lambda: _adata.read_grid(adata))
 
 
-def test_covariates_are_those_of_the_tissue() -> None:
+def test_covariates_off_tissue_are_nan() -> None:
     inside = np.arange(40) % 4 > 0
     adata = section(inside, 40)
     adata.obs["depth"] = np.where(inside, np.arange(40.0), np.nan)

@@ -1,4 +1,4 @@
-"""AnnData as it comes: views, backed files, columns of any type, and ``uns["spatial"]`` with what is no library."""
+"""Views, backed files, columns of any type, and unusual entries of ``uns["spatial"]``."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def on_disk(adata: AnnData, path: Path, kind: str) -> AnnData:
 
 @pytest.mark.parametrize("kind", ["memory", "backed", "lazy"])
 @pytest.mark.parametrize("part", PARTS)
-def test_views_are_as_good_as_copies(kind: str, part: str, tmp_path: Path) -> None:
+def test_views_equal_copies(kind: str, part: str, tmp_path: Path) -> None:
     whole = on_disk(section(), tmp_path / "a.h5ad", kind)
-    given, copied = PARTS[part](whole), PARTS[part](section()).copy()
-    assert given.is_view
+    view, copied = PARTS[part](whole), PARTS[part](section()).copy()
+    assert view.is_view
     with warnings.catch_warnings():
         warnings.simplefilter("error", ad.ImplicitModificationWarning)
-        TOOLS["svg"](given)
+        TOOLS["svg"](view)
     TOOLS["svg"](copied)
-    np.testing.assert_array_equal(given.var["spacex_svg_score"], copied.var["spacex_svg_score"])
-    assert "spacex_svg_score" not in whole.var  # what it is a view of is left alone
+    np.testing.assert_array_equal(view.var["spacex_svg_score"], copied.var["spacex_svg_score"])
+    assert "spacex_svg_score" not in whole.var  # the parent is unchanged
     assert whole.n_obs == 400
 
 
@@ -69,10 +69,10 @@ def test_views_are_as_good_as_copies(kind: str, part: str, tmp_path: Path) -> No
 def test_every_tool_takes_a_view(tool: str, kind: str, tmp_path: Path) -> None:
     whole = on_disk(section(), tmp_path / "a.h5ad", kind)
     TOOLS[tool](whole[whole.obs["half"] == "a"])
-    TOOLS[tool](whole)  # the file goes on to serve
+    TOOLS[tool](whole)  # the file stays open
 
 
-def test_results_on_a_view_of_a_file_go_on(tmp_path: Path) -> None:
+def test_all_tools_accept_a_view_of_a_file(tmp_path: Path) -> None:
     backed = on_disk(section(), tmp_path / "a.h5ad", "backed")
     part, plain = backed[backed.obs["half"] == "a"], section()
     plain = plain[plain.obs["half"] == "a"].copy()
@@ -88,7 +88,7 @@ def test_results_on_a_view_of_a_file_go_on(tmp_path: Path) -> None:
     assert "X_spacex" in sx.read(tmp_path / "result.h5ad").varm
 
 
-def test_a_view_that_is_refused_is_as_it_was(tmp_path: Path) -> None:
+def test_errors_leave_views_unchanged(tmp_path: Path) -> None:
     backed = on_disk(section(), tmp_path / "a.h5ad", "backed")
     for whole in (backed, section()):
         part = whole[whole.obs["half"] == "a"]
@@ -100,7 +100,7 @@ def test_a_view_that_is_refused_is_as_it_was(tmp_path: Path) -> None:
         assert "spacex" not in part.uns
 
 
-def test_results_of_a_view_are_read_and_drawn(tmp_path: Path) -> None:
+def test_results_of_views_are_read_and_plotted(tmp_path: Path) -> None:
     adata = section()
     sx.tl.embed(adata, n_modules=3, **QUICK)
     sx.tl.domains(adata, n_domains=3)
@@ -152,7 +152,7 @@ def test_labels_may_be_of_any_type(form: str) -> None:
         np.testing.assert_array_equal(adata.var["spacex_svg_score"], plain.var["spacex_svg_score"])
 
 
-def test_missing_values_of_nullable_columns_are_one_line() -> None:
+def test_missing_values_of_nullable_columns_raise() -> None:
     adata = section()
     adata.obs["weight"] = pd.array([pd.NA, *range(399)], dtype="Int64")
     adata.obs["slice"] = pd.array([pd.NA, *["a"] * 399], dtype="string")
@@ -189,7 +189,7 @@ SPATIAL: dict[str, tuple[Any, bool]] = {
 
 
 @pytest.mark.parametrize("kind", SPATIAL)
-def test_libraries_are_told_from_what_lies_beside_them(kind: str) -> None:
+def test_other_entries_than_libraries_are_ignored(kind: str) -> None:
     uns, has_image = SPATIAL[kind]
     adata = section()
     adata.uns["spatial"] = uns

@@ -1,4 +1,4 @@
-"""The benchmark of transcriptomic coverage: what it measures, and how trials are kept."""
+"""The imputation benchmark: metrics, trials and costs."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from benchmarks.quality.coverage.measure import quality
 from benchmarks.quality.trials import Trials
 
 
-def test_the_measured_values_are_perfect_in_any_unit() -> None:
+def test_metrics_are_perfect_for_rescaled_truth() -> None:
     truth = np.random.default_rng(0).gamma(2.0, size=(200, 3))
-    found = quality(truth, 4 * truth)
-    assert found["PCC"] == pytest.approx(np.ones(3))
-    assert found["SSIM"] == pytest.approx(np.ones(3))
-    assert found["RMSE"] == pytest.approx(np.zeros(3), abs=1e-7)
-    assert found["JS"] == pytest.approx(np.zeros(3), abs=1e-9)
+    metrics = quality(truth, 4 * truth)
+    assert metrics["PCC"] == pytest.approx(np.ones(3))
+    assert metrics["SSIM"] == pytest.approx(np.ones(3))
+    assert metrics["RMSE"] == pytest.approx(np.zeros(3), abs=1e-7)
+    assert metrics["JS"] == pytest.approx(np.zeros(3), abs=1e-9)
 
 
-def test_chance_is_far_from_perfect_and_a_constant_has_no_figure() -> None:
+def test_metrics_are_low_by_chance_and_nan_for_constants() -> None:
     rng = np.random.default_rng(0)
     truth = rng.gamma(2.0, size=(2000, 2))
-    made = np.stack([rng.permutation(truth[:, 0]), np.ones(2000)], axis=1)
-    found = quality(truth, made)
-    assert abs(found["PCC"][0]) < 0.1
-    assert found["RMSE"][0] == pytest.approx(np.sqrt(2 - 2 * found["PCC"][0]))
-    assert all(np.isnan(figure[1]) for figure in found.values())
+    prediction = np.stack([rng.permutation(truth[:, 0]), np.ones(2000)], axis=1)
+    metrics = quality(truth, prediction)
+    assert abs(metrics["PCC"][0]) < 0.1
+    assert metrics["RMSE"][0] == pytest.approx(np.sqrt(2 - 2 * metrics["PCC"][0]))
+    assert all(np.isnan(values[1]) for values in metrics.values())
 
 
-def test_a_method_that_fails_is_told_and_the_others_go_on(capsys, tmp_path) -> None:
+def test_failures_are_printed_and_other_methods_continue(capsys, tmp_path) -> None:
     def failing():
         yield 0, "PCC", 0.5
         raise ValueError("no genes")
@@ -45,9 +45,9 @@ def test_a_method_that_fails_is_told_and_the_others_go_on(capsys, tmp_path) -> N
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 5
 
 
-def test_a_call_in_a_process_of_its_own_has_costs_and_raises_what_it_raises() -> None:
-    found, costs = alone(divmod, 17, 5)
-    assert found == (3, 2)
+def test_subprocess_returns_result_and_costs_and_raises_errors() -> None:
+    result, costs = alone(divmod, 17, 5)
+    assert result == (3, 2)
     assert costs["peak MB"] > 1
     with pytest.raises(ZeroDivisionError):
         alone(divmod, 1, 0)

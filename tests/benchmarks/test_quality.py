@@ -1,6 +1,6 @@
-"""On a section of realistic size the embedding is at least as good as the best linear baseline beside it.
+"""On a section of realistic size the embedding is at least as good as the best linear baseline.
 
-`python -m benchmarks.quality` prints the whole comparison, with spread; this keeps it from getting lost.
+`python -m benchmarks.quality` prints the full comparison with standard deviations.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def smoothed(section):
     return smoothed_pca(section, 0).z
 
 
-def test_neighbours_share_a_module_as_often_as_in_the_best_baseline(section, smoothed):
+def test_neighbors_share_a_module_as_often_as_in_the_best_baseline(section, smoothed):
     planted = section.var["module"].to_numpy()
     spatial = planted >= 0
     ours, baseline = (purity(z[spatial], planted[spatial]).mean() for z in (section.varm["X_spacex"], smoothed))
@@ -34,13 +34,13 @@ def test_neighbours_share_a_module_as_often_as_in_the_best_baseline(section, smo
     assert ours > 0.8
 
 
-def test_modules_are_within_reach_of_the_best_baseline(section, smoothed):
+def test_module_ari_is_close_to_the_best_baseline(section, smoothed):
     planted = section.var["module"].to_numpy()
-    found = module_ari(section.var["spacex_module"].astype(str).to_numpy(), planted)
-    assert found["module ARI"] > direction_ari(smoothed, planted, 0) - 0.07  # .05 on average over seeds; this is one
-    assert found["null unassigned"] > 0.5
+    metrics = module_ari(section.var["spacex_module"].astype(str).to_numpy(), planted)
+    assert metrics["module ARI"] > direction_ari(smoothed, planted, 0) - 0.07  # 0.05 on average over seeds
+    assert metrics["null unassigned"] > 0.5
 
 
-def test_neighbours_do_not_follow_expression(section):
+def test_neighbors_do_not_follow_expression(section):
     total = np.asarray(section.X.sum(axis=0)).ravel()
     assert follows_expression(section.varm["X_spacex"], total) < 0.4

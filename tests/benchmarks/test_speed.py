@@ -1,4 +1,4 @@
-"""The benchmarks of speed: what exponents and goals mean, and that they measure what they say."""
+"""The speed benchmarks: exponents, goals and timed stages."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from benchmarks.speed.__main__ import ORDER, import_seconds
 def test_the_exponent_is_the_power_of_the_size() -> None:
     size = pd.Series([100, 200, 400, 800])
     seconds = pd.DataFrame({"linear": 3.0 * size, "square": 1e-4 * size**2.0, "constant": np.full(4, 7.0)})
-    found = scaling.exponents(size, seconds)
-    assert dict(found) == pytest.approx({"linear": 1, "square": 2, "constant": 0}, abs=1e-9)
+    exponents = scaling.exponents(size, seconds)
+    assert dict(exponents) == pytest.approx({"linear": 1, "square": 2, "constant": 0}, abs=1e-9)
 
 
 def test_every_stage_is_timed_and_drawn(tmp_path) -> None:
@@ -29,9 +29,9 @@ def test_every_stage_is_timed_and_drawn(tmp_path) -> None:
 
 
 def measured(**changed: dict[str, float]) -> dict[str, dict[str, float]]:
-    """What every stage of `python -m benchmarks.speed` measured, all goals just met."""
+    """Return measurements of every stage of `python -m benchmarks.speed` that just meet all goals."""
     rows = {stage: {"wall": 1.0, "cpu": 1.0, "peak": 500.0} for stage in ORDER}
-    rows["yardstick"] |= {"cpu": 2.0, "peak": 9000.0}  # its memory is not ours
+    rows["yardstick"] |= {"cpu": 2.0, "peak": 9000.0}  # its memory does not count
     rows["embed"] |= {"wall": 60.0, "cpu": 40.0}
     rows["all five"] |= {"wall": 180.0, "peak": 2000.0}
     for stage, values in changed.items():
@@ -49,12 +49,12 @@ LINES = [
 ]
 
 
-def test_goals_that_are_just_met() -> None:
+def test_limits_of_goals_are_inclusive() -> None:
     assert goals.verdicts(16_000, 3500, measured(), 0.3) == LINES
 
 
 @pytest.mark.parametrize(
-    ("which", "changed", "to_import", "found"),
+    ("which", "changed", "to_import", "expected"),
     [
         (0, {"embed": {"wall": 61.23}}, 0.3, "measured 61.23: NOT met"),
         (1, {"embed": {"cpu": 40.5}}, 0.3, "measured 20.25: NOT met"),
@@ -63,13 +63,13 @@ def test_goals_that_are_just_met() -> None:
         (4, {}, 0.31, "measured 0.31: NOT met"),
     ],
 )
-def test_one_goal_that_is_not_met(which, changed, to_import, found) -> None:
+def test_missed_goals_are_reported(which, changed, to_import, expected) -> None:
     lines = goals.verdicts(16_000, 3500, measured(**changed), to_import)
-    assert lines[which].endswith(found)
+    assert lines[which].endswith(expected)
     assert [line for i, line in enumerate(lines) if i != which] == [line for i, line in enumerate(LINES) if i != which]
 
 
-def test_at_other_sizes_goals_are_not_judged() -> None:
+def test_goals_are_not_judged_at_other_sizes() -> None:
     lines = goals.verdicts(8000, 3500, measured(embed={"wall": 1e6}), 0.1)
     assert [line.split(": ", 2)[2] for line in lines[:4]] == ["not judged: 8,000 genes × 3,500 spots"] * 4
     assert lines[4].endswith("measured 0.1: met")
@@ -100,16 +100,16 @@ def test_goals_of_sections_beyond_memory(capsys) -> None:
 
 
 def test_the_size_of_the_goals_is_the_default(monkeypatch, tmp_path) -> None:
-    asked = []
+    requested = []
 
     def simulate(*sizes, **changed):
-        asked.append(sizes)
+        requested.append(sizes)
         return original(*sizes, **changed) if not sizes else original(60, 200, 3, 3, depth=1.0)
 
     original = stages.sx.datasets.simulate_section
     monkeypatch.setattr(stages.sx.datasets, "simulate_section", simulate)
     stages.prepare(tmp_path, None, None)
-    assert asked[0] == (goals.GENES, goals.SPOTS) == (16_000, 3500)
+    assert requested[0] == (goals.GENES, goals.SPOTS) == (16_000, 3500)
 
 
 def test_every_stage_runs_and_all_five_are_the_applications(monkeypatch, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Commands that the tests of the command line run, and what they leave."""
+"""Commands of the tests of the command line, and the files that they write."""
 
 from pathlib import Path
 

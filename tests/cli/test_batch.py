@@ -15,19 +15,12 @@ from spacex.cli import main
 from spacex.cli._batch import list_sections
 from spacex.cli._run_options import RunOptions
 
-LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID", "SLURM_NTASKS")
-"""Environment variables of torchrun and srun."""
-
-
-@pytest.fixture(autouse=True)
-def _no_launcher(monkeypatch):
-    for name in LAUNCHER:
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_launcher")
 
 
 @pytest.fixture
-def torchrun(monkeypatch):
-    for name in LAUNCHER[:5]:
+def torchrun(no_launcher, monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "2" if name == "WORLD_SIZE" else "0")
 
 
@@ -68,7 +61,6 @@ def test_sections_with_the_same_name_raise(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["one by one", "workers", "scheduler"])
 def test_sections_csv_lists_all_sections(where, toy, tmp_path, request, capfd):
     folder, out = tmp_path / "sections", tmp_path / "out"
@@ -161,7 +153,6 @@ def test_several_sections_under_torchrun_raise(tmp_path, capsys):
     assert "cannot share the processes that torchrun started" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_two_processes_of_torchrun_write_the_same_result(files, tmp_path):
     command = ["run", str(files / "section.h5ad"), *FAST, "--device", "cpu"]
     assert main([*command, "-o", str(tmp_path / "one")]) == 0

@@ -109,9 +109,9 @@ def test_query_suggests_similar_names(result, capsys):
 
 def test_report_is_written(result, tmp_path):
     assert main(["report", str(result / "result.h5ad"), "-o", str(tmp_path / "report.html")]) == 0
-    page = (tmp_path / "report.html").read_text()
-    assert "Seconds per stage" in page
-    assert "enriched terms" in page.lower()
+    html = (tmp_path / "report.html").read_text()
+    assert "Seconds per stage" in html
+    assert "enriched terms" in html.lower()
     assert names_in(tmp_path) == {"report.html"}
 
 

@@ -177,10 +177,10 @@ def test_every_command_reads_the_result_of_run(kind, toy, tmp_path, capsys):
     assert first.obs["spacex_domain"].tolist() == second.obs["spacex_domain"].tolist()
     reference = sx.datasets.simulate_section(n_genes=140, n_spots=200, n_modules=3, depth=1.5)
     panel = save(reference[:, :40].copy(), tmp_path / "panel.h5ad")
-    whole = save(reference, tmp_path / "whole.h5ad")
+    full = save(reference, tmp_path / "whole.h5ad")
     genes, out = tmp_path / "genes.txt", tmp_path / "imputed.h5ad"
     for target, source, gene, n_obs, more in (
-        (result, whole, "gene0130", n_tissue, library),
+        (result, full, "gene0130", n_tissue, library),
         (panel, result, "gene0045", 200, []),
     ):
         genes.write_text(gene)

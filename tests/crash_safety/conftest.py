@@ -1,4 +1,4 @@
-"""The files of the tables of bad input serve here too."""
+"""Fixtures shared with the tests of invalid input."""
 
 from tests.invalid_input.conftest import _no_umap, files
 

@@ -1,7 +1,7 @@
-"""Runs `spacex run` in children that kill themselves at a point, and again with ``--resume``; says how it ended.
+"""Run `spacex run` in child processes that kill themselves, and again with ``--resume``; print the exit codes as JSON.
 
-Called as a script, ``killed.py FOLDER INPUT SETS``: forking from a process that has loaded everything and started no
-threads makes a run a second, not ten.
+Called as a script, ``killed.py FOLDER INPUT SETS``: forking a process that has imported everything and has no threads
+reduces a run from ten seconds to one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def command(source: str, sets: str, out: Path, *more: str) -> list[str]:
 
 
 def in_a_child(work: Callable[[], Any]) -> int:
-    """Exit code of work done in a fork of this process; negative: the signal that ended it."""
+    """Return the exit code of work in a forked process; negative: the signal that killed it."""
     process = os.fork()
     if process == 0:
         code = 99
@@ -44,13 +44,13 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dying_at(point: tuple[str, Any]) -> Callable[[], None]:
-    """Arrange for the death of this process at a point: before or after a stage, or at the n-th rename."""
+def kill_at(point: tuple[str, Any]) -> Callable[[], None]:
+    """Return a function that makes the process kill itself before or after a stage, at a rename, or at a time."""
     from spacex.cli import _stage_timer
 
     kind, where = point
 
-    def arrange() -> None:
+    def install() -> None:
         if kind in ("before", "after"):
             stage = _stage_timer.StageTimer.stage
 
@@ -65,12 +65,12 @@ def dying_at(point: tuple[str, Any]) -> Callable[[], None]:
 
             _stage_timer.StageTimer.stage = dying  # type: ignore[method-assign]
         elif kind == "rename":
-            seen, real = [0], os.replace
+            n_renames, real = [0], os.replace
 
             def replace(old: Any, new: Any) -> None:
-                if seen[0] == where:
+                if n_renames[0] == where:
                     die()
-                seen[0] += 1
+                n_renames[0] += 1
                 real(old, new)
 
             os.replace = replace  # type: ignore[assignment]
@@ -78,7 +78,7 @@ def dying_at(point: tuple[str, Any]) -> Callable[[], None]:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, where)
 
-    return arrange
+    return install
 
 
 def main(folder: Path, source: str, sets: str) -> None:
@@ -86,7 +86,7 @@ def main(folder: Path, source: str, sets: str) -> None:
     from spacex.get import _gene_layout
 
     _gene_layout._umap = lambda direction: direction[:, :2]  # its threads do not survive a fork
-    spacex(command(source, sets, folder / "undisturbed"))
+    spacex(command(source, sets, folder / "uninterrupted"))
     in_a_child(lambda: spacex(command(source, sets, folder / "again")))
     started = time.perf_counter()
     in_a_child(lambda: spacex(command(source, sets, folder / "old", "--seed", "1")))
@@ -102,15 +102,15 @@ def main(folder: Path, source: str, sets: str) -> None:
             if over == "old":
                 shutil.copytree(folder / "old", out)
 
-            def doomed(point: tuple[str, Any] = point, out: Path = out) -> int:
-                dying_at(point)()
+            def killed_run(point: tuple[str, Any] = point, out: Path = out) -> int:
+                kill_at(point)()
                 return spacex(command(source, sets, out))
 
-            killed = in_a_child(doomed)
+            killed = in_a_child(killed_run)
             if out.is_dir():
                 shutil.copytree(out, folder / f"{out.name}-killed")
             resumed = in_a_child(lambda out=out: spacex(command(source, sets, out, "--resume")))
-            if resumed == 2 and over == "old":  # killed before anything was kept: the old result is whole, and stays
+            if resumed == 2 and over == "old":  # killed before the first checkpoint: the old result is complete
                 resumed = in_a_child(lambda out=out: spacex(command(source, sets, out)))
                 assert (folder / f"{out.name}-killed" / "run.json").exists()
             ends.append({"out": out.name, "point": point, "over": over, "killed": killed, "resumed": resumed})

@@ -1,4 +1,4 @@
-"""A run that is killed at any point leaves complete files or none, and goes on to the bytes of an undisturbed one."""
+"""A run killed at any point leaves complete files or none; resumed, its results equal an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -36,38 +36,38 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str,
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """What must be the same whatever happened on the way: all but times and memory."""
-    found: dict[str, Any] = {name: (folder / name).read_bytes() for name in TABLES}
-    found |= {f"model/{file.name}": file.read_bytes() for file in sorted((folder / "model").iterdir())}
+    """Return all results that must not depend on interruptions, without times and memory."""
+    results: dict[str, Any] = {name: (folder / name).read_bytes() for name in TABLES}
+    results |= {f"model/{file.name}": file.read_bytes() for file in sorted((folder / "model").iterdir())}
     result = ad.read_h5ad(folder / "result.h5ad")
-    found["varm"] = {key: result.varm[key].tobytes() for key in result.varm}
-    found["varp"] = result.varp["spacex_interactions"].toarray().tobytes()
-    found["obs"], found["var"] = result.obs.to_csv(), result.var.to_csv()
-    page = (folder / "report.html").read_text()
-    found["report"] = re.sub(r'<table class="stages">.*?</table>', "", page, flags=re.DOTALL)
-    return found
+    results["varm"] = {key: result.varm[key].tobytes() for key in result.varm}
+    results["varp"] = result.varp["spacex_interactions"].toarray().tobytes()
+    results["obs"], results["var"] = result.obs.to_csv(), result.var.to_csv()
+    report = (folder / "report.html").read_text()
+    results["report"] = re.sub(r'<table class="stages">.*?</table>', "", report, flags=re.DOTALL)
+    return results
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_bytes(runs: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_resumed_runs_give_the_same_bytes(runs: tuple[Path, list[dict[str, Any]]]) -> None:
     folder, ends = runs
-    expected = contents(folder / "undisturbed")
+    expected = contents(folder / "uninterrupted")
     assert contents(folder / "again") == expected
     for end in ends:
         if end["point"][0] != "moment":
             assert end["killed"] in (-signal.SIGKILL, 0), end
         assert end["resumed"] == 0, end
-        found = contents(folder / end["out"])
-        assert {name for name in expected if found[name] != expected[name]} == set(), end
+        resumed = contents(folder / end["out"])
+        assert {name for name in expected if resumed[name] != expected[name]} == set(), end
         assert {path.name for path in (folder / end["out"]).iterdir()} == set(RESULT_FILES), end
     killed = [end for end in ends if end["killed"] != 0]
     assert len(killed) > 30
 
 
 @pytest.mark.slow
-def test_a_killed_run_leaves_complete_files_or_none(runs: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_killed_runs_leave_complete_files_or_none(runs: tuple[Path, list[dict[str, Any]]]) -> None:
     folder, ends = runs
-    old, new = contents(folder / "old"), contents(folder / "undisturbed")
+    old, new = contents(folder / "old"), contents(folder / "uninterrupted")
     for end in ends:
         left = folder / f"{end['out']}-killed"
         if not left.is_dir():
@@ -86,6 +86,6 @@ def test_a_killed_run_leaves_complete_files_or_none(runs: tuple[Path, list[dict[
 
 
 @pytest.mark.slow
-def test_nothing_is_left_beside_the_folders(runs: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_no_temporary_files_beside_the_folders(runs: tuple[Path, list[dict[str, Any]]]) -> None:
     folder, _ = runs
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []

@@ -1,4 +1,4 @@
-"""Whoever writes a file: a full disk, or a folder that is closed, is one clear error, and what was there stays."""
+"""A full disk or a read-only folder raises a one-line error in every writer and keeps existing files."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from spacex.report import write_report
 Write = Callable[[Path], Any]
 
 
-def a_table(place: Path) -> None:
-    with atomic_file(place) as file:
+def write_table(path: Path) -> None:
+    with atomic_file(path) as file:
         pd.DataFrame({"section": [f"s{i}" for i in range(20_000)]}).to_csv(file)
 
 
-def an_imputed_file(place: Path) -> None:
+def write_imputed(path: Path) -> None:
     part, genes = whole()[:, :40].copy(), list(whole().var_names[60:64])
-    sx.tl.impute(part, whole(), genes=genes, path=place, progress=False).file.close()
+    sx.tl.impute(part, whole(), genes=genes, path=path, progress=False).file.close()
 
 
-def a_result(place: Path) -> None:
+def write_run(path: Path) -> None:
     from spacex.cli._outputs import write_result
     from spacex.cli._stage_timer import StageTimer
 
-    write_result(section().copy(), place, model(), None, choices={}, input_name="s", timer=StageTimer())
+    write_result(section().copy(), path, model(), None, choices={}, input_name="s", timer=StageTimer())
 
 
 WRITERS: dict[str, tuple[str, Write]] = {
-    "model": ("model", lambda place: model().save(place)),
-    "report": ("report.html", lambda place: write_report(section(), place)),
-    "figure": ("figure.png", lambda place: sx.pl.imputed(imputed(), save=place)),
-    "table of sections": ("sections.csv", a_table),
-    "imputed": ("out.h5ad", an_imputed_file),
-    "checkpoint": ("checkpoint", lambda place: Checkpoint(place, {}).write(section(), model(), {"embed": 1.0})),
-    "result": ("result", a_result),
+    "model": ("model", lambda path: model().save(path)),
+    "report": ("report.html", lambda path: write_report(section(), path)),
+    "figure": ("figure.png", lambda path: sx.pl.imputed(imputed(), save=path)),
+    "table of sections": ("sections.csv", write_table),
+    "imputed": ("out.h5ad", write_imputed),
+    "checkpoint": ("checkpoint", lambda path: Checkpoint(path, {}).write(section(), model(), {"embed": 1.0})),
+    "result": ("result", write_run),
 }
 
 
@@ -60,11 +60,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def on_a_full_disk(n_bytes: int, work: Callable[[], Any], said: Path) -> str:
-    """What is said when no file may be larger: the system then refuses to write on, as it does on a full disk.
+def on_a_full_disk(n_bytes: int, work: Callable[[], Any], log: Path) -> str:
+    """Return the error of `work` under a limit on file sizes, which fails like a full disk.
 
-    In a child, because HDF5 is in no state to go on after a file that it could not write. It keeps to one thread: those
-    of its parent, which numba may have started, do not live in it, and OpenMP would wait for them.
+    The work runs in a forked process, because HDF5 does not recover from a failed write. It uses one thread: threads of
+    the parent do not exist in the child, and OpenMP would wait for them.
     """
     child = os.fork()
     if child == 0:
@@ -77,30 +77,30 @@ def on_a_full_disk(n_bytes: int, work: Callable[[], Any], said: Path) -> str:
             error = f"{type(raised).__name__}: {raised}"
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE)[1:] * 2)
-            said.write_text(error)
+            log.write_text(error)
             os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    return said.read_text()
+    return log.read_text()
 
 
 @pytest.mark.parametrize("n_bytes", [0, 500, 5_000])
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_full_disk(writer: str, n_bytes: int, tmp_path: Path) -> None:
+def test_full_disk_raises(writer: str, n_bytes: int, tmp_path: Path) -> None:
     name, write = WRITERS[writer]
     write(tmp_path / name)
     before = contents(tmp_path)
     assert before
-    said = on_a_full_disk(n_bytes, lambda: write(tmp_path / name), tmp_path.parent / f"{tmp_path.name}.said")
-    assert said.startswith("DiskFullError: ")
-    assert "cannot be written: the disk is full; free some" in said
+    message = on_a_full_disk(n_bytes, lambda: write(tmp_path / name), tmp_path.parent / f"{tmp_path.name}.log")
+    assert message.startswith("DiskFullError: ")
+    assert "cannot be written: the disk is full; free some" in message
     left = contents(tmp_path)
-    if writer != "checkpoint":  # one that cannot be replaced is of no use, and takes space
+    if writer != "checkpoint":  # deleted to free space
         assert left == before
     assert not [path for path in left if DRAFT_MARK in path or "partial" in path]
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_what_a_killed_writer_left_goes(writer: str, tmp_path: Path) -> None:
+def test_files_of_killed_writers_are_removed(writer: str, tmp_path: Path) -> None:
     name, write = WRITERS[writer]
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -122,7 +122,7 @@ def test_what_a_killed_writer_left_goes(writer: str, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
 
 
-def test_what_others_are_writing_stays(tmp_path: Path) -> None:
+def test_files_of_active_writers_are_kept(tmp_path: Path) -> None:
     mine, theirs = (
         f".a.txt{DRAFT_MARK}{process_tag().split('-')[0]}-{os.getppid()}.txt",
         f".a.txt{DRAFT_MARK}00000000-1.txt",
@@ -138,29 +138,29 @@ def test_what_others_are_writing_stays(tmp_path: Path) -> None:
     assert theirs not in {path.name for path in tmp_path.iterdir()}
 
 
-def test_a_name_with_wildcards_is_only_a_name(tmp_path: Path) -> None:
+def test_wildcards_in_names_are_literal(tmp_path: Path) -> None:
     for name in ("*.txt", "[a].txt", "?.txt"):
         with atomic_path(tmp_path / name) as draft:
             draft.write_text(name)
     assert {path.name for path in tmp_path.iterdir()} == {"*.txt", "[a].txt", "?.txt"}
 
 
-CLOSED = """
+READ_ONLY = """
 import os, sys, spacex as sx
 from pathlib import Path
 from spacex.report import write_report
 from spacex.cli import main
-adata, place = sx.read(sys.argv[1]), Path(sys.argv[2])
+adata, path = sx.read(sys.argv[1]), Path(sys.argv[2])
 def model():
     estimator = sx.SpaCEX(sx.Config(n_permuted_genes=50), n_modules=2, progress=False)
-    estimator.fit(sx.pp.gene_images(adata)).save(place / "m")
+    estimator.fit(sx.pp.gene_images(adata)).save(path / "m")
 def impute():
-    sx.tl.impute(adata[:, :40].copy(), adata, path=place / "a.h5ad", progress=False)
+    sx.tl.impute(adata[:, :40].copy(), adata, path=path / "a.h5ad", progress=False)
 fitted = sx.SpaCEX(sx.Config(n_permuted_genes=50), n_modules=2, progress=False).fit(sx.pp.gene_images(adata))
 import matplotlib.pyplot, bokeh.models, jinja2, spacex.report._page, spacex.tl._stream
 spacex.report._page.build(adata)
 os.setuid(65534)
-for write in (lambda: fitted.save(place / "m"), lambda: write_report(adata, place / "r.html"), impute):
+for write in (lambda: fitted.save(path / "m"), lambda: write_report(adata, path / "r.html"), impute):
     try:
         write()
     except (OSError, sx.InputError) as error:
@@ -168,21 +168,21 @@ for write in (lambda: fitted.save(place / "m"), lambda: write_report(adata, plac
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become somebody else")
-def test_a_closed_folder(files: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can change the user")
+def test_read_only_folder_raises(files: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        done = subprocess.run([sys.executable, "-c", CLOSED, str(files / "result.h5ad"), folder],
+        done = subprocess.run([sys.executable, "-c", READ_ONLY, str(files / "result.h5ad"), folder],
                               capture_output=True, text=True, check=False)  # fmt: skip
         left = list(Path(folder).iterdir())
-    said = done.stdout.splitlines()
-    assert len(said) == 3, done.stderr
-    assert all("cannot be written: no permission" in line for line in said), said
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stderr
+    assert all("cannot be written: no permission" in line for line in lines), lines
     assert left == []
 
 
 @pytest.mark.slow
-def test_the_command_line_says_a_full_disk(tmp_path: Path, files: Path) -> None:
+def test_command_reports_a_full_disk(tmp_path: Path, files: Path) -> None:
     out = tmp_path / "out"
     command = ["run", str(files / "section.h5ad"), "-o", str(out), "--n-modules", "2"]
     assert main(command) == 0
@@ -200,7 +200,7 @@ def test_the_command_line_says_a_full_disk(tmp_path: Path, files: Path) -> None:
         assert all(name.startswith(".spacex-checkpoint/") for name in set(left) - set(before))
 
 
-def test_a_checkpoint_that_was_changed_is_refused(
+def test_changed_checkpoint_raises(
     tmp_path: Path, files: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -213,21 +213,21 @@ def test_a_checkpoint_that_was_changed_is_refused(
         patch.setattr(sx.tl, "interactions", interrupt)
         assert main(command) == 130
     folder = out / ".spacex-checkpoint"
-    notes = json.loads((folder / "checkpoint.json").read_text())
-    kept = contents(folder)
+    entries = json.loads((folder / "checkpoint.json").read_text())
+    saved = contents(folder)
     damages: dict[str, tuple[str, bytes, str]] = {
-        "state": ("section.h5ad", kept["section.h5ad"][:-1], "section.h5ad' was changed"),
+        "state": ("section.h5ad", saved["section.h5ad"][:-1], "section.h5ad' was changed"),
         "model": ("model/model.safetensors", b"x", "model.safetensors' was changed"),
         "not JSON": ("checkpoint.json", b"{", "cannot be read"),
         "a list": ("checkpoint.json", b"[]", "not a JSON object"),
         "deep": ("checkpoint.json", b"[" * 100_000, "cannot be read"),
-        "another version": ("checkpoint.json", json.dumps({**notes, "format": 99}).encode(), "has format 99"),
+        "another version": ("checkpoint.json", json.dumps({**entries, "format": 99}).encode(), "has format 99"),
         "no version": ("checkpoint.json", b"{}", "has format None"),
         "other names": (
-            "checkpoint.json", json.dumps({**notes, "files": {"../../x": "0"}}).encode(), "was changed",
+            "checkpoint.json", json.dumps({**entries, "files": {"../../x": "0"}}).encode(), "was changed",
         ),
         "other data": (
-            "checkpoint.json", json.dumps({**notes, "choices": {**notes["choices"], "input": "0"}}).encode(),
+            "checkpoint.json", json.dumps({**entries, "choices": {**entries["choices"], "input": "0"}}).encode(),
             "different: input",
         ),
     }  # fmt: skip
@@ -235,33 +235,40 @@ def test_a_checkpoint_that_was_changed_is_refused(
         (folder / name).write_bytes(data)
         assert main([*command, "--resume"]) == 2, what
         assert message in capsys.readouterr().err.splitlines()[-1], what
-        (folder / name).write_bytes(kept[name])
+        (folder / name).write_bytes(saved[name])
     assert main([*command, "--resume"]) == 0
 
 
-def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
+CHANGED_SETTINGS = "settings .* changed after saving"
+
+
+def test_changed_model_raises(tmp_path: Path) -> None:
     model().save(tmp_path / "m")
-    kept = contents(tmp_path / "m")
-    settings = json.loads(kept["config.json"])
+    saved = contents(tmp_path / "m")
+    settings = json.loads(saved["config.json"])
     damages = {
-        "arrays": ("model.safetensors", kept["model.safetensors"][:-8] + b"\0" * 8, "arrays .* changed after saving"),
-        "cut": ("model.safetensors", kept["model.safetensors"][:100], "arrays .* changed after saving"),
+        "arrays": ("model.safetensors", saved["model.safetensors"][:-8] + b"\0" * 8, "arrays .* changed after saving"),
+        "cut": ("model.safetensors", saved["model.safetensors"][:100], "arrays .* changed after saving"),
         "settings": (
             "config.json",
             json.dumps({**settings, "null_mean": 9.0}).encode(),
-            "settings .* changed after saving",
+            CHANGED_SETTINGS,
         ),
-        "seal": ("config.json", json.dumps({**settings, "sha256": "x"}).encode(), "settings .* changed after saving"),
-        "no seal": (
+        "checksum": (
+            "config.json",
+            json.dumps({**settings, "sha256": "x"}).encode(),
+            CHANGED_SETTINGS,
+        ),
+        "no checksum": (
             "config.json",
             json.dumps({**settings, "sha256": None}).encode(),
-            "settings .* changed after saving",
+            CHANGED_SETTINGS,
         ),
         "version": ("config.json", json.dumps({**settings, "format": 3}).encode(), "has format 3"),
         "version before": (
             "config.json",
             json.dumps({**settings, "format": 4}).encode(),
-            "settings .* changed after saving",
+            CHANGED_SETTINGS,
         ),
         "not JSON": ("config.json", b"\xff\xfe", "cannot be read"),
         "huge": ("config.json", b" " * (33 * 2**20), "at most"),
@@ -270,32 +277,32 @@ def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
         (tmp_path / "m" / name).write_bytes(data)
         with pytest.raises(sx.InputError, match=message):
             sx.SpaCEX.load(tmp_path / "m")
-        (tmp_path / "m" / name).write_bytes(kept[name])
+        (tmp_path / "m" / name).write_bytes(saved[name])
     np.testing.assert_array_equal(sx.SpaCEX.load(tmp_path / "m").components(), model().components())
 
 
-def test_a_link_is_followed_to_its_file(tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    for name, target in (("file.txt", "there/file.txt"), ("new.txt", "there/new.txt")):
+def test_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    for name, target in (("file.txt", "target/file.txt"), ("new.txt", "target/new.txt")):
         (tmp_path / name).symlink_to(target)
-    (tmp_path / "there" / "file.txt").write_text("old")
+    (tmp_path / "target" / "file.txt").write_text("old")
     for name in ("file.txt", "new.txt"):
         with atomic_file(tmp_path / name) as file:
             file.write("new")
         assert (tmp_path / name).is_symlink()
-        assert (tmp_path / "there" / name).read_text() == "new"
+        assert (tmp_path / "target" / name).read_text() == "new"
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "link to a folder", "link to itself"])
-def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
-    place = tmp_path / "page.html"
+def test_other_than_regular_files_raise(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "page.html"
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     if kind == "pipe":
-        os.mkfifo(place)
+        os.mkfifo(path)
     else:
-        place.symlink_to({"pipe": "pipe", "folder": "folder", "itself": "page.html"}[kind.split()[-1]])
-    before = os.lstat(place)
+        path.symlink_to({"pipe": "pipe", "folder": "folder", "itself": "page.html"}[kind.split()[-1]])
+    before = os.lstat(path)
     with pytest.raises(sx.InputError, match=r"page\.html' (exists and is not a regular file|is a folder)"):
-        check_output_file(place, name="path", example="report.html")
-    assert os.lstat(place).st_ino == before.st_ino
+        check_output_file(path, name="path", example="report.html")
+    assert os.lstat(path).st_ino == before.st_ino

@@ -90,11 +90,11 @@ def test_linear_init_equals_that_of_one_process(images):
 
 
 def test_thinning_of_a_gene_does_not_depend_on_the_process(images):
-    whole = images.thin(0.5, np.random.default_rng(0))
-    part = slice(40, 90)
-    own = mask_genes(images, part).thin(0.5, np.random.default_rng(0))
-    for ours, theirs in zip(own, whole, strict=True):
-        np.testing.assert_array_equal(ours.residuals(part), theirs.residuals(part))
+    shard = slice(40, 90)
+    single = images.thin(0.5, np.random.default_rng(0))
+    distributed = mask_genes(images, shard).thin(0.5, np.random.default_rng(0))
+    for ours, theirs in zip(distributed, single, strict=True):
+        np.testing.assert_array_equal(ours.residuals(shard), theirs.residuals(shard))
         assert ours.n_genes == images.n_genes
         assert ours.counts.nnz < 0.5 * theirs.counts.nnz
 
@@ -102,8 +102,8 @@ def test_thinning_of_a_gene_does_not_depend_on_the_process(images):
 def test_null_strength_equals_that_of_one_process(images):
     weights = torch.ones(6)
     alone = null_strength(images, weights, sx.Config(), 0)
-    for found in run_threads(2, lambda group: null_strength(images, weights, sx.Config(), 0, group)):
-        np.testing.assert_allclose(found, alone, rtol=1e-6)
+    for strength in run_threads(2, lambda group: null_strength(images, weights, sx.Config(), 0, group)):
+        np.testing.assert_allclose(strength, alone, rtol=1e-6)
 
 
 def clouds(seed=0, k=4, n=303):
@@ -115,18 +115,17 @@ def clouds(seed=0, k=4, n=303):
 
 @pytest.mark.parametrize("scale", ["tied", "spherical"])
 @pytest.mark.parametrize("size", [2, 3, 5])
-@pytest.mark.parametrize("lost", [0, 2])
-def test_em_equals_that_of_one_process(scale, size, lost):
+@pytest.mark.parametrize("n_empty", [0, 2])
+def test_em_equals_that_of_one_process(scale, size, n_empty):
     x, centers, null = clouds()
-    centers = centers + 0.0
-    centers[:lost] += 50.0  # empty components, which are re-seeded
+    centers[:n_empty] += 50.0  # empty components, which are re-seeded
     first = initial_parameters(centers, x, background=0.1)
     alone = mx.StudentMixture(covariance_type=scale).fit(x, first, null)
-    assert bool(alone.reseeded_) == bool(lost)
+    assert bool(alone.reseeded_) == bool(n_empty)
 
     def fit(group):
-        own = group.shard(len(x))
-        return mx.StudentMixture(covariance_type=scale).fit(x[own], first, null[own], group=group)
+        shard = group.shard(len(x))
+        return mx.StudentMixture(covariance_type=scale).fit(x[shard], first, null[shard], group=group)
 
     fits = run_threads(size, fit)
     for fitted in fits:
@@ -143,14 +142,14 @@ def test_more_processes_than_points():
     alone = mx.StudentMixture().fit(x, first, null)
 
     def fit(group):
-        own = group.shard(len(x))
-        return mx.StudentMixture().fit(x[own], first, null[own], group=group)
+        shard = group.shard(len(x))
+        return mx.StudentMixture().fit(x[shard], first, null[shard], group=group)
 
     for fitted in run_threads(9, fit):
         np.testing.assert_allclose(fitted.parameters_.mean, alone.parameters_.mean, atol=1e-8)
 
 
-def in_order(mixture):
+def sorted_means(mixture):
     return mixture.parameters_.mean[mixture.parameters_.mean[:, 0].argsort()]
 
 
@@ -163,10 +162,10 @@ def test_modules_and_their_number_equal_those_of_one_process():
     chosen = choose_n_modules(z, null, config, 0, history)
     for fitted in run_threads(2, lambda group: fit_modules(z, null, 4, config, 0, group=group)):
         # Starts with the same optimum tie, so that the numbering of the modules depends on rounding.
-        np.testing.assert_allclose(in_order(fitted), in_order(alone), atol=1e-6)
+        np.testing.assert_allclose(sorted_means(fitted), sorted_means(alone), atol=1e-6)
     histories = [History(), History(), History()]
-    found = run_threads(3, lambda group: choose_n_modules(z, null, config, 0, histories[group.rank], group))
-    assert found == [chosen] * 3
+    numbers = run_threads(3, lambda group: choose_n_modules(z, null, config, 0, histories[group.rank], group))
+    assert numbers == [chosen] * 3
     assert all(one.records == history.records for one in histories)
 
 

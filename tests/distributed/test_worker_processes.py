@@ -18,14 +18,11 @@ from spacex._infra.errors import WorkerError
 from spacex.distributed.fabric import FabricProcessGroup, open_fabric
 from spacex.distributed.worker_processes import FAILURE_FILE, _to_worker_error, run_in_processes
 
-
-@pytest.fixture(autouse=True)
-def _no_launcher(monkeypatch):
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID", "SLURM_NTASKS"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_launcher")
 
 
 def joined_group():
+    """Join the process group of two workers, and return it."""
     return FabricProcessGroup(open_fabric(sx.Config(devices=2), torch.device("cpu"), "torchrun"))
 
 
@@ -47,7 +44,6 @@ def failing_work(folder):
     group.all_reduce(np.ones(1))
 
 
-@pytest.mark.slow
 def test_a_killed_process_stops_all_others(tmp_path):
     began = time.monotonic()
     with pytest.raises(WorkerError, match=r"process 1 of 2 was killed by SIGKILL.*rerun"):
@@ -56,7 +52,6 @@ def test_a_killed_process_stops_all_others(tmp_path):
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.slow
 def test_the_error_of_a_failed_process_is_raised(tmp_path):
     with pytest.raises(WorkerError) as caught:
         run_in_processes(failing_work, str(tmp_path), 2)
@@ -70,7 +65,7 @@ REASONS = {
     "all lost the connection": ([1, 1], [LOST, LOST], WorkerError, "process 1 of 2 lost the connection"),
     "the second failed first": ([1, 1], [LOST, "KeyError: 3"], WorkerError, "process 1 of 2 failed: KeyError: 3"),
     "killed": ([1, -signal.SIGKILL], [LOST, None], WorkerError, "process 1 of 2 was killed by SIGKILL"),
-    "stopped by us": ([3, -signal.SIGTERM], [None, None], WorkerError, "gone, so the fit was stopped"),
+    "terminated by the parent": ([3, -signal.SIGTERM], [None, None], WorkerError, "gone, so the fit was stopped"),
 }
 
 

@@ -31,7 +31,7 @@ def test_covariance_is_shrunken_with_few_effective_samples():
     assert effective_sample_size(300, 0.0) == 300
     rng = np.random.default_rng(3)
     points, truth = clouds(rng, 5.0)
-    points[:, 4] *= 100.0  # a sphere is dominated by this dimension, a covariance is not
+    points[:, 4] *= 100.0  # dominates a spherical covariance, but not a full one
     start = np.eye(3)[truth]
     assert adjusted_rand_score(fit_em(points, start, np.inf, PARAMS).argmax(axis=1), truth) > 0.9
     assert adjusted_rand_score(fit_em(points, start, 0.0, PARAMS).argmax(axis=1), truth) < 0.5

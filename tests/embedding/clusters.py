@@ -1,4 +1,4 @@
-"""Points in clusters, and parameters of a mixture, for the tests of both."""
+"""Clustered points and mixture parameters for the tests of mixtures."""
 
 import numpy as np
 import torch

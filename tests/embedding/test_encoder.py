@@ -11,8 +11,7 @@ from spacex.embedding.transform import noise_variance, signal_strength
 
 def grid(height, width, seed=0, share=1.0):
     """Return the pixels (P, 2) of a grid, of which a fraction is tissue."""
-    keep = np.random.default_rng(seed).random((height, width)) < share
-    return np.argwhere(keep)
+    return np.argwhere(np.random.default_rng(seed).random((height, width)) < share)
 
 
 def build(pixel, patch=4, d=6, depth=1, live=True, seed=0):
@@ -52,8 +51,8 @@ def test_untrained_encoder_is_linear():
     pixel = grid(13, 9, share=0.8)
     model, maps = build(pixel, live=False), maps_of(pixel)
     torch.testing.assert_close(model.encoder(maps), maps @ model.encoder.linear)
-    start = model.encoder.linear
-    torch.testing.assert_close(model.reconstruct(model.encoder(maps)), maps @ start @ start.T)
+    linear = model.encoder.linear
+    torch.testing.assert_close(model.reconstruct(model.encoder(maps)), maps @ linear @ linear.T)
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
@@ -105,9 +104,9 @@ def test_masked_pixels_do_not_affect_the_embedding():
         model.patch_of_pixel, len(model.encoder.pixels_of_patch), 5, patch_mask=0.5, pixel_mask=0.3, generator=generator
     )
     other = torch.where(mask.visible, maps, maps + 100.0)
-    seen = model.encoder(maps * mask.visible, visible_share=mask.share, patches=mask.patches)
+    embedding = model.encoder(maps * mask.visible, visible_share=mask.share, patches=mask.patches)
     torch.testing.assert_close(
-        seen, model.encoder(other * mask.visible, visible_share=mask.share, patches=mask.patches)
+        embedding, model.encoder(other * mask.visible, visible_share=mask.share, patches=mask.patches)
     )
 
 

@@ -35,9 +35,9 @@ def test_fitted_attributes_equal_predictions(model: sx.SpaCEX, images: GeneImage
 
 
 def test_transform_does_not_depend_on_the_batch(model: sx.SpaCEX, images: GeneImages) -> None:
-    whole = model.transform(images)
+    expected = model.transform(images)
     some = np.array([5, 80, 3])
-    np.testing.assert_allclose(model.transform(images.take(some)), whole[some], atol=1e-5)
+    np.testing.assert_allclose(model.transform(images.take(some)), expected[some], atol=1e-5)
 
 
 def test_the_estimator_has_the_interface_of_scikit_learn() -> None:

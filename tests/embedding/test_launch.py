@@ -27,18 +27,12 @@ from spacex.embedding.linear_init import linear_init
 from spacex.embedding.state import save
 from spacex.embedding.student_t import initial_parameters
 
-LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID", "SLURM_NTASKS")
+pytestmark = pytest.mark.usefixtures("no_launcher")
 SMALL = {"n_dims": 8, "genes_per_dim": 5, "fine_dims": 8, "em_starts": 2}
 
 
-@pytest.fixture(autouse=True)
-def _no_launcher(monkeypatch):
-    for name in LAUNCHERS:
-        monkeypatch.delenv(name, raising=False)
-
-
-def section(**changed):
-    return sx.datasets.simulate_section(**{"n_genes": 121, "n_spots": 200, "n_modules": 3, "depth": 1.0, **changed})
+def section():
+    return sx.datasets.simulate_section(n_genes=121, n_spots=200, n_modules=3, depth=1.0)
 
 
 def clouds():
@@ -51,16 +45,16 @@ def clouds():
 
 
 def joined_group():
-    """Return the process group of this process, as a fit joins it."""
+    """Join the process group as in a fit, and return it."""
     return launch.join_processes(sx.Config(devices=2, **SMALL), FitContext(torch.device("cpu")), "torchrun").group
 
 
 def shared_work(folder):
-    """Compute the parts of a fit in one of two processes."""
+    """Compute the stages of a fit in one of two processes and save the results."""
     group = joined_group()
     x, null, first = clouds()
-    own = group.shard(len(x))
-    fitted = mx.StudentMixture().fit(x[own], first, null[own], group=group)
+    shard = group.shard(len(x))
+    fitted = mx.StudentMixture().fit(x[shard], first, null[shard], group=group)
     start = linear_init(sx.pp.gene_images(section()), sx.Config(**SMALL), 0, group)
     empty = group.all_gather(np.ones((group.rank, 2), dtype=np.float32))
     parameters = [value.numpy() for value in fitted.parameters_]
@@ -68,16 +62,15 @@ def shared_work(folder):
     (Path(folder) / f"{group.rank}.pickle").write_bytes(pickle.dumps(results))
 
 
-@pytest.mark.slow
-def test_parts_of_a_fit_equal_those_of_one_process(tmp_path):
+def test_stages_of_a_fit_equal_those_of_one_process(tmp_path):
     run_in_processes(shared_work, str(tmp_path), 2)
     results = [pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) for rank in (0, 1)]
     x, null, first = clouds()
     alone = mx.StudentMixture().fit(x, first, null)
     start = linear_init(sx.pp.gene_images(section()), sx.Config(**SMALL), 0)
     assert alone.reseeded_
-    for rank, (own_rank, size, parameters, objective, reseeded, parts, empty) in enumerate(results):
-        assert (own_rank, size, empty) == (rank, 2, (1, 2))
+    for rank, (worker_rank, size, parameters, objective, reseeded, parts, empty) in enumerate(results):
+        assert (worker_rank, size, empty) == (rank, 2, (1, 2))
         assert reseeded == alone.reseeded_
         np.testing.assert_allclose(objective, alone.objective_, rtol=1e-10)
         for ours, theirs in zip(parameters, alone.parameters_, strict=True):
@@ -90,7 +83,6 @@ def test_parts_of_a_fit_equal_those_of_one_process(tmp_path):
 TRAINED = {"epochs": 2, "boost_rounds": 1, "batch_size": 50}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("settings", [SMALL, SMALL | TRAINED], ids=["default", "trained"])
 def test_two_processes_give_the_embedding_of_one(settings):
     one, two = section(), section()
@@ -110,9 +102,8 @@ def test_two_processes_give_the_embedding_of_one(settings):
             np.testing.assert_allclose([*ours.values()], [*theirs.values()], rtol=1e-4, atol=1e-5)
 
 
-# AdamW normalizes gradients, so that steps of gradients near zero consist of rounding errors. For the default encoder,
-# one process with one or two threads differs as much. Labels are discrete and may differ; only embeddings are compared.
-@pytest.mark.slow
+# AdamW normalizes gradients, so that steps with gradients near zero consist of rounding errors. In the default encoder,
+# one and two threads of one process differ as much. Labels are discrete and may differ; only embeddings are compared.
 def test_two_processes_train_the_default_encoder_as_one():
     one, two = section(), section()
     sx.tl.embed(one, config=sx.Config(**TRAINED), device="cpu", progress=False)
@@ -153,7 +144,6 @@ print("embedded", adata.varm["X_spacex"].shape[0])
 """
 
 
-@pytest.mark.slow
 def test_a_script_needs_no_main_guard_and_prints_nothing(tmp_path):
     (tmp_path / "script.py").write_text(UNGUARDED)
     command = [sys.executable, "-W", "ignore", str(tmp_path / "script.py")]
@@ -242,7 +232,6 @@ def spawned(process):
     return [child for child in psutil.Process(process.pid).children() if is_worker(child)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 1.5])
 def test_an_interrupt_prints_one_traceback_and_stops_all_processes(tmp_path, delay):
     """Like Ctrl-C in a shell: SIGINT goes to the whole process group, also while processes start."""

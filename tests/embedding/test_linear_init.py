@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from anndata import AnnData
+from tests.imaging.data import white_noise_genes
 
 from spacex import Config, pp
 from spacex.datasets import simulate_section
 from spacex.embedding.linear_init import MIN_WEIGHT, cross_validated_variance, linear_init, random_directions
 from spacex.imaging.components import fine_basis, smooth_basis
 from spacex.imaging.gene_images import GeneImages
-
-
-def white_noise_genes(n_genes: int, shared: float, *, every: int = 3, seed: int = 0) -> GeneImages:
-    """Poisson counts on 20 x 20 spots; one gene in `every` follows a map of white noise, times `shared`."""
-    rng = np.random.default_rng(seed)
-    pattern = rng.standard_normal(400)
-    fold = np.exp(np.where(np.arange(n_genes) % every == 0, shared, 0.0)[None] * pattern[:, None])
-    counts = rng.poisson(1.5 * fold).astype(np.float32)
-    return pp.gene_images(AnnData(counts, obsm={"spatial": np.argwhere(np.ones((20, 20))).astype(float)}))
 
 
 def halves(images: GeneImages) -> tuple[GeneImages, GeneImages]:
@@ -40,17 +31,17 @@ def test_halves_of_noise_are_uncorrelated(n_genes: int) -> None:
 
 
 def test_halves_share_the_planted_signal() -> None:
-    """Covariance of the halves along the map that some genes follow."""
+    """Halves are correlated along the map that some genes follow."""
     images = white_noise_genes(900, 0.4, every=30)  # few genes, which hardly change the library sizes
     first, second = halves(images)
     row, column = images.layout.pixel.T
-    signal = np.random.default_rng(0).standard_normal((400, 1))[column * 20 + row]  # the map in the order of pixels
+    signal = np.random.default_rng(0).standard_normal((400, 1))[column * 20 + row]  # in the order of pixels
     signal = ((signal - signal.mean()) / np.linalg.norm(signal - signal.mean())).astype(np.float32)
     followers = np.arange(0, 900, 30)
     others = np.setdiff1d(np.arange(900), followers)
     strong = cross_validated_variance(first.take(followers), second.take(followers), signal)[0]
-    whole = cross_validated_variance(images.take(followers), images.take(followers), signal)[0]
-    assert 0.3 * whole < strong < 0.7 * whole, "half of the counts have about half of the variance"
+    total = cross_validated_variance(images.take(followers), images.take(followers), signal)[0]
+    assert 0.3 * total < strong < 0.7 * total, "half of the counts have about half of the variance"
     assert abs(cross_validated_variance(first.take(others), second.take(others), signal)[0]) < 0.01 * strong
 
 

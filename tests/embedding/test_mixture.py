@@ -76,8 +76,8 @@ def test_the_objective_is_likelihood_plus_prior():
     for scale, tied in (("tied", True), ("spherical", False)):
         fitted = mx.StudentMixture(covariance_type=scale, iterations=3).fit(x, initial_parameters(centers, x), null)
         p = fitted.parameters_
-        want = e_step(x, p, null)[1].sum() + log_prior(p, fitted.prior, tied=tied)
-        assert fitted.objective_[-1] == pytest.approx(float(want), rel=1e-12)
+        expected = e_step(x, p, null)[1].sum() + log_prior(p, fitted.prior, tied=tied)
+        assert fitted.objective_[-1] == pytest.approx(float(expected), rel=1e-12)
         np.testing.assert_array_equal(fitted.log_resp(x, null), e_step(x, p, null)[0])
         np.testing.assert_array_equal(fitted.log_resp(x), e_step(x, p)[0])
 
@@ -87,9 +87,9 @@ def test_the_first_iteration_uses_the_null_probabilities():
     null = torch.from_numpy(np.random.default_rng(0).uniform(0.01, 0.99, len(x)))
     first, prior = initial_parameters(centers, x, background=0.3), Prior()
     once = mx.StudentMixture(iterations=1).fit(x, first, null).parameters_
-    expected = statistics(x, first, e_step(x, first, null)[0])
-    for ours, want in zip(once, m_step(expected, first, prior, tied=True, nu_range=(3.0, 200.0)), strict=True):
-        np.testing.assert_allclose(ours, want, rtol=1e-12)
+    sums = statistics(x, first, e_step(x, first, null)[0])
+    for ours, theirs in zip(once, m_step(sums, first, prior, tied=True, nu_range=(3.0, 200.0)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 @pytest.mark.parametrize("nu", [3.0, 8.0, 30.0])
@@ -105,15 +105,15 @@ def test_planted_clusters_are_recovered_beside_a_background():
     x = torch.cat([x, noise])
     x = x / x.norm(dim=1, keepdim=True)
     first = initial_parameters(x[[int(np.flatnonzero(label == j)[0]) for j in range(4)]], x, background=0.5)
-    found = mx.StudentMixture().fit(x, first).log_resp(x).argmax(1).numpy()
-    assert adjusted_rand_score(label, found[:600]) > 0.95
-    assert (found[600:] == 4).mean() > 0.9
+    labels = mx.StudentMixture().fit(x, first).log_resp(x).argmax(1).numpy()
+    assert adjusted_rand_score(label, labels[:600]) > 0.95
+    assert (labels[600:] == 4).mean() > 0.9
 
 
 def test_an_empty_component_is_reseeded_and_logged(caplog):
     x, label, centers = clusters(n=300, d=5, k=3, scale=0.02)
     far = centers.clone()
-    far[2] = 1e3  # nothing lies there
+    far[2] = 1e3  # far from all points
     caplog.set_level(logging.INFO, logger="spacex")
     fitted = mx.StudentMixture(prior=Prior(concentration=1.0)).fit(x, initial_parameters(far, x, background=0.02))
     assert fitted.reseeded_
@@ -135,7 +135,7 @@ def test_empty_components_move_to_the_least_likely_points(caplog):
     assert mixture.reseeded_ == [7]
     np.testing.assert_array_equal(moved.mean[[0, 3]], worst)
     np.testing.assert_array_equal(moved.mean[[1, 2, 4]], p.mean[[1, 2, 4]])
-    # They get the weight of the largest module; the background's stays, and all sum to one.
+    # They get the weight of the largest module. The weight of the background is unchanged, and all sum to one.
     np.testing.assert_allclose(moved.log_weight.exp(), [*(0.8 * np.array([0.4, 0.4, 0.2, 0.4]) / 1.4), 0.2])
     for name in ("log_scale", "nu"):
         assert getattr(moved, name) is getattr(p, name)

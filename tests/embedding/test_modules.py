@@ -43,12 +43,12 @@ def test_planted_modules_and_background_are_recovered():
 def test_modules_are_numbered_by_size():
     rng = np.random.default_rng(0)
     z, label, null = embeddings(k=3, per=100, n_null=0)
-    keep = np.concatenate(
+    genes = np.concatenate(
         [rng.choice(np.flatnonzero(label == k), n, replace=False) for k, n in enumerate((20, 100, 50))]
     )
-    mixture = md.fit_modules(z[keep], null[keep], 3, Config(), 0)
-    parameters = md.sort_modules_by_size(mixture.parameters_, z[keep], null[keep], 0.8)
-    size = np.bincount(md.assign(md.posterior(parameters, z[keep], null[keep]), 0.8).labels, minlength=3)
+    mixture = md.fit_modules(z[genes], null[genes], 3, Config(), 0)
+    parameters = md.sort_modules_by_size(mixture.parameters_, z[genes], null[genes], 0.8)
+    size = np.bincount(md.assign(md.posterior(parameters, z[genes], null[genes]), 0.8).labels, minlength=3)
     assert list(size) == [100, 50, 20]
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of genes in single sections, in the common space of several sections that are not aligned."""
+"""Embeddings of genes in each of several sections that are not aligned."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from spacex.embedding.sections import section_metric
 
 def two_sections(seed: int = 0) -> AnnData:
     """Return a tissue split at random into two sections, one of them rotated by 90 degrees and rescaled."""
-    whole = sx.datasets.simulate_section(
+    tissue = sx.datasets.simulate_section(
         n_genes=300, n_spots=2400, n_modules=8, n_domains=5, technology="st", depth=0.8, seed=seed
     )
-    first = np.random.default_rng(seed).random(whole.n_obs) < 0.55
-    a, b = whole[first].copy(), whole[~first].copy()
+    first = np.random.default_rng(seed).random(tissue.n_obs) < 0.55
+    a, b = tissue[first].copy(), tissue[~first].copy()
     b.obsm["spatial"] = b.obsm["spatial"][:, ::-1] * [-3.0, 3.0]
     return ad.concat({"a": a, "b": b}, label="slice", index_unique="-", merge="same")
 
@@ -93,7 +93,7 @@ def test_a_section_embedding_uses_only_its_pixels(is_trained: bool) -> None:
     maps = images.residuals()
     first = images.layout.section == 0
     other = np.where(first, maps, 3.0).astype(np.float32)
-    parts = [model.transform_sections(images.layout.to_images(given)) for given in (maps, other)]
+    parts = [model.transform_sections(images.layout.to_images(values)) for values in (maps, other)]
     np.testing.assert_allclose(parts[0][0], parts[1][0], atol=1e-5)
     assert np.abs(parts[0][1] - parts[1][1]).max() > 0.1
     np.testing.assert_allclose(parts[0], model.transform_sections(images), atol=1e-5)

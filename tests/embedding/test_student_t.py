@@ -74,9 +74,9 @@ def test_m_step_is_the_mode_of_the_expected_posterior(tied):
     best = m_step(statistics(x, p, log_resp), p, prior, tied=tied, nu_range=(1.0, 200.0))
     top = expected(best)
     for name in ("mean", "log_scale"):
-        # As steep on the one side as on the other: the top is here, and not merely near.
-        one_side, other = (expected(best._replace(**{name: getattr(best, name) + h})) for h in (1e-3, -1e-3))
-        assert abs(one_side - other) < 0.05 * (2 * top - one_side - other)
+        # Equal decreases on both sides: the optimum is here, not only close.
+        right, left = (expected(best._replace(**{name: getattr(best, name) + h})) for h in (1e-3, -1e-3))
+        assert abs(right - left) < 0.05 * (2 * top - right - left)
     for step in (1e-3, -1e-3):
         assert expected(best._replace(mean=best.mean + step)) < top
         assert expected(best._replace(log_scale=best.log_scale + step)) < top
@@ -113,12 +113,12 @@ def test_tied_modules_share_scale_and_degrees_of_freedom():
 
 @pytest.mark.parametrize("tied", [False, True], ids=["spherical", "tied"])
 def test_log_prior_equals_scipy(tied):
-    """Differences between parameters: the constant of the prior is left out."""
+    """Differences between parameters are compared, since `log_prior` omits a constant."""
     prior = Prior(concentration=2.5, mean_strength=0.3, scale_shape=3.0, scale_rate=0.2)
 
     def theirs(p):
         weight, square, mean = p.log_weight[:-1].exp(), p.log_scale[:-1].exp(), p.mean[:-1].numpy()
-        # Dirichlet without its constant: the background's share is given, the others' sum with it.
+        # Dirichlet without its constant; the weight of the background is fixed.
         total = (prior.concentration - 1) * float(torch.log(weight).sum())
         for j in range(1 if tied else len(square)):
             total += invgamma(prior.scale_shape, scale=prior.scale_rate).logpdf(float(square[j]))
@@ -141,16 +141,16 @@ def test_statistics_are_weighted_sums():
     x, _, _ = clusters(n=50, d=4)
     p = random_parameters()
     resp = e_step(x, p)[0].exp().numpy()
-    found = statistics(x, p, e_step(x, p)[0])
+    sums = statistics(x, p, e_step(x, p)[0])
     points, nu = x.numpy(), p.nu.numpy()
     distance = np.square(points[:, None] - p.mean.numpy()).sum(-1) / p.log_scale.exp().numpy()
     np.testing.assert_allclose(squared_distance(x, p), distance, rtol=1e-9, atol=1e-9)
     u = (nu + 4) / (nu + distance)
-    np.testing.assert_allclose(found.total, resp.sum(0))
-    np.testing.assert_allclose(found.weight, (resp * u).sum(0))
-    np.testing.assert_allclose(found.first, np.einsum("nk,nd->kd", resp * u, points))
-    np.testing.assert_allclose(found.second, np.einsum("nk,n->k", resp * u, np.square(points).sum(1)))
-    np.testing.assert_allclose(found.tail, (resp * (np.log(u) - u)).sum(0))
+    np.testing.assert_allclose(sums.total, resp.sum(0))
+    np.testing.assert_allclose(sums.weight, (resp * u).sum(0))
+    np.testing.assert_allclose(sums.first, np.einsum("nk,nd->kd", resp * u, points))
+    np.testing.assert_allclose(sums.second, np.einsum("nk,n->k", resp * u, np.square(points).sum(1)))
+    np.testing.assert_allclose(sums.tail, (resp * (np.log(u) - u)).sum(0))
 
 
 def test_squared_distances_are_not_negative():
@@ -165,7 +165,7 @@ def test_initial_parameters():
     np.testing.assert_allclose(p.log_weight.exp(), [0.8 / 3] * 3 + [0.2])
     np.testing.assert_array_equal(p.mean, np.vstack([centers, np.zeros((1, 6))]))
     nearest = np.square(x.numpy()[:, None] - centers.numpy()).sum(-1).min(axis=1)
-    middle = np.sort(nearest)[(len(nearest) - 1) // 2]  # torch's median is the lower of the two in the middle
+    middle = np.sort(nearest)[(len(nearest) - 1) // 2]  # as torch.median
     np.testing.assert_allclose(p.log_scale.exp(), [middle / 6] * 3 + [1 / 6])
     assert p.nu.tolist() == [30.0, 30.0, 30.0, BACKGROUND_NU]
     assert float(initial_parameters(centers, x).log_weight[-1].exp()) == pytest.approx(0.05)
@@ -179,8 +179,8 @@ def test_solve_nu_respects_its_bounds():
 
 @pytest.mark.parametrize(("tail", "old", "d"), [(-1.05, 5.0, 10), (-1.2, 30.0, 3), (-1.02, 12.0, 48)])
 def test_solve_nu_maximizes_the_expected_likelihood(tail, old, d):
-    """Peel & McLachlan 2000, section 5: the part of the expected log likelihood that nu enters."""
-    mean_log_u = tail + digamma((old + d) / 2) - np.log((old + d) / 2)  # that of log u - u, corrected
+    """Peel & McLachlan 2000, section 5: the terms of the expected log likelihood that depend on nu."""
+    mean_log_u = tail + digamma((old + d) / 2) - np.log((old + d) / 2)
 
     def expected(nu):
         return nu / 2 * np.log(nu / 2) - gammaln(nu / 2) + nu / 2 * mean_log_u

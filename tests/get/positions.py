@@ -15,11 +15,11 @@ def lattice(width: int, height: int, *, hexagonal: bool = False) -> np.ndarray:
 
 
 def sections_at(*positions: np.ndarray, names: list[str] | None = None, n_genes: int = 3) -> anndata.AnnData:
-    """Sections with spots at the given positions, named "0", "1", ... in ``obs["sample"]``."""
+    """Return sections with spots at these positions, named "0", "1", ... in ``obs["sample"]``."""
     names = names if names is not None else [str(s) for s in range(len(positions))]
     xy = np.vstack(positions)
     counts = np.random.default_rng(0).poisson(2.0, (len(xy), n_genes)).astype(np.float32)
-    label = np.repeat(names, [len(one) for one in positions])
+    label = np.repeat(names, [len(xy_section) for xy_section in positions])
     obs = pd.DataFrame({"sample": label}, index=[f"spot{i}" for i in range(len(xy))])
     adata = anndata.AnnData(sp.csr_matrix(counts), obs=obs, obsm={"spatial": xy})
     adata.var_names = [f"gene{i}" for i in range(n_genes)]
@@ -28,9 +28,9 @@ def sections_at(*positions: np.ndarray, names: list[str] | None = None, n_genes:
 
 def photographed(xy: np.ndarray, scale: float, kind: str = "hires") -> dict[str, dict]:
     """A library whose image encodes coordinates relative to the extent: red is x, green is y."""
-    far = xy.max(axis=0) * scale
-    height, width = int(far[1]) + 1, int(far[0]) + 1
+    extent = xy.max(axis=0) * scale
+    height, width = int(extent[1]) + 1, int(extent[0]) + 1
     image = np.zeros((height, width, 3), dtype=np.float32)
-    image[..., 0] = np.arange(width) / far[0]
-    image[..., 1] = np.arange(height)[:, None] / far[1]
+    image[..., 0] = np.arange(width) / extent[0]
+    image[..., 1] = np.arange(height)[:, None] / extent[1]
     return {"images": {kind: image}, "scalefactors": {f"tissue_{kind}_scalef": scale}}

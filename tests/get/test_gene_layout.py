@@ -1,4 +1,4 @@
-"""The layout of the genes: stored, or a UMAP of the embedding."""
+"""Layouts of genes: stored, or a UMAP of the embedding."""
 
 import numpy as np
 import pytest

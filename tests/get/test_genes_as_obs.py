@@ -35,7 +35,7 @@ def test_only_embedded_genes_are_observations(embedded: AnnData) -> None:
     assert list(genes.obs_names) == list(embedded.var_names[finite])
 
 
-def test_matrix_holds_embeddings_and_obsm_their_directions(embedded: AnnData) -> None:
+def test_matrix_contains_embeddings_and_obsm_directions(embedded: AnnData) -> None:
     genes = sx.get.genes_as_obs(embedded)
     expected = embedded.varm["X_spacex"][embedded.var_names.get_indexer(genes.obs_names)]
     np.testing.assert_array_equal(genes.X, expected)
@@ -93,5 +93,5 @@ def test_leiden_recovers_the_simulated_modules() -> None:
     genes = genes[genes.obs["spatially_variable"]].copy()
     sc.pp.neighbors(genes, use_rep="X_spacex", random_state=0)
     sc.tl.leiden(genes, flavor="igraph", n_iterations=2, random_state=0)
-    # Measured: 0.807, 0.791 and 0.770 with seeds 0, 1 and 2; 0.57 to 0.61 with embeddings that have other lengths.
+    # Measured: 0.807, 0.791 and 0.770 with seeds 0, 1 and 2; 0.57 to 0.61 with embeddings of other norms.
     assert adjusted_rand_score(genes.obs["module"], genes.obs["leiden"]) > 0.7

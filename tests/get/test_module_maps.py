@@ -20,7 +20,7 @@ def test_maps_use_the_stored_settings(toy):
     assert images.theta == 1.0
     residuals = images.residuals(module.genes[:3])
     expected = standardized(Smoother(images.layout, 2.0).apply(residuals))
-    # Each spot of the toy section is a pixel of its own, with counts.
+    # Each spot of the toy section is one pixel with counts.
     np.testing.assert_allclose(np.sort(module.maps, axis=1), np.sort(expected, axis=1), atol=1e-5)
     values, label = sx.get.gene_values(toy, module.genes[:3], value="residual")
     assert label == "Pearson residual"
@@ -48,7 +48,7 @@ def test_maps_of_the_strongest_genes(toy_embedded):
         assert np.mean([np.corrcoef(module.mean, one)[0, 1] for one in module.maps]) > 0.3
 
 
-def test_modules_that_do_not_exist_are_named(toy_embedded):
+def test_unknown_modules_raise(toy_embedded):
     with pytest.raises(sx.InputError, match=r"no module 99; modules are 0, 1, 2, 3"):
         sx.get.module_maps(toy_embedded, ["0", "99"])
     with pytest.raises(sx.InputError, match="no module 99"):

@@ -1,4 +1,4 @@
-"""The picture of the tissue keeps positions, proportions and photographs."""
+"""The map of spots preserves positions and proportions, and is aligned with photographs."""
 
 import numpy as np
 import pytest
@@ -71,11 +71,11 @@ def test_each_section_has_a_photograph(toy):
 
 
 def scales(tissue: SpotMap, xy: np.ndarray, spots: np.ndarray) -> np.ndarray:
-    """Points of the picture per unit of the coordinates in x and in y, from all given spots; no turn, no shear."""
+    """Return the scale (x, y) of the picture at some spots, and check that it is neither rotated nor sheared."""
     design = np.column_stack([xy[spots], np.ones(spots.sum())])
-    turn = np.linalg.lstsq(design, tissue.position[spots], rcond=None)[0][:2]
-    np.testing.assert_allclose(turn - np.diag(np.diag(turn)), 0, atol=1e-6 * np.abs(turn).max())
-    return np.diag(turn)
+    matrix = np.linalg.lstsq(design, tissue.position[spots], rcond=None)[0][:2]
+    np.testing.assert_allclose(matrix - np.diag(np.diag(matrix)), 0, atol=1e-6 * np.abs(matrix).max())
+    return np.diag(matrix)
 
 
 @given(st.integers(1, 80), st.integers(2, 80), st.booleans(), st.floats(1e-3, 1e4), st.sampled_from([50, 200, 640]))
@@ -113,8 +113,8 @@ def test_arrays_scanned_at_several_resolutions_have_one_scale(sizes_and_units, h
         assert xy_section[:, 0].min() <= name.x <= xy_section[:, 0].max()
         assert name.x - name.width / 2 + 0.5 >= -1e-6
         assert name.y + name.height <= tissue.index.shape[0]
-        beneath = tissue.index[int(name.y) + 1 : int(name.y + name.height), int(name.x)]
-        assert (beneath == -1).all()
+        below = tissue.index[int(name.y) + 1 : int(name.y + name.height), int(name.x)]
+        assert (below == -1).all()
     rows = [(round(name.y), center[0]) for name, center in zip(tissue.labels, centers, strict=True)]
     assert rows == sorted(rows)
     assert tissue.aspect <= MAX_ASPECT * 1.02 or len({round(center[0]) for center in centers}) == 1
@@ -127,7 +127,7 @@ def test_free_positions_keep_their_unit():
     tissue = spot_map(adata, library_key="sample")
     scale = np.array([scales(tissue, adata.obsm["spatial"], (adata.obs["sample"] == s).to_numpy()) for s in "01"])
     np.testing.assert_allclose(scale, scale[0, 0], rtol=1e-6)
-    adata = sections_at(small, 1000 * large)  # micrometres and nanometres
+    adata = sections_at(small, 1000 * large)  # micrometers and nanometers
     tissue = spot_map(adata, library_key="sample")
     assert np.isin(np.arange(adata.n_obs), tissue.index).mean() > 0.95
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from anndata import AnnData
 
+from spacex import pp
 from spacex.imaging.aggregate import SpotToPixel
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid
@@ -14,7 +16,7 @@ def gene_images(
     matrix: object, library: np.ndarray, pixels: list[np.ndarray], grids: list[Grid], section: np.ndarray,
     **settings: object,
 ) -> GeneImages:  # fmt: skip
-    """Images of a matrix (S, G) of spots with given library sizes, pixels and sections."""
+    """Return images of counts (S, G) from library sizes, pixels and sections of the spots."""
     spot_to_pixel = SpotToPixel.from_pixels(pixels, grids, section)
     return spot_to_pixel.gene_images(spot_to_pixel.sum(matrix), library, **settings)
 
@@ -41,6 +43,15 @@ def poisson_section(
 def one_section(counts: np.ndarray, pixel: np.ndarray, grid: Grid, **settings: object) -> GeneImages:
     section = np.zeros(len(counts), dtype=int)
     return gene_images(sp.csr_array(counts.astype(np.float32)), counts.sum(1), [pixel], [grid], section, **settings)
+
+
+def white_noise_genes(n_genes: int, effect: float, *, every: int = 3) -> GeneImages:
+    """Poisson counts on 20 x 20 spots; one gene in `every` follows a shared map of white noise, times `effect`."""
+    rng = np.random.default_rng(0)
+    pattern = rng.standard_normal(400)
+    rate = np.exp(np.where(np.arange(n_genes) % every == 0, effect, 0.0)[None] * pattern[:, None])
+    counts = rng.poisson(1.5 * rate).astype(np.float32)
+    return pp.gene_images(AnnData(counts, obsm={"spatial": np.argwhere(np.ones((20, 20))).astype(float)}))
 
 
 def dense_pixels(values: np.ndarray, pixel: np.ndarray, grid: Grid) -> np.ndarray:

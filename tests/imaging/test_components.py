@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from anndata import AnnData
+from tests.imaging.data import white_noise_genes
 
 from spacex import pp
 from spacex.datasets import simulate_section
@@ -21,13 +21,13 @@ def smoother_matrix(layout: SectionLayout, sigma: float) -> np.ndarray:
     return Smoother(layout, sigma).apply(np.eye(len(layout.section), dtype=np.float32)).T
 
 
-@pytest.mark.parametrize("width", [5, 12, 40])
-def test_randomized_eigh_equals_exact_eigenvectors(width: int) -> None:
+@pytest.mark.parametrize("n_vectors", [5, 12, 40])
+def test_randomized_eigh_equals_exact_eigenvectors(n_vectors: int) -> None:
     rng = np.random.default_rng(0)
     exact = np.linalg.qr(rng.normal(size=(12, 12)))[0]
     spectrum = 10.0 ** -np.arange(12)
-    vectors, values = randomized_eigh(lambda basis: (exact * spectrum) @ (exact.T @ basis), 12, width, seed=0)
-    n_vectors = min(width, 12)
+    vectors, values = randomized_eigh(lambda basis: (exact * spectrum) @ (exact.T @ basis), 12, n_vectors, seed=0)
+    n_vectors = min(n_vectors, 12)
     assert (vectors.shape, vectors.dtype, values.shape) == ((12, n_vectors), np.float32, (n_vectors,))
     np.testing.assert_allclose(values[:4], spectrum[:4], rtol=1e-5)
     np.testing.assert_allclose(np.abs(np.sum(vectors[:, :4] * exact[:, :4], axis=0)), 1.0, atol=1e-5)
@@ -67,11 +67,11 @@ def test_equal_seeds_give_equal_bytes(images: GeneImages) -> None:
 
 
 def test_extra_maps_count_like_genes(images: GeneImages) -> None:
-    whole, values = smooth_basis(images, sigma=1.0, n_components=4, seed=0)
+    joint, values = smooth_basis(images, sigma=1.0, n_components=4, seed=0)
     rest = images.residuals(slice(30, None)).astype(np.float64)
     parts, same = smooth_basis(images.take(np.arange(30)), sigma=1.0, n_components=4, seed=0, extra_maps=rest)
     np.testing.assert_allclose(same, values, rtol=1e-4)
-    np.testing.assert_allclose(parts, whole, atol=1e-3)
+    np.testing.assert_allclose(parts, joint, atol=1e-3)
 
 
 def test_number_of_components_is_bounded_by_genes() -> None:
@@ -79,18 +79,8 @@ def test_number_of_components_is_bounded_by_genes() -> None:
     assert smooth_basis(few, sigma=1.0, n_components=48, seed=0)[0].shape == (few.n_pixels, 8)
 
 
-def speckled(n_genes: int, shared: float, seed: int = 0) -> GeneImages:
-    """Poisson counts on 20 x 20 spots; every third gene follows a map of white noise, times `shared`."""
-    rng = np.random.default_rng(seed)
-    speckle = rng.standard_normal(400)
-    rate = np.exp(np.where(np.arange(n_genes) % 3 == 0, shared, 0.0)[None] * speckle[:, None])
-    counts = rng.poisson(1.5 * rate).astype(np.float32)
-    adata = AnnData(counts, obsm={"spatial": np.argwhere(np.ones((20, 20))).astype(float)})
-    return pp.gene_images(adata)
-
-
 def test_fine_basis_equals_exact_svd_outside_coarse_span() -> None:
-    images = speckled(300, 0.5)
+    images = white_noise_genes(300, 0.5)
     coarse = smooth_basis(images, sigma=1.0, n_components=4, seed=0)[0]
     fine = fine_basis(images, coarse, n_components=5, seed=0)
     np.testing.assert_allclose(fine.T @ fine, np.eye(5), atol=1e-5)
@@ -103,7 +93,7 @@ def test_fine_basis_equals_exact_svd_outside_coarse_span() -> None:
 
 def test_fine_basis_weights_genes_equally() -> None:
     """A pattern of many genes precedes a stronger pattern of one gene, because maps have unit norm."""
-    images = speckled(90, 0.5)
+    images = white_noise_genes(90, 0.5)
     counts = images.counts.toarray()
     counts[:, 1] = np.random.default_rng(1).poisson(1.5 * np.exp(1.5 * np.random.default_rng(2).standard_normal(400)))
     images = GeneImages(sp.csc_array(counts), images.library, images.layout)

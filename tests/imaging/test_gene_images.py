@@ -14,15 +14,15 @@ from spacex.imaging.gene_images import BLOCK_GENES
 def test_maps_do_not_depend_on_batches(rng: np.random.Generator, is_count: bool) -> None:
     counts, pixel, grid = poisson_section(rng, n_genes=2 * BLOCK_GENES + 11)
     images = one_section(counts, pixel, grid, is_count=is_count)
-    whole = images.residuals()
+    maps_of_all = images.residuals()
     for size in (1, 7, BLOCK_GENES, 1000):
         parts = list(images.batches(size))
-        np.testing.assert_array_equal(np.concatenate([maps for _, maps in parts]), whole)
+        np.testing.assert_array_equal(np.concatenate([maps for _, maps in parts]), maps_of_all)
         assert [genes.start for genes, _ in parts] == list(range(0, images.n_genes, size))
         assert max(len(maps) for _, maps in parts) <= size
     some = rng.permutation(images.n_genes)[:20]
-    np.testing.assert_array_equal(images.residuals(some), whole[some])
-    np.testing.assert_array_equal(images.residuals(slice(5, 60, 3)), whole[5:60:3])
+    np.testing.assert_array_equal(images.residuals(some), maps_of_all[some])
+    np.testing.assert_array_equal(images.residuals(slice(5, 60, 3)), maps_of_all[5:60:3])
 
 
 def test_only_sparse_counts_are_stored(rng: np.random.Generator) -> None:
@@ -78,7 +78,7 @@ def test_batch_size_is_bounded_by_values(rng: np.random.Generator, monkeypatch: 
     images = one_section(*poisson_section(rng))
     assert images.batch_size(512) == 512
     monkeypatch.setattr("spacex.imaging.gene_images.MAX_BATCH_VALUES", 5 * images.n_pixels + 1)
-    assert [images.batch_size(most) for most in (3, 5, 512)] == [3, 5, 5]
+    assert [images.batch_size(n) for n in (3, 5, 512)] == [3, 5, 5]
     assert [genes for genes, _ in images.batches(512)] == [slice(i, i + 5) for i in range(0, 30, 5)]
     monkeypatch.setattr("spacex.imaging.gene_images.MAX_BATCH_VALUES", 1)
     assert images.batch_size(512) == 1

@@ -143,8 +143,8 @@ def test_two_islands_share_a_lattice(kind: str) -> None:
 def test_large_lattices_are_binned() -> None:
     side = MAX_LATTICE_SIDE + 10
     xy, array = lattice("square", side, side)
-    for given_array in (None, array):
-        grid, pixel = assign_pixels(xy, array=given_array)
+    for coordinates in (None, array):
+        grid, pixel = assign_pixels(xy, array=coordinates)
         assert grid.kind == "bins"
         assert max(grid.shape) <= 96
         assert pixel.max() < 96
@@ -249,8 +249,8 @@ def test_duplicate_positions_share_a_pixel(rng: np.random.Generator) -> None:
     grid, pixel = assign_pixels(twice)
     assert grid.kind == "hex"
     np.testing.assert_array_equal(pixel[100:], pixel[:30])
-    crowd = np.vstack([np.zeros((300, 2)), rng.random((40, 2))])  # most neighbors at distance zero
-    grid, pixel = assign_pixels(crowd)
+    repeated = np.vstack([np.zeros((300, 2)), rng.random((40, 2))])  # most neighbors at distance zero
+    grid, pixel = assign_pixels(repeated)
     assert max(grid.shape) <= 96
     assert len(np.unique(pixel[:300], axis=0)) == 1
 
@@ -300,7 +300,7 @@ def test_outlying_spots_do_not_change_pixel_size(kind: str) -> None:
     assert len(np.unique(far_pixel[:400], axis=0)) >= 0.95 * len(np.unique(pixel, axis=0))
     assert len(np.unique(far_pixel[400:], axis=0)) == 3
     distance = np.abs(far_pixel[400:, None] - far_pixel[None, :400]).max(axis=-1).min(axis=1)
-    assert (distance > 5).all(), "they stay separate from the tissue"
+    assert (distance > 5).all(), "outliers are separate from the tissue"
 
 
 def test_tissue_without_gaps_is_unchanged() -> None:

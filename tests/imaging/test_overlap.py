@@ -45,8 +45,8 @@ def test_few_positions_may_be_separated_by_chance() -> None:
 
 
 def test_spots_in_area_of_another_group() -> None:
-    whole, part, beside = lattice(20), lattice(5, (3.3, 7.4)), lattice(20, (20.0, 0.0))
-    xy, group = np.vstack([whole, part, beside]), np.repeat([0, 1, 2], [400, 25, 400])
+    large, small, beside = lattice(20), lattice(5, (3.3, 7.4)), lattice(20, (20.0, 0.0))
+    xy, group = np.vstack([large, small, beside]), np.repeat([0, 1, 2], [400, 25, 400])
     inside = in_area(xy, group, np.arange(len(xy)))
     assert inside[group == 1, 0].all()
     assert not inside[np.arange(len(group)), group].any()  # never in the spot's own group

@@ -12,7 +12,7 @@ from spacex.imaging.residuals import log_normalize
 
 
 def naive_residuals(counts: np.ndarray, library: np.ndarray, theta: float) -> np.ndarray:
-    """Centred Pearson residuals (G, P) of counts (P, G) of one section, in double precision."""
+    """Centered Pearson residuals (G, P) of counts (P, G) of one section, in double precision."""
     mean = np.outer(library / library.sum(), counts.sum(0))
     residual = (counts - mean) / np.sqrt(np.maximum(mean + mean**2 / theta, 1e-12))
     limit = np.sqrt(len(counts))
@@ -44,7 +44,7 @@ def test_residuals_are_clipped_before_they_are_centered(rng: np.random.Generator
     expected = naive_residuals(counts.astype(float), counts.sum(1).astype(float), 100.0)
     np.testing.assert_allclose(images.residuals(), expected, atol=1e-3, rtol=1e-3)
     raw = images.residuals() - images.residuals().min(axis=1, keepdims=True)
-    assert raw[1].max() < 10 + 1.5  # the square root of 100 pixels, above a small negative floor
+    assert raw[1].max() < 10 + 1.5  # the square root of 100 pixels, above a small negative minimum
 
 
 def test_absent_gene_has_zero_map(rng: np.random.Generator) -> None:

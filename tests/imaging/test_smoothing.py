@@ -27,8 +27,8 @@ def brute_force(layout: SectionLayout, sigma: float) -> np.ndarray:
     weight = np.zeros((len(layout.section),) * 2)
     for s, grid in enumerate(layout.grids):
         pixels = np.flatnonzero(layout.section == s)
-        at = grid.positions(layout.pixel[pixels])
-        weight[np.ix_(pixels, pixels)] = np.exp(-0.5 * np.square(at[:, None] - at[None]).sum(-1) / sigma**2)
+        xy = grid.positions(layout.pixel[pixels])
+        weight[np.ix_(pixels, pixels)] = np.exp(-0.5 * np.square(xy[:, None] - xy[None]).sum(-1) / sigma**2)
     return weight / weight.sum(axis=1, keepdims=True)
 
 

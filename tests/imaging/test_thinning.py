@@ -96,17 +96,17 @@ def test_noise_variance_is_estimated_per_gene() -> None:
 def test_draws_follow_genes(rng: np.random.Generator) -> None:
     images = one_section(*poisson_section(rng))
     order = rng.permutation(30)
-    keys, moved = (some.draw_keys(np.random.default_rng(3)) for some in (images, images.take(order)))
-    np.testing.assert_array_equal(moved, keys[order])
+    keys, permuted_keys = (some.draw_keys(np.random.default_rng(3)) for some in (images, images.take(order)))
+    np.testing.assert_array_equal(permuted_keys, keys[order])
     assert keys.dtype == np.int64
     assert (keys >= 0).all()
     assert (keys < 2**31).all()
     assert len(np.unique(keys)) == 30
     assert (keys != images.draw_keys(np.random.default_rng(4))).any()
-    first, turned = (
+    first, permuted = (
         some.thin(0.5, np.random.default_rng(3))[0].counts.toarray() for some in (images, images.take(order))
     )
-    np.testing.assert_array_equal(turned, first[:, order])
+    np.testing.assert_array_equal(permuted, first[:, order])
 
 
 def test_equal_genes_have_equal_draws(rng: np.random.Generator) -> None:

@@ -19,7 +19,7 @@ def fit(panel: GeneBatch, seed: int = 0) -> ResidualCorrector:
 
 @pytest.fixture(scope="module")
 def genes() -> GeneBatch:
-    """Genes whose linear coefficients lack a nonlinear function of their keys."""
+    """Return genes whose residuals are a nonlinear function of their keys."""
     rng = np.random.default_rng(0)
     keys = rng.standard_normal((N_GENES, N_KEYS))
     linear = keys @ rng.standard_normal((N_KEYS, N_COMPONENTS)) * 0.2

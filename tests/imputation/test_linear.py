@@ -42,7 +42,7 @@ def test_weights_equal_kernel_ridge_over_genes(rng):
 
 
 def test_adding_predicted_genes_to_the_panel_changes_nothing(rng):
-    """The reason why the linear prediction has no rounds: its predictions add no information."""
+    """Linear predictions add no information, so the linear prediction needs no rounds."""
     panel, near, far = (rng.standard_normal((n, 5)) for n in (20, 8, 6))
     maps = rng.standard_normal((20, 300))
     predicted = ridge_weights(panel, near, 0.7).T @ maps

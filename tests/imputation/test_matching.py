@@ -168,5 +168,5 @@ def test_matching_does_not_depend_on_gene_order(first: GeneNames, second: GeneNa
     order = np.arange(len(first))
     random.shuffle(order)  # type: ignore[attr-defined]
     a, b = match_genes(first, second)
-    turned, c = match_genes(first.take(order), second)
-    assert {*zip(a, b, strict=True)} == {*zip(order[turned], c, strict=True)}
+    permuted, c = match_genes(first.take(order), second)
+    assert {*zip(a, b, strict=True)} == {*zip(order[permuted], c, strict=True)}

@@ -1,4 +1,4 @@
-"""Every public function, with a call of it that works: what a table changes is then what is refused."""
+"""A valid call of every public function, whose arguments the tests of invalid input replace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUICK = sx.Config(n_permuted_genes=50, em_starts=1)
 
 @dataclass(frozen=True)
 class Call:
-    """A function, the settings that it works with, and whether its first argument is a section that was fitted."""
+    """A function, valid settings, and whether its first argument is an analyzed section."""
 
     function: Callable[..., Any]
     settings: Callable[[AnnData], dict[str, Any]] = lambda adata: {}
@@ -38,76 +38,76 @@ class Call:
 
 @cache
 def section() -> AnnData:
-    """A section on which everything was called; copy it before it is changed."""
+    """Return a section with all results; copy it before changing it."""
     adata = sx.datasets.simulate_section(n_genes=70, n_spots=160, n_modules=3, n_domains=3, depth=1.5)
     adata.obs["slice"] = [f"s{i % 4}" for i in range(adata.n_obs)]
     adata.obs["condition"] = ["case" if i % 4 < 2 else "control" for i in range(adata.n_obs)]
-    adata.uns["mine"] = {"kept": 1}
+    adata.uns["mine"] = {"a": 1}
     sx.tl.embed(adata, n_modules=3, config=QUICK, library_key="slice", progress=False)
     sx.tl.svg(adata, progress=False)
     sx.tl.interactions(adata, n_neighbors=5)
     sx.tl.domains(adata, n_domains=3)
     sx.tl.pattern(adata, {"domain": ["domain1"]})
-    adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # spares the UMAP
+    adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2]  # avoids computing a UMAP
     return adata
 
 
 @cache
 def imputed() -> AnnData:
-    """What `impute` returns."""
+    """Return a result of `tl.impute`."""
     whole = sx.datasets.simulate_section(n_genes=70, n_spots=160, n_modules=3, n_domains=3, depth=1.5)
     return sx.tl.impute(whole[:, :40].copy(), whole, genes=list(whole.var_names[60:64]), progress=False)
 
 
 @cache
 def model() -> sx.SpaCEX:
-    """A fitted model, of the images of `images`."""
+    """Return a model fitted to `images`."""
     return sx.SpaCEX(QUICK, n_modules=3, progress=False).fit(images())
 
 
 @cache
 def images() -> Any:
-    """Gene images of a section."""
+    """Return gene images of `section`."""
     return sx.pp.gene_images(section().copy())
 
 
 @cache
 def whole() -> AnnData:
-    """A section that was not fitted, of the size of those that the tables change."""
+    """Return a section without results."""
     return sx.datasets.simulate_section(n_genes=70, n_spots=160, n_modules=3, n_domains=3, depth=1.5)
 
 
 def partner(adata: Any) -> AnnData:
-    """A sound section of the same genes."""
-    found = whole().copy()
-    if isinstance(adata, AnnData) and adata.n_vars == found.n_vars and adata.var_names.is_unique:
-        found.var_names = adata.var_names
-    return found
+    """Return a valid section with the same genes."""
+    reference = whole().copy()
+    if isinstance(adata, AnnData) and adata.n_vars == reference.n_vars and adata.var_names.is_unique:
+        reference.var_names = adata.var_names
+    return reference
 
 
 def impute(target: AnnData, reference: AnnData | None = None, **settings: Any) -> AnnData:
-    """`impute` whose reference is, where none is given, a sound section."""
+    """Call `tl.impute`, by default with a valid reference."""
     reference = partner(target) if reference is None else reference
     genes = list(reference.var_names[-4:]) if isinstance(reference, AnnData) else None
     return sx.tl.impute(target, reference, **{"genes": genes, "progress": False, **settings})
 
 
 def impute_from(reference: AnnData, **settings: Any) -> AnnData:
-    """`impute` seen from its second argument."""
+    """Call `tl.impute` with the reference as the first argument."""
     genes = list(partner(reference).var_names[-4:])
     return sx.tl.impute(partner(reference), reference, **{"genes": genes, "progress": False, **settings})
 
 
 def report(adata: AnnData, **settings: Any) -> None:
-    """`write_report` to a folder that goes away."""
+    """Call `write_report` in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         write_report(adata, **{"path": Path(folder) / "report.html", **settings})
 
 
-def fit(given: Any = None, **settings: Any) -> sx.SpaCEX:
-    """Make a model and fit it."""
+def fit(gene_images: Any = None, **settings: Any) -> sx.SpaCEX:
+    """Create and fit a model."""
     quick = {"config": QUICK, "n_modules": 3, "progress": False, **settings}
-    return sx.SpaCEX(**quick).fit(images() if given is None else given)
+    return sx.SpaCEX(**quick).fit(images() if gene_images is None else gene_images)
 
 
 def a_gene(adata: AnnData) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a kind of bad input is, and what may not change when it is refused."""
+"""Kinds of invalid input, and the check that input is unchanged after an error."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-LONGEST = 700
-"""Characters of a message; one line that is read, not a page."""
+MAX_LENGTH = 700
+"""Maximum number of characters of an error message."""
 
 
 @dataclass(frozen=True)
 class SectionKind:
-    """A section with something odd about it. `message` None: it has a defined result wherever it is passed."""
+    """An unusual or invalid section. `message` None: every call returns a valid result."""
 
     name: str
     change: Callable[[AnnData], AnnData | None]
     message: str | None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    only: tuple[str, ...] = ()  # the calls that look at what is odd; none: all
-    flags: tuple[str, ...] | None = ()  # of the command line; None: it cannot be said there
+    only: tuple[str, ...] = ()  # the calls that depend on the change; empty: all
+    flags: tuple[str, ...] | None = ()  # of the command line; None: not tested there
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """Something on disk that is given as a section, made in an empty folder."""
+    """A file or folder that is not a section, created in an empty folder."""
 
     name: str
     make: Callable[[Path], Path]
@@ -40,7 +40,7 @@ class FileKind:
 
 @dataclass(frozen=True)
 class SettingKind:
-    """Arguments of one call that it cannot take; `flags` says the same on the command line, where it can be said."""
+    """Invalid arguments of one call; `flags` are the equivalent arguments of the command line, if there are any."""
 
     call: str
     settings: Mapping[str, Any]
@@ -49,20 +49,20 @@ class SettingKind:
 
     @property
     def name(self) -> str:
-        """As it would be written."""
+        """Return the call as code."""
         shown = ", ".join(f"{name}={str(value)[:80]!r}" for name, value in self.settings.items())
         return f"{self.call}({shown})"
 
 
 def assert_one_clear_line(error: str, message: str) -> None:
-    """The message says what it should, on one line, and no more than can be read."""
+    """Assert that an error matches a pattern, is one line, and is short."""
     assert re.search(message, error), error
     assert "\n" not in error
-    assert len(error) < LONGEST, error
+    assert len(error) < MAX_LENGTH, error
 
 
 def state(value: Any) -> Any:
-    """Everything that is in an AnnData, or in a value of one, in a form that compares, down to the bytes."""
+    """Return the content of an AnnData, or of one of its values, in a form that can be compared byte by byte."""
     if isinstance(value, AnnData):
         parts = {name: state(dict(getattr(value, name))) for name in ("obsm", "varm", "obsp", "varp", "layers", "uns")}
         return {**parts, "X": state(value.X), "obs": state(value.obs), "var": state(value.var)}

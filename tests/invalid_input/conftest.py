@@ -1,4 +1,4 @@
-"""Files that the tables share."""
+"""Files shared by the tests of invalid input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.invalid_input.calls import section, whole
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``section.h5ad``, as an instrument gives it, and ``result.h5ad``, after everything."""
+    """Folder with ``section.h5ad``, which is not analyzed, and ``result.h5ad``, which has all results."""
     folder = tmp_path_factory.mktemp("files")
     section().write_h5ad(folder / "result.h5ad")
     whole().write_h5ad(folder / "section.h5ad")

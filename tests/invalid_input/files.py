@@ -1,4 +1,4 @@
-"""Things on disk that are no section, and what is said of each."""
+"""Files and folders that are not sections, with patterns of the expected messages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def h5(name: str, fill: Callable[[h5py.File], object]) -> Callable[[Path], Path]
 
 
 def altered(change: Callable[[h5py.File], object], name: str = "altered.h5ad") -> Callable[[Path], Path]:
-    """A section whose file was changed by hand."""
+    """Write a section, and change its file."""
 
     def make(folder: Path) -> Path:
         section().write_h5ad(folder / name)
@@ -84,7 +84,7 @@ def shorter_data(file: h5py.File) -> None:
 
 
 def claims_huge(file: h5py.File) -> None:
-    """A dense matrix of a petabyte, of which nothing is stored."""
+    """Declare a dense matrix of a petabyte without storing data."""
     del file["X"]
     matrix = file.create_dataset("X", shape=(10**7, 10**7), dtype="f8", chunks=(1000, 1000))
     matrix.attrs["encoding-type"], matrix.attrs["encoding-version"] = "array", "0.2.0"
@@ -96,10 +96,10 @@ def huge_shape(file: h5py.File) -> None:
 
 def folder_of(*files: tuple[str, bytes | str]) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        (folder / "given").mkdir()
+        (folder / "input").mkdir()
         for name, data in files:
-            content(name, data)(folder / "given")
-        return folder / "given"
+            content(name, data)(folder / "input")
+        return folder / "input"
 
     return make
 
@@ -116,7 +116,7 @@ def dangling(folder: Path) -> Path:
 
 
 def bomb(folder: Path) -> Path:
-    """A gzipped table whose one line never ends: 200 MB of zeros in 200 kB."""
+    """Write a gzipped table with one line of 200 MB of zeros in 200 kB."""
     with gzip.open(folder / "bomb.csv.gz", "wb", compresslevel=9) as file:
         for _ in range(200):
             file.write(b"0" * 2**20)

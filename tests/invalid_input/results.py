@@ -1,4 +1,4 @@
-"""Results that were changed by hand, or half lost on the way, and what is said of each."""
+"""Changed or incomplete results, with patterns of the expected messages."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Change = Callable[[AnnData], AnnData | None]
 
 @dataclass(frozen=True)
 class ResultKind:
-    """A result with something odd about it, the calls that look at that, and what they say; None: they work."""
+    """A changed result, the calls that depend on the change, and their message; None: the calls succeed."""
 
     name: str
     change: Change
     message: str | None
     calls: tuple[str, ...]
-    commands: tuple[str, ...] = ()  # of `report` and `query`, those that say so too
+    commands: tuple[str, ...] = ()  # the commands that print the message
 
 
 def slot(where: str, key: str, change: Callable[[Any], Any]) -> Change:
@@ -34,7 +34,7 @@ def slot(where: str, key: str, change: Callable[[Any], Any]) -> Change:
     return make
 
 
-def lost(where: str, *keys: str) -> Change:
+def removed(where: str, *keys: str) -> Change:
     def make(adata: AnnData) -> None:
         for key in keys:
             del getattr(adata, where)[key]
@@ -42,7 +42,7 @@ def lost(where: str, *keys: str) -> Change:
     return make
 
 
-def noted(name: str, change: Callable[[Mapping[str, Any]], Any]) -> Change:
+def entry(name: str, change: Callable[[Mapping[str, Any]], Any]) -> Change:
     def make(adata: AnnData) -> None:
         adata.uns["spacex"] = {**adata.uns["spacex"], name: change(adata.uns["spacex"][name])}
 
@@ -66,12 +66,12 @@ def renamed(adata: AnnData) -> None:
 
 
 def twice(adata: AnnData) -> None:
-    """A second gene of a name that the calls ask for."""
+    """Give a second gene the name that the calls use."""
     adata.var_names = [adata.var_names[0], adata.var_names[1], adata.var_names[1], *adata.var_names[3:]]
 
 
-def joined(adata: AnnData) -> AnnData:
-    """What `anndata.concat` keeps by default of what belongs to genes, and with ``merge="same"``: no ``uns``."""
+def concatenated(adata: AnnData) -> AnnData:
+    """Concatenate two halves by `anndata.concat` with ``merge="same"``, which drops ``uns``."""
     return ad.concat([adata[:80], adata[80:]], merge="same")
 
 
@@ -97,24 +97,24 @@ RESULTS: list[ResultKind] = [
         ("pixels of fractions", slot("obsm", "spacex_pixel", lambda p: p + 0.5), r"type float64 is not what", GRID,
          REPORT),
         ("pixels of text", slot("obsm", "spacex_pixel", text), r"spacex_pixel.*is not what", GRID, REPORT),
-        ("a grid of text", noted("grid", str), r"grid.*it is a str.*call sx.pp.rasterize", GRID, REPORT),
+        ("a grid of text", entry("grid", str), r"grid.*it is a str.*call sx.pp.rasterize", GRID, REPORT),
         *(
-            (f"no {field}", noted("grid", without(field)), rf"{field} missing.; call sx.pp.rasterize", GRID, REPORT)
+            (f"no {field}", entry("grid", without(field)), rf"{field} missing.; call sx.pp.rasterize", GRID, REPORT)
             for field in ("height", "section", "kind", "spatial_key", "library_key")
         ),
-        ("a grid that is short", noted("grid", lambda g: {**g, "height": g["height"][:1]}), r"call sx.pp.rasterize",
+        ("a grid that is short", entry("grid", lambda g: {**g, "height": g["height"][:1]}), r"call sx.pp.rasterize",
          GRID, REPORT),
-        # the notes
+        # uns
         ("notes of text", uns("text"), r'uns\["spacex"\] is a str',
          (*GRID, "pp.rasterize", "tl.modules", "tl.interactions", "tl.compare", "tl.markers", "pl.gene_images",
           "pl.training", "genes_as_obs"), REPORT),
         ("notes in an array", uns(np.ones(3)), r'uns\["spacex"\] is a ndarray', (*GRID, "tl.modules"), REPORT),
-        ("joined", joined, r"seed, null_shape missing.; call sx.tl.embed", ("tl.modules",), ()),
-        ("no seed", noted("embed", without("seed")), r"seed missing.; call sx.tl.embed", ("tl.modules",), ()),
-        ("a seed of text", noted("embed", lambda e: {**e, "seed": "x"}), r"seed.*='x'", ("tl.modules",), ()),
-        ("settings of text", noted("parameters", str), r"parameters.*it is a str",
+        ("concatenated", concatenated, r"seed, null_shape missing.; call sx.tl.embed", ("tl.modules",), ()),
+        ("no seed", entry("embed", without("seed")), r"seed missing.; call sx.tl.embed", ("tl.modules",), ()),
+        ("a seed of text", entry("embed", lambda e: {**e, "seed": "x"}), r"seed.*='x'", ("tl.modules",), ()),
+        ("settings of text", entry("parameters", str), r"parameters.*it is a str",
          ("tl.modules", "tl.domains", "tl.pattern", "report.write_report"), REPORT),
-        ("pairs noted as text", noted("interactions", str), r"call sx.tl.interactions", ("tl.score_pairs",), ()),
+        ("pairs noted as text", entry("interactions", str), r"call sx.tl.interactions", ("tl.score_pairs",), ()),
         # the embedding
         ("3-D", slot("varm", "X_spacex", lambda z: z[..., None]), r"X_spacex.*shape \(70, 50, 1\)", EMBEDDING, BOTH),
         ("sparse", slot("varm", "X_spacex", sp.csr_matrix), r"X_spacex.*csr_matrix", EMBEDDING, BOTH),
@@ -135,16 +135,16 @@ RESULTS: list[ResultKind] = [
         ("named modules", renamed, None, MODULES, ()),
         ("modules as text", slot("var", "spacex_module", lambda m: m.astype(str)), None, MODULES, ()),
         ("modules as numbers", slot("var", "spacex_module", lambda m: np.arange(len(m)) % 3), None, MODULES, ()),
-        ("no modules", lost("var", "spacex_module"), r"the genes have no modules yet", MODULES, REPORT),
-        ("no probability", lost("var", "spacex_module_prob"), r"spacex_module_prob.* is missing",
+        ("no modules", removed("var", "spacex_module"), r"the genes have no modules yet", MODULES, REPORT),
+        ("no probability", removed("var", "spacex_module_prob"), r"spacex_module_prob.* is missing",
          ("pl.modules", "report.write_report"), REPORT),
         ("probability of text", slot("var", "spacex_module_prob", text), r"spacex_module_prob.*does not hold numbers",
          ("pl.modules", "report.write_report"), REPORT),
         ("scores of text", slot("var", "spacex_svg_score", text), r"spacex_svg_score.*does not hold numbers",
          ("pl.svg", "report.write_report"), REPORT),
-        ("no p-values", lost("var", "spacex_svg_pvalue"), r"spacex_svg_pvalue.*call sx.tl.svg",
+        ("no p-values", removed("var", "spacex_svg_pvalue"), r"spacex_svg_pvalue.*call sx.tl.svg",
          ("report.write_report",), REPORT),
-        ("no q-values", lost("var", "spacex_svg_qvalue"), r"spacex_svg_qvalue.*call sx.tl.svg",
+        ("no q-values", removed("var", "spacex_svg_qvalue"), r"spacex_svg_qvalue.*call sx.tl.svg",
          ("pl.svg", "report.write_report"), REPORT),
         ("pairs of text", slot("varp", "spacex_interactions", lambda p: text(p.toarray())), r"does not hold numbers",
          ("pl.interactions", "report.write_report"), REPORT),

@@ -1,6 +1,6 @@
-"""Sections with something odd about them, and what is said of each.
+"""Unusual and invalid sections, with patterns of the expected messages, for all calls.
 
-``test_messages.py`` has the same for `pp.rasterize` and `tl.embed` in more detail; here they meet all calls.
+``test_messages.py`` tests `pp.rasterize` and `tl.embed` in more detail.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def only_genes(n: int) -> Callable[[AnnData], AnnData]:
     return lambda adata: adata[:, :n].copy()
 
 
-def no_places(adata: AnnData) -> None:
+def no_coords(adata: AnnData) -> None:
     del adata.obsm["spatial"]
-    adata.obs = adata.obs.drop(columns=["array_row", "array_col"])  # which would do
+    adata.obs = adata.obs.drop(columns=["array_row", "array_col"])  # otherwise used instead
 
 
 def library(change: Callable[[AnnData], Any]) -> Callable[[AnnData], None]:
@@ -73,7 +73,7 @@ def library(change: Callable[[AnnData], Any]) -> Callable[[AnnData], None]:
 
 
 def without_a_library(adata: AnnData) -> AnnData:
-    """A category that no spot has."""
+    """Add a category without spots."""
     adata.obs["library"] = pd.Categorical(["a"] * adata.n_obs, categories=["a", "gone"])
     return adata
 
@@ -83,7 +83,7 @@ def stored_zeros(adata: AnnData) -> None:
 
 
 def unsorted(adata: AnnData) -> None:
-    """Rows whose columns are stored from right to left, and one value in two parts."""
+    """Store the columns of each row in descending order."""
     csr = adata.X.tocsr()
     order = np.concatenate([np.arange(a, b)[::-1] for a, b in zip(csr.indptr[:-1], csr.indptr[1:], strict=True)])
     data, indices = csr.data[order], csr.indices[order]
@@ -91,7 +91,7 @@ def unsorted(adata: AnnData) -> None:
 
 
 def in_parts(adata: AnnData) -> None:
-    """Every count stored as one and the rest of it."""
+    """Store every count x as two duplicate entries, 1 and x - 1."""
     csr = adata.X.tocsr()
     data = np.column_stack([np.ones_like(csr.data), csr.data - 1]).ravel()
     adata.X = sp.csr_matrix((data, np.repeat(csr.indices, 2), csr.indptr * 2), csr.shape)
@@ -111,7 +111,7 @@ def text_layer(adata: AnnData) -> None:
 
 
 def mixed(*labels: Any) -> Callable[[AnnData], None]:
-    """Labels in turn, of the types that they have."""
+    """Repeat labels of any types."""
     return library(lambda a: pd.Series([labels[i % len(labels)] for i in range(a.n_obs)], a.obs_names, dtype=object))
 
 
@@ -121,7 +121,7 @@ FLAGS = ("--library-key", "library")
 SPLIT = library(lambda a: np.where(np.arange(a.n_obs) < 80, "a", "b"))
 
 SECTIONS: list[K] = [
-    # matrices that are refused
+    # invalid matrices
     K("no matrix", counts(lambda x: None), r"adata.X is empty", only=MATRIX),
     K("NaN, CSR", entry(NAN), r"adata.X holds 1 NaN", only=MATRIX),
     K("NaN, CSC", entry(NAN, sp.csc_matrix), r"adata.X holds 1 NaN", only=MATRIX),
@@ -130,7 +130,7 @@ SECTIONS: list[K] = [
     K("minus infinity", entry(-INF), r"adata.X holds 1 NaN or infinite", only=MATRIX),
     K("all NaN", counts(lambda x: x * NAN), r"adata.X holds \d+ NaN", only=MATRIX),
     K("a negative", entry(-3), r"adata.X holds negative values \(smallest -3\)", only=MATRIX),
-    K("centred", counts(lambda x: x - x.mean()), r"adata.X holds negative", only=MATRIX),
+    K("centered", counts(lambda x: x - x.mean()), r"adata.X holds negative", only=MATRIX),
     K("all zero", counts(np.zeros_like), r"adata.X is zero everywhere", only=MATRIX),
     K("all zero, CSR", counts(lambda x: sp.csr_matrix(x.shape)), r"adata.X is zero everywhere", only=MATRIX),
     K("stored zeros", stored_zeros, r"adata.X is zero everywhere", only=MATRIX),
@@ -146,7 +146,7 @@ SECTIONS: list[K] = [
       only=MATRIX),
     K("a layer of text", text_layer, r"layers\['counts'\] holds object", settings={"layer": "counts"},
       only=("pp.gene_images", "tl.embed", "tl.svg", "tl.markers", "pl.gene_images"), flags=None),
-    # matrices that have a defined result
+    # valid matrices
     K("dense", counts(np.asarray), None),
     K("dense in columns", counts(np.asfortranarray), None),
     K("CSC", counts(sp.csc_matrix), None),
@@ -172,7 +172,7 @@ SECTIONS: list[K] = [
     K("constant", counts(np.ones_like), r"no (panel )?gene varies",
       only=("tl.embed", "tl.impute", "tl.impute, reference")),
     # coordinates
-    K("no coordinates", no_places, r"obsm\['spatial'\] is missing", only=(*PLACES, "io.to_spatialdata")),
+    K("no coordinates", no_coords, r"obsm\['spatial'\] is missing", only=(*PLACES, "io.to_spatialdata")),
     K("NaN coordinate", places(lambda xy: np.where(np.arange(len(xy))[:, None] == 3, NAN, xy)),
       r"obsm\['spatial'\] holds 2 NaN", only=(*PLACES, "io.to_spatialdata", "tl.impute")),
     K("infinite coordinate", places(lambda xy: np.where(np.arange(len(xy))[:, None] == 3, INF, xy)),

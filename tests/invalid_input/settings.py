@@ -307,7 +307,7 @@ SETTINGS: list[K] = [
     K("SpaCEX", {"device": pd.Series(["cpu"])}, r"device="),
     K("SpaCEX", {"device": "abacus"}, r"device='abacus'"),
     K("SpaCEX", {"config": "fast"}, r"config='fast'"),
-    K("SpaCEX", {"given": np.zeros((3, 4, 4))}, r"images.*GeneImages"),
+    K("SpaCEX", {"gene_images": np.zeros((3, 4, 4))}, r"images.*GeneImages"),
     K("SpaCEX.fit_transform", {"images": np.zeros((3, 4, 4))}, r"images.*GeneImages"),
     *(K(f"SpaCEX.{name}", {"images": value}, r"images") for name in ("transform", "predict_proba", "transform_sections")
       for value in (None, "images", np.zeros(3), np.zeros((2, 3, 3)), np.zeros((0, 3, 3)))),

@@ -1,4 +1,4 @@
-"""Every argument of every public function meets what is no value of it: one clear line, or it is taken."""
+"""Unusual values of every argument of every public function are accepted or raise a one-line error."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tests.invalid_input.cases import assert_one_clear_line, state
 import spacex as sx
 from spacex.report import write_report
 
-OF = {
+WRAPPED = {
     "tl.impute": sx.tl.impute, "SpaCEX": sx.SpaCEX, "report.write_report": write_report,
 }  # fmt: skip
-"""Functions that a call of the table wraps."""
+"""Functions behind the wrappers in `CALLS`."""
 
-LEFT_OUT = {"tl.impute, reference", "datasets.fetch_dlpfc", "datasets.fetch_visium", "SpaCEX.save", "SpaCEX.load"}
+EXCLUDED = {"tl.impute, reference", "datasets.fetch_dlpfc", "datasets.fetch_visium", "SpaCEX.save", "SpaCEX.load"}
 
 
 def parameters(call: str) -> Iterator[inspect.Parameter]:
-    """Those of the function behind a call, but for the section that it works on."""
-    for parameter in inspect.signature(OF.get(call, CALLS[call].function)).parameters.values():
+    """Yield the parameters of the function behind a call, without the section."""
+    for parameter in inspect.signature(WRAPPED.get(call, CALLS[call].function)).parameters.values():
         if parameter.name not in ("adata", "target"):
             yield parameter
 
 
-ARGUMENTS = [(call, p) for call in CALLS if call not in LEFT_OUT for p in parameters(call)]
+ARGUMENTS = [(call, p) for call in CALLS if call not in EXCLUDED for p in parameters(call)]
 FLAGS = [(call, p) for call, p in ARGUMENTS if "bool" in str(p.annotation) or isinstance(p.default, bool)]
 
 NO_FLAG: dict[str, Callable[[], Any]] = {
@@ -48,8 +48,8 @@ ODD: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
-def refused(call: str, name: str, value: Any) -> str | None:
-    """What is said of a value; None if it is taken. The section is as it was where it is refused."""
+def error_of(call: str, name: str, value: Any) -> str | None:
+    """Return the error message for a value, or None if it is accepted; the section must not change after an error."""
     adata = section().copy()
     before = state(adata)
     try:
@@ -60,7 +60,7 @@ def refused(call: str, name: str, value: Any) -> str | None:
     return None
 
 
-def test_all_flags_are_found() -> None:
+def test_list_of_flags_is_complete() -> None:
     names = {p.name for _, p in FLAGS}
     assert names == {"progress", "shared", "counts", "learned", "lazy", "probability", "image", "show"}
     assert len(FLAGS) > 20
@@ -68,29 +68,29 @@ def test_all_flags_are_found() -> None:
 
 @pytest.mark.parametrize("kind", NO_FLAG)
 @pytest.mark.parametrize(("call", "parameter"), FLAGS, ids=lambda value: getattr(value, "name", value))
-def test_a_flag_is_true_or_false(call: str, parameter: inspect.Parameter, kind: str) -> None:
+def test_flags_must_be_boolean(call: str, parameter: inspect.Parameter, kind: str) -> None:
     value = NO_FLAG[kind]()
-    said = refused(call, parameter.name, value)
+    message = error_of(call, parameter.name, value)
     if value is None and parameter.default is None:
-        assert said is None
+        assert message is None
         return
-    assert said is not None
-    assert_one_clear_line(said, rf"^{parameter.name}=.*True.*False")
+    assert message is not None
+    assert_one_clear_line(message, rf"^{parameter.name}=.*True.*False")
 
 
 @pytest.mark.parametrize("call", [call for call, parameter in ARGUMENTS if parameter.name == "seed"])
-def test_a_seed_has_32_bits(call: str) -> None:
+def test_seeds_have_32_bits(call: str) -> None:
     for seed in (2**32, 2**70, -1, 0.5, True, np.array([1])):
-        said = refused(call, "seed", seed)
-        assert said is not None
-        assert_one_clear_line(said, r"^seed=.* from 0 to 4294967295")
-    assert refused(call, "seed", np.uint32(2**32 - 1)) is None
+        message = error_of(call, "seed", seed)
+        assert message is not None
+        assert_one_clear_line(message, r"^seed=.* from 0 to 4294967295")
+    assert error_of(call, "seed", np.uint32(2**32 - 1)) is None
 
 
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize("call", dict.fromkeys(call for call, _ in ARGUMENTS))
-def test_odd_values_are_taken_or_refused(call: str, kind: str) -> None:
+def test_unusual_values_are_accepted_or_raise(call: str, kind: str) -> None:
     for parameter in parameters(call):
-        said = refused(call, parameter.name, ODD[kind]())
-        if said is not None:
-            assert_one_clear_line(said, "")
+        message = error_of(call, parameter.name, ODD[kind]())
+        if message is not None:
+            assert_one_clear_line(message, "")

@@ -1,4 +1,4 @@
-"""What is on disk and no section is refused by one clear line, by every call and command that reads."""
+"""Files that are not sections raise a one-line error in every function and command that reads."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.invalid_input.files import FILES
 import spacex as sx
 from spacex.cli import main
 
-MORE_MEMORY = 3 * 2**30
-"""Address space that reading may take beyond what is taken already: enough for the libraries, not for a lie."""
+EXTRA_MEMORY = 3 * 2**30
+"""Additional address space for reading: enough for libraries, but not for false sizes in damaged files."""
 
 
 @contextmanager
-def little_memory() -> Iterator[None]:
+def limited_memory() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_AS)
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MORE_MEMORY, before[1]))
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + EXTRA_MEMORY, before[1]))
     try:
         yield
     finally:
@@ -33,9 +33,9 @@ def little_memory() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", FILES, ids=[kind.name for kind in FILES])
-def test_read_refuses(kind: FileKind, tmp_path: Path) -> None:
+def test_read_raises(kind: FileKind, tmp_path: Path) -> None:
     path = kind.make(tmp_path)
-    with little_memory(), pytest.raises((sx.InputError, FileNotFoundError)) as caught:
+    with limited_memory(), pytest.raises((sx.InputError, FileNotFoundError)) as caught:
         sx.read(path)
     assert_one_clear_line(str(caught.value), kind.message)
 
@@ -51,26 +51,26 @@ COMMANDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_refuse(command: str, tmp_path: Path, files: Path, capsys: pytest.CaptureFixture) -> None:
-    (tmp_path / "made").mkdir()
+def test_commands_fail(command: str, tmp_path: Path, files: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "input").mkdir()
     for number, kind in enumerate(FILES):
-        folder = tmp_path / "made" / str(number)
+        folder = tmp_path / "input" / str(number)
         folder.mkdir()
-        made = kind.make(folder)
+        path = kind.make(folder)
         if command == "run" and kind.name == "a folder named h5ad":
             continue  # an empty folder of sections
-        places = {"PATH": str(made), "SECTION": str(files / "section.h5ad")}
-        words = [places.get(word, word).replace("OUT", str(tmp_path / "out")) for word in COMMANDS[command]]
+        paths = {"PATH": str(path), "SECTION": str(files / "section.h5ad")}
+        words = [paths.get(word, word).replace("OUT", str(tmp_path / "out")) for word in COMMANDS[command]]
         assert main(words) == 2, kind.name
         out, err = capsys.readouterr()
         assert not out
         assert "Traceback" not in err, kind.name
         assert_one_clear_line([line for line in err.splitlines() if line][-1], kind.message)
-        assert [entry.name for entry in tmp_path.iterdir()] == ["made"], kind.name
+        assert [entry.name for entry in tmp_path.iterdir()] == ["input"], kind.name
 
 
-def test_what_may_not_be_read_is_said(files: Path) -> None:
-    """As root everything may be read: a process without rights is needed, and a folder that it may enter."""
+def test_unreadable_file_raises(files: Path) -> None:
+    """Root may read all files, so that a process without privileges reads a file in a folder that it can enter."""
     code = "import os, sys, anndata, h5py, spacex as sx, spacex.io._anndata, spacex.io._file_checks\n" \
            "os.setuid(65534) if os.getuid() == 0 else None\n" \
            "try: sx.read(sys.argv[1])\nexcept sx.InputError as error: print(error)"  # fmt: skip

@@ -1,4 +1,4 @@
-"""Readers meet random bytes and damaged files: a section comes out, or one clear error, and nothing else."""
+"""Random bytes and damaged files are read as a section, or raise a one-line `InputError`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from anndata import AnnData
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.invalid_input.cases import LONGEST
+from tests.invalid_input.cases import MAX_LENGTH
 from tests.invalid_input.files import GEM, MTX, NAMES, SPOTS, TABLE
 
 import spacex as sx
@@ -37,7 +37,7 @@ EDITS = st.lists(
 
 
 def edited(data: bytes, edits: list[Edit]) -> bytes:
-    """Bytes that were overwritten, cut off, put in or dropped somewhere."""
+    """Overwrite, truncate, insert or delete bytes."""
     for kind, where, new in edits:
         at = int(where * len(data))
         match kind:
@@ -52,33 +52,33 @@ def edited(data: bytes, edits: list[Edit]) -> bytes:
     return data
 
 
-def assert_read_or_refused(path: Path) -> None:
+def assert_read_or_input_error(path: Path) -> None:
     try:
-        found = sx.read(path)
+        adata = sx.read(path)
     except (sx.InputError, FileNotFoundError) as error:
-        said = str(error)
+        message = str(error)
     else:
-        assert isinstance(found, AnnData)
-        validate_arrays(found, path)
+        assert isinstance(adata, AnnData)
+        validate_arrays(adata, path)
         return
-    assert "\n" not in said
-    assert len(said) < LONGEST
+    assert "\n" not in message
+    assert len(message) < MAX_LENGTH
 
 
-NAMES_OF_FILES = ["a.h5ad", "a.h5", "a.csv", "a.csv.gz", "a.tsv", "a.txt", "a.mtx", "a.gem", "a.gem.gz", "a.gef",
+FILE_NAMES = ["a.h5ad", "a.h5", "a.csv", "a.csv.gz", "a.tsv", "a.txt", "a.mtx", "a.gem", "a.gem.gz", "a.gef",
                   "a.cellbin.gef", "a.parquet", "a"]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES_OF_FILES)
+@pytest.mark.parametrize("name", FILE_NAMES)
 def test_random_bytes(name: str) -> None:
     @BOUNDED
     @given(st.binary(max_size=300), st.sampled_from([b"", b"\x89HDF\r\n\x1a\n", b"\x1f\x8b\x08", b"PAR1", b"x,y\n"]))
     def check(data: bytes, start: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / name).write_bytes(start + data)
-            assert_read_or_refused(Path(folder) / name)
+            assert_read_or_input_error(Path(folder) / name)
             (Path(folder) / "spots.csv").write_text(SPOTS)
-            assert_read_or_refused(Path(folder))
+            assert_read_or_input_error(Path(folder))
 
     check()
 
@@ -115,7 +115,7 @@ def write_gef(path: Path) -> None:
 
 @cache
 def valid() -> dict[str, dict[str, bytes]]:
-    """Sections that are read, file by file; the first file is the one that is damaged."""
+    """Return valid sections, as the content of each file; tests damage the first file."""
     spots, names = {"spots.csv": SPOTS.encode()}, {name: text.encode() for name, text in NAMES}
     table = pd.DataFrame({"barcode": ["s1", "s2"], "x": [0.0, 1.0], "y": [1.0, 0.0]})
     return {
@@ -142,7 +142,7 @@ def valid() -> dict[str, dict[str, bytes]]:
     }
 
 
-def laid_out(folder: Path, files: dict[str, bytes]) -> Path:
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -153,28 +153,28 @@ def laid_out(folder: Path, files: dict[str, bytes]) -> Path:
 def test_damaged_files(form: str) -> None:
     files = valid()[form]
     with tempfile.TemporaryDirectory() as folder:
-        assert sx.read(laid_out(Path(folder), files)).n_vars >= 2  # so that damage is what is refused
+        assert sx.read(write_files(Path(folder), files)).n_vars >= 2  # valid before it is damaged
 
     @BOUNDED
     @given(EDITS)
     def check(edits: list[Edit]) -> None:
         first, data = next(iter(files.items()))
         with tempfile.TemporaryDirectory() as folder:
-            assert_read_or_refused(laid_out(Path(folder), {**files, first: edited(data, edits)}))
+            assert_read_or_input_error(write_files(Path(folder), {**files, first: edited(data, edits)}))
 
     check()
 
 
 @BOUNDED
 @given(st.data())
-def test_a_damaged_zarr(data: st.DataObject) -> None:
+def test_damaged_zarr(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.zarr"
         shutil.copytree(_zarr(), path)
         inside = sorted(entry for entry in path.rglob("*") if entry.is_file())
         victim = data.draw(st.sampled_from(inside))
         victim.write_bytes(edited(victim.read_bytes(), data.draw(EDITS)))
-        assert_read_or_refused(path)
+        assert_read_or_input_error(path)
 
 
 @cache

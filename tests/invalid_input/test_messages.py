@@ -1,4 +1,4 @@
-"""Every kind of bad input is met by one clear line, before any work, and leaves the caller's AnnData as it was."""
+"""Invalid input raises a one-line error before any work and leaves the AnnData unchanged."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from spacex._infra.errors import InputError
 
 NAN, INF = float("nan"), float("inf")
 S, G = 60, 12
+QUICK = Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50)
 
 Change = Callable[[AnnData], AnnData | None]
 
 
 def plain() -> AnnData:
-    """A small section on a square array, with a library, a layer and a slot of the caller's own."""
+    """Return a small section on a square array, with a library and an entry of the caller in ``uns``."""
     rng = np.random.default_rng(0)
     adata = AnnData(
         sp.csr_matrix(rng.poisson(3.0, (S, G)).astype(np.float32)),
@@ -32,7 +33,7 @@ def plain() -> AnnData:
         var=pd.DataFrame(index=[f"gene{i}" for i in range(G)]),
         obsm={"spatial": np.column_stack([np.arange(S) % 10, np.arange(S) // 10]).astype(float)},
     )
-    adata.uns["mine"] = {"kept": 1}
+    adata.uns["mine"] = {"a": 1}
     return adata
 
 
@@ -52,23 +53,23 @@ def with_entry(value: float, *, dense: bool = False, dtype: type = np.float64) -
     return with_x(values)
 
 
-def with_places(values: Callable[[np.ndarray], Any]) -> Change:
+def with_coords(values: Callable[[np.ndarray], Any]) -> Change:
     def change(adata: AnnData) -> None:
         adata.obsm["spatial"] = values(np.asarray(adata.obsm["spatial"]))
 
     return change
 
 
-def with_place(value: Any, dtype: Any = float) -> Change:
+def with_coord(value: Any, dtype: Any = float) -> Change:
     def values(xy: np.ndarray) -> np.ndarray:
         xy = xy.astype(dtype)
         xy[7, 1] = value
         return xy
 
-    return with_places(values)
+    return with_coords(values)
 
 
-def no_places(adata: AnnData) -> None:
+def no_coords(adata: AnnData) -> None:
     del adata.obsm["spatial"]
 
 
@@ -108,21 +109,21 @@ def nothing(adata: AnnData) -> None:
 
 
 RASTERIZE: dict[str, tuple[Change, dict[str, Any], str]] = {
-    "no coordinates": (no_places, {}, r"obsm\['spatial'\] is missing \(available: none\).*\(n_obs, 2\).*spatial_key="),
+    "no coordinates": (no_coords, {}, r"obsm\['spatial'\] is missing \(available: none\).*\(n_obs, 2\).*spatial_key="),
     "another key": (nothing, {"spatial_key": "X_umap"}, r"obsm\['X_umap'\] is missing \(available: 'spatial'\)"),
-    "NaN coordinate": (with_place(NAN), {}, r"obsm\['spatial'\] holds 1 NaN.*drop the spots"),
-    "infinite coordinate": (with_place(-INF), {}, r"obsm\['spatial'\] holds 1 NaN or inf.*drop the spots"),
-    "all NaN": (with_places(lambda xy: xy * NAN), {}, r"obsm\['spatial'\] holds 120 NaN"),
-    "one column": (with_places(lambda xy: xy[:, :1]), {}, r"obsm\['spatial'\] has shape \(60, 1\).*two columns"),
-    "no column": (with_places(lambda xy: xy[:, :0]), {}, r"obsm\['spatial'\] has shape \(60, 0\).*two columns"),
-    "three axes": (with_places(lambda xy: xy[:, :, None]), {}, r"obsm\['spatial'\] has shape|one place|NaN"),
-    "text": (with_places(lambda xy: xy.astype(str).astype(object) + "px"), {}, r"'spatial'\] does not hold numbers"),
-    "one word": (with_place("here", object), {}, r"obsm\['spatial'\] does not hold numbers.*\(n_obs, 2\)"),
-    "None": (with_place(None, object), {}, r"obsm\['spatial'\] holds 1 NaN"),
-    "complex": (with_places(lambda xy: xy + 1j), {}, r"obsm\['spatial'\] does not hold (real )?numbers"),
-    "all in one place": (with_places(lambda xy: xy * 0 + 3), {}, r"all spots lie in one place.*obsm\['spatial'\]"),
-    "one place, array": (lambda a: (shuffled(a), with_places(lambda xy: xy * 0)(a))[0], {}, r"one place"),
-    "absurdly large": (with_places(lambda xy: xy * 1e306), {}, r"obsm\['spatial'\].*(large|1e)"),
+    "NaN coordinate": (with_coord(NAN), {}, r"obsm\['spatial'\] holds 1 NaN.*drop the spots"),
+    "infinite coordinate": (with_coord(-INF), {}, r"obsm\['spatial'\] holds 1 NaN or inf.*drop the spots"),
+    "all NaN": (with_coords(lambda xy: xy * NAN), {}, r"obsm\['spatial'\] holds 120 NaN"),
+    "one column": (with_coords(lambda xy: xy[:, :1]), {}, r"obsm\['spatial'\] has shape \(60, 1\).*two columns"),
+    "no column": (with_coords(lambda xy: xy[:, :0]), {}, r"obsm\['spatial'\] has shape \(60, 0\).*two columns"),
+    "three axes": (with_coords(lambda xy: xy[:, :, None]), {}, r"obsm\['spatial'\] has shape|one place|NaN"),
+    "text": (with_coords(lambda xy: xy.astype(str).astype(object) + "px"), {}, r"'spatial'\] does not hold numbers"),
+    "one word": (with_coord("here", object), {}, r"obsm\['spatial'\] does not hold numbers.*\(n_obs, 2\)"),
+    "None": (with_coord(None, object), {}, r"obsm\['spatial'\] holds 1 NaN"),
+    "complex": (with_coords(lambda xy: xy + 1j), {}, r"obsm\['spatial'\] does not hold (real )?numbers"),
+    "all in one place": (with_coords(lambda xy: xy * 0 + 3), {}, r"all spots lie in one place.*obsm\['spatial'\]"),
+    "one place, array": (lambda a: (shuffled(a), with_coords(lambda xy: xy * 0)(a))[0], {}, r"one place"),
+    "absurdly large": (with_coords(lambda xy: xy * 1e306), {}, r"obsm\['spatial'\].*(large|1e)"),
     "one spot": (lambda a: a[:1].copy(), {}, r"1 spot\(s\).*at least 10"),
     "nine spots": (lambda a: a[:9].copy(), {}, r"9 spot\(s\).*at least 10"),
     "no spot": (lambda a: a[:0].copy(), {}, r"0 spot\(s\).*at least 10"),
@@ -144,7 +145,7 @@ RASTERIZE: dict[str, tuple[Change, dict[str, Any], str]] = {
         with_library(["tiny"] + ["a"] * (S - 1)), {"library_key": "library"}, r"\(s\) tiny of obs\['library'\].*10"
     ),
     "a library in one place": (
-        with_places(lambda xy: np.where(np.arange(S)[:, None] < 30, xy, 1.0)), {"library_key": "library"}, r"one place"
+        with_coords(lambda xy: np.where(np.arange(S)[:, None] < 30, xy, 1.0)), {"library_key": "library"}, r"one place"
     ),
 }  # fmt: skip
 
@@ -209,7 +210,7 @@ def _stored_zeros(counts: np.ndarray) -> sp.csr_matrix:
 
 
 def snapshot(adata: AnnData) -> dict[str, Any]:
-    """Everything that a call could change, in a form that compares."""
+    """Return the content of an AnnData in a form that can be compared."""
     matrix = adata.X
     if sp.issparse(matrix):
         matrix = (matrix.dtype.str, matrix.data.tobytes(), matrix.indices.tobytes(), matrix.indptr.tobytes())
@@ -222,7 +223,7 @@ def snapshot(adata: AnnData) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def assert_refused(change: Change, message: str, call: Callable[[AnnData], Any]) -> None:
+def assert_raises(change: Change, message: str, call: Callable[[AnnData], Any]) -> None:
     adata = plain()
     changed = change(adata)
     adata = changed if isinstance(changed, AnnData) else adata
@@ -236,23 +237,22 @@ def assert_refused(change: Change, message: str, call: Callable[[AnnData], Any])
 
 
 @pytest.mark.parametrize("kind", RASTERIZE)
-def test_rasterize_refuses(kind: str) -> None:
+def test_rasterize_raises(kind: str) -> None:
     change, settings, message = RASTERIZE[kind]
-    assert_refused(change, message, lambda adata: sx.pp.rasterize(adata, **settings))
+    assert_raises(change, message, lambda adata: sx.pp.rasterize(adata, **settings))
 
 
 @pytest.mark.parametrize("kind", EMBED)
-def test_embed_refuses(kind: str) -> None:
+def test_embed_raises(kind: str) -> None:
     change, settings, message = EMBED[kind]
-    assert_refused(change, message, lambda adata: sx.tl.embed(adata, **{"progress": False, **settings}))
+    assert_raises(change, message, lambda adata: sx.tl.embed(adata, **{"progress": False, **settings}))
 
 
 @pytest.mark.parametrize("kind", ["more modules than expressed genes", "unknown device", "negative seed", "NaN count"])
-def test_results_of_an_earlier_call_survive_a_refused_one(kind: str) -> None:
+def test_errors_keep_earlier_results(kind: str) -> None:
     change, settings, _ = EMBED[kind]
     adata = plain()
-    config = Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50)
-    sx.tl.embed(adata, n_modules=2, config=config, progress=False)
+    sx.tl.embed(adata, n_modules=2, config=QUICK, progress=False)
     change(adata)
     before, z, pixel = snapshot(adata), adata.varm["X_spacex"].copy(), adata.obsm["spacex_pixel"].copy()
     with pytest.raises(InputError):
@@ -264,7 +264,7 @@ def test_results_of_an_earlier_call_survive_a_refused_one(kind: str) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("step", ["write_embedding", "write_modules", "write_uns"])
-def test_a_failure_while_results_are_written_leaves_none(
+def test_failure_while_writing_leaves_no_results(
     monkeypatch: pytest.MonkeyPatch, step: str, error: type[BaseException]
 ) -> None:
     adata = plain()
@@ -277,20 +277,15 @@ def test_a_failure_while_results_are_written_leaves_none(
 
     monkeypatch.setattr(_adata, step, fail)
     with pytest.raises(error):
-        sx.tl.embed(
-            adata, n_modules=2, config=Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50), progress=False
-        )
+        sx.tl.embed(adata, n_modules=2, config=QUICK, progress=False)
     assert snapshot(adata) == before
 
 
-def test_the_unharmed_section_is_accepted() -> None:
-    """So that what the table changes is what is refused."""
+def test_unchanged_section_is_valid() -> None:
     adata = plain()
     sx.pp.rasterize(adata, library_key="library")
-    sx.tl.embed(
-        adata, n_modules=2, config=Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50), progress=False
-    )
-    assert adata.uns["mine"] == {"kept": 1}
+    sx.tl.embed(adata, n_modules=2, config=QUICK, progress=False)
+    assert adata.uns["mine"] == {"a": 1}
 
 
 NAMES = {
@@ -304,19 +299,17 @@ NAMES = {
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_odd_names_are_only_names(kind: str, tmp_path: Any) -> None:
+def test_unusual_names(kind: str, tmp_path: Any) -> None:
     adata = plain()
     adata.var_names = NAMES[kind]
-    sx.tl.embed(
-        adata, n_modules=2, config=Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50), progress=False
-    )
+    sx.tl.embed(adata, n_modules=2, config=QUICK, progress=False)
     table = sx.tl.similar_genes(adata, NAMES[kind][1], n=20)
     assert set(table["gene"]) == set(NAMES[kind]) - {NAMES[kind][1]}
     adata.write_h5ad(tmp_path / "a.h5ad")
     np.testing.assert_array_equal(ad.read_h5ad(tmp_path / "a.h5ad").varm["X_spacex"], adata.varm["X_spacex"])
 
 
-PLACES = {
+POSITIONS = {
     "swapped": lambda xy: xy[:, ::-1],
     "on a line": lambda xy: np.column_stack([np.arange(S), np.zeros(S)]),
     "on a slanted line": lambda xy: np.column_stack([np.arange(S), 2.0 * np.arange(S)]),
@@ -329,10 +322,10 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("kind", PLACES)
-def test_odd_places_have_a_defined_result(kind: str) -> None:
+@pytest.mark.parametrize("kind", POSITIONS)
+def test_unusual_positions(kind: str) -> None:
     adata = plain()
-    adata.obsm["spatial"] = PLACES[kind](adata.obsm["spatial"])
+    adata.obsm["spatial"] = POSITIONS[kind](adata.obsm["spatial"])
     sx.pp.rasterize(adata)
     pixel, grid = adata.obsm["spacex_pixel"], adata.uns["spacex"]["grid"]
     assert (pixel >= 0).all()
@@ -356,12 +349,12 @@ COUNTS = {
 
 
 @pytest.mark.parametrize("kind", COUNTS)
-def test_odd_counts_have_a_defined_result(kind: str) -> None:
+def test_unusual_counts(kind: str) -> None:
     adata = plain()
     COUNTS[kind](adata)
     sx.tl.embed(adata, n_modules=2, config=Config(epochs=1, boost_rounds=1, n_permuted_genes=50), progress=False)
     z = adata.varm["X_spacex"]
-    kept = np.isfinite(z).all(axis=1)
-    assert kept.sum() >= G - 1
-    assert np.isnan(z[~kept]).all()
-    assert adata.var["spacex_module_prob"][kept].between(0, 1).all()
+    embedded = np.isfinite(z).all(axis=1)
+    assert embedded.sum() >= G - 1
+    assert np.isnan(z[~embedded]).all()
+    assert adata.var["spacex_module_prob"][embedded].between(0, 1).all()

@@ -1,4 +1,4 @@
-"""Damaged results, given to every call that reads what is damaged: one clear line, and everything as before."""
+"""Damaged results raise a one-line error in every call that reads them, and stay unchanged."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PAIRS = [(kind, call) for kind in RESULTS for call in kind.calls]
 
 def changed(kind: ResultKind) -> AnnData:
     adata = section().copy()
-    made = kind.change(adata)
-    return made if isinstance(made, AnnData) else adata
+    result = kind.change(adata)
+    return result if isinstance(result, AnnData) else adata
 
 
 @pytest.mark.parametrize(("kind", "call"), PAIRS, ids=[f"{kind.name}-{call}" for kind, call in PAIRS])
-def test_python(kind: ResultKind, call: str) -> None:
+def test_functions(kind: ResultKind, call: str) -> None:
     adata, settings = changed(kind), CALLS[call].settings(section())
     if kind.message is None:
         CALLS[call].function(adata, **settings)
@@ -41,7 +41,7 @@ COMMANDS = [(kind, command) for kind in RESULTS for command in kind.commands]
 
 
 @pytest.mark.parametrize(("kind", "command"), COMMANDS, ids=[f"{kind.name}-{command}" for kind, command in COMMANDS])
-def test_the_command_line(kind: ResultKind, command: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_commands(kind: ResultKind, command: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert kind.message is not None
     changed(kind).write_h5ad(tmp_path / "result.h5ad")
     rest = ["gene0002"] if command == "query" else ["-o", str(tmp_path / "report.html")]
@@ -51,7 +51,7 @@ def test_the_command_line(kind: ResultKind, command: str, tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "call",
     [
         lambda adata, gene: sx.tl.similar_genes(adata, gene),
         lambda adata, gene: sx.tl.pattern(adata, like=gene),
@@ -63,23 +63,23 @@ def test_the_command_line(kind: ResultKind, command: str, tmp_path: Path, capsys
         lambda adata, gene: sx.pl.interactions(adata, [gene, *adata.var_names[7:9]]),
     ],
 )
-def test_a_gene_of_which_there_are_two_is_refused(ask) -> None:  # type: ignore[no-untyped-def]
+def test_duplicate_gene_raises(call) -> None:  # type: ignore[no-untyped-def]
     adata = section().copy()
     twice(adata)
     before = state(adata)
     with pytest.raises(sx.InputError, match=r"'gene0002' .*call adata.var_names_make_unique\(\)|1 gene name"):
-        ask(adata, "gene0002")
+        call(adata, "gene0002")
     assert state(adata) == before
 
 
-def test_other_genes_are_found_beside_two_of_one_name() -> None:
+def test_unique_genes_work_beside_duplicates() -> None:
     adata = section().copy()
     twice(adata)
     assert len(sx.tl.similar_genes(adata, "gene0009", n=3)) == 3
     assert sx.tl.score_pairs(adata, [("gene0008", "gene0009")])["similarity"].notna().all()
 
 
-def test_modules_with_names_are_those_with_numbers() -> None:
+def test_renamed_modules_give_the_same_results() -> None:
     plain, named = section().copy(), section().copy()
     renamed(named)
     names = dict(zip(plain.var["spacex_module"].cat.categories, named.var["spacex_module"].cat.categories, strict=True))

@@ -73,7 +73,7 @@ def assert_section(adata: AnnData, counts: pd.DataFrame = COUNTS, xy: Any = None
 
 
 def shifted(xy: np.ndarray, n: float) -> np.ndarray:
-    """Return coordinates shifted to the right: those of another sample."""
+    """Return coordinates shifted to the right, as those of another sample."""
     return xy + np.array([n, 0])
 
 
@@ -88,7 +88,7 @@ def message_of(path: Path, **options: Any) -> str:
 
 
 def compressed(data: bytes, suffix: str, name: str = "table.csv") -> bytes:
-    """Return the data compressed as the suffix of a file says."""
+    """Compress data in the format of a file suffix."""
     match suffix.rpartition(".")[2]:
         case "gz":
             return gzip.compress(data)
@@ -114,10 +114,10 @@ def write_table(table: pd.DataFrame, path: Path, **options: Any) -> Path:
 
 def compress_file(path: Path, suffix: str = ".gz") -> Path:
     """Compress a file, and append the suffix to its name."""
-    whole = path.with_name(path.name + suffix)
-    whole.write_bytes(compressed(path.read_bytes(), suffix))
+    target = path.with_name(path.name + suffix)
+    target.write_bytes(compressed(path.read_bytes(), suffix))
     path.unlink()
-    return whole
+    return target
 
 
 def write_10x_h5(

@@ -13,7 +13,7 @@ from spacex.io._text_tables import read_header, read_text_table, typed
         ("a,b\n1,2\n", ",", ["a", "b"], "."),
         ("a\tb c\n1\t2,5\n", "\t", ["a", "b c"], ","),
         ("a;b;c\ns;1,5;2\n", ";", ["a", "b", "c"], ","),
-        ("a;b\ns;1,5\nt;2,5\n", ";", ["a", "b"], ","),  # the comma would leave the header a field short
+        ("a;b\ns;1,5\nt;2,5\n", ";", ["a", "b"], ","),  # with the comma, the header would lack a field
         ("a;b\ns;1.5\n", ";", ["a", "b"], "."),
         ("a b\nr 1 2\n", " ", ["", "a", "b"], "."),
         ('"a","b"\n"r",1,2\n', ",", ["", "a", "b"], "."),

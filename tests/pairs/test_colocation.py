@@ -42,8 +42,8 @@ def test_neighbors_detects_genes_in_alternating_spots(images) -> None:
 @pytest.mark.parametrize("where", ["same", "neighbors"])
 def test_result_does_not_depend_on_blocks(images, where, monkeypatch) -> None:
     pairs = np.random.default_rng(1).integers(30, size=(80, 2))
-    whole = Colocation(images, where)
-    expected = whole.pairwise(pairs)
-    np.testing.assert_allclose(whole.matrix(np.arange(30))[pairs[:, 0], pairs[:, 1]], expected, atol=1e-5)
+    measure = Colocation(images, where)
+    expected = measure.pairwise(pairs)
+    np.testing.assert_allclose(measure.matrix(np.arange(30))[pairs[:, 0], pairs[:, 1]], expected, atol=1e-5)
     monkeypatch.setattr(colocation, "GENES_PER_BLOCK", 7)
     np.testing.assert_allclose(Colocation(images, where).pairwise(pairs), expected, atol=1e-5)

@@ -13,14 +13,14 @@ import spacex as sx
 from spacex.get import module_sizes, spot_map
 from spacex.pl.colors import OKABE_ITO_EXTENDED, category_colors, matched_colors
 
-ODD = ["$a_1$", "<b>", "gene & co"]
-HITS = pd.DataFrame({"gene": ODD, "similarity": [0.9, 0.8, 0.7], "qvalue": [1e-9, 0.01, 0.4]})
+SPECIAL_NAMES = ["$a_1$", "<b>", "gene & co"]
+HITS = pd.DataFrame({"gene": SPECIAL_NAMES, "similarity": [0.9, 0.8, 0.7], "qvalue": [1e-9, 0.01, 0.4]})
 
 
 @pytest.fixture(scope="module")
 def fitted():
     adata = sx.datasets.simulate_section(n_genes=100, n_spots=250, n_modules=3, n_domains=3, depth=1.0)
-    adata.var_names = ODD + list(adata.var_names[3:])
+    adata.var_names = SPECIAL_NAMES + list(adata.var_names[3:])
     sx.tl.embed(adata, n_modules=3, config=sx.Config(epochs=1, boost_rounds=1), progress=False)
     sx.tl.svg(adata)
     sx.tl.domains(adata, n_domains=3)
@@ -36,12 +36,12 @@ def adata(fitted):
 
 
 DRAWN = {
-    "gene_images": lambda a, **k: sx.pl.gene_images(a, ODD, **k),
-    "embedding": lambda a, **k: sx.pl.embedding(a, color=["module", "svg"], genes=ODD, **k),
+    "gene_images": lambda a, **k: sx.pl.gene_images(a, SPECIAL_NAMES, **k),
+    "embedding": lambda a, **k: sx.pl.embedding(a, color=["module", "svg"], genes=SPECIAL_NAMES, **k),
     "modules": lambda a, **k: sx.pl.modules(a, n_modules=1, n_genes=2, **k),
     "svg": lambda a, **k: sx.pl.svg(a, n_genes=2, **k),
     "domains": lambda a, **k: sx.pl.domains(a, reference="domain", **k),
-    "interactions": lambda a, **k: sx.pl.interactions(a, [*ODD, "gene0004", "gene0005"], **k),
+    "interactions": lambda a, **k: sx.pl.interactions(a, [*SPECIAL_NAMES, "gene0004", "gene0005"], **k),
     "pattern": lambda a, **k: sx.pl.pattern(a, HITS, n_genes=2, **k),
     "training": lambda a, **k: sx.pl.training(a, **k),
 }
@@ -67,7 +67,7 @@ def test_new_axes_are_returned(adata, name):
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_one_axes_holds_all_panels(adata, name):
+def test_one_axes_contains_all_panels(adata, name):
     figure, (left, right) = plt.subplots(1, 2)
     assert DRAWN[name](adata, ax=left) is left
     assert len(left.child_axes) == PANELS[name]
@@ -109,7 +109,7 @@ def test_drawing_does_not_change_the_adata(adata):
 
 
 def test_a_single_panel_is_one_axes(adata):
-    assert isinstance(sx.pl.gene_images(adata, ODD[0]), Axes)
+    assert isinstance(sx.pl.gene_images(adata, SPECIAL_NAMES[0]), Axes)
     assert isinstance(sx.pl.embedding(adata), Axes)
     _, ax = plt.subplots()
     assert sx.pl.domains(adata, ax=ax) is ax
@@ -127,10 +127,10 @@ def test_a_single_panel_is_one_axes(adata):
         ("obs:spacex_domain", lambda a: sx.pl.domains(a), "sx.tl.domains"),
         ("obs:spacex_pattern", lambda a: sx.pl.pattern(a, HITS), "sx.tl.pattern"),
         ("varp:spacex_interactions", lambda a: sx.pl.interactions(a), "sx.tl.interactions"),
-        ("varm:X_spacex", lambda a: sx.pl.interactions(a, ODD), "sx.tl.embed"),
+        ("varm:X_spacex", lambda a: sx.pl.interactions(a, SPECIAL_NAMES), "sx.tl.embed"),
         ("uns:spacex", lambda a: sx.pl.training(a), "sx.tl.embed"),
-        ("uns:spacex", lambda a: sx.pl.gene_images(a, ODD, smooth=1), "sx.pp.rasterize"),
-        ("obsm:spatial", lambda a: sx.pl.gene_images(a, ODD), "spatial_key"),
+        ("uns:spacex", lambda a: sx.pl.gene_images(a, SPECIAL_NAMES, smooth=1), "sx.pp.rasterize"),
+        ("obsm:spatial", lambda a: sx.pl.gene_images(a, SPECIAL_NAMES), "spatial_key"),
     ],
 )
 def test_missing_slot_names_the_call(adata, slot, draw, call):
@@ -149,14 +149,14 @@ def test_missing_slot_names_the_call(adata, slot, draw, call):
     [
         (lambda a: sx.pl.gene_images(a, "gene00007"), "close to it"),
         (lambda a: sx.pl.gene_images(a, []), "genes is empty"),
-        (lambda a: sx.pl.gene_images(a, ODD, value="raw"), "value='raw'"),
-        (lambda a: sx.pl.gene_images(a, ODD, smooth=-1), "smooth=-1"),
+        (lambda a: sx.pl.gene_images(a, SPECIAL_NAMES, value="raw"), "value='raw'"),
+        (lambda a: sx.pl.gene_images(a, SPECIAL_NAMES, smooth=-1), "smooth=-1"),
         (lambda a: sx.pl.embedding(a, color="size"), "color='size'"),
         (lambda a: sx.pl.modules(a, modules=["99"]), "there is no module 99"),
         (lambda a: sx.pl.modules(a, enriched=HITS), "enriched lacks the columns"),
-        (lambda a: sx.pl.pattern(a, pd.DataFrame({"gene": ODD})), "matches is not a table"),
-        (lambda a: sx.pl.interactions(a, ODD[:2]), r"genes holds 2 gene\(s\)"),
-        (lambda a: sx.pl.interactions(a, [*ODD, "gene00007"]), "close to it"),
+        (lambda a: sx.pl.pattern(a, pd.DataFrame({"gene": SPECIAL_NAMES})), "matches is not a table"),
+        (lambda a: sx.pl.interactions(a, SPECIAL_NAMES[:2]), r"genes holds 2 gene\(s\)"),
+        (lambda a: sx.pl.interactions(a, [*SPECIAL_NAMES, "gene00007"]), "close to it"),
         (lambda a: sx.pl.interactions(a, n_genes=1000), "n_genes=1000"),
         (lambda a: sx.pl.domains(a, reference="layer"), "reference='layer'"),
         (lambda a: sx.pl.domains(a, alpha=2), "alpha=2"),
@@ -183,15 +183,15 @@ def test_domains_over_the_photograph(adata):
 def test_numbers_are_discs_over_the_photograph(adata):
     xy = adata.obsm["spatial"] - adata.obsm["spatial"].min(axis=0)
     adata.obsm["spatial"] = xy
-    whole = sx.pl.gene_images(adata, ODD[0]).images[1].get_array()
+    full = sx.pl.gene_images(adata, SPECIAL_NAMES[0]).images[1].get_array()
     adata.uns["spatial"] = {"any": photographed(xy, 1.0)}
-    under, discs = sx.pl.gene_images(adata, ODD[0]).images
+    under, discs = sx.pl.gene_images(adata, SPECIAL_NAMES[0]).images
     assert under.get_array().shape[-1] == 3
-    shown = ~discs.get_array().mask
-    assert 0.2 < shown.sum() / (~whole.mask).sum() < 0.6
-    np.testing.assert_array_equal(discs.get_array()[shown], whole[shown])  # with unchanged values
-    assert len(np.unique(spot_map(adata, resolution=900).index[shown])) == adata.n_obs  # all spots are visible
-    assert sx.pl.gene_images(adata, ODD[0], image=False).images[1].get_array().mask.sum() == whole.mask.sum()
+    is_drawn = ~discs.get_array().mask
+    assert 0.2 < is_drawn.sum() / (~full.mask).sum() < 0.6
+    np.testing.assert_array_equal(discs.get_array()[is_drawn], full[is_drawn])  # with unchanged values
+    assert len(np.unique(spot_map(adata, resolution=900).index[is_drawn])) == adata.n_obs  # all spots are visible
+    assert sx.pl.gene_images(adata, SPECIAL_NAMES[0], image=False).images[1].get_array().mask.sum() == full.mask.sum()
     many = sx.pl.gene_images(adata, list(adata.var_names[:5]))
     assert many[0].images[0].get_array().shape[-1] == 4  # small maps have a gray background
     assert sx.pl.gene_images(adata, list(adata.var_names[:5]), image=True)[0].images[0].get_array().shape[-1] == 3
@@ -277,7 +277,7 @@ def test_imputed_genes_are_next_to_measured_genes(tmp_path):
     kinds = ("in the reference", "imputed", "measured")
     assert shown == [f"{names[0]}, {kind}" for kind in kinds] + [f"{names[1]}, {kind}" for kind in kinds[:2]]
     left = [ax.get_position().x0 for ax in drawn]
-    np.testing.assert_allclose(left[3:], left[:2])  # the box of the gene that is not measured stays empty
+    np.testing.assert_allclose(left[3:], left[:2])  # the panel of the unmeasured gene is empty
     assert "correlation" in drawn[1].get_title()
     assert "correlation" not in drawn[4].get_title()
     assert (tmp_path / "imputed.png").stat().st_size > 10_000

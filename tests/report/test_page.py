@@ -33,7 +33,7 @@ def page(browser, file):
     return browser.open(file)
 
 
-def test_the_page_works_offline_without_console_messages(page):
+def test_the_report_works_offline_without_console_messages(page):
     assert not page.element("failure").is_displayed()
     assert page.console_errors() == []
     error = page.driver.execute_async_script(

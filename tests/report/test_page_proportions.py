@@ -1,4 +1,4 @@
-"""The page keeps the proportions of the tissue."""
+"""The report preserves the proportions of the tissue."""
 
 import json
 import re
@@ -7,11 +7,10 @@ import anndata
 import numpy as np
 import pytest
 from tests.get.positions import lattice, sections_at
+from tests.report.browser import EVIL
 
 import spacex as sx
 from spacex import report
-
-EVIL = "<script>alert(1)</script>"
 
 
 def page_of(adata: anndata.AnnData, key: str | None = None) -> str:
@@ -22,19 +21,19 @@ def page_of(adata: anndata.AnnData, key: str | None = None) -> str:
 
 
 @pytest.mark.parametrize(
-    ("positions", "least", "most"),
+    ("positions", "low", "high"),
     [
         ([lattice(60, 15)], 3.5, 4.2), ([lattice(15, 60)], 0.23, 0.29), ([lattice(120, 6)], 16, 20),
         ([lattice(12, 12)] * 3, 0.8, 1.2), ([lattice(12, 12)] * 8, 0.8, 2.0),
     ],
 )  # fmt: skip
-def test_plot_of_the_page_has_the_aspect_of_its_picture(positions, least, most):
+def test_tissue_plot_has_the_aspect_of_its_picture(positions, low, high):
     adata = sections_at(*positions, n_genes=25, names=[f"{EVIL} {s}" for s in range(len(positions))])
     page = page_of(adata, "sample" if len(positions) > 1 else None)
     item = json.loads(re.search(r'id="tissue-plot-item">(.*?)</script>', page, re.S)[1])
     width, height = (float(re.search(rf'"{name}": ?.{{0,40}}?([0-9.]+)', json.dumps(item))[1]) for name in ("dw", "dh"))
     attributes = item["doc"]["roots"][0]["attributes"]
-    assert least < width / height < most
+    assert low < width / height < high
     assert attributes["aspect_ratio"] == pytest.approx(width / height)
     ranges = [attributes[name]["attributes"] for name in ("x_range", "y_range")]
     assert [(r.get("start", 0), r.get("end", 0)) for r in ranges] == [(0, width), (height, 0)]

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 from tests.get.positions import lattice, sections_at
-from tests.report.browser import model, until
-from tests.report.test_page_proportions import EVIL, page_of
+from tests.report.browser import EVIL, model, until
+from tests.report.test_page_proportions import page_of
 
 SCREENS = {"laptop": (1366, 768), "desktop": (1920, 1080), "phone": (390, 844)}
 CASES = {
@@ -168,7 +168,7 @@ def test_section_names_are_below_their_sections(open_case, case, screen):
 
 
 @pytest.mark.parametrize("case", ["eight", "strip", "tall"])
-def test_lasso_box_and_mouse_find_the_spots_under_them(open_case, case):
+def test_lasso_box_and_mouse_select_the_spots_below_them(open_case, case):
     adata, page = open_case(case, "laptop")
     is_left = np.flatnonzero(adata.obs["half"] == "left")
     spots = spots_of_sections(adata)[4] if case == "eight" else is_left

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.report.browser import EVIL
 
 import spacex as sx
 from spacex import report
 
-EVIL = "<script>alert(1)</script>"
 QUOTED = "a\"b'c&amp;<i>"
 
 
@@ -25,7 +25,7 @@ def fitted():
     sx.tl.embed(adata, n_modules=3, config=sx.Config(epochs=1, boost_rounds=1), progress=False)
     sx.tl.svg(adata)
     sx.tl.domains(adata, n_domains=3)
-    # The strongest genes are in all lists of the page.
+    # The strongest genes are in all lists of the report.
     order = np.argsort(-np.nan_to_num(np.linalg.norm(adata.varm["X_spacex"], axis=1)))
     top = int(np.nanargmax(adata.var["spacex_svg_score"]))
     names = list(adata.var_names)
@@ -38,8 +38,8 @@ def fitted():
 
 @pytest.fixture(scope="module")
 def enrichment(fitted):
-    planted = {f"<u>{name}</u>": list(genes) for name, genes in fitted.var.groupby("module").groups.items()}
-    return sx.tl.enrich(fitted, planted)
+    gene_sets = {f"<u>{name}</u>": list(genes) for name, genes in fitted.var.groupby("module").groups.items()}
+    return sx.tl.enrich(fitted, gene_sets)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +92,14 @@ def test_names_are_text(page, html):
     assert QUOTED in "".join(html.texts)
     assert EVIL not in page
     scripts = [script for script in html.attributes("script") if "type" not in script]
-    assert len(scripts) == 2  # Bokeh and the script of the page
+    assert len(scripts) == 2  # Bokeh and the script of the report
     assert not html.attributes("i") or all("b'c" not in str(attributes) for attributes in html.attributes("i"))
     assert not html.attributes("u")
     assert not html.attributes("b")
     assert any(EVIL in attributes.get("alt", "") for attributes in html.attributes("img"))
 
 
-def test_the_policy_allows_only_the_scripts_of_the_page(page, html):
+def test_the_policy_allows_only_the_scripts_of_the_report(page, html):
     policy = next(m["content"] for m in html.attributes("meta") if m.get("http-equiv") == "Content-Security-Policy")
     assert "default-src 'none'" in policy
     assert "unsafe-eval" not in policy
@@ -111,7 +111,7 @@ def test_the_policy_allows_only_the_scripts_of_the_page(page, html):
     assert not [name for _, attributes in html.tags for name in attributes if name.startswith("on")]
 
 
-def test_the_page_loads_no_other_file(page, html):
+def test_the_report_loads_no_other_file(page, html):
     for tag, attributes in html.tags:
         for name in ("src", "href", "xlink:href", "action", "srcset"):
             value = attributes.get(name, "#")
@@ -181,7 +181,7 @@ def test_large_sections_are_shown_by_pixel(monkeypatch):
     assert unpack(page, "annotation 0").shape == (images.n_pixels,)
 
 
-def test_the_weakest_genes_are_left_out_of_large_pages(fitted, monkeypatch):
+def test_large_reports_omit_the_weakest_genes(fitted, monkeypatch):
     monkeypatch.setattr("spacex.report._payload.MAX_CHARACTERS", 10)
     row = unpack(report.build(fitted), "row")
     strength = np.nan_to_num(np.linalg.norm(fitted.varm["X_spacex"], axis=1), nan=-1)
@@ -199,24 +199,24 @@ def test_missing_results_name_the_call(fitted):
         assert text in page
 
 
-def test_sections_without_modules_have_a_page(fitted):
+def test_sections_without_modules_have_a_report(fitted):
     adata = fitted.copy()
     adata.var["spacex_module"] = pd.Categorical(["unassigned"] * adata.n_vars)
     assert "No gene has a module" in report.build(adata)
 
 
-def test_the_page_is_reproducible(fitted, enrichment, page):
+def test_the_report_is_reproducible(fitted, enrichment, page):
     assert report.build(fitted, enrichment=enrichment) == page
 
 
-def test_a_stored_result_has_a_page(fitted, tmp_path):
+def test_a_stored_result_has_a_report(fitted, tmp_path):
     fitted.write_h5ad(tmp_path / "result.h5ad")
     report.write_report(sx.read(tmp_path / "result.h5ad"), tmp_path / "report.html", title="stored")
     assert "<h1>stored</h1>" in (tmp_path / "report.html").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "result.h5ad"]
 
 
-def test_an_error_keeps_the_old_page(fitted, tmp_path, monkeypatch):
+def test_an_error_keeps_the_old_report(fitted, tmp_path, monkeypatch):
     (tmp_path / "report.html").write_text("<!doctype html>old")
     monkeypatch.setattr("spacex.report._page.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):

@@ -28,8 +28,8 @@ def brute_force(layout: SectionLayout, sigma: float) -> np.ndarray:
     kernel = np.zeros((len(layout.section),) * 2)
     for s, grid in enumerate(layout.grids):
         pixels = np.flatnonzero(layout.section == s)
-        at, n = grid.positions(layout.pixel[pixels]), len(pixels)
-        weight = np.exp(-np.square(at[:, None] - at[None]).sum(-1) / (4 * sigma**2))
+        xy, n = grid.positions(layout.pixel[pixels]), len(pixels)
+        weight = np.exp(-np.square(xy[:, None] - xy[None]).sum(-1) / (4 * sigma**2))
         center = np.eye(n) - 1 / n
         diagonal = np.diag(center @ weight @ center) * n / (n - 1)
         kernel[np.ix_(pixels, pixels)] = center @ (weight - np.diag(diagonal)) @ center
@@ -71,8 +71,8 @@ def test_kernel_is_projected_out_of_design() -> None:
     weight = np.zeros((80, 80))
     for s, grid in enumerate(layout.grids):
         pixels = np.flatnonzero(layout.section == s)
-        at = grid.positions(layout.pixel[pixels])
-        weight[np.ix_(pixels, pixels)] = np.exp(-np.square(at[:, None] - at[None]).sum(-1) / (4 * 1.5**2))
+        xy = grid.positions(layout.pixel[pixels])
+        weight[np.ix_(pixels, pixels)] = np.exp(-np.square(xy[:, None] - xy[None]).sum(-1) / (4 * 1.5**2))
     diagonal = np.diag(center @ weight @ center) / (1 - np.sum(design.basis**2, axis=1))
     exact = center @ (weight - np.diag(diagonal)) @ center
     maps = design.center(np.random.default_rng(1).standard_normal((5, 80)).astype(np.float32))
@@ -83,7 +83,7 @@ def test_kernel_is_projected_out_of_design() -> None:
 
 
 def test_null_variance_accounts_for_library_size() -> None:
-    """Independent noise of variance 1 + b d with a smooth d: the null's variance, against simulation."""
+    """Independent noise of variance 1 + b d with a smooth d: variance of the null against simulation."""
     layout, rng, n = layout_of("hex"), np.random.default_rng(0), 40_000
     d = layout.pixel[:, 0] - layout.pixel[:, 0].mean()
     d = 0.9 * d / np.abs(d).max()

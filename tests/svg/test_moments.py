@@ -1,4 +1,4 @@
-"""Moments of a gene's counts against what they were drawn from."""
+"""Moments of counts against those of the simulated distribution."""
 
 from __future__ import annotations
 

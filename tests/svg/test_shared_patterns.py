@@ -61,12 +61,12 @@ def test_sampled_rows_give_unbiased_traces() -> None:
 
 
 def test_weak_genes_with_shared_pattern_are_detected() -> None:
-    """Many genes share a pattern, each too weak for a test of its own."""
+    """Many genes share a pattern, each with a signal too weak to be detected alone."""
     rng = np.random.default_rng(0)
     xy = np.argwhere(np.ones((20, 20)))
     pattern = np.where((xy // 5).sum(axis=1) % 2, 1.0, -1.0)
     rate = np.ones((400, 300))
-    sign = np.where(np.arange(100) % 2, 1.0, -1.0)  # library sizes stay as they are
+    sign = np.where(np.arange(100) % 2, 1.0, -1.0)  # library sizes are unchanged
     rate[:, :100] *= np.exp(0.25 * pattern[:, None] * sign)
     result = spatial_variability_test(images_of(rng.poisson(rate)))
     spatial = np.arange(300) < 100
@@ -135,6 +135,6 @@ def test_folds_are_balanced_and_follow_genes(n_genes: int, n_folds: int) -> None
     fold = gene_folds(images)
     share = np.bincount(fold, minlength=n_folds) / n_genes
     assert np.abs(share - 1 / n_folds).max() < 0.06
-    order, turned = rng.permutation(n_genes), counts.reshape(20, 20, -1).transpose(1, 0, 2)[::-1].reshape(400, -1)
+    order, flipped = rng.permutation(n_genes), counts.reshape(20, 20, -1).transpose(1, 0, 2)[::-1].reshape(400, -1)
     np.testing.assert_array_equal(gene_folds(images.take(order)), fold[order])
-    np.testing.assert_array_equal(gene_folds(images_of(turned)), fold)
+    np.testing.assert_array_equal(gene_folds(images_of(flipped)), fold)

@@ -17,64 +17,64 @@ from spacex._infra.errors import InputError
 N_SECTIONS = 6
 
 
-def sections(*, moved: int, seed: int = 0) -> AnnData:
-    """Return six sections of one tissue, flipped and scaled; in three of them `moved` genes are exchanged in pairs."""
-    whole = sx.datasets.simulate_section(
+def sections(*, n_swapped: int, seed: int = 0) -> AnnData:
+    """Return six flipped and scaled sections of a tissue; in three of them, `n_swapped` genes are swapped in pairs."""
+    section = sx.datasets.simulate_section(
         n_genes=240, n_spots=3000, n_modules=6, n_domains=5, technology="st", depth=0.8, seed=seed
     )
     rng = np.random.default_rng(seed)
-    module = whole.var["module"].to_numpy()
+    module = section.var["module"].to_numpy()
     spatial = rng.permutation(np.flatnonzero(module >= 0))
-    swap = np.arange(whole.n_vars)
-    partners = spatial[: 4 * moved].reshape(-1, 2)
-    partners = partners[module[partners[:, 0]] != module[partners[:, 1]]][: moved // 2]
+    swap = np.arange(section.n_vars)
+    partners = spatial[: 4 * n_swapped].reshape(-1, 2)
+    partners = partners[module[partners[:, 0]] != module[partners[:, 1]]][: n_swapped // 2]
     swap[partners[:, 0]], swap[partners[:, 1]] = partners[:, 1], partners[:, 0]
-    section = rng.integers(N_SECTIONS, size=whole.n_obs)
+    section_of_spot = rng.integers(N_SECTIONS, size=section.n_obs)
     parts = {}
     for s in range(N_SECTIONS):
-        part = whole[section == s]
+        part = section[section_of_spot == s]
         matrix = part.X[:, swap] if s >= N_SECTIONS // 2 else part.X
         xy = part.obsm["spatial"][:, :: 1 if s % 2 else -1] * (s + 1.0)
         parts[f"s{s}"] = AnnData(sp.csr_matrix(matrix), obsm={"spatial": xy})
-        parts[f"s{s}"].var_names = whole.var_names
+        parts[f"s{s}"].var_names = section.var_names
     joined = ad.concat(parts, label="slice", index_unique="-")
     joined.obs["state"] = np.where(joined.obs["slice"].astype(str) < f"s{N_SECTIONS // 2}", "healthy", "ill")
-    joined.var["moved"] = swap != np.arange(whole.n_vars)
+    joined.var["swapped"] = swap != np.arange(section.n_vars)
     return joined
 
 
 @pytest.fixture(scope="module")
 def changed() -> AnnData:
-    adata = sections(moved=16)
+    adata = sections(n_swapped=16)
     sx.tl.embed(adata, library_key="slice", n_modules=6, progress=False)
     return adata
 
 
-def test_exchanged_genes_are_found(changed: AnnData) -> None:
+def test_swapped_genes_are_detected(changed: AnnData) -> None:
     before = {key: set(getattr(changed, key)) for key in ("obs", "var", "varm", "obsm", "uns")}
     table = sx.tl.compare(changed, condition_key="state", library_key="slice")
     names = ["context_healthy", "context_ill", "similarity_healthy", "similarity_ill"]
     assert list(table.columns) == ["gene", "partner", "effect", "pvalue", "qvalue", *names]
     genes, pairs = table[table["partner"] == ""], table[table["partner"] != ""]
     assert genes["gene"].is_unique
-    moved = changed.var["moved"][genes["gene"]].to_numpy()
+    swapped = changed.var["swapped"][genes["gene"]].to_numpy()
     hit = (genes["qvalue"] < 0.05).to_numpy()
-    assert hit[moved].mean() >= 0.6
-    assert (~moved)[hit].mean() <= 0.2
+    assert hit[swapped].mean() >= 0.6
+    assert (~swapped)[hit].mean() <= 0.2
     assert (np.diff(genes["pvalue"].dropna()) >= 0).all()
-    strong = genes[hit & moved]
-    assert (strong["context_healthy"] != strong["context_ill"]).mean() > 0.8
-    one = changed.var["moved"][pairs["gene"]].to_numpy() | changed.var["moved"][pairs["partner"]].to_numpy()
+    hits = genes[hit & swapped]
+    assert (hits["context_healthy"] != hits["context_ill"]).mean() > 0.8
+    has_swapped = changed.var["swapped"][pairs["gene"]].to_numpy() | changed.var["swapped"][pairs["partner"]].to_numpy()
     hit_pairs = (pairs["qvalue"] < 0.05).to_numpy()
     assert hit_pairs.any()
-    assert one[hit_pairs].mean() > 0.8
+    assert has_swapped[hit_pairs].mean() > 0.8
     np.testing.assert_allclose(pairs["effect"], pairs["similarity_ill"] - pairs["similarity_healthy"], atol=1e-6)
     assert table.attrs == {"labelings": 10, "rank": 1}
     assert before == {key: set(getattr(changed, key)) for key in before}  # nothing is written
 
 
 def test_equal_conditions_do_not_differ() -> None:
-    adata = sections(moved=0, seed=1)
+    adata = sections(n_swapped=0, seed=1)
     sx.tl.embed(adata, library_key="slice", n_modules=6, progress=False)
     table = sx.tl.compare(adata, condition_key="state", library_key="slice")
     assert (table["qvalue"] < 0.05).sum() == 0
@@ -145,7 +145,7 @@ def test_sections_embedded_by_another_column_raise(changed: AnnData) -> None:
     adata.obs["other"] = adata.obs["slice"]
     with pytest.raises(InputError, match=r"computed with 'slice'.*library_key='other'"):
         sx.tl.compare(adata, condition_key="state", library_key="other")
-    sx.pp.rasterize(adata, library_key="other")  # a new grid makes no new embeddings
+    sx.pp.rasterize(adata, library_key="other")  # does not change the embeddings
     with pytest.raises(InputError, match=r"computed with 'slice'.*library_key='other'"):
         sx.tl.compare(adata, condition_key="state", library_key="other")
     pd.testing.assert_frame_equal(
@@ -159,20 +159,19 @@ def test_sections_embedded_by_another_column_raise(changed: AnnData) -> None:
 
 
 def test_subset_of_the_sections_is_compared(changed: AnnData) -> None:
-    kept = ["s1", "s2", "s3", "s5"]
-    part = changed[changed.obs["slice"].isin(kept)].copy()
+    part = changed[changed.obs["slice"].isin(["s1", "s2", "s3", "s5"])].copy()
     assert changed.obs["slice"].nunique() == N_SECTIONS
     table = sx.tl.compare(part, condition_key="state", library_key="slice")
     by_hand = part.copy()
     by_hand.varm["X_spacex_sections"] = by_hand.varm["X_spacex_sections"][:, [1, 2, 3, 5]]
-    del by_hand.uns["spacex"]["sections"]  # as earlier versions wrote it
+    del by_hand.uns["spacex"]["sections"]  # as in files of earlier versions
     pd.testing.assert_frame_equal(table, sx.tl.compare(by_hand, condition_key="state", library_key="slice"))
 
 
 def test_renamed_sections_raise(changed: AnnData) -> None:
     adata = changed.copy()
-    turned = {f"s{i}": f"s{(i + 1) % N_SECTIONS}" for i in range(N_SECTIONS)}
-    adata.obs["slice"] = adata.obs["slice"].astype(str).replace(turned)
+    new_names = {f"s{i}": f"s{(i + 1) % N_SECTIONS}" for i in range(N_SECTIONS)}
+    adata.obs["slice"] = adata.obs["slice"].astype(str).replace(new_names)
     with pytest.raises(InputError, match=r"has other spots than when it was embedded; call sx.tl.embed"):
         sx.tl.compare(adata, condition_key="state", library_key="slice")
     adata.obs["slice"] = "new-" + adata.obs["slice"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import anndata as ad
@@ -63,7 +62,7 @@ def directions(z: np.ndarray) -> np.ndarray:
     return z / np.linalg.norm(z, axis=1, keepdims=True)
 
 
-# -- the contract ------------------------------------------------------------------------------------------
+# -- slots -------------------------------------------------------------------------------------------------
 
 
 def test_shapes_and_types_of_slots(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
@@ -80,8 +79,7 @@ def test_shapes_and_types_of_slots(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
     assert probability.dtype == np.float64
     is_embedded = ~adata.var_names.isin(RARE)
     assert probability[is_embedded].between(0, 1).all()
-    sizes = module[module != "unassigned"].value_counts().reindex(["0", "1", "2"]).fillna(0)
-    assert sizes.sum() > 60
+    assert (module != "unassigned").sum() > 60
 
 
 def test_genes_with_too_few_counts_are_not_embedded(embedded: AnnData) -> None:
@@ -166,7 +164,7 @@ def test_genes_without_a_pattern_are_weak(embedded: AnnData) -> None:
 
 
 def test_genes_without_a_pattern_have_norm_one() -> None:
-    """Also for few genes, whose noise the basis partly fits: maps that did not contribute to it have smaller norms."""
+    """The basis partly fits the noise of few genes, so maps that did not contribute to it have smaller norms."""
     adata = sx.datasets.simulate_section(n_genes=600, n_spots=900, n_modules=6, n_domains=4, technology="st", seed=3)
     model = sx.tl.embed(adata, n_modules=6, progress=False)
     flat = np.flatnonzero(adata.var["module"] < 0)
@@ -177,8 +175,8 @@ def test_genes_without_a_pattern_have_norm_one() -> None:
     assert 0.3 < np.mean(chance > 0.5) < 0.7
     assert np.mean(chance < 0.05) < 0.1
     images = sx.pp.gene_images(adata)
-    outside = np.random.default_rng(99).permuted(images.residuals(flat), axis=1)
-    assert np.mean(np.linalg.norm(model.transform(images.layout.to_images(outside)), axis=1) ** 2) < 0.9
+    new_maps = np.random.default_rng(99).permuted(images.residuals(flat), axis=1)
+    assert np.mean(np.linalg.norm(model.transform(images.layout.to_images(new_maps)), axis=1) ** 2) < 0.9
 
 
 def test_the_norm_is_not_expression(embedded: AnnData) -> None:
@@ -199,36 +197,24 @@ def test_the_number_of_modules_is_selected(section: AnnData) -> None:
 # -- reproducibility -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def global_state() -> Iterator[None]:
-    """Fail the test if it changes a global random generator."""
-
-    def state() -> tuple:
-        numpy_state = np.random.get_state()  # noqa: NPY002
-        return random.getstate(), numpy_state[1].tobytes(), numpy_state[2:], torch.get_rng_state().numpy().tobytes()
-
-    before = state()
-    yield
-    assert state() == before
+def global_state() -> tuple:
+    """Return the states of the global random generators."""
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), numpy_state[1].tobytes(), numpy_state[2:], torch.get_rng_state().numpy().tobytes()
 
 
-@pytest.mark.usefixtures("global_state")
 def test_the_same_seed_gives_the_same_bytes(section: AnnData, embedded: AnnData) -> None:
-    torch.rand(3, generator=torch.Generator().manual_seed(1))
-    again, _ = embedded_section(section, seed=0)
+    """Global random generators have no effect and are not changed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(12345)
+        before = global_state()
+        again, _ = embedded_section(section, seed=0)
+        assert global_state() == before
     assert again.varm["X_spacex"].tobytes() == embedded.varm["X_spacex"].tobytes()
     pd.testing.assert_frame_equal(again.var, embedded.var)
     assert json.dumps(again.uns["spacex"]["history"], default=list) == json.dumps(
         embedded.uns["spacex"]["history"], default=list
     )
-
-
-@pytest.mark.usefixtures("global_state")
-def test_the_global_generators_do_not_matter(section: AnnData, embedded: AnnData) -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(12345)
-        again, _ = embedded_section(section)
-    assert again.varm["X_spacex"].tobytes() == embedded.varm["X_spacex"].tobytes()
 
 
 def test_another_seed_gives_similar_modules(section: AnnData, embedded: AnnData) -> None:
@@ -246,7 +232,17 @@ more_threads = pytest.mark.skipif(
 
 
 @more_threads
-def test_the_number_of_threads_does_not_matter(section: AnnData, embedded: AnnData) -> None:
+def test_the_number_of_threads_does_not_matter(section: AnnData) -> None:
+    one, many = section.copy(), section.copy()
+    for adata, n_threads in ((one, 1), (many, 4)):
+        with threadpool_limits(n_threads):
+            sx.tl.embed(adata, n_modules=4, progress=False)
+    np.testing.assert_allclose(many.varm["X_spacex"], one.varm["X_spacex"], atol=1e-5)
+    assert (many.var["spacex_module"] == one.var["spacex_module"]).all()
+
+
+@more_threads
+def test_the_number_of_threads_hardly_changes_a_trained_model(section: AnnData, embedded: AnnData) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
@@ -377,15 +373,3 @@ def test_as_many_modules_as_genes(section: AnnData) -> None:
     adata, model = embedded_section(section[:, 20:45], n_modules=25, config=config)
     assert model.n_modules_ == 25
     assert adata.var["spacex_module_prob"].between(0, 1).all()
-
-
-@more_threads
-def test_the_number_of_threads_changes_nothing(section: AnnData) -> None:
-    one = section.copy()
-    with threadpool_limits(1):
-        sx.tl.embed(one, n_modules=4, progress=False)
-    many = section.copy()
-    with threadpool_limits(4):
-        sx.tl.embed(many, n_modules=4, progress=False)
-    np.testing.assert_allclose(many.varm["X_spacex"], one.varm["X_spacex"], atol=1e-5)
-    assert (many.var["spacex_module"] == one.var["spacex_module"]).all()

@@ -1,4 +1,4 @@
-"""Interactions of genes, and scores of given pairs."""
+"""`tl.interactions` and `tl.score_pairs`: calibration, storage and validation of arguments."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_interactions_are_symmetric_sparse_and_survive_h5ad(adata: AnnData, tmp_
 
 
 def test_classifier_learns_from_known_pairs_and_is_stored(adata: AnnData, tmp_path) -> None:
-    """Known pairs are of one half of the genes; the classifier is asked about pairs of the other half."""
+    """Known pairs are among one half of the genes; the classifier is tested on pairs among the other half."""
     half = np.random.default_rng(0).random(adata.n_vars) < 0.5
     names = set(adata.var_names[half])
     table = sample_pairs(adata, 3000, 0, same=True)

@@ -35,7 +35,7 @@ def test_refitted_modules_recover_planted_ones(toy_embedded: AnnData) -> None:
     assert adjusted_rand_score(toy_embedded.var["module"][is_spatial], module) > 0.75
 
 
-def test_modules_select_their_number(toy_embedded: AnnData) -> None:
+def test_number_of_modules_is_selected(toy_embedded: AnnData) -> None:
     fitted = toy_embedded.uns["spacex"]["embed"]["n_modules"]
     sx.tl.modules(toy_embedded)
     assert toy_embedded.uns["spacex"]["modules"]["n_modules"] >= 2

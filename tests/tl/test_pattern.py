@@ -1,4 +1,4 @@
-"""Genes that follow a designated pattern, in every form of the argument."""
+"""`tl.pattern`: genes that follow a pattern, for every form of the argument."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Test for spatial variation: calibration, power and invariances."""
+"""`tl.svg`: calibration, power, invariances and validation of arguments."""
 
 from __future__ import annotations
 
 import logging
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,8 +21,8 @@ from spacex.tl._svg import svg
 COLUMNS = ["spacex_svg_score", "spacex_svg_pvalue", "spacex_svg_qvalue"]
 
 
-def result_of(adata: AnnData, **arguments) -> pd.DataFrame:
-    """Result of the test on a copy."""
+def run_svg(adata: AnnData, **arguments) -> pd.DataFrame:
+    """Run the test on a copy of the section."""
     adata = adata.copy()
     svg(adata, **arguments)
     return adata.var[COLUMNS]
@@ -33,7 +34,7 @@ def result_of(adata: AnnData, **arguments) -> pd.DataFrame:
 @pytest.mark.parametrize("technology", ["visium", "st", "cells"])
 def test_null_pvalues_are_uniform(technology: str) -> None:
     adata = simulate_section(2500, 900, 0, technology=technology, depth=0.3, seed=5)
-    p = result_of(adata)["spacex_svg_pvalue"].to_numpy()
+    p = run_svg(adata)["spacex_svg_pvalue"].to_numpy()
     assert 0.03 < np.mean(p < 0.05) < 0.065
     assert np.mean(p < 0.001) <= 0.0035
     assert stats.kstest(p[np.isfinite(p)], "uniform").statistic < 0.07
@@ -50,7 +51,7 @@ def test_library_size_gradient_is_no_pattern() -> None:
     library = np.exp(3 * (x - x.min()) / np.ptp(x))
     share = rng.lognormal(0, 1, 400) / 3
     adata.X = sp.csr_matrix(rng.poisson(np.outer(library / library.mean(), share)).astype(np.float32))
-    p = result_of(adata)["spacex_svg_pvalue"]
+    p = run_svg(adata)["spacex_svg_pvalue"]
     assert 0.02 < (p < 0.05).mean() < 0.085
 
 
@@ -62,7 +63,7 @@ def test_null_pvalues_of_intensities_are_uniform(caplog: pytest.LogCaptureFixtur
     values[west, :20] *= 1.6
     adata.X = values.astype(np.float32)
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        p = result_of(adata)["spacex_svg_pvalue"]
+        p = run_svg(adata)["spacex_svg_pvalue"]
     assert "intensities" in caplog.text
     assert (p[:20] < 1e-4).all()
     assert 0.025 < (p[20:] < 0.05).mean() < 0.075
@@ -77,7 +78,7 @@ def section() -> AnnData:
 
 
 def test_planted_genes_are_detected(section: AnnData) -> None:
-    result, truth = result_of(section), section.var["spatially_variable"]
+    result, truth = run_svg(section), section.var["spatially_variable"]
     total = np.asarray(section.X.sum(axis=0)).ravel()
     expressed = truth & (total > np.median(total))
     assert (result["spacex_svg_qvalue"] < 0.05)[expressed].mean() > 0.8
@@ -103,20 +104,20 @@ def test_columns_and_parameters_are_written(section: AnnData) -> None:
 def test_scores_do_not_depend_on_rotation_scale_and_gene_order(section: AnnData) -> None:
     plain = section.copy()
     plain.obs = plain.obs.drop(columns=["array_row", "array_col"])
-    expected = result_of(plain)["spacex_svg_score"]
+    expected = run_svg(plain)["spacex_svg_score"]
     xy = plain.obsm["spatial"]
-    for moved in (np.column_stack([-xy[:, 1], xy[:, 0]]), 0.013 * xy + 5.0):
+    for transformed in (np.column_stack([-xy[:, 1], xy[:, 0]]), 0.013 * xy + 5.0):
         other = plain.copy()
-        other.obsm["spatial"] = moved
-        result = result_of(other)["spacex_svg_score"]
+        other.obsm["spatial"] = transformed
+        result = run_svg(other)["spacex_svg_score"]
         np.testing.assert_allclose(result, expected, rtol=0.02, atol=0.02)
     order = np.random.default_rng(0).permutation(section.n_vars)
-    shuffled = result_of(plain[:, order])["spacex_svg_score"].reindex(plain.var_names)
+    shuffled = run_svg(plain[:, order])["spacex_svg_score"].reindex(plain.var_names)
     np.testing.assert_allclose(shuffled, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_equal_seeds_give_equal_scores(section: AnnData) -> None:
-    first, second, other = (result_of(section, seed=seed) for seed in (0, 0, 1))
+    first, second, other = (run_svg(section, seed=seed) for seed in (0, 0, 1))
     pd.testing.assert_frame_equal(first, second, check_exact=True)
     np.testing.assert_allclose(first["spacex_svg_score"], other["spacex_svg_score"], rtol=0.02, atol=0.01)
 
@@ -125,33 +126,29 @@ def test_permuted_coordinates_give_null_pvalues(section: AnnData) -> None:
     shuffled = section.copy()
     shuffled.obs = shuffled.obs.drop(columns=["array_row", "array_col"])
     shuffled.obsm["spatial"] = np.random.default_rng(3).permutation(shuffled.obsm["spatial"])
-    p = result_of(shuffled)["spacex_svg_pvalue"]
+    p = run_svg(shuffled)["spacex_svg_pvalue"]
     assert (p < 0.05).mean() < 0.085
     assert (p < 0.001).mean() < 0.01
 
 
 def test_sections_increase_power(section: AnnData) -> None:
-    import anndata as ad
-
     twice = ad.concat({"a": section, "b": section}, label="sample", index_unique="-", merge="same")
     pp.rasterize(twice, library_key="sample")
-    one, two = result_of(section)["spacex_svg_score"], result_of(twice)["spacex_svg_score"]
+    one, two = run_svg(section)["spacex_svg_score"], run_svg(twice)["spacex_svg_score"]
     strong = one > 5
     assert strong.sum() > 50
     assert (two > one)[strong].mean() > 0.95  # shared patterns differ
 
 
 def test_gene_absent_in_one_section_is_tested_on_the_other(section: AnnData) -> None:
-    import anndata as ad
-
-    lacking = section.copy()
-    strong = int(np.nanargmax(result_of(section)["spacex_svg_score"]))
-    counts = lacking.X.toarray()
+    without_gene = section.copy()
+    strong = int(np.nanargmax(run_svg(section)["spacex_svg_score"]))
+    counts = without_gene.X.toarray()
     counts[:, strong] = 0
-    lacking.X = sp.csr_matrix(counts)
-    both = ad.concat({"a": section, "b": lacking}, label="sample", index_unique="-")
+    without_gene.X = sp.csr_matrix(counts)
+    both = ad.concat({"a": section, "b": without_gene}, label="sample", index_unique="-")
     pp.rasterize(both, library_key="sample")
-    assert result_of(both)["spacex_svg_qvalue"].iloc[strong] < 1e-6
+    assert run_svg(both)["spacex_svg_qvalue"].iloc[strong] < 1e-6
 
 
 # --- untestable genes, strong signals, invalid input -----------------------------------------------
@@ -167,7 +164,7 @@ def test_untestable_genes_are_nan(section: AnnData) -> None:
     counts[:, 3] = 0
     counts[:2, 3] = 1
     adata.X = sp.csr_matrix(counts)
-    result = result_of(adata)
+    result = run_svg(adata)
     assert result.iloc[:4].isna().all(axis=None)
     assert np.isfinite(result.iloc[4:]).all(axis=None)
 
@@ -177,7 +174,7 @@ def test_section_without_testable_genes() -> None:
     counts = np.zeros(adata.shape, dtype=np.float32)
     counts[np.arange(20), np.arange(20) % 10] = 1
     adata.X = sp.csr_matrix(counts)
-    assert result_of(adata).isna().all(axis=None)
+    assert run_svg(adata).isna().all(axis=None)
 
 
 def test_strongest_signals_are_finite_and_ranked() -> None:
@@ -189,7 +186,7 @@ def test_strongest_signals_are_finite_and_ranked() -> None:
     adata.X = sp.csr_matrix(rng.poisson(rate).astype(np.float32))
     images = pp.gene_images(adata)
     log_p = spatial_variability_test(images).log_p
-    result = result_of(adata)
+    result = run_svg(adata)
     assert np.isfinite(log_p).all()
     assert log_p[0] < log_p[1] < -100
     assert (result["spacex_svg_pvalue"] > 0).all()
@@ -216,19 +213,19 @@ def test_invalid_arguments_raise(section: AnnData) -> None:
 # --- unusual coordinates, covariates, several sections, permutations ------------------------------------------------
 
 
-@pytest.mark.parametrize("odd", ["duplicate position", "every spot twice", "spots far away", "one line"])
-def test_unusual_coordinates_give_valid_pvalues(odd: str) -> None:
+@pytest.mark.parametrize("kind", ["duplicate position", "every spot twice", "spots far away", "one line"])
+def test_unusual_coordinates_give_valid_pvalues(kind: str) -> None:
     adata = simulate_section(n_genes=40, n_spots=300, n_modules=2, technology="cells", seed=0)
     xy = adata.obsm["spatial"]
-    if odd == "duplicate position":
+    if kind == "duplicate position":
         xy[1] = xy[0]
-    elif odd == "every spot twice":
+    elif kind == "every spot twice":
         xy[:150] = xy[150:]
-    elif odd == "spots far away":
+    elif kind == "spots far away":
         xy[:2] += [[1e6, 0.0], [0.0, -1e5]]
     else:
         xy[:, 1] = 0.0
-    p = result_of(adata)["spacex_svg_pvalue"]
+    p = run_svg(adata)["spacex_svg_pvalue"]
     tested = np.asarray(adata.X.sum(axis=0)).ravel() >= 10
     assert ((p > 0) & (p <= 1))[tested].all()
 
@@ -245,7 +242,7 @@ def test_covariates_remove_variation_between_domains() -> None:
     slope = np.where(west, 1.5 * (x - x[west].mean()) / np.ptp(x[west]), 0.0)
     rate[:, 40:80] *= np.exp(slope[:, None] * np.where(np.arange(40) % 2, 1.0, -1.0))  # library sizes stay constant
     adata.X = sp.csr_matrix(rng.poisson(rate * rng.lognormal(0, 0.3, (900, 1))).astype(np.float32))
-    result = {key: result_of(adata, covariates=key)["spacex_svg_pvalue"] < 0.05 for key in ((), ("half",))}
+    result = {key: run_svg(adata, covariates=key)["spacex_svg_pvalue"] < 0.05 for key in ((), ("half",))}
     assert result[()][:40].mean() > 0.9
     assert result["half",][:40].mean() < 0.15
     assert result["half",][40:80].mean() > 0.7
@@ -274,14 +271,12 @@ def test_invalid_covariates_and_permutations_raise(section: AnnData, arguments: 
 
 
 def test_scores_and_heterogeneity_of_sections(section: AnnData) -> None:
-    import anndata as ad
-
-    gone = section.copy()
-    strong = result_of(section)["spacex_svg_score"].to_numpy().argsort()[-3:]
-    counts, rng = gone.X.toarray(), np.random.default_rng(0)
+    permuted = section.copy()
+    strong = run_svg(section)["spacex_svg_score"].to_numpy().argsort()[-3:]
+    counts, rng = permuted.X.toarray(), np.random.default_rng(0)
     counts[:, strong] = rng.permuted(counts[:, strong], axis=0)
-    gone.X = sp.csr_matrix(counts)
-    both = ad.concat({"a": section, "b": gone}, label="sample", index_unique="-")
+    permuted.X = sp.csr_matrix(counts)
+    both = ad.concat({"a": section, "b": permuted}, label="sample", index_unique="-")
     pp.rasterize(both, library_key="sample")
     svg(both)
     score, difference = both.varm["spacex_svg_sections"], both.var["spacex_svg_heterogeneity"].to_numpy()
@@ -295,7 +290,7 @@ def test_scores_and_heterogeneity_of_sections(section: AnnData) -> None:
 
 
 def test_permutations_change_only_small_pvalues(section: AnnData) -> None:
-    plain, fitted = result_of(section), result_of(section, n_permutations=60, progress=False)
+    plain, fitted = run_svg(section), run_svg(section, n_permutations=60, progress=False)
     large = plain["spacex_svg_pvalue"] >= 0.05
     np.testing.assert_array_equal(plain["spacex_svg_pvalue"][large], fitted["spacex_svg_pvalue"][large])
     assert np.corrcoef(plain["spacex_svg_score"], fitted["spacex_svg_score"])[0, 1] > 0.9
