@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 # The workers of pytest-xdist share the cores, so that each uses one thread.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # nohup and background jobs of a shell ignore SIGINT, and so would the processes that tests start.
