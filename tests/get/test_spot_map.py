@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.get.positions import lattice, photographed, sections_at
 
@@ -81,6 +81,7 @@ def scales(tissue: SpotMap, xy: np.ndarray, spots: np.ndarray) -> np.ndarray:
 @given(st.integers(1, 80), st.integers(2, 80), st.booleans(), st.floats(1e-3, 1e4), st.sampled_from([50, 200, 640]))
 @settings(deadline=None, max_examples=40)
 def test_a_section_keeps_its_proportions(width, height, hexagonal, unit, resolution):
+    assume(not (hexagonal and (width, height) == (1, 2)))  # two points on a diagonal do not determine two scales
     xy = unit * lattice(width, height, hexagonal=hexagonal)
     tissue = spot_map(sections_at(xy), resolution=resolution)
     across, down = scales(tissue, xy, np.ones(len(xy), dtype=bool))
