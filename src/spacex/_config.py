@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.settings import settings_from_dict, settings_to_dict, validate_floats, validate_ints
+from spacex._infra.settings import (
+    MAX_COUNT,
+    check_tuple,
+    coerce_floats,
+    coerce_ints,
+    settings_from_dict,
+    settings_to_dict,
+)
 from spacex._infra.validation import check_choice, check_number
 
 MAX_SIDE = 2048
 """Maximum number of pixels per side of a grid; larger maps do not fit in memory."""
-
-MAX_COUNT = 1_000_000
-"""Upper bound of integer settings that have no other limit."""
 
 INTEGER_BOUNDS: dict[str, tuple[int, int]] = {
     "max_side": (4, MAX_SIDE), "min_counts": (1, 2**31 - 1), "n_dims": (2, MAX_COUNT), "genes_per_dim": (1, MAX_COUNT),
@@ -180,12 +184,12 @@ class Config:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def __post_init__(self) -> None:
-        validate_ints(self, INTEGER_BOUNDS)
+        coerce_ints(self, INTEGER_BOUNDS)
         positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
-        validate_floats(self, *positive, "boost_power", "boost_learning_rate", "boost_tolerance", above=0.0)
-        validate_floats(self, "weight_decay", "noise_share", "gene_specific_share", at_least=0.0)
-        validate_floats(self, "holdout_fraction", "background_threshold", above=0.0, below=1.0)
-        validate_floats(self, "patch_mask", "pixel_mask", at_least=0.0, below=1.0)
+        coerce_floats(self, *positive, "boost_power", "boost_learning_rate", "boost_tolerance", above=0.0)
+        coerce_floats(self, "weight_decay", "noise_share", "gene_specific_share", at_least=0.0)
+        coerce_floats(self, "holdout_fraction", "background_threshold", above=0.0, below=1.0)
+        coerce_floats(self, "patch_mask", "pixel_mask", at_least=0.0, below=1.0)
         check_choice(self.covariance_type, name="Config.covariance_type", allowed=("tied", "spherical"))
         check_choice(self.strategy, name="Config.strategy", allowed=("auto", "ddp", "ddp_spawn"))
         check_choice(self.precision, name="Config.precision", allowed=("32-true", "bf16-mixed", "16-mixed"))
@@ -196,9 +200,7 @@ class Config:
             )
         if self.d_model % self.n_heads:
             raise InputError(f"Config.d_model={self.d_model} must be a multiple of Config.n_heads={self.n_heads}")
-        pair = self.nu_range
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise InputError(f"Config.nu_range={safe_repr(pair)} is not allowed; pass two increasing numbers")
+        pair = check_tuple(self, "nu_range", min_length=2, max_length=2, allowed="two increasing numbers")
         name = f"Config.nu_range={safe_repr(pair)}"
         low_nu = check_number(pair[0], name=f"{name}: the first", above=0.0)
         high_nu = check_number(pair[1], name=f"{name}: the second", above=low_nu)

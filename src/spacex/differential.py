@@ -14,7 +14,7 @@ from math import comb
 
 import numpy as np
 
-from spacex._infra.settings import validate_floats, validate_ints
+from spacex._infra.settings import coerce_floats, coerce_ints
 from spacex.stats import l2_normalize
 
 
@@ -59,8 +59,8 @@ class CompareParams:
     pair_sd_offset: float = 0.3
 
     def __post_init__(self) -> None:
-        validate_ints(self, {"min_counts": (1, 2**31 - 1), "max_splits": (1, 100_000), "cosine_power": (1, 100)})
-        validate_floats(self, "min_context_norm", "pair_sd_offset", above=0.0)
+        coerce_ints(self, {"min_counts": (1, 2**31 - 1), "max_splits": (1, 100_000), "cosine_power": (1, 100)})
+        coerce_floats(self, "min_context_norm", "pair_sd_offset", above=0.0)
 
 
 def label_splits(second: np.ndarray, max_splits: int, rng: np.random.Generator) -> list[np.ndarray]:

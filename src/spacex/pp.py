@@ -8,7 +8,8 @@ from anndata import AnnData
 from spacex import _adata
 from spacex._config import MAX_SIDE, Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_instance, check_int
+from spacex._infra.settings import resolve_settings
+from spacex._infra.validation import check_int
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import GridSize, assign_pixels
 
@@ -68,8 +69,7 @@ def rasterize(
     (300, 2)
     """
     _adata.prepare_adata(adata, writes=True)
-    config = config if config is not None else Config()
-    check_instance(config, Config, name="config")
+    config = resolve_settings(config, Config, name="config")
     size = _check_size(grid)
     spatial_key, xy = _adata.choose_positions(adata, spatial_key)
     _adata.check_n_spots(adata)
@@ -147,8 +147,7 @@ def gene_images(adata: AnnData, *, layer: str | None = None, config: Config | No
     True
     """
     _adata.prepare_adata(adata)
-    config = config if config is not None else Config()
-    check_instance(config, Config, name="config")
+    config = resolve_settings(config, Config, name="config")
     _adata.check_genes_and_spots(adata)
     with _adata.restore_on_error(adata):
         require_grid(adata, config=config)

@@ -8,21 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
+from tests.embedding.conftest import FAST
 
 import spacex as sx
 from spacex.imaging.gene_images import GeneImages
-
-FAST = sx.Config(epochs=1, boost_rounds=1)
-
-
-@pytest.fixture(scope="module")
-def images() -> GeneImages:
-    return sx.pp.gene_images(sx.datasets.toy())
-
-
-@pytest.fixture(scope="module")
-def model(images: GeneImages) -> sx.SpaCEX:
-    return sx.SpaCEX(FAST, n_modules=3, progress=False).fit(images)
 
 
 def test_fitted_attributes_equal_predictions(model: sx.SpaCEX, images: GeneImages) -> None:

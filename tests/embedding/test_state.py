@@ -16,18 +16,6 @@ from spacex._infra.serialization import file_sha256, json_sha256
 from spacex.embedding.state import OLD_ARRAY_NAMES
 from spacex.imaging.gene_images import GeneImages
 
-FAST = sx.Config(epochs=1, boost_rounds=1)
-
-
-@pytest.fixture(scope="module")
-def images() -> GeneImages:
-    return sx.pp.gene_images(sx.datasets.toy())
-
-
-@pytest.fixture(scope="module")
-def model(images: GeneImages) -> sx.SpaCEX:
-    return sx.SpaCEX(FAST, n_modules=3, progress=False).fit(images)
-
 
 def test_a_loaded_model_equals_the_saved_one(model: sx.SpaCEX, images: GeneImages, tmp_path: Path) -> None:
     model.save(tmp_path / "model")

@@ -10,6 +10,7 @@ from spacex import pp
 from spacex.imaging.aggregate import SpotToPixel
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.grid import Grid
+from spacex.imaging.layout import SectionLayout
 
 
 def gene_images(
@@ -23,6 +24,18 @@ def gene_images(
 
 def square(height: int, width: int) -> Grid:
     return Grid((height, width), "square", 1.0, 1.0)
+
+
+def layout_of(
+    *kinds: str, shape: tuple[int, int] = (9, 7), n_pixels: int = 45, pitch: float = 10.0, seed: int = 0
+) -> SectionLayout:
+    """One section for each kind of grid: `n_pixels` random pixels of a grid of that kind and shape."""
+    rng = np.random.default_rng(seed)
+    aspect = {"hex": np.sqrt(0.75), "square": 1.0, "bins": 1.3}
+    grids = tuple(Grid(shape, kind, aspect[kind], pitch) for kind in kinds)
+    chosen = [np.sort(rng.permutation(shape[0] * shape[1])[:n_pixels]) for _ in kinds]
+    pixel = np.concatenate([np.column_stack(np.divmod(flat, shape[1])) for flat in chosen])
+    return SectionLayout(grids, np.repeat(np.arange(len(kinds)), n_pixels), pixel)
 
 
 def poisson_section(

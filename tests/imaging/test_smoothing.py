@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.imaging.data import layout_of
 
 from spacex.imaging.grid import Grid
 from spacex.imaging.layout import SectionLayout
 from spacex.imaging.smoothing import NeighborMean, Smoother
 
 SIGMAS = (0.3, 1.0, 2.7, 40.0)
-
-
-def layout_of(*kinds: str, seed: int = 0) -> SectionLayout:
-    """One section of 9 x 7 pixels with holes for each kind of grid."""
-    rng = np.random.default_rng(seed)
-    aspect = {"hex": np.sqrt(0.75), "square": 1.0, "bins": 1.3}
-    grids = tuple(Grid((9, 7), kind, aspect[kind], 10.0) for kind in kinds)
-    chosen = [np.sort(rng.permutation(63)[:45]) for _ in kinds]
-    pixel = np.concatenate([np.column_stack(np.divmod(flat, 7)) for flat in chosen])
-    return SectionLayout(grids, np.repeat(np.arange(len(kinds)), 45), pixel)
 
 
 def brute_force(layout: SectionLayout, sigma: float) -> np.ndarray:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
+from tests.imaging import data
 
 from spacex import pp
 from spacex.datasets import simulate_section
-from spacex.imaging.grid import Grid
 from spacex.imaging.layout import SectionLayout
 from spacex.svg.design import Design
 from spacex.svg.kernels import PairKernel, choose_scales, section_images
 from spacex.svg.params import SVGParams
 
-
-def layout_of(*kinds: str) -> SectionLayout:
-    grids = tuple(Grid((8, 6), kind, np.sqrt(0.75) if kind == "hex" else 1.0, 1.0) for kind in kinds)
-    rng = np.random.default_rng(0)
-    chosen = [np.sort(rng.permutation(48)[:40]) for _ in kinds]
-    pixel = np.concatenate([np.column_stack(np.divmod(flat, 6)) for flat in chosen])
-    return SectionLayout(grids, np.repeat(np.arange(len(kinds)), 40), pixel)
+layout_of = partial(data.layout_of, shape=(8, 6), n_pixels=40, pitch=1.0)
 
 
 def brute_force(layout: SectionLayout, sigma: float) -> np.ndarray:

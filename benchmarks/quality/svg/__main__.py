@@ -41,7 +41,7 @@ SECTIONS = ("dlpfc_151676", "mousebrain_st_1", "her2st_H1", "visium_mouse_embryo
 
 def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, ad.AnnData]]:
     """Yield task, name, seed and section of all requested runs."""
-    few, n_genes = arguments.fewest_counts, arguments.genes
+    few, n_genes = arguments.min_counts, arguments.genes
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         for name in arguments.sections:
             path = arguments.data / f"{name}.h5ad"
@@ -77,9 +77,9 @@ def wants_markers(arguments: argparse.Namespace, name: str, seed: int) -> bool:
     return "markers" in arguments.tasks and bool(arguments.resources) and name.startswith("dlpfc") and not seed
 
 
-def sample(adata: ad.AnnData, n_genes: int | None, fewest_counts: int, seed: int) -> ad.AnnData:
+def sample(adata: ad.AnnData, n_genes: int | None, min_counts: int, seed: int) -> ad.AnnData:
     """Sample genes of a section with enough counts; all genes if `n_genes` is None."""
-    enough = np.flatnonzero(np.asarray(adata.X.sum(axis=0)).ravel() >= fewest_counts)
+    enough = np.flatnonzero(np.asarray(adata.X.sum(axis=0)).ravel() >= min_counts)
     if n_genes is None or n_genes >= len(enough):
         return adata
     return adata[:, np.sort(np.random.default_rng([seed, 5]).permutation(enough)[:n_genes])].copy()
@@ -146,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--show", type=Path, nargs="+", metavar="CSV", help="print tables of these files, without new runs"
     )
-    made.add_argument("--fewest-counts", type=int, default=10, help="minimum counts of a gene")
+    made.add_argument("--min-counts", type=int, default=10, help="minimum counts of a gene")
     made.add_argument(
         "--genes", type=int, metavar="N", help="sample N genes of each section; slow methods are then included"
     )

@@ -30,7 +30,7 @@ def moments_dispersion(counts: np.ndarray, mean: np.ndarray) -> float:
     return max(float((np.square(counts - mean) - mean).sum() / np.square(mean).sum()), 0.0)
 
 
-def redrawn(adata: ad.AnnData, seed: int, fewest_counts: int) -> ad.AnnData:
+def redrawn(adata: ad.AnnData, seed: int, min_counts: int) -> ad.AnnData:
     """Redraw half of the genes without spatial pattern; ``var["null"]`` marks them.
 
     Their counts are negative binomial, with mean proportional to library size and the dispersion of the gene.
@@ -39,7 +39,7 @@ def redrawn(adata: ad.AnnData, seed: int, fewest_counts: int) -> ad.AnnData:
     counts = sp.csc_matrix(adata.X)
     share = np.asarray(counts.sum(axis=1)).ravel() / counts.sum()
     total = np.asarray(counts.sum(axis=0)).ravel()
-    genes = np.flatnonzero(total >= fewest_counts)
+    genes = np.flatnonzero(total >= min_counts)
     null = rng.permutation(len(genes)) < len(genes) // 2
     columns = []
     for gene, is_null in zip(genes, null, strict=True):
@@ -51,11 +51,11 @@ def redrawn(adata: ad.AnnData, seed: int, fewest_counts: int) -> ad.AnnData:
     return _section(columns, adata, adata.var_names[genes], null=null)
 
 
-def permuted(adata: ad.AnnData, seed: int, fewest_counts: int) -> ad.AnnData:
+def permuted(adata: ad.AnnData, seed: int, min_counts: int) -> ad.AnnData:
     """The section with permuted positions: all genes are null, and correlations between genes are preserved."""
     order = np.random.default_rng([seed, 2]).permutation(adata.n_obs)
     total = np.asarray(adata.X.sum(axis=0)).ravel()
-    part = adata[:, total >= fewest_counts]
+    part = adata[:, total >= min_counts]
     return plain(part.X, adata.obsm["spatial"][order], part.var_names, null=np.ones(part.n_vars, dtype=bool))
 
 

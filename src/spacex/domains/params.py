@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.settings import validate_floats, validate_ints
+from spacex._infra.errors import InputError
+from spacex._infra.settings import MAX_COUNT, check_tuple, coerce_floats, coerce_ints
 from spacex._infra.validation import check_int
-
-MAX_COUNT = 1_000_000
 
 LIMITS = {
     "max_genes": (2, MAX_COUNT), "min_genes": (2, MAX_COUNT), "max_values": (1, 10**12), "n_components": (1, 1000),
@@ -107,16 +105,14 @@ class DomainParams:
     max_fill_distance: float = 2.0
 
     def __post_init__(self) -> None:
-        validate_ints(self, LIMITS)
-        validate_floats(self, "sigma", "border_sigma", "components_per_sample", "em_tol", "border_tol", above=0.0)
-        validate_floats(self, "potts_beta", "max_fill_distance", at_least=0.0)
+        coerce_ints(self, LIMITS)
+        coerce_floats(self, "sigma", "border_sigma", "components_per_sample", "em_tol", "border_tol", above=0.0)
+        coerce_floats(self, "potts_beta", "max_fill_distance", at_least=0.0)
         if self.min_domains > self.max_domains:
             raise InputError(
                 f"DomainParams.min_domains={self.min_domains} is larger than max_domains={self.max_domains}; "
                 "pass min_domains <= max_domains"
             )
-        if not isinstance(self.member_components, (tuple, list)) or not len(self.member_components):
-            value = safe_repr(self.member_components)
-            raise InputError(f"DomainParams.member_components={value} is not allowed; pass a tuple of whole numbers")
-        sizes = (check_int(n, name="DomainParams.member_components: an entry", low=1) for n in self.member_components)
+        sizes = check_tuple(self, "member_components", allowed="a tuple of whole numbers")
+        sizes = (check_int(n, name="DomainParams.member_components: an entry", low=1) for n in sizes)
         object.__setattr__(self, "member_components", tuple(sizes))

@@ -9,7 +9,8 @@ import numpy as np
 
 from spacex._config import Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_bool, check_instance, check_n_modules, check_seed
+from spacex._infra.settings import resolve_settings
+from spacex._infra.validation import check_bool, check_n_modules, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.embedding.history import History
 from spacex.embedding.launch import launch
@@ -74,8 +75,7 @@ class SpaCEX(ParamsMixin, Predictor):
         seed: int = 0,
         progress: bool = True,
     ):
-        self.config = config if config is not None else Config()
-        check_instance(self.config, Config, name="config")
+        self.config = resolve_settings(config, Config, name="config")
         self.n_modules = check_n_modules(n_modules)
         self.device = device
         self.seed = check_seed(seed)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spacex._config import Config
-from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.settings import validate_floats, validate_ints
+from spacex._infra.settings import MAX_COUNT, check_tuple, coerce_floats, coerce_ints
 from spacex._infra.validation import check_int, check_number
-
-MAX_COUNT = 1_000_000
 
 LIMITS = {
     "max_cells": (10, 2**31 - 1), "max_genes": (2, MAX_COUNT), "min_cells": (1, MAX_COUNT),
@@ -119,17 +116,14 @@ class ImputationParams:
     holdout_fraction: float = 0.2
 
     def __post_init__(self) -> None:
-        validate_ints(self, LIMITS)
-        validate_floats(self, "theta", "learning_rate", above=0.0)
-        validate_floats(self, "weight_decay", "gradient_penalty", "critic_weight", at_least=0.0)
-        validate_floats(self, "self_weight", "min_reliability", at_least=0.0, at_most=1.0)
-        validate_floats(self, "holdout_fraction", above=0.0, below=1.0)
-        validate_floats(self, "memory_gate_init")
+        coerce_ints(self, LIMITS)
+        coerce_floats(self, "theta", "learning_rate", above=0.0)
+        coerce_floats(self, "weight_decay", "gradient_penalty", "critic_weight", at_least=0.0)
+        coerce_floats(self, "self_weight", "min_reliability", at_least=0.0, at_most=1.0)
+        coerce_floats(self, "holdout_fraction", above=0.0, below=1.0)
+        coerce_floats(self, "memory_gate_init")
         for name, min_length in (("n_components", 1), ("ridges", 2)):
-            values = getattr(self, name)
-            if not isinstance(values, (tuple, list)) or len(values) < min_length:
-                allowed = f"a tuple of at least {min_length} number(s)"
-                raise InputError(f"ImputationParams.{name}={safe_repr(values)} is not allowed; pass {allowed}")
+            check_tuple(self, name, min_length=min_length, allowed=f"a tuple of at least {min_length} number(s)")
         ranks = (check_int(n, name="ImputationParams.n_components", low=1, high=10_000) for n in self.n_components)
         ridges = (check_number(ridge, name="ImputationParams.ridges", above=0.0) for ridge in self.ridges)
         object.__setattr__(self, "n_components", tuple(ranks))

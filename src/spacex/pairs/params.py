@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spacex._infra.settings import validate_floats, validate_ints
+from spacex._infra.settings import MAX_COUNT, coerce_floats, coerce_ints
 
 LIMITS = {
-    "max_strength_bins": (1, 100), "genes_per_bin": (1, 1_000_000), "sample_per_bin": (2, 5000),
+    "max_strength_bins": (1, 100), "genes_per_bin": (1, MAX_COUNT), "sample_per_bin": (2, 5000),
     "colocation_sample_per_bin": (2, 5000), "n_curve_points": (2, 100_000), "n_folds": (3, 20),
-    "min_known_pairs": (2, 1_000_000), "min_pairs_per_class": (1, 1_000_000), "n_shuffles": (1, 10_000),
+    "min_known_pairs": (2, MAX_COUNT), "min_pairs_per_class": (1, MAX_COUNT), "n_shuffles": (1, 10_000),
 }  # fmt: skip
 
 
@@ -75,6 +75,6 @@ class PairParams:
     colocation_sigma: float = 1.0
 
     def __post_init__(self) -> None:
-        validate_ints(self, LIMITS)
-        validate_floats(self, "max_similarity", above=0.0, below=1.0)
-        validate_floats(self, "inverse_penalty", "colocation_sigma", above=0.0)
+        coerce_ints(self, LIMITS)
+        coerce_floats(self, "max_similarity", above=0.0, below=1.0)
+        coerce_floats(self, "inverse_penalty", "colocation_sigma", above=0.0)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.settings import validate_floats, validate_ints
+from spacex._infra.errors import safe_repr
+from spacex._infra.settings import MAX_COUNT, check_tuple, coerce_floats, coerce_ints
 from spacex._infra.validation import check_number
 
 LIMITS = {
-    "min_counts": (1, 2**31 - 1), "min_pixels": (3, 1_000_000), "n_trace_rows": (2, 100_000),
-    "n_pattern_trace_rows": (2, 100_000), "max_patterns": (1, 1000), "genes_per_pattern": (1, 1_000_000),
-    "n_folds": (2, 100), "n_folds_large": (2, 100), "max_small_genes": (0, 1_000_000), "n_probes": (1, 1000),
+    "min_counts": (1, 2**31 - 1), "min_pixels": (3, MAX_COUNT), "n_trace_rows": (2, 100_000),
+    "n_pattern_trace_rows": (2, 100_000), "max_patterns": (1, 1000), "genes_per_pattern": (1, MAX_COUNT),
+    "n_folds": (2, 100), "n_folds_large": (2, 100), "max_small_genes": (0, MAX_COUNT), "n_probes": (1, 1000),
 }  # fmt: skip
 
 
@@ -115,18 +115,16 @@ class SVGParams:
     permutation_tail: float = 0.25
 
     def __post_init__(self) -> None:
-        validate_ints(self, LIMITS)
+        coerce_ints(self, LIMITS)
         positive = ("min_side_in_scales", "size_factor_scale", "stability_scale", "covariate_ridge", "pattern_scale")
-        validate_floats(self, *positive, "pattern_noise", above=0.0)
-        validate_floats(
+        coerce_floats(self, *positive, "pattern_noise", above=0.0)
+        coerce_floats(
             self, "pattern_min_z", "pattern_min_signal", "pattern_signal_per_correlation", "scale_excess", at_least=0.0
         )
-        validate_floats(
+        coerce_floats(
             self, "stable_quantile", "pattern_weight", "permutation_level", "permutation_tail", above=0.0, below=1.0
         )
-        scales = self.scales
-        if not isinstance(scales, (tuple, list)) or not scales:
-            raise InputError(f"SVGParams.scales={safe_repr(scales)} is not allowed; pass a tuple of increasing numbers")
+        scales = check_tuple(self, "scales", allowed="a tuple of increasing numbers")
         lower, checked = 0.0, []
         for value in scales:
             lower = check_number(value, name=f"SVGParams.scales={safe_repr(scales)}: a value", above=lower)

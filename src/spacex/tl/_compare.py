@@ -10,7 +10,8 @@ from anndata import AnnData
 
 from spacex import _adata
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_instance, check_int, check_name, check_seed
+from spacex._infra.settings import resolve_settings
+from spacex._infra.validation import check_int, check_name, check_seed
 from spacex.differential import (
     CompareParams,
     context_change,
@@ -101,8 +102,7 @@ def compare(
         raise InputError("library_key=None is not allowed; pass the column of adata.obs that names the sections")
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
-    params = CompareParams() if params is None else params
-    check_instance(params, CompareParams, name="params")
+    params = resolve_settings(params, CompareParams)
     section, second, conditions = _read_design(adata, condition_key, library_key)
     z = _adata.read_section_embeddings(adata, library_key)
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))

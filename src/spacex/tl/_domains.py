@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 
 from spacex import _adata
 from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.settings import settings_to_dict
-from spacex._infra.validation import check_instance, check_int, check_seed
+from spacex._infra.settings import resolve_settings, settings_to_dict
+from spacex._infra.validation import check_int, check_seed
 from spacex.domains import (
     METHODS,
     DomainMethod,
@@ -111,8 +111,7 @@ def domains(
     _adata.prepare_adata(adata, writes=True)
     norm = np.linalg.norm(_adata.read_embedding(adata), axis=1)
     seed = check_seed(seed)
-    params = DomainParams() if params is None else params
-    check_instance(params, DomainParams, name="params")
+    params = resolve_settings(params, DomainParams)
     cluster = _resolve_method(method, params)
     images, _ = _adata.choose_images(adata, None, config=_adata.read_config(adata))
     if n_domains is not None:

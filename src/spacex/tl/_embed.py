@@ -10,7 +10,8 @@ from anndata import AnnData
 from spacex import _adata, pp
 from spacex._config import Config
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_bool, check_instance, check_n_modules, check_name, check_seed
+from spacex._infra.settings import resolve_settings
+from spacex._infra.validation import check_bool, check_n_modules, check_name, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.embedding.estimator import SpaCEX
 from spacex.imaging.gene_images import GeneImages
@@ -88,8 +89,7 @@ def embed(
     (80, True)
     """
     _adata.prepare_adata(adata, writes=True)
-    config = config if config is not None else Config()
-    check_instance(config, Config, name="config")
+    config = resolve_settings(config, Config, name="config")
     _adata.check_genes_and_spots(adata)
     n_modules = check_n_modules(n_modules, high=adata.n_vars)
     seed, progress = check_seed(seed), check_bool(progress, name="progress")

@@ -15,8 +15,8 @@ from anndata import AnnData
 
 from spacex import _adata
 from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.settings import settings_to_dict
-from spacex._infra.validation import check_bool, check_instance, check_int, check_names, check_seed
+from spacex._infra.settings import resolve_settings, settings_to_dict
+from spacex._infra.validation import check_bool, check_int, check_names, check_seed
 from spacex.embedding.context import resolve_device
 from spacex.gene_names import GeneNames, normalize_name
 from spacex.imaging.residuals import log_normalize
@@ -138,8 +138,7 @@ def impute(
     """
     _adata.prepare_adata(target, name="target")
     _adata.prepare_adata(reference, name="reference")
-    params = params if params is not None else ImputationParams()
-    check_instance(params, ImputationParams, name="params")
+    params = resolve_settings(params, ImputationParams)
     _check_settings(aliases, learned, rounds, seed)
     counts, progress = check_bool(counts, name="counts"), check_bool(progress, name="progress")
     resolve_device(device)

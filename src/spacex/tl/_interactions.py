@@ -10,7 +10,8 @@ import pandas as pd
 from anndata import AnnData
 
 from spacex import _adata
-from spacex._infra.validation import check_choice, check_instance, check_int, check_seed
+from spacex._infra.settings import resolve_settings
+from spacex._infra.validation import check_choice, check_int, check_seed
 from spacex.pairs import PairParams, neighbor_pairs
 from spacex.stats import benjamini_hochberg
 from spacex.tl._pair_scorer import (
@@ -178,8 +179,7 @@ def score_pairs(
 
 
 def _check_params(params: PairParams | None) -> PairParams:
-    params = PairParams() if params is None else params
-    check_instance(params, PairParams, name="params")
+    params = resolve_settings(params, PairParams)
     return params
 
 

@@ -10,8 +10,8 @@ from anndata import AnnData
 
 from spacex import _adata, pp
 from spacex._infra.errors import InputError
-from spacex._infra.settings import settings_to_dict
-from spacex._infra.validation import check_bool, check_instance, check_int, check_names, check_seed
+from spacex._infra.settings import resolve_settings, settings_to_dict
+from spacex._infra.validation import check_bool, check_int, check_names, check_seed
 from spacex.stats import benjamini_hochberg
 from spacex.svg import SVGParams, SVGResult, spatial_variability_test
 
@@ -109,8 +109,7 @@ def svg(
     seed = check_seed(seed)
     shared, progress = check_bool(shared, name="shared"), check_bool(progress, name="progress")
     n_permutations = _check_permutations(n_permutations)
-    params = SVGParams() if params is None else params
-    check_instance(params, SVGParams, name="params")
+    params = resolve_settings(params, SVGParams)
     covariates = check_names(covariates, name="covariates")
     if covariates:
         _adata.read_covariates(adata, covariates)
