@@ -32,8 +32,8 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "extensions"]
 templates_path = ["_templates"]
 nitpicky = True
-# Types of other packages: their documentation is elsewhere, and the build asks no network where.
-nitpick_ignore_regex = [("py:(class|obj|data)", r"(?!spacex\.).*|spacex\.model\.history\.History")]
+# Not linked: types of other packages, since the build does not use the network, and the internal fitted state.
+nitpick_ignore_regex = [("py:(class|obj|data)", r"(?!spacex\.).*|spacex\.embedding\.state\.FittedState")]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -51,6 +51,7 @@ python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True  # attributes of named tuples are documented once
 default_role = "py:obj"  # `name` in a docstring: a link where that is something, else code (prose_docstrings)
 
 html_theme = "furo"
