@@ -1,4 +1,4 @@
-"""The policy of gene names: exact name, symbol, any case; ambiguity is told, and the order of genes is nothing."""
+"""Look-up of genes by exact name, by symbol and in any case; ambiguous names raise, and the order does not matter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def human() -> GeneNames:
 
 
 @pytest.mark.parametrize(
-    ("asked", "number"),
+    ("query", "number"),
     [
         ("ENSG00000197971.14", 0),
         ("ENSG00000197971", 0),
@@ -43,17 +43,17 @@ def human() -> GeneNames:
         ("ENSG00000237491.2", 4),
     ],
 )
-def test_a_gene_is_found_by_name_symbol_and_identifier(human: GeneNames, asked: str, number: int) -> None:
-    assert human.index(asked) == number
-    assert human.indices([asked, "nobody"]).tolist() == [number, UNKNOWN]
+def test_look_up_by_name_symbol_and_identifier(human: GeneNames, query: str, number: int) -> None:
+    assert human.index(query) == number
+    assert human.indices([query, "nobody"]).tolist() == [number, UNKNOWN]
 
 
-@pytest.mark.parametrize("asked", ["MATR3", "matr3"])
-def test_an_ambiguous_symbol_lists_the_choice(human: GeneNames, asked: str) -> None:
-    with pytest.raises(InputError, match=f"'{asked}' is ambiguous.* 2 genes.*{IDS[2]}, {IDS[3]}"):
-        human.index(asked)
-    assert human.indices([asked]).tolist() == [AMBIGUOUS]
-    assert human.genes_with_symbol(asked) == [2, 3]
+@pytest.mark.parametrize("query", ["MATR3", "matr3"])
+def test_an_ambiguous_symbol_lists_the_choice(human: GeneNames, query: str) -> None:
+    with pytest.raises(InputError, match=f"'{query}' is ambiguous.* 2 genes.*{IDS[2]}, {IDS[3]}"):
+        human.index(query)
+    assert human.indices([query]).tolist() == [AMBIGUOUS]
+    assert human.genes_with_symbol(query) == [2, 3]
     assert human.index(IDS[3]) == 3
 
 
@@ -118,10 +118,10 @@ def test_symbols_stand_in_columns_of_many_names(column: str) -> None:
     ],
 )
 def test_symbols_of_any_type_and_missing_ones(values: pd.Series) -> None:
-    found = genes(IDS, symbol=values.to_numpy() if values.dtype == object else values.set_axis(IDS))
-    assert found.symbols.tolist() == ["MBP", "PLP1", "MATR3", "MATR3", IDS[4]]
-    assert found.labels.tolist() == ["MBP", "PLP1", f"MATR3 ({IDS[2]})", f"MATR3 ({IDS[3]})", IDS[4]]
-    assert found.has_symbols
+    gene_names = genes(IDS, symbol=values.to_numpy() if values.dtype == object else values.set_axis(IDS))
+    assert gene_names.symbols.tolist() == ["MBP", "PLP1", "MATR3", "MATR3", IDS[4]]
+    assert gene_names.labels.tolist() == ["MBP", "PLP1", f"MATR3 ({IDS[2]})", f"MATR3 ({IDS[3]})", IDS[4]]
+    assert gene_names.has_symbols
 
 
 def test_columns_that_hold_no_symbols_are_no_labels() -> None:
@@ -135,9 +135,9 @@ def test_columns_that_hold_no_symbols_are_no_labels() -> None:
         ("symbol", [None, None]),
         ("symbol", names),
     ):
-        found = genes(names, **{column: values})
-        assert not found.has_symbols, column
-        assert found.labels.tolist() == names
+        gene_names = genes(names, **{column: values})
+        assert not gene_names.has_symbols, column
+        assert gene_names.labels.tolist() == names
     both = genes(IDS[:2], features=IDS[:2], gene_name=["MBP", "PLP1"])
     assert both.labels.tolist() == ["MBP", "PLP1"]
     few = genes(IDS[:3], gene_symbol=["MBP", None, None], feature_name=["MBP", "PLP1", "MATR3"])
@@ -152,9 +152,9 @@ def test_identifiers_beside_symbols_are_names_too_but_positions_are_not() -> Non
 def test_tables_get_symbols_where_they_differ() -> None:
     table = pd.DataFrame({"gene": [IDS[1], "nobody"]})
     assert genes(IDS).with_symbols(table, symbol=np.array([1, -1])) is table
-    told = genes(IDS, symbol=SYMBOLS).with_symbols(table, symbol=np.array([1, -1]))
-    assert told["symbol"].tolist() == ["PLP1", ""]
-    assert list(told.columns) == ["gene", "symbol"]
+    labeled = genes(IDS, symbol=SYMBOLS).with_symbols(table, symbol=np.array([1, -1]))
+    assert labeled["symbol"].tolist() == ["PLP1", ""]
+    assert list(labeled.columns) == ["gene", "symbol"]
 
 
 @pytest.mark.parametrize(
@@ -200,26 +200,26 @@ def sections(draw: st.DrawFn) -> GeneNames:
 
 
 @given(sections(), words)
-def test_the_exact_name_wins(section: GeneNames, asked: str) -> None:
+def test_the_exact_name_wins(section: GeneNames, query: str) -> None:
     assert section.indices(section.names).tolist() == list(range(len(section)))
-    meant = section.matches(asked)
-    exact = np.flatnonzero(section.names == asked).tolist()
-    symbol = np.flatnonzero(section.symbols == asked).tolist()
+    meant = section.matches(query)
+    exact = np.flatnonzero(section.names == query).tolist()
+    symbol = np.flatnonzero(section.symbols == query).tolist()
     assert meant == exact or (not exact and (meant == symbol or not symbol))
     if meant:
         for i in meant:
             texts = (section.names[i], section.symbols[i], *(alias[i] for alias in section.aliases))
-            assert normalize_name(asked) in map(normalize_name, texts)
-        assert set(meant) <= set(section.genes_with_symbol(asked))
+            assert normalize_name(query) in map(normalize_name, texts)
+        assert set(meant) <= set(section.genes_with_symbol(query))
 
 
 @given(sections(), words, st.randoms(use_true_random=False))
-def test_the_order_of_genes_is_nothing(section: GeneNames, asked: str, random: object) -> None:
+def test_the_order_of_genes_does_not_matter(section: GeneNames, query: str, random: object) -> None:
     order = np.arange(len(section))
     random.shuffle(order)  # type: ignore[attr-defined]
     turned = section.take(order)
     for look in (GeneNames.matches, GeneNames.genes_with_symbol):
-        assert {section.names[i] for i in look(section, asked)} == {turned.names[i] for i in look(turned, asked)}
+        assert {section.names[i] for i in look(section, query)} == {turned.names[i] for i in look(turned, query)}
     assert section.labels[order].tolist() == turned.labels.tolist()
 
 
@@ -228,7 +228,7 @@ def test_ambiguity_is_symmetric_and_a_label_that_is_a_symbol_means_its_gene(sect
     for gene, label in enumerate(section.labels):
         symbol, name = section.symbols[gene], section.names[gene]
         if label == f"{symbol} ({name})":
-            # a symbol that does not tell the gene tells none of those that share it
+            # an ambiguous symbol identifies none of its genes
             assert section.matches(symbol) != [gene]
         else:
             assert section.index(label) == gene

@@ -1,4 +1,4 @@
-"""Sections whose genes are named by identifiers: everything is asked, answered and drawn by symbol as by name."""
+"""Sections whose genes are named by identifiers: all functions accept and show symbols as well as names."""
 
 from __future__ import annotations
 
@@ -105,23 +105,23 @@ def test_tables_name_genes_and_have_their_symbols_beside(plain: AnnData, ids: An
     pd.testing.assert_frame_equal(table, expected)
 
 
-@pytest.mark.parametrize("asked", ["gene0009", "GENE0009", id_of(8), id_of(8).split(".")[0], id_of(8).lower()])
-def test_a_gene_is_asked_for_by_any_of_its_names(ids: AnnData, asked: str) -> None:
+@pytest.mark.parametrize("query", ["gene0009", "GENE0009", id_of(8), id_of(8).split(".")[0], id_of(8).lower()])
+def test_any_name_of_a_gene_is_accepted(ids: AnnData, query: str) -> None:
     expected = sx.tl.similar_genes(ids, id_of(8), n=5)
-    pd.testing.assert_frame_equal(sx.tl.similar_genes(ids, asked, n=5), expected)
+    pd.testing.assert_frame_equal(sx.tl.similar_genes(ids, query, n=5), expected)
     assert list(expected.columns) == ["gene", "similarity", "qvalue", "symbol"]
-    pd.testing.assert_frame_equal(sx.tl.pattern(ids, like=asked, n=5), sx.tl.pattern(ids, like=id_of(8), n=5))
-    around = sx.tl.enrich(ids, {"a": ["gene0001", "gene0002", id_of(8)]}, around=asked, n_neighbors=60)
-    assert set(around["module"]) == {asked}
-    scored = sx.tl.score_pairs(ids, [(asked, "gene0001")])
+    pd.testing.assert_frame_equal(sx.tl.pattern(ids, like=query, n=5), sx.tl.pattern(ids, like=id_of(8), n=5))
+    around = sx.tl.enrich(ids, {"a": ["gene0001", "gene0002", id_of(8)]}, around=query, n_neighbors=60)
+    assert set(around["module"]) == {query}
+    scored = sx.tl.score_pairs(ids, [(query, "gene0001")])
     assert scored.loc[0, ["gene_a", "gene_b", "symbol_a", "symbol_b"]].tolist() == [
-        asked,
+        query,
         "gene0001",
         "gene0009",
         "gene0001",
     ]
     assert scored["similarity"].notna().all()
-    assert sx.pl.gene_images(ids, asked).get_title() == "gene0009"
+    assert sx.pl.gene_images(ids, query).get_title() == "gene0009"
 
 
 def test_pairs_by_symbol_are_those_by_name(plain: AnnData, ids: AnnData) -> None:
@@ -129,11 +129,11 @@ def test_pairs_by_symbol_are_those_by_name(plain: AnnData, ids: AnnData) -> None
     module = plain.var["module"].to_numpy()
     all_pairs = np.array([(a, b) for a in range(N_GENES) for b in range(a) if module[a] == module[b] >= 0])
     known = plain.var_names.to_numpy()[rng.permutation(all_pairs)[:150]]
-    asked = plain.var_names.to_numpy()[rng.permutation(N_GENES)[:40].reshape(20, 2)]
+    query = plain.var_names.to_numpy()[rng.permutation(N_GENES)[:40].reshape(20, 2)]
     tables = []
     for adata in (plain.copy(), ids):
         sx.tl.interactions(adata, known=[*map(tuple, known)])
-        tables.append(sx.tl.score_pairs(adata, [*map(tuple, asked)]))
+        tables.append(sx.tl.score_pairs(adata, [*map(tuple, query)]))
     assert list(tables[1].columns) == [*tables[0].columns, "symbol_a", "symbol_b"]
     pd.testing.assert_frame_equal(tables[1][tables[0].columns], tables[0])
     assert set(ids.uns["spacex"]["interactions"]["known_a"]) <= set(ids.var_names)
@@ -141,9 +141,9 @@ def test_pairs_by_symbol_are_those_by_name(plain: AnnData, ids: AnnData) -> None
 
 def test_plots_show_symbols(ids: AnnData) -> None:
     assert [ax.get_title() for ax in sx.pl.gene_images(ids, [id_of(0), "GENE0002"])] == ["gene0001", "gene0002"]
-    found = sx.tl.pattern(ids, like="gene0009")
-    titles = [ax.get_title().split("\n")[0] for ax in sx.pl.pattern(ids, found, n_genes=3)]
-    assert titles == ["designated pattern", *found["symbol"][:3]]
+    matches = sx.tl.pattern(ids, like="gene0009")
+    titles = [ax.get_title().split("\n")[0] for ax in sx.pl.pattern(ids, matches, n_genes=3)]
+    assert titles == ["designated pattern", *matches["symbol"][:3]]
     top = ids.var["feature_name"].astype(str).iloc[np.argsort(-ids.var["spacex_svg_score"].to_numpy())[:2]]
     assert [ax.get_title() for ax in sx.pl.svg(ids, n_genes=2)][2:] == list(top)
     first = sx.get.module_table(ids)["top_symbols"][0].split(",")
@@ -195,78 +195,78 @@ def test_tables_have_the_name_where_a_symbol_is_missing(odd: AnnData) -> None:
 
 @pytest.fixture(scope="module")
 def halves(plain: AnnData) -> tuple[AnnData, AnnData, list[str], AnnData]:
-    """A target and a reference of other spots, genes to predict, and what is predicted of them by name."""
+    """A target, a reference of other spots, the requested genes, and their prediction by name."""
     bare = AnnData(plain.X, obs=plain.obs[["slice"]], var=plain.var[[]], obsm={"spatial": plain.obsm["spatial"]})
     target, reference = bare[:200].copy(), bare[200:].copy()
-    wanted = [f"gene{i:04d}" for i in range(100, 110)]
-    return target, reference, wanted, sx.tl.impute(target, reference, genes=wanted, progress=False)
+    requested = [f"gene{i:04d}" for i in range(100, 110)]
+    return target, reference, requested, sx.tl.impute(target, reference, genes=requested, progress=False)
 
 
 @pytest.mark.parametrize("named", ["target", "reference", "both"])
 def test_one_of_the_two_may_have_identifiers(halves, named: str) -> None:
-    target, reference, wanted, expected = halves
+    target, reference, requested, expected = halves
     target = with_ids(target) if named != "reference" else target
     reference = with_ids(reference) if named != "target" else reference
-    found = sx.tl.impute(target, reference, genes=wanted, progress=False)
-    assert list(found.var_names) == wanted
-    np.testing.assert_array_equal(found.X, expected.X)
-    assert found.uns["spacex"]["impute"]["n_panel"] == expected.uns["spacex"]["impute"]["n_panel"] == N_GENES - 10
-    axes = sx.pl.imputed(found, wanted[0], target=target, reference=reference)
+    imputed = sx.tl.impute(target, reference, genes=requested, progress=False)
+    assert list(imputed.var_names) == requested
+    np.testing.assert_array_equal(imputed.X, expected.X)
+    assert imputed.uns["spacex"]["impute"]["n_panel"] == expected.uns["spacex"]["impute"]["n_panel"] == N_GENES - 10
+    axes = sx.pl.imputed(imputed, requested[0], target=target, reference=reference)
     titles = [ax.get_title().split("\n")[0] for ax in axes]
-    assert titles == [f"{wanted[0]}, in the reference", f"{wanted[0]}, imputed", f"{wanted[0]}, measured"]
+    assert titles == [f"{requested[0]}, in the reference", f"{requested[0]}, imputed", f"{requested[0]}, measured"]
 
 
-def test_identifiers_may_be_asked_for_and_symbols_come_back_beside_them(halves) -> None:
-    target, reference, wanted, expected = halves
-    asked = [id_of(int(name[4:]) - 1) for name in wanted]
-    found = sx.tl.impute(target, with_ids(reference), genes=asked, progress=False)
-    assert list(found.var_names) == asked
-    assert found.var["symbol"].tolist() == wanted
-    np.testing.assert_array_equal(found.X, expected.X)
-    panel = target[:, [name for name in target.var_names if name not in wanted]].copy()
+def test_identifiers_are_imputed_and_symbols_are_returned(halves) -> None:
+    target, reference, requested, expected = halves
+    query = [id_of(int(name[4:]) - 1) for name in requested]
+    imputed = sx.tl.impute(target, with_ids(reference), genes=query, progress=False)
+    assert list(imputed.var_names) == query
+    assert imputed.var["symbol"].tolist() == requested
+    np.testing.assert_array_equal(imputed.X, expected.X)
+    panel = target[:, [name for name in target.var_names if name not in requested]].copy()
     lacking = sx.tl.impute(panel, with_ids(reference), progress=False)
-    assert list(lacking.var_names) == asked
+    assert list(lacking.var_names) == query
     np.testing.assert_array_equal(lacking.X, expected.X)
-    assert sx.pl.imputed(found, wanted[0].upper(), target=target)[1].get_title() == f"{wanted[0]}, measured"
+    assert sx.pl.imputed(imputed, requested[0].upper(), target=target)[1].get_title() == f"{requested[0]}, measured"
     with pytest.raises(sx.InputError, match="more than once"):
-        sx.tl.impute(target, with_ids(reference), genes=[asked[0], wanted[0]], progress=False)
+        sx.tl.impute(target, with_ids(reference), genes=[query[0], requested[0]], progress=False)
 
 
 def test_a_wanted_gene_is_not_looked_at_however_it_is_named(halves) -> None:
-    target, reference, wanted, expected = halves
+    target, reference, requested, expected = halves
     changed = with_ids(target)
     counts = changed.X.tolil()
-    counts[:, [int(name[4:]) - 1 for name in wanted]] = 7
+    counts[:, [int(name[4:]) - 1 for name in requested]] = 7
     changed.X = counts.tocsr()
-    found = sx.tl.impute(changed, reference, genes=wanted, progress=False)
-    np.testing.assert_array_equal(found.X, expected.X)
+    imputed = sx.tl.impute(changed, reference, genes=requested, progress=False)
+    np.testing.assert_array_equal(imputed.X, expected.X)
 
 
 def test_ambiguous_genes_are_left_out_of_an_imputation(halves, caplog: pytest.LogCaptureFixture) -> None:
-    target, reference, wanted, _ = halves
+    target, reference, requested, _ = halves
     twins = with_ids(reference)
     symbols = twins.var["feature_name"].astype(object).to_numpy()
-    symbols[[0, 1, 108]] = "gene0001", "gene0001", wanted[0]  # gene0002 is another gene0001, and gene0109 a gene0100
+    symbols[[0, 1, 108]] = "gene0001", "gene0001", requested[0]  # gene0002 is another gene0001, and gene0109 a gene0100
     twins.var["feature_name"] = symbols
     with caplog.at_level(logging.WARNING, logger="spacex"):
-        found = sx.tl.impute(target, twins, genes=wanted[:3], progress=False)
-    assert list(found.var_names) == wanted[1:3]
-    assert f"1 are ambiguous in the reference and omitted: {wanted[0]}" in caplog.text
-    held_out = found.uns["spacex"]["impute"]["held_out"].index
+        imputed = sx.tl.impute(target, twins, genes=requested[:3], progress=False)
+    assert list(imputed.var_names) == requested[1:3]
+    assert f"1 are ambiguous in the reference and omitted: {requested[0]}" in caplog.text
+    held_out = imputed.uns["spacex"]["impute"]["held_out"].index
     assert not {"gene0001", "gene0002"} & set(held_out)
-    with pytest.raises(sx.InputError, match=f"'{wanted[0]}' is ambiguous.*{id_of(99)}, {id_of(108)}"):
-        sx.tl.impute(target, twins, genes=wanted[:1], progress=False)
+    with pytest.raises(sx.InputError, match=f"'{requested[0]}' is ambiguous.*{id_of(99)}, {id_of(108)}"):
+        sx.tl.impute(target, twins, genes=requested[:1], progress=False)
 
 
 def test_aliases_are_given_by_name_or_symbol(halves) -> None:
-    target, reference, wanted, expected = halves
+    target, reference, requested, expected = halves
     renamed = with_ids(target)
     symbols = renamed.var["feature_name"].astype(object).to_numpy()
     symbols[:50] = [f"alias{i}" for i in range(50)]
     renamed.var["feature_name"] = symbols
     old = {f"alias{i}" if i % 2 else id_of(i): name for i, name in enumerate(reference.var_names[:50])}
-    found = sx.tl.impute(renamed, reference, genes=wanted, aliases=old, progress=False)
-    np.testing.assert_array_equal(found.X, expected.X)
+    imputed = sx.tl.impute(renamed, reference, genes=requested, aliases=old, progress=False)
+    np.testing.assert_array_equal(imputed.X, expected.X)
 
 
 # -- command line ------------------------------------------------------------------------------------------
@@ -274,15 +274,15 @@ def test_aliases_are_given_by_name_or_symbol(halves) -> None:
 
 def test_the_command_line_understands_symbols(ids: AnnData, halves, tmp_path, capsys: pytest.CaptureFixture) -> None:
     ids.write_h5ad(tmp_path / "result.h5ad")
-    for asked in ("Gene0009", id_of(8)):
-        assert main(["query", str(tmp_path / "result.h5ad"), asked, "-n", "3"]) == 0
+    for query in ("Gene0009", id_of(8)):
+        assert main(["query", str(tmp_path / "result.h5ad"), query, "-n", "3"]) == 0
         lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
         assert lines[0] == ["gene", "similarity", "qvalue", "symbol"]
         assert [line[3] for line in lines[1:]] == list(sx.tl.similar_genes(ids, "gene0009", n=3)["symbol"])
-    target, reference, wanted, expected = halves
+    target, reference, requested, expected = halves
     target.write_h5ad(tmp_path / "target.h5ad")
     with_ids(reference).write_h5ad(tmp_path / "reference.h5ad")
-    (tmp_path / "genes.txt").write_text("\n".join(wanted))
+    (tmp_path / "genes.txt").write_text("\n".join(requested))
     files = [str(tmp_path / name) for name in ("target.h5ad", "reference.h5ad")]
     command = ["impute", *files, "-o", str(tmp_path / "out.h5ad"), "--genes", str(tmp_path / "genes.txt")]
     assert main(command) == 0

@@ -50,7 +50,7 @@ def test_spark_x_finds_a_gradient() -> None:
     assert (sparkx.log_p(counts, xy) < np.log(1e-3)).mean() > 0.9
 
 
-# --- what is drawn ----------------------------------------------------------------------------------------
+# --- simulated sections ----------------------------------------------------------------------------------------
 
 
 def test_half_of_the_genes_are_redrawn_with_their_own_moments(section: AnnData) -> None:
@@ -99,7 +99,7 @@ def test_planted_patterns_are_of_all_kinds_and_differ_between_genes() -> None:
         assert abs(np.corrcoef(first, second)[0, 1]) < 0.99
 
 
-# --- what is measured -------------------------------------------------------------------------------------
+# --- metrics -------------------------------------------------------------------------------------
 
 
 def test_auroc_is_within_deciles_of_expression() -> None:
@@ -141,7 +141,7 @@ def test_markers_are_compared_with_genes_of_like_expression() -> None:
 # --- cost --------------------------------------------------------------------------------------------------
 
 
-def test_growth_is_measured_on_sections_of_the_size_asked_for() -> None:
+def test_growth_is_measured_on_sections_of_the_requested_size() -> None:
     made = growth.section(700, 150)
     assert made.shape == (150, 700)
     assert sp.issparse(made.X)

@@ -65,15 +65,15 @@ def archive_file():
 
 
 class Server:
-    """A web server on this machine: what it holds, and what it was asked for."""
+    """A local web server with its files, and the paths that were requested."""
 
     def __init__(self):
-        self.files, self.asked = {}, []
+        self.files, self.requests = {}, []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                server.asked.append(self.path)
+                server.requests.append(self.path)
                 content = server.files.get(self.path)
                 self.send_response(404 if content is None else 200)
                 self.end_headers()
@@ -144,11 +144,11 @@ def test_visium(tmp_path, server):
 @pytest.mark.parametrize(("fetch", "section"), [(fetch_dlpfc, "151676"), (fetch_visium, HEART)])
 def test_the_second_time_needs_no_network(tmp_path, server, fetch, section):
     first = fetch(section, folder=tmp_path)
-    asked = len(server.asked)
-    assert asked == len(set(server.asked)) > 0
+    n_requests = len(server.requests)
+    assert n_requests == len(set(server.requests)) > 0
     server.close()
     again = fetch(section, folder=tmp_path)
-    assert len(server.asked) == asked
+    assert len(server.requests) == n_requests
     assert (first.X != again.X).nnz == 0
     pd.testing.assert_frame_equal(first.obs, again.obs)
 
@@ -185,7 +185,7 @@ def test_the_first_download_is_trusted_and_later_ones_compared(tmp_path, server)
     whole = server.files["/h5/151676_filtered_feature_bc_matrix.h5"]
     assert noted == f"{hashlib.sha256(whole).hexdigest()}  {counts.name}\n"
 
-    counts.write_bytes(b"damaged")  # what is known to be wrong is fetched again
+    counts.write_bytes(b"damaged")  # a file with a wrong checksum is downloaded again
     assert fetch_dlpfc(folder=tmp_path).n_obs == 3
     assert counts.read_bytes() == whole
 
@@ -198,9 +198,9 @@ def test_the_first_download_is_trusted_and_later_ones_compared(tmp_path, server)
 def test_offline(tmp_path, server):
     server.close()
     message = message_of(fetch_dlpfc, folder=tmp_path)
-    place = tmp_path / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5"
+    path = tmp_path / "dlpfc" / "151676" / "filtered_feature_bc_matrix.h5"
     assert f"{server.address}/h5/151676_filtered_feature_bc_matrix.h5 cannot be downloaded" in message
-    assert f"download it manually to '{place}'" in message
+    assert f"download it manually to '{path}'" in message
     assert "not published" in message
     assert _addresses.VISIUM[HEART][0] in message_of(fetch_visium, HEART, folder=tmp_path)
 

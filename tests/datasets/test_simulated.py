@@ -24,7 +24,7 @@ def section() -> AnnData:
 
 
 def residuals(adata: AnnData) -> np.ndarray:
-    """Poisson residuals (S, G) around the exposure that the simulation tells."""
+    """Poisson residuals (S, G) around the exposure of the simulation."""
     counts = adata.X.toarray().astype(float)
     library = adata.obs["true_library"].to_numpy()
     mean = np.outer(library, counts.sum(0) / library.sum())
@@ -101,7 +101,7 @@ def test_visium_is_a_hexagonal_array_in_pixels(section: AnnData) -> None:
     tree = cKDTree(section.obsm["spatial"])
     distance = tree.query(section.obsm["spatial"], 7)[0][:, 1:]
     np.testing.assert_allclose(distance[:, 0], 137, atol=1.5)
-    assert np.mean(distance[:, 5] < 140) > 0.8  # inside the tissue a spot has six neighbours
+    assert np.mean(distance[:, 5] < 140) > 0.8  # inside the tissue a spot has six neighbors
     slope = np.linalg.lstsq(np.column_stack([col, np.ones(len(col))]), section.obsm["spatial"][:, 0])[0][0]
     assert slope == pytest.approx(137 / 2, rel=0.1)  # x runs with the column
 

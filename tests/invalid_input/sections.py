@@ -18,7 +18,7 @@ NAN, INF = float("nan"), float("inf")
 MATRIX = (
     "pp.gene_images", "tl.embed", "tl.svg", "tl.impute, reference", "tl.impute", "tl.markers", "pl.gene_images",
 )  # fmt: skip
-PLACES = ("pp.rasterize", "pp.gene_images", "tl.embed", "tl.svg", "pl.gene_images")
+USES_COORDINATES = ("pp.rasterize", "pp.gene_images", "tl.embed", "tl.svg", "pl.gene_images")
 NAMES = ("pp.gene_images", "tl.embed", "tl.svg", "tl.impute, reference", "tl.impute")
 
 
@@ -37,7 +37,7 @@ def entry(value: float, sparse: type = sp.csr_matrix) -> Callable[[AnnData], Non
     return counts(change)
 
 
-def places(change: Callable[[np.ndarray], Any]) -> Callable[[AnnData], None]:
+def coordinates(change: Callable[[np.ndarray], Any]) -> Callable[[AnnData], None]:
     def make(adata: AnnData) -> None:
         adata.obsm["spatial"] = change(np.asarray(adata.obsm["spatial"]))
         adata.obs = adata.obs.drop(columns=["array_row", "array_col"])
@@ -172,30 +172,31 @@ SECTIONS: list[K] = [
     K("constant", counts(np.ones_like), r"no (panel )?gene varies",
       only=("tl.embed", "tl.impute", "tl.impute, reference")),
     # coordinates
-    K("no coordinates", no_coords, r"obsm\['spatial'\] is missing", only=(*PLACES, "io.to_spatialdata")),
-    K("NaN coordinate", places(lambda xy: np.where(np.arange(len(xy))[:, None] == 3, NAN, xy)),
-      r"obsm\['spatial'\] holds 2 NaN", only=(*PLACES, "io.to_spatialdata", "tl.impute")),
-    K("infinite coordinate", places(lambda xy: np.where(np.arange(len(xy))[:, None] == 3, INF, xy)),
-      r"obsm\['spatial'\] holds 2 NaN or inf", only=(*PLACES, "io.to_spatialdata", "tl.impute")),
-    K("one column", places(lambda xy: xy[:, :1]), r"obsm\['spatial'\] has shape",
-      only=(*PLACES, "io.to_spatialdata", "tl.impute")),
-    K("no column", places(lambda xy: xy[:, :0]), r"obsm\['spatial'\] has shape",
-      only=(*PLACES, "io.to_spatialdata", "tl.impute")),
-    K("words for coordinates", places(lambda xy: xy.astype(str).astype(object) + " px"),
+    K("no coordinates", no_coords, r"obsm\['spatial'\] is missing", only=(*USES_COORDINATES, "io.to_spatialdata")),
+    K("NaN coordinate", coordinates(lambda xy: np.where(np.arange(len(xy))[:, None] == 3, NAN, xy)),
+      r"obsm\['spatial'\] holds 2 NaN", only=(*USES_COORDINATES, "io.to_spatialdata", "tl.impute")),
+    K("infinite coordinate", coordinates(lambda xy: np.where(np.arange(len(xy))[:, None] == 3, INF, xy)),
+      r"obsm\['spatial'\] holds 2 NaN or inf", only=(*USES_COORDINATES, "io.to_spatialdata", "tl.impute")),
+    K("one column", coordinates(lambda xy: xy[:, :1]), r"obsm\['spatial'\] has shape",
+      only=(*USES_COORDINATES, "io.to_spatialdata", "tl.impute")),
+    K("no column", coordinates(lambda xy: xy[:, :0]), r"obsm\['spatial'\] has shape",
+      only=(*USES_COORDINATES, "io.to_spatialdata", "tl.impute")),
+    K("words for coordinates", coordinates(lambda xy: xy.astype(str).astype(object) + " px"),
       r"obsm\['spatial'\] does not hold numbers",
-      only=(*PLACES, "io.to_spatialdata", "tl.impute"), flags=None),
-    K("all in one place", places(lambda xy: xy * 0 + 5), r"all spots lie in one place", only=PLACES),
-    K("beyond all scales", places(lambda xy: xy * 1e200), r"obsm\['spatial'\] holds values above", only=PLACES),
-    K("three columns", places(lambda xy: np.column_stack([xy, xy[:, 0]])), None),
-    K("collinear", places(lambda xy: np.column_stack([np.arange(len(xy)), np.arange(len(xy))])), None),
-    K("in a row", places(lambda xy: np.column_stack([np.arange(len(xy)), np.zeros(len(xy))])), None),
-    K("duplicated", places(lambda xy: np.repeat(xy[::2], 2, axis=0)), None),
-    K("huge", places(lambda xy: xy * 1e12), None),
-    K("tiny", places(lambda xy: xy * 1e-12), None),
-    K("far away", places(lambda xy: xy + 1e9), None),
-    K("negative", places(lambda xy: -xy), None),
-    K("swapped", places(lambda xy: xy[:, ::-1]), None),
-    K("whole numbers", places(lambda xy: np.rint(xy).astype(np.int64)), None),
+      only=(*USES_COORDINATES, "io.to_spatialdata", "tl.impute"), flags=None),
+    K("all in one place", coordinates(lambda xy: xy * 0 + 5), r"all spots lie in one place", only=USES_COORDINATES),
+    K("beyond all scales", coordinates(lambda xy: xy * 1e200), r"obsm\['spatial'\] holds values above",
+      only=USES_COORDINATES),
+    K("three columns", coordinates(lambda xy: np.column_stack([xy, xy[:, 0]])), None),
+    K("collinear", coordinates(lambda xy: np.column_stack([np.arange(len(xy)), np.arange(len(xy))])), None),
+    K("in a row", coordinates(lambda xy: np.column_stack([np.arange(len(xy)), np.zeros(len(xy))])), None),
+    K("duplicated", coordinates(lambda xy: np.repeat(xy[::2], 2, axis=0)), None),
+    K("huge", coordinates(lambda xy: xy * 1e12), None),
+    K("tiny", coordinates(lambda xy: xy * 1e-12), None),
+    K("far away", coordinates(lambda xy: xy + 1e9), None),
+    K("negative", coordinates(lambda xy: -xy), None),
+    K("swapped", coordinates(lambda xy: xy[:, ::-1]), None),
+    K("whole numbers", coordinates(lambda xy: np.rint(xy).astype(np.int64)), None),
     # names
     K("genes of one name", genes(lambda n: [n[0], n[0], *n[2:]]), r"1 gene name\(s\) occur more than once", only=NAMES),
     K("genes without names", genes(lambda n: [""] * len(n)), r"first: ''", only=NAMES),

@@ -31,7 +31,7 @@ def test_every_public_function_is_called() -> None:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FILE").touch()
     (tmp_path / "BYTES").write_bytes(b"\xff\xfe\x00\x81")
@@ -42,7 +42,7 @@ PYTHON = [kind for kind in SETTINGS if kind.call != "command"]
 
 
 @pytest.mark.parametrize("kind", PYTHON, ids=names_of(PYTHON))
-def test_python_refuses(kind: SettingKind, here: Path) -> None:
+def test_python_refuses(kind: SettingKind, workdir: Path) -> None:
     call, adata = CALLS[kind.call], section().copy()
     settings: dict[str, Any] = dict(kind.settings)
     if kind.call.startswith("SpaCEX.") and "images" not in settings and "directory" not in settings:
@@ -59,20 +59,20 @@ def test_python_refuses(kind: SettingKind, here: Path) -> None:
         call(first, **settings)
     assert_one_clear_line(str(caught.value), kind.message)
     assert state(adata) == before
-    assert sorted(path.name for path in here.iterdir()) == ["BYTES", "FILE"]
+    assert sorted(path.name for path in workdir.iterdir()) == ["BYTES", "FILE"]
 
 
 COMMANDS = [kind for kind in SETTINGS if kind.flags]
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=names_of(COMMANDS))
-def test_the_command_line_refuses(kind: SettingKind, here: Path, files: Path, capsys: pytest.CaptureFixture) -> None:
-    places = {"SECTION": str(files / "section.h5ad"), "RESULT": str(files / "result.h5ad")}
-    assert main([places.get(word, word) for word in kind.flags or ()]) == 2
+def test_the_command_line_refuses(kind: SettingKind, workdir: Path, files: Path, capsys: pytest.CaptureFixture) -> None:
+    paths = {"SECTION": str(files / "section.h5ad"), "RESULT": str(files / "result.h5ad")}
+    assert main([paths.get(word, word) for word in kind.flags or ()]) == 2
     out, err = capsys.readouterr()
     assert not out
     assert "Traceback" not in err
     command = typer.main.get_command(app).commands.get((kind.flags or ("",))[0])  # type: ignore[attr-defined]
     message = to_option_names(kind.message, option_names(command))  # as the command line spells it
     assert_one_clear_line([line for line in err.splitlines() if line][-1], message)
-    assert sorted(path.name for path in here.iterdir()) == ["BYTES", "FILE"]
+    assert sorted(path.name for path in workdir.iterdir()) == ["BYTES", "FILE"]
