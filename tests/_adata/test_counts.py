@@ -119,7 +119,7 @@ def test_raw_is_matched_by_gene_name(order: list[int], n_genes: int) -> None:
     np.testing.assert_array_equal(rows.toarray(), expected)
     assert is_count
     np.testing.assert_array_equal(_adata.read_gene_totals(adata, "raw"), expected.sum(axis=0))
-    np.testing.assert_array_equal(_adata.read_detection_counts(adata, "raw"), (expected > 0).sum(axis=0))
+    np.testing.assert_array_equal(_adata.read_gene_counts(adata, "raw").n_detected, (expected > 0).sum(axis=0))
     values, library, _ = _adata.read_gene_values(adata, "raw", [1, 0])
     np.testing.assert_array_equal(values, expected[:, [1, 0]].T)
     np.testing.assert_array_equal(library, COUNTS.sum(axis=1))  # over all genes of adata.raw

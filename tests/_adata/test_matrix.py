@@ -149,7 +149,7 @@ def test_every_reader_raises(form: str, value: float, message: str) -> None:
     adata = section(COUNTS, raw=FORMS[form](invalid))
     for read in (
         lambda: _adata.read_gene_totals(adata, "raw"),
-        lambda: _adata.read_detection_counts(adata, "raw"),
+        lambda: _adata.read_gene_counts(adata, "raw"),
         lambda: _adata.read_gene_values(adata, "raw", [0]),  # of another gene
         lambda: read_pixel_sums(adata, "raw", spot_to_pixel()),
         lambda: _adata.read_matrix(adata, "raw"),
@@ -217,7 +217,7 @@ def test_layer_of_counts_replaces_intensities(form: str, caplog: pytest.LogCaptu
 @pytest.mark.parametrize("form", FORMS)
 def test_sums_equal_the_dense_matrix(form: str) -> None:
     adata = section(FORMS[form](COUNTS))
-    totals, detected = _adata.read_gene_totals(adata, None), _adata.read_detection_counts(adata, None)
+    totals, detected = _adata.read_gene_counts(adata, None)
     assert (totals.shape, totals.dtype) == ((11,), np.float64)
     np.testing.assert_array_equal(totals, COUNTS.sum(0))
     np.testing.assert_array_equal(detected, (COUNTS > 0).sum(0))
@@ -226,7 +226,9 @@ def test_sums_equal_the_dense_matrix(form: str) -> None:
 def test_stored_zeros_are_not_detected() -> None:
     stored = sp.csr_matrix(COUNTS)
     stored.data[:5] = 0
-    np.testing.assert_array_equal(_adata.read_detection_counts(section(stored), None), (stored.toarray() > 0).sum(0))
+    np.testing.assert_array_equal(
+        _adata.read_gene_counts(section(stored), None).n_detected, (stored.toarray() > 0).sum(0)
+    )
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -282,7 +284,7 @@ def test_out_of_range_indices_raise(kind: type, index: int) -> None:
     for read in (
         lambda: _adata.choose_matrix(adata, "raw"),
         lambda: _adata.read_gene_totals(adata, "raw"),
-        lambda: _adata.read_detection_counts(adata, "raw"),
+        lambda: _adata.read_gene_counts(adata, "raw"),
         lambda: _adata.read_gene_values(adata, "raw", [0]),
         lambda: read_pixel_sums(adata, "raw", spot_to_pixel()),
     ):
@@ -317,7 +319,7 @@ READERS: dict[str, Callable[[AnnData], object]] = {
     "choose_matrix": lambda adata: _adata.choose_matrix(adata, None),
     "read_matrix": lambda adata: _adata.read_matrix(adata, None),
     "read_gene_totals": lambda adata: _adata.read_gene_totals(adata, None),
-    "read_detection_counts": lambda adata: _adata.read_detection_counts(adata, None),
+    "read_gene_counts": lambda adata: _adata.read_gene_counts(adata, None),
     "read_gene_values": lambda adata: _adata.read_gene_values(adata, None, [0, 7]),
     "read_pixel_sums": lambda adata: read_pixel_sums(adata, None, spot_to_pixel()),
 }

@@ -175,15 +175,15 @@ TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "a
 def test_launchers_are_detected_from_the_environment(monkeypatch):
     for name in (*TORCHRUN, "SLURM_PROCID", "SLURM_NTASKS"):
         monkeypatch.delenv(name, raising=False)
-    assert launcher_for() is None
+    assert detect_launcher() is None
     monkeypatch.setenv("SLURM_PROCID", "0")
     monkeypatch.setenv("SLURM_NTASKS", "1")
-    assert launcher_for() is None  # a single task
+    assert detect_launcher() is None  # a single task
     monkeypatch.setenv("SLURM_NTASKS", "8")
-    assert launcher_for() == (0, 8, "srun")
+    assert detect_launcher() == (0, 8, "srun")
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
-    assert launcher_for() == (1, 4, "torchrun")
-    assert detect_launcher(sx.Config()) is None
-    assert detect_launcher(sx.Config(devices=4)) == (1, 4, "torchrun")
-    assert detect_launcher(sx.Config(devices=4, strategy="ddp_spawn")) is None
+    assert detect_launcher() == (1, 4, "torchrun")
+    assert launcher_for(sx.Config()) is None
+    assert launcher_for(sx.Config(devices=4)) == (1, 4, "torchrun")
+    assert launcher_for(sx.Config(devices=4, strategy="ddp_spawn")) is None

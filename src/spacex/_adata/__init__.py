@@ -18,7 +18,7 @@ from spacex._adata.grid import (
     write_grid,
 )
 from spacex._adata.labels import read_covariates, read_labels, read_sections
-from spacex._adata.matrix import choose_matrix, read_detection_counts, read_gene_totals, read_gene_values, read_matrix
+from spacex._adata.matrix import choose_matrix, read_gene_counts, read_gene_totals, read_gene_values, read_matrix
 from spacex._adata.on_disk import read_lazy
 from spacex._adata.overlap import check_overlapping_sections
 from spacex._adata.positions import (
@@ -88,9 +88,9 @@ __all__ = [
     "read_components",
     "read_config",
     "read_covariates",
-    "read_detection_counts",
     "read_embedded_layer",
     "read_embedding",
+    "read_gene_counts",
     "read_gene_names",
     "read_gene_totals",
     "read_gene_values",

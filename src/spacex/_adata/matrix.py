@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -50,6 +49,13 @@ class PixelSums(NamedTuple):
 
     library: np.ndarray
     pixels: sp.csc_array
+
+
+class GeneCounts(NamedTuple):
+    """`total` (G,) of each gene over the spots, and `n_detected` (G,), the number of spots with a value above zero."""
+
+    total: np.ndarray
+    n_detected: np.ndarray
 
 
 class GeneValues(NamedTuple):
@@ -118,22 +124,27 @@ def read_matrix(adata: AnnData, layer: str | None) -> tuple[Rows, bool]:
     return reading.value, reading.is_count
 
 
-def read_gene_totals(adata: AnnData, layer: str | None) -> np.ndarray:
-    """Sum (G,) of each gene over the spots."""
-
-    def total(block: Rows, rows: slice, columns: slice) -> np.ndarray:
-        return np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
-
-    return _read(adata, layer, partial(_gene_reducer, total)).value
-
-
-def read_detection_counts(adata: AnnData, layer: str | None) -> np.ndarray:
-    """Number (G,) of spots in which each gene has a value above zero."""
+def read_gene_counts(adata: AnnData, layer: str | None) -> GeneCounts:
+    """Total and number of spots with a value above zero of each gene, in one pass."""
 
     def count(block: Rows, rows: slice, columns: slice) -> np.ndarray:
-        return np.bincount(block.indices[block.data > 0], minlength=block.shape[1])
+        total = np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+        return np.stack([total, np.bincount(block.indices[block.data > 0], minlength=block.shape[1])])
 
-    return _read(adata, layer, partial(_gene_reducer, count)).value
+    def reducer(source: Source) -> BlockReducer[np.ndarray]:
+        def hstack(parts: list[np.ndarray]) -> np.ndarray:
+            values = np.concatenate(parts, axis=1)
+            return values if source.genes is None else values[:, source.genes]
+
+        return BlockReducer(count, np.add, hstack)
+
+    total, n_detected = _read(adata, layer, reducer).value
+    return GeneCounts(total, n_detected.astype(np.int64))
+
+
+def read_gene_totals(adata: AnnData, layer: str | None) -> np.ndarray:
+    """Sum (G,) of each gene over the spots."""
+    return read_gene_counts(adata, layer).total
 
 
 def read_gene_values(adata: AnnData, layer: str | None, genes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -203,16 +214,6 @@ def read_rows(adata: AnnData, layer: str | None) -> MatrixReading[Rows]:
 
     (rows,), is_count, source = _read(adata, layer, reducer)
     return MatrixReading(rows, is_count, source)
-
-
-def _gene_reducer(per_block: Callable[[Rows, slice, slice], np.ndarray], source: Source) -> BlockReducer[np.ndarray]:
-    """Reduction to a sum (G,) over spots."""
-
-    def hstack(parts: list[np.ndarray]) -> np.ndarray:
-        values = np.concatenate(parts)
-        return values if source.genes is None else values[source.genes]
-
-    return BlockReducer(per_block, np.add, hstack)
 
 
 def _row_sums(rows: Rows) -> np.ndarray:

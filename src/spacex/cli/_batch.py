@@ -16,7 +16,7 @@ from spacex.cli._log import log_status
 from spacex.cli._outputs import check_folder
 from spacex.cli._run_options import RunOptions
 from spacex.cli._subprocess import Job, run_locally, run_on_cluster
-from spacex.distributed.process_group import detect_launcher
+from spacex.distributed.process_group import launcher_for
 from spacex.io import is_section
 
 TABLE = "sections.csv"
@@ -71,7 +71,7 @@ def run_sections(
     names = [path.stem if path.name != "outs" else path.resolve().parent.name for path in sections]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise InputError(f"INPUT has several sections named {', '.join(sorted(repeated))}; rename them")
-    if (process := detect_launcher(options.to_config())) is not None:
+    if (process := launcher_for(options.to_config())) is not None:
         raise InputError(
             f"several sections cannot share the processes that {process.launcher} started; "
             "pass one section, or use --scheduler"

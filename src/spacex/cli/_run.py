@@ -22,9 +22,6 @@ from spacex.cli._stage_timer import StageTimer
 from spacex.distributed.process_group import detect_launcher, launcher_for
 from spacex.gene_names import GeneNames
 
-MIN_PIXELS_PER_DOMAIN = 5
-"""Limit of `spacex.tl.domains`, checked before the embedding."""
-
 
 def run_file(path: Path, out: Path, options: RunOptions, *, resume: bool) -> None:
     """Analyze a file and write all results to a folder.
@@ -102,13 +99,13 @@ def _is_main_process(options: RunOptions) -> bool:
     InputError
         If torchrun started several processes that would each write a result.
     """
-    config, launched = options.to_config(), launcher_for()
+    config, launched = options.to_config(), detect_launcher()
     if launched is not None and launched.launcher == "torchrun" and config.n_processes == 1:
         raise InputError(
             f"torchrun started {launched.size} processes, but --devices 1 --num-nodes 1 asks for one; "
             "pass the number of processes, so that they share the work"
         )
-    process = detect_launcher(config)
+    process = launcher_for(config)
     return process is None or process.rank == 0
 
 
@@ -132,12 +129,12 @@ def _check_options(adata: AnnData, options: RunOptions, gene_sets: dict[str, lis
 
 
 def _check_n_domains(adata: AnnData, options: RunOptions) -> None:
-    """Raise `InputError` for too many domains as soon as the number of pixels is known."""
+    """Raise `InputError` for too many domains (see `DomainParams`) as soon as the number of pixels is known."""
     if options.n_domains is None:
         return
     _, pixel, section = _adata.read_grid(adata)
     n_pixels = len(np.unique(np.column_stack([section, pixel])[section >= 0], axis=0))
-    max_domains = max(2, n_pixels // MIN_PIXELS_PER_DOMAIN)
+    max_domains = max(2, n_pixels // sx.DomainParams().min_pixels_per_domain)
     if options.n_domains > max_domains:
         raise InputError(
             f"--n-domains {options.n_domains} is not allowed: {n_pixels} pixels allow up to {max_domains}; pass fewer"

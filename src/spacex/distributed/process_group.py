@@ -69,7 +69,7 @@ class LaunchedProcess(NamedTuple):
     launcher: str
 
 
-def launcher_for() -> LaunchedProcess | None:
+def detect_launcher() -> LaunchedProcess | None:
     """Return the rank of this process among those that torchrun or srun started; None for a single process.
 
     Reads environment variables only.
@@ -84,6 +84,6 @@ def launcher_for() -> LaunchedProcess | None:
     return launched if launched.size > 1 else None
 
 
-def detect_launcher(config: Config) -> LaunchedProcess | None:
-    """Return the result of `launcher_for` if the settings use processes of a launcher, else None."""
-    return launcher_for() if config.n_processes > 1 and config.strategy != "ddp_spawn" else None
+def launcher_for(config: Config) -> LaunchedProcess | None:
+    """Return the result of `detect_launcher` if the settings use processes of a launcher, else None."""
+    return detect_launcher() if config.n_processes > 1 and config.strategy != "ddp_spawn" else None

@@ -14,7 +14,7 @@ from spacex._config import Config
 from spacex._infra.errors import InputError, WorkerError
 from spacex._infra.validation import check_installed
 from spacex.distributed.fabric import FabricProcessGroup, open_fabric
-from spacex.distributed.process_group import detect_launcher
+from spacex.distributed.process_group import launcher_for
 from spacex.distributed.worker_processes import last_line, run_in_processes
 from spacex.embedding.context import FitContext
 from spacex.embedding.fit import fit
@@ -48,7 +48,7 @@ def launch(
     """
     if config.n_processes == 1:
         return fit(images, config, join_processes(config, context, None), n_modules=n_modules)
-    launched = detect_launcher(config)
+    launched = launcher_for(config)
     if launched is not None:
         if launched.size != config.n_processes:
             raise InputError(
@@ -73,7 +73,7 @@ def join_processes(config: Config, context: FitContext, launcher: str | None) ->
     """Return the context of this process among those of a launcher; None stands for a single process."""
     if launcher is None and config.precision == "32-true":
         return context
-    if (launched := detect_launcher(config)) is not None and launched.rank == 0:
+    if (launched := launcher_for(config)) is not None and launched.rank == 0:
         logger.info("joining the %d processes that %s started", launched.size, launched.launcher)
     try:
         fabric = open_fabric(config, context.device, launcher)

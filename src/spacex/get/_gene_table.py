@@ -55,6 +55,7 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     if _adata.keys.svg_column("score") in adata.var:
         for name in ("score", "pvalue", "qvalue"):
             table[f"svg_{name}"] = _adata.read_svg(adata, name)
-    table["mean_count"] = _adata.read_gene_totals(adata, layer) / adata.n_obs
-    table["detected"] = _adata.read_detection_counts(adata, layer) / adata.n_obs
+    counts = _adata.read_gene_counts(adata, layer)
+    table["mean_count"] = counts.total / adata.n_obs
+    table["detected"] = counts.n_detected / adata.n_obs
     return table

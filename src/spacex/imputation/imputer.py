@@ -72,10 +72,9 @@ def fit_imputer(
     if corrector is not None:
         weights = weights + correct_weights(reference.keys, panel, linear, gene_index, corrector, rounds=rounds)
         gain = {"linear": corrector.linear_cosine_, "learned": corrector.corrected_cosine_}
-    calibration = calibrate(linear.held_out[list(RELIABILITY_FEATURES)].to_numpy(), linear.held_out["pcc"].to_numpy())
-    held_out = linear.held_out.assign(
-        reliability=calibration.predict(linear.held_out[list(RELIABILITY_FEATURES)].to_numpy())
-    )
+    features = linear.held_out[list(RELIABILITY_FEATURES)].to_numpy()
+    calibration = calibrate(features, linear.held_out["pcc"].to_numpy())
+    held_out = linear.held_out.assign(reliability=calibration.predict(features))
     reliability = np.where(reference.is_detected[gene_index], calibration.predict(linear.features), 0.0)
     coefficients = (weights * reference.scale[gene_index]).astype(np.float32)
     intercept = (reference.mean[gene_index] - predictor_mean @ coefficients).astype(np.float32)
