@@ -16,7 +16,7 @@ import spacex as sx
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex.pairs import PairParams
-from spacex.tl._pair_scorer import PairScorer
+from spacex.tl._pair_scorer import fit_pair_scorer
 
 COLUMNS = ["gene_a", "gene_b", "similarity", "qvalue", "probability"]
 
@@ -161,7 +161,7 @@ def test_classifier_is_refitted_with_the_params_of_interactions(adata: AnnData, 
 
 def test_qvalues_are_benjamini_hochberg(adata: AnnData) -> None:
     table = sample_pairs(adata, 200, 0)
-    scorer = PairScorer(adata, _adata.read_gene_names(adata))
+    scorer = fit_pair_scorer(adata, _adata.read_gene_names(adata))
     index = [[adata.var_names.get_loc(gene) for gene in row] for row in table.to_numpy()]
     pairs = np.searchsorted(scorer.embedded, index)
     p = scorer.pvalue(pairs, scorer.similarity.pairwise(pairs))

@@ -17,7 +17,7 @@ from spacex.stats import benjamini_hochberg
 from spacex.tl._pair_scorer import (
     By,
     KnownPairs,
-    PairScorer,
+    fit_pair_scorer,
     read_embedded,
     read_known_pairs,
     write_scorer_parameters,
@@ -96,7 +96,7 @@ def interactions(
     read_embedded(adata)
     known_pairs = None if known is None else KnownPairs(_read_pairs(adata, known, "known"), seed, params)
     names = _adata.read_gene_names(adata)
-    scorer = PairScorer(adata, names, known=known_pairs, seed=seed, params=params)
+    scorer = fit_pair_scorer(adata, names, known=known_pairs, seed=seed, params=params)
     pairs = neighbor_pairs(scorer.z, n_neighbors)
     probability = scorer.probability(pairs, scorer.similarity.pairwise(pairs))
     write_scorer_parameters(adata, names, scorer, n_neighbors=n_neighbors, seed=seed, params=params)
@@ -168,7 +168,7 @@ def score_pairs(
     positions = find_pairs(names, embedded, table, name="pairs")
     usable = is_usable(positions)
     known = read_known_pairs(adata) if measure == "embedding" else None
-    scorer = PairScorer(adata, names, known=known, seed=seed, params=params, by=measure)
+    scorer = fit_pair_scorer(adata, names, known=known, seed=seed, params=params, by=measure)
     columns = np.full((3, len(table)), np.nan)
     similarity = scorer.similarity.pairwise(positions[usable])
     columns[0, usable] = np.clip(similarity, -1.0, 1.0)

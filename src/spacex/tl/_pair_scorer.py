@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -52,8 +52,74 @@ class KnownPairs:
     params: PairParams
 
 
+@dataclass(frozen=True)
 class PairScorer:
     """Scores of pairs of embedded genes.
+
+    Attributes
+    ----------
+    embedded
+        (n,) indices of the embedded genes. All methods take pairs (N, 2) of positions in this array.
+    z
+        (n, D) embeddings.
+    similarity
+        Similarity measure of the pairs.
+    null
+        Null distribution of the similarity.
+    learned
+        The classifier of known pairs; None without known pairs.
+    """
+
+    embedded: np.ndarray
+    z: np.ndarray
+    similarity: SimilarityMeasure
+    null: SignFlipNull
+    learned: LearnedPairs | None = None
+
+    @property
+    def strength(self) -> np.ndarray:
+        """(n,) log norm of the embeddings."""
+        return _log_strength(self.z)
+
+    def pvalue(self, pairs: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+        """P-values (N,) of pairs with the given similarity (N,)."""
+        return self.null.pvalue(similarity, *self.strength[pairs.T])
+
+    def probability(self, pairs: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+        """Probability (N,) of an interaction, by the classifier if there are known pairs."""
+        if self.learned is not None:
+            features = _pair_features(pairs, similarity, self.strength, self.learned.expression)
+            return self.learned.classifier.predict_proba(pairs, features)
+        return self.null.probability(similarity, *self.strength[pairs.T])
+
+
+@dataclass(frozen=True)
+class LearnedPairs:
+    """A classifier of pairs, trained on known ones.
+
+    Attributes
+    ----------
+    classifier
+        The trained classifier.
+    expression
+        (n,) log total counts of the embedded genes.
+    pairs
+        (N, 2) known pairs of embedded genes.
+    report
+        Performance of the classifier on held-out genes.
+    """
+
+    classifier: PairClassifier
+    expression: np.ndarray
+    pairs: np.ndarray
+    report: CrossValidationReport
+
+
+def fit_pair_scorer(
+    adata: AnnData, names: GeneNames, *, known: KnownPairs | None = None, seed: int = 0,
+    params: PairParams | None = None, by: By = "embedding",
+) -> PairScorer:  # fmt: skip
+    """Fit the null distribution of pair similarity and, with known pairs, a classifier.
 
     Parameters
     ----------
@@ -67,73 +133,52 @@ class PairScorer:
         Used without known pairs.
     by
         Similarity measure.
-
-    Attributes
-    ----------
-    embedded
-        (n,) indices of the embedded genes. All methods take pairs (N, 2) of positions in this array.
-    z
-        (n, D) embeddings.
-    similarity
-        Similarity measure of the pairs.
-    report
-        Performance of the classifier, None without known pairs.
-    known
-        (N, 2) known pairs of embedded genes.
     """
+    params, seed = (known.params, known.seed) if known is not None else (params or PairParams(), seed)
+    embedded, z = read_embedded(adata)
+    similarity: SimilarityMeasure = CosineSimilarity(z)
+    n_per_bin = params.sample_per_bin
+    if by != "embedding":
+        with _adata.restore_on_error(adata):
+            pp.require_grid(adata, config=_adata.read_config(adata))
+            images = embedded_images(adata).take(embedded)
+            similarity = Colocation(images, by, sigma=params.colocation_sigma)
+        n_per_bin = params.colocation_sample_per_bin
+    null = SignFlipNull.from_similarity(similarity, _log_strength(z), params, n_per_bin=n_per_bin, seed=seed)
+    scorer = PairScorer(embedded, z, similarity, null)
+    return scorer if known is None else replace(scorer, learned=_learn_pairs(adata, names, scorer, known))
 
-    def __init__(
-        self, adata: AnnData, names: GeneNames, *, known: KnownPairs | None = None, seed: int = 0,
-        params: PairParams | None = None, by: By = "embedding",
-    ):  # fmt: skip
-        params, seed = (known.params, known.seed) if known is not None else (params or PairParams(), seed)
-        self.embedded, self.z = read_embedded(adata)
-        self.strength = np.log(np.maximum(np.linalg.norm(self.z, axis=1), 1e-6))
-        self.similarity: SimilarityMeasure = CosineSimilarity(self.z)
-        n_per_bin = params.sample_per_bin
-        if by != "embedding":
-            with _adata.restore_on_error(adata):
-                pp.require_grid(adata, config=_adata.read_config(adata))
-                images = embedded_images(adata).take(self.embedded)
-                self.similarity = Colocation(images, by, sigma=params.colocation_sigma)
-            n_per_bin = params.colocation_sample_per_bin
-        self.null = SignFlipNull.from_similarity(self.similarity, self.strength, params, n_per_bin=n_per_bin, seed=seed)
-        self.report: CrossValidationReport | None = None
-        if known is not None:
-            self._fit_classifier(adata, names, known)
 
-    def pvalue(self, pairs: np.ndarray, similarity: np.ndarray) -> np.ndarray:
-        """P-values (N,) of pairs with the given similarity (N,)."""
-        return self.null.pvalue(similarity, *self.strength[pairs.T])
+def _learn_pairs(adata: AnnData, names: GeneNames, scorer: PairScorer, known: KnownPairs) -> LearnedPairs:
+    pairs = find_pairs(names, scorer.embedded, known.table, name="known")
+    known_pairs = np.unique(np.sort(pairs[is_usable(pairs)], axis=1), axis=0)
+    if len(known_pairs) < known.params.min_known_pairs:
+        raise InputError(
+            f"known: only {len(known_pairs)} pair(s) join two embedded genes, and a classifier needs "
+            f"{known.params.min_known_pairs}; pass more pairs, or omit known="
+        )
+    expression = np.log1p(_adata.read_gene_totals(adata, _adata.read_embedded_layer(adata))[scorer.embedded])
+    classifier = PairClassifier(len(scorer.embedded), known.seed, known.params)
+    pairs = np.concatenate([known_pairs, classifier.sample_negatives(known_pairs)])
+    features = _pair_features(pairs, scorer.similarity.pairwise(pairs), scorer.strength, expression)
+    report = classifier.fit(pairs, features, np.arange(len(pairs)) < len(known_pairs))
+    logger.info(
+        "classifier trained on %d known pairs: AUROC %.3f, calibration error %.3f on held-out genes",
+        report.n_known, report.auroc, report.ece,
+    )  # fmt: skip
+    return LearnedPairs(classifier, expression, known_pairs, report)
 
-    def probability(self, pairs: np.ndarray, similarity: np.ndarray) -> np.ndarray:
-        """Probability (N,) of an interaction, by the classifier if there are known pairs."""
-        if self.report is not None:
-            return self.classifier.predict_proba(pairs, self._features(pairs, similarity))
-        return self.null.probability(similarity, *self.strength[pairs.T])
 
-    def _fit_classifier(self, adata: AnnData, names: GeneNames, known: KnownPairs) -> None:
-        pairs = find_pairs(names, self.embedded, known.table, name="known")
-        self.known = np.unique(np.sort(pairs[is_usable(pairs)], axis=1), axis=0)
-        if len(self.known) < known.params.min_known_pairs:
-            raise InputError(
-                f"known: only {len(self.known)} pair(s) join two embedded genes, and a classifier needs "
-                f"{known.params.min_known_pairs}; pass more pairs, or omit known="
-            )
-        self.expression = np.log1p(_adata.read_gene_totals(adata, _adata.read_embedded_layer(adata))[self.embedded])
-        self.classifier = PairClassifier(len(self.embedded), known.seed, known.params)
-        pairs = np.concatenate([self.known, self.classifier.sample_negatives(self.known)])
-        features = self._features(pairs, self.similarity.pairwise(pairs))
-        self.report = self.classifier.fit(pairs, features, np.arange(len(pairs)) < len(self.known))
-        logger.info(
-            "classifier trained on %d known pairs: AUROC %.3f, calibration error %.3f on held-out genes",
-            self.report.n_known, self.report.auroc, self.report.ece,
-        )  # fmt: skip
+def _log_strength(z: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(np.linalg.norm(z, axis=1), 1e-6))
 
-    def _features(self, pairs: np.ndarray, similarity: np.ndarray) -> np.ndarray:
-        """Similarity, and sums and absolute differences of log strengths and of log total counts (N, 5)."""
-        (sa, sb), (ea, eb) = self.strength[pairs.T], self.expression[pairs.T]
-        return np.column_stack([similarity, sa + sb, np.abs(sa - sb), ea + eb, np.abs(ea - eb)])
+
+def _pair_features(
+    pairs: np.ndarray, similarity: np.ndarray, strength: np.ndarray, expression: np.ndarray
+) -> np.ndarray:
+    """Similarity, and sums and absolute differences of log strengths and of log total counts (N, 5)."""
+    (sa, sb), (ea, eb) = strength[pairs.T], expression[pairs.T]
+    return np.column_stack([similarity, sa + sb, np.abs(sa - sb), ea + eb, np.abs(ea - eb)])
 
 
 def read_embedded(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
@@ -152,9 +197,9 @@ def write_scorer_parameters(
 ) -> None:
     """Write ``uns["spacex"]["interactions"]``: the arguments, the known pairs and the report of their classifier."""
     parameters = {"n_neighbors": n_neighbors, "seed": seed, "params": settings_to_dict(params)}
-    if scorer.report is not None:
-        a, b = names.names[scorer.embedded[scorer.known]].astype(object).T
-        parameters |= {"known_a": a, "known_b": b, **asdict(scorer.report)}
+    if scorer.learned is not None:
+        a, b = names.names[scorer.embedded[scorer.learned.pairs]].astype(object).T
+        parameters |= {"known_a": a, "known_b": b, **asdict(scorer.learned.report)}
     _adata.write_uns(adata, interactions=parameters)
 
 
