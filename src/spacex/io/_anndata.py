@@ -19,7 +19,7 @@ from spacex._adata.keys import IMAGES
 from spacex._infra.errors import InputError
 from spacex._infra.memory import check_memory
 from spacex._infra.validation import check_installed
-from spacex.io._file_checks import check_hdf5, validate_arrays
+from spacex.io._file_checks import check_hdf5, checked_zarr_strings, validate_arrays
 from spacex.io._files import INPUT_HINT, decompressed, has_suffix, join_names, translate_errors
 from spacex.io._spatialdata import from_spatialdata, restore_section
 
@@ -62,7 +62,7 @@ def read_zarr_store(path: Path, bin: str, *, lazy: bool = False) -> AnnData:
 
     `lazy` leaves the matrices of an AnnData on disk.
     """
-    with translate_errors(path, ".zarr store"):
+    with translate_errors(path, ".zarr store"), checked_zarr_strings():
         if (path / "obs").is_dir() and (path / "var").is_dir():
             root = zarr.open_group(path, mode="r")
             if lazy:

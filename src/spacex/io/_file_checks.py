@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from anndata import AnnData
+from numcodecs import VLenUTF8
+from numcodecs.compat import ensure_contiguous_ndarray
 from scipy.io import mminfo
 
 from spacex._infra.errors import InputError
@@ -51,6 +55,29 @@ def check_hdf5(path: Path, file: Path) -> None:
         problem = root.visititems_links(find_problem)  # returned, not raised: h5py loses exceptions of the callback
         if problem is not None:
             raise InputError(f"path='{path}' is damaged: {problem}")
+
+
+@contextmanager
+def checked_zarr_strings() -> Iterator[None]:
+    """Inside the block, zarr chunks that claim more strings than their bytes can hold raise `ValueError`.
+
+    The first four bytes of a chunk are the number of its strings, each of which has four bytes of length. numcodecs
+    allocates that number before it reads the strings: up to 32 GB for a damaged chunk.
+    """
+    decode = VLenUTF8.decode
+
+    def checked_decode(codec: VLenUTF8, buf: Any, out: Any = None) -> Any:
+        data = ensure_contiguous_ndarray(buf).view(np.uint8)
+        n_strings = int.from_bytes(data[:4].tobytes(), "little")
+        if 4 + 4 * n_strings > data.size:
+            raise ValueError(f"a chunk of {data.size} bytes claims {n_strings} strings")
+        return decode(codec, buf, out)
+
+    VLenUTF8.decode = checked_decode
+    try:
+        yield
+    finally:
+        VLenUTF8.decode = decode
 
 
 def _dataset_problem(dataset: h5py.Dataset) -> str | None:

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+import zarr
 from anndata import AnnData
+from numcodecs import VLenUTF8
 from scipy import sparse
 from tests.io.layouts import COUNTS, XY, message_of, to_anndata
 
@@ -201,3 +203,24 @@ def test_coordinates_of_shapes(tmp_path: Path) -> None:
     store = spatialdata.SpatialData(shapes={"spots": ShapesModel.parse(frame)}, tables={"table": table})
     store.write(tmp_path / "s.zarr")
     np.testing.assert_array_equal(sx.read(tmp_path / "s.zarr").obsm["spatial"], XY)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_chunk_that_claims_too_many_strings_raises(version: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    with ad.settings.override(zarr_write_format=version):
+        ad.AnnData(COUNTS, obsm={"spatial": XY}).write_zarr(path)
+    root = zarr.open_group(path, mode="r+")
+    name = root["obs"].attrs["_index"]
+    values, attributes = root["obs"][name][:], dict(root["obs"][name].attrs)
+    del root["obs"][name]
+    array = root["obs"].create_array(name, data=values, chunks=values.shape, compressors=None)
+    array.attrs.update(attributes)
+    zarr.consolidate_metadata(path)
+    assert sx.read(path).obs_names.tolist() == values.tolist()
+    files = [file for file in (path / "obs" / name).rglob("*") if file.is_file()]
+    (chunk,) = [file for file in files if file.name != "zarr.json" and not file.name.startswith(".")]
+    chunk.write_bytes(b"\xff\xff\xff\x7f" + chunk.read_bytes()[4:])
+    with pytest.raises(sx.InputError, match=r"a\.zarr.*claims 2147483647 strings"):
+        sx.read(path)
+    assert VLenUTF8.decode.__module__ != "spacex.io._file_checks"  # numcodecs is as before
