@@ -35,8 +35,8 @@ def same_bytes(a: AnnData, b: AnnData) -> bool:
     matrices = all(
         getattr(a.X, part).tobytes() == getattr(b.X, part).tobytes() for part in ("data", "indices", "indptr")
     )
-    coordinates = a.obsm["spatial"].tobytes() == b.obsm["spatial"].tobytes()
-    return matrices and coordinates and a.obs.equals(b.obs) and a.var.equals(b.var)
+    obsm = set(a.obsm) == set(b.obsm) and all(a.obsm[key].tobytes() == b.obsm[key].tobytes() for key in a.obsm)
+    return matrices and obsm and a.obs.equals(b.obs) and a.var.equals(b.var)
 
 
 def test_counts_are_sparse_whole_numbers_and_sizes_are_exact(section: AnnData) -> None:
@@ -153,6 +153,32 @@ def test_genes_of_one_module_look_alike(section: AnnData) -> None:
         assert stats.mannwhitneyu(within, between, alternative="greater").pvalue < 1e-6, m
 
 
+def expected_counts(adata: AnnData, module: int, pattern: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance (S,) of the counts of a module, summed over its genes, given the total of each gene."""
+    genes = np.flatnonzero(adata.var["module"] == module)
+    total = np.asarray(adata.X[:, genes].sum(axis=0)).ravel()
+    fold = np.exp(adata.var["effect"].to_numpy()[genes] * pattern[:, None])
+    mean = fold * (adata.obs["true_library"] * adata.obs["spatial_budget"]).to_numpy()[:, None]
+    mean *= total / mean.sum(axis=0)
+    return mean.sum(axis=1), (mean + adata.var["dispersion"].to_numpy()[genes] * mean**2).sum(axis=1)
+
+
+def test_stored_patterns_and_budget_reproduce_the_mean_of_every_module(section: AnnData) -> None:
+    patterns, module = section.obsm["module_pattern"], section.var["module"].to_numpy()
+    assert patterns.shape == (2000, 12)
+    assert patterns.dtype == np.float32
+    assert patterns.min() >= 0
+    assert patterns.max() <= 1
+    fit = np.zeros((12, 12))  # mean squared standardized residual of a module with the pattern of another
+    for m, other in np.ndindex(12, 12):
+        counts = np.asarray(section.X[:, module == m].sum(axis=1)).ravel()
+        mean, variance = expected_counts(section, m, patterns[:, other])
+        fit[m, other] = np.mean((counts - mean) ** 2 / variance)
+    assert (fit.argmin(axis=1) == np.arange(12)).all()
+    np.testing.assert_allclose(fit.diagonal(), 1, atol=0.15)
+    assert fit.diagonal().mean() == pytest.approx(1, abs=0.04)  # 1.11 without the budget
+
+
 def test_half_a_module_finds_its_other_half() -> None:
     # Deep, so that the patterns and not the noise of the rarer modules decide.
     deep = simulate_section(n_genes=800, n_spots=2000, n_modules=12, n_domains=6, seed=4, depth=3.0)
@@ -206,6 +232,8 @@ def test_small_sections_work(technology: str, n_modules: int) -> None:
     assert (adata.X.sum(0) > 0).all()
     assert adata.var["module"].max() == n_modules - 1
     assert set(range(n_modules)) <= set(adata.var["module"])
+    assert adata.obsm["module_pattern"].shape == (250, n_modules)
+    assert n_modules > 1 or (adata.obs["spatial_budget"] == 1).all()
     assert adata.obs["domain"].nunique() == 7
 
 
@@ -254,8 +282,9 @@ def test_impossible_arguments_are_refused_in_one_line(change: dict, message: str
     assert "\n" not in str(caught.value)
 
 
-def test_h5ad_round_trip(tmp_path) -> None:
-    adata = simulate_section(**{**SMALL, "n_genes": np.int64(60)}, seed=np.int64(3))
+@pytest.mark.parametrize("n_modules", [0, 4])
+def test_h5ad_round_trip(tmp_path, n_modules: int) -> None:
+    adata = simulate_section(**{**SMALL, "n_genes": np.int64(60), "n_modules": n_modules}, seed=np.int64(3))
     adata.write_h5ad(tmp_path / "section.h5ad")
     back = ad.read_h5ad(tmp_path / "section.h5ad")
     assert same_bytes(adata, back)
