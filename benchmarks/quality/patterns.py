@@ -25,7 +25,7 @@ from spacex import _adata
 from spacex.imaging.smoothing import Smoother
 from spacex.stats import group_mean
 
-from .svg.drawn import negative_binomial
+from .redrawn import negative_binomial
 
 SECTIONS = {"visium": 2500, "cells": 3000, "st": 800}
 EFFECTS = (0.5, 1.0, 1.45)

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 COLUMNS = ["section", "method", "seed", "metric", "value"]
+DIGITS = {"seconds": 1, "modules": 1, "peak MB": 0}
+"""Digits after the decimal point of a metric, if not three."""
 Figure = tuple[int, str, float]
 
 
@@ -47,7 +49,7 @@ class Trials:
 def table(rows: pd.DataFrame) -> str:
     """Mean ± standard deviation over seeds, one row for each section and method."""
     groups = rows.groupby(["section", "method", "metric"], sort=False)["value"].agg(["mean", "std"]).reset_index()
-    digits = [1 if metric == "seconds" else 0 if metric == "peak MB" else 3 for metric in groups["metric"]]
+    digits = [DIGITS.get(metric, 3) for metric in groups["metric"]]
     groups["text"] = [
         f"{mean:.{n}f}" + (f" ± {std:.{n}f}" if std > 0 else "")
         for mean, std, n in zip(groups["mean"], groups["std"], digits, strict=True)

@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 from ..costs import alone
+from ..redrawn import half_redrawn
 from . import drawn, measure
 from .methods import METHODS, SLOW, run
 
@@ -51,7 +52,7 @@ def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int, ad.Ann
             real = sample(ad.read_h5ad(path), n_genes, few, seed)
             for draw in draws(real.n_vars, seed):
                 if "redrawn" in arguments.tasks:
-                    yield "redrawn", name, draw, drawn.redrawn(real, draw, few)
+                    yield "redrawn", name, draw, half_redrawn(real, draw, few)
                 if "permuted" in arguments.tasks:
                     yield "permuted", name, draw, drawn.permuted(real, draw, few)
             if "mixed" in arguments.tasks and real.n_vars >= 1000:

@@ -1,4 +1,4 @@
-"""Sections with a known truth, derived from real ones: null genes, mixtures, planted patterns."""
+"""Sections with a known truth: permuted, simulated, mixtures, planted patterns, markers."""
 
 from __future__ import annotations
 
@@ -12,43 +12,14 @@ from scipy.spatial import cKDTree
 
 import spacex as sx
 
+from ..redrawn import from_columns, moments_dispersion, negative_binomial, plain
+
 SIMULATED = {"visium": 2500, "st": 800, "cells": 3000}
 MIX_STEPS = 11
 MIX_GENES = 50
 MIX_NEIGHBORS = 18
 PLANTED = 120
 KINDS = ("domain", "gradient", "hot spot", "stripes", "vessels")
-
-
-def negative_binomial(mean: np.ndarray, phi: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw counts with variance mean + φ mean²."""
-    return rng.poisson(mean * rng.gamma(1 / phi, phi, mean.shape) if phi > 1e-6 else mean)
-
-
-def moments_dispersion(counts: np.ndarray, mean: np.ndarray) -> float:
-    """Dispersion φ by moments, at least 0."""
-    return max(float((np.square(counts - mean) - mean).sum() / np.square(mean).sum()), 0.0)
-
-
-def redrawn(adata: ad.AnnData, seed: int, min_counts: int) -> ad.AnnData:
-    """Redraw half of the genes without spatial pattern; ``var["null"]`` marks them.
-
-    Their counts are negative binomial, with mean proportional to library size and the dispersion of the gene.
-    """
-    rng = np.random.default_rng([seed, 1])
-    counts = sp.csc_matrix(adata.X)
-    share = np.asarray(counts.sum(axis=1)).ravel() / counts.sum()
-    total = np.asarray(counts.sum(axis=0)).ravel()
-    genes = np.flatnonzero(total >= min_counts)
-    null = rng.permutation(len(genes)) < len(genes) // 2
-    columns = []
-    for gene, is_null in zip(genes, null, strict=True):
-        column = counts[:, [gene]].toarray().ravel().astype(float)
-        if is_null:
-            mean = total[gene] * share
-            column = negative_binomial(mean, moments_dispersion(column, mean), rng)
-        columns.append(column)
-    return _section(columns, adata, adata.var_names[genes], null=null)
 
 
 def permuted(adata: ad.AnnData, seed: int, min_counts: int) -> ad.AnnData:
@@ -61,7 +32,7 @@ def permuted(adata: ad.AnnData, seed: int, min_counts: int) -> ad.AnnData:
 
 def simulated(technology: str, seed: int) -> ad.AnnData:
     """Simulated section with weak patterns; half of its genes have none."""
-    adata = sx.datasets.simulate_section(2000, SIMULATED[technology], technology=technology, seed=seed, effect=0.7)
+    adata = sx.datasets.simulatefrom_columns(2000, SIMULATED[technology], technology=technology, seed=seed, effect=0.7)
     adata.var["null"] = ~adata.var["spatially_variable"]
     return adata
 
@@ -101,7 +72,7 @@ def mixed(adata: ad.AnnData, seed: int) -> ad.AnnData:
         mix.append(0.0)
         owner.append(-1)
     names = [f"g{i}" for i in range(len(columns))]
-    return _section(columns, adata, names, null=np.array(mix) == 0, mix=np.array(mix), base=np.array(owner))
+    return from_columns(columns, adata, names, null=np.array(mix) == 0, mix=np.array(mix), base=np.array(owner))
 
 
 def _fitted(counts: np.ndarray, library: np.ndarray, near: np.ndarray) -> np.ndarray:
@@ -114,7 +85,7 @@ def planted(seed: int) -> ad.AnnData:
 
     On the spots and library sizes of a simulated Visium section. No two genes share a pattern.
     """
-    tissue = sx.datasets.simulate_section(200, 2500, 0, seed=seed)
+    tissue = sx.datasets.simulatefrom_columns(200, 2500, 0, seed=seed)
     rng = np.random.default_rng([seed, 4])
     xy = tissue.obsm["spatial"]
     pitch = np.median(cKDTree(xy).query(xy, k=2)[0][:, 1])
@@ -129,7 +100,7 @@ def planted(seed: int) -> ad.AnnData:
             columns.append(negative_binomial(mean / mean.mean() * level, 0.2, rng))
             kinds.append(kind)
     names = [f"g{i}" for i in range(len(columns))]
-    return _section(columns, tissue, names, null=np.array(kinds) == "none", kind=np.array(kinds))
+    return from_columns(columns, tissue, names, null=np.array(kinds) == "none", kind=np.array(kinds))
 
 
 def pattern(kind: str, xy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -148,20 +119,6 @@ def pattern(kind: str, xy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * along / rng.uniform(5, 8)))
     waves = [across - 6 * np.sin(along / rng.uniform(5, 9) + turn) - offset for offset in rng.uniform(-22, 22, 4)]
     return 1.5 * np.exp(-0.5 * np.square(np.abs(waves).min(axis=0) / 1.0))
-
-
-def _section(columns: list[np.ndarray], adata: ad.AnnData, names: object, **var: np.ndarray) -> ad.AnnData:
-    matrix = sp.hstack([sp.csc_matrix(column.astype(np.float32)[:, None]) for column in columns], format="csr")
-    return plain(matrix, adata.obsm["spatial"], names, **var)
-
-
-def plain(matrix: sp.csr_matrix, xy: np.ndarray, names: object, **var: np.ndarray) -> ad.AnnData:
-    """A section with counts and coordinates only."""
-    adata = ad.AnnData(sp.csr_matrix(matrix, dtype=np.float32), obsm={"spatial": np.asarray(xy, dtype=float)[:, :2]})
-    adata.var_names = names
-    for name, values in var.items():
-        adata.var[name] = values
-    return adata
 
 
 def with_markers(adata: ad.AnnData, resources: Path) -> ad.AnnData | None:

@@ -98,10 +98,11 @@ def simulate_section(
     -----
     Library size is log-normal noise times a smooth field times a factor per domain, hence confounded with
     domains as in real tissue. Spatial genes share a fixed budget of each spot's counts, so that non-spatial
-    genes stay proportional to the total (except with a single module). The mean of a
-    non-spatial gene is proportional to ``true_library``, that of a spatial gene to
-    ``true_library * spatial_budget * exp(effect * pattern)`` with the pattern of its module. Depth and effect are set so that linear baselines recover modules only in part: with 24 modules, PCA of Pearson
-    residuals has 10-NN purity 0.72 and K-means ARI 0.62, PCA of smoothed residuals 0.86 and 0.78.
+    genes stay proportional to the total (except with a single module). The mean of a non-spatial gene is
+    proportional to ``true_library``, that of a spatial gene to
+    ``true_library * spatial_budget * exp(effect * pattern)`` with the pattern of its module. Depth and effect are
+    set so that linear baselines recover modules only in part: with 24 modules, PCA of Pearson residuals has 10-NN
+    purity 0.72 and K-means ARI 0.62, PCA of smoothed residuals 0.86 and 0.78.
 
     Examples
     --------
