@@ -8,13 +8,12 @@ from typing import Any, Literal
 from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.settings import (
     MAX_COUNT,
-    check_tuple,
     coerce_floats,
     coerce_ints,
     settings_from_dict,
     settings_to_dict,
 )
-from spacex._infra.validation import check_choice, check_number
+from spacex._infra.validation import check_choice
 
 MAX_SIDE = 2048
 """Maximum number of pixels per side of a grid; larger maps do not fit in memory."""
@@ -23,7 +22,7 @@ INTEGER_BOUNDS: dict[str, tuple[int, int]] = {
     "max_side": (4, MAX_SIDE), "min_counts": (1, 2**31 - 1), "n_dims": (2, MAX_COUNT), "genes_per_dim": (1, MAX_COUNT),
     "fine_dims": (0, MAX_COUNT), "patch_size": (1, MAX_SIDE), "d_model": (1, 8192), "n_layers": (0, 256),
     "n_heads": (1, 8192), "epochs": (0, MAX_COUNT), "genes_per_epoch": (1, MAX_COUNT), "patience": (1, MAX_COUNT),
-    "batch_size": (1, MAX_COUNT), "n_permuted_genes": (50, 10_000), "max_modules": (2, MAX_COUNT),
+    "batch_size": (1, MAX_COUNT), "n_null_genes": (50, 10_000), "max_modules": (2, MAX_COUNT),
     "em_starts": (1, 10_000), "em_iterations": (1, MAX_COUNT), "boost_rounds": (0, MAX_COUNT),
     "boost_epochs": (1, MAX_COUNT), "devices": (1, 4096), "num_nodes": (1, 65_536),
 }  # fmt: skip
@@ -32,9 +31,14 @@ INTEGER_BOUNDS: dict[str, tuple[int, int]] = {
 OLD_NAMES = {
     "patch": "patch_size", "width": "d_model", "depth": "n_layers", "heads": "n_heads", "batch": "batch_size",
     "holdout": "holdout_fraction", "epoch_genes": "genes_per_epoch", "own_signal": "gene_specific_share",
-    "scale": "covariance_type", "unassigned": "background_threshold", "n_null": "n_permuted_genes",
 }  # fmt: skip
 """Names of settings in files written before they were renamed."""
+REMOVED = (
+    "scale", "covariance_type", "unassigned", "background_threshold", "n_null", "n_permuted_genes", "nu_range",
+    "em_starts", "em_iterations", "em_tolerance",
+)  # fmt: skip
+"""Settings of an earlier mixture, which are ignored in files that contain any of `ONLY_BEFORE`."""
+ONLY_BEFORE = {"scale", "covariance_type", "unassigned", "background_threshold"}
 
 
 @dataclass(frozen=True)
@@ -92,25 +96,22 @@ class Config:
         AdamW parameters of pre-training.
     patch_mask, pixel_mask
         Fraction of patches that are masked, and fraction of pixels that are masked in the visible patches.
-    covariance_type
-        ``"tied"``: all mixture components share one scale; ``"spherical"``: each has one. Adjusted Rand index of the
-        modules: 0.74 to 0.80 with ``"tied"``, 0.29 to 0.73 with ``"spherical"``.
     concentration
         Dirichlet concentration of the mixture weights.
-    background_threshold
-        Posterior probability of the background above which a gene is left unassigned. Adjusted Rand index over spatial
-        genes / over all genes: 0.593 / 0.723 at 0.9, 0.723 / 0.638 at 0.9999.
-    n_permuted_genes
-        Number of genes with permuted pixels from which the null distribution of the signal strength is estimated.
+    mean_precision
+        Precision of the prior of the mean of a module. The posterior variance of the mean is part of the module's
+        density, so that a module of few genes does not attract others by chance.
+    min_module_prob
+        Probability of its most probable module above which a gene is assigned to it; other genes are unassigned.
+    n_null_genes
+        Maximum number of genes that are redrawn without a pattern and take part in the fit; at most half the number of
+        genes, but at least 100. They calibrate the strength of patterns and the probabilities of modules.
     max_modules
         Maximum number of modules considered by ``n_modules="auto"``.
     em_starts
-        Number of initializations of the mixture; the one with the highest log posterior is used.
+        Number of initializations of the mixture; the one with the highest likelihood is used.
     em_iterations, em_tolerance
-        Maximum number of EM iterations, and the gain of the log posterior per gene below which EM stops.
-    nu_range
-        Bounds of the degrees of freedom. With a lower bound of 3 instead of 10, 24 modules had an adjusted Rand index
-        of 0.636 over all genes, and 32 modules 0.519.
+        Maximum number of EM iterations, and the gain of the log likelihood per gene below which EM stops.
     boost_rounds
         Maximum number of rounds of discriminative boosting. 0, the default, disables it, since it did not improve
         results. To try it, 2 is enough.
@@ -137,7 +138,7 @@ class Config:
     Examples
     --------
     >>> import spacex as sx
-    >>> sx.Config(background_threshold=0.9).background_threshold  # stricter: leaves more genes unassigned
+    >>> sx.Config(min_module_prob=0.9).min_module_prob  # stricter: leaves more genes unassigned
     0.9
     """
 
@@ -164,15 +165,14 @@ class Config:
     weight_decay: float = 0.01
     patch_mask: float = 0.5
     pixel_mask: float = 0.3
-    covariance_type: Literal["tied", "spherical"] = "tied"
     concentration: float = 2.0
-    background_threshold: float = 0.9999
-    n_permuted_genes: int = 500
+    mean_precision: float = 3.0
+    min_module_prob: float = 0.5
+    n_null_genes: int = 1000
     max_modules: int = 60
-    em_starts: int = 10
-    em_iterations: int = 200
-    em_tolerance: float = 1e-6
-    nu_range: tuple[float, float] = (10.0, 200.0)
+    em_starts: int = 3
+    em_iterations: int = 25
+    em_tolerance: float = 1e-4
     boost_rounds: int = 0
     boost_epochs: int = 1
     boost_power: float = 2.0
@@ -185,12 +185,12 @@ class Config:
 
     def __post_init__(self) -> None:
         coerce_ints(self, INTEGER_BOUNDS)
-        positive = ("spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "em_tolerance")
-        coerce_floats(self, *positive, "boost_power", "boost_learning_rate", "boost_tolerance", above=0.0)
+        coerce_floats(self, "spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", above=0.0)
+        coerce_floats(self, "mean_precision", "em_tolerance", above=0.0)
+        coerce_floats(self, "boost_power", "boost_learning_rate", "boost_tolerance", above=0.0)
         coerce_floats(self, "weight_decay", "noise_share", "gene_specific_share", at_least=0.0)
-        coerce_floats(self, "holdout_fraction", "background_threshold", above=0.0, below=1.0)
+        coerce_floats(self, "holdout_fraction", "min_module_prob", above=0.0, below=1.0)
         coerce_floats(self, "patch_mask", "pixel_mask", at_least=0.0, below=1.0)
-        check_choice(self.covariance_type, name="Config.covariance_type", allowed=("tied", "spherical"))
         check_choice(self.strategy, name="Config.strategy", allowed=("auto", "ddp", "ddp_spawn"))
         check_choice(self.precision, name="Config.precision", allowed=("32-true", "bf16-mixed", "16-mixed"))
         if self.strategy == "ddp_spawn" and self.num_nodes > 1:
@@ -200,11 +200,6 @@ class Config:
             )
         if self.d_model % self.n_heads:
             raise InputError(f"Config.d_model={self.d_model} must be a multiple of Config.n_heads={self.n_heads}")
-        pair = check_tuple(self, "nu_range", min_length=2, max_length=2, allowed="two increasing numbers")
-        name = f"Config.nu_range={safe_repr(pair)}"
-        low_nu = check_number(pair[0], name=f"{name}: the first", above=0.0)
-        high_nu = check_number(pair[1], name=f"{name}: the second", above=low_nu)
-        object.__setattr__(self, "nu_range", (low_nu, high_nu))
 
     @property
     def is_trained(self) -> bool:
@@ -253,7 +248,8 @@ class Config:
         Parameters
         ----------
         values
-            Settings by name; missing ones get their defaults. Names used by earlier versions are accepted.
+            Settings by name; missing ones get their defaults. Names used by earlier versions are
+            accepted; settings of a mixture that no longer exists are ignored.
 
         Returns
         -------
@@ -272,4 +268,6 @@ class Config:
         """
         if not isinstance(values, dict):
             raise InputError(f"values={safe_repr(values)} is not a dict; pass the output of Config.to_dict()")
+        if ONLY_BEFORE & set(map(str, values)):
+            values = {name: value for name, value in values.items() if name not in REMOVED}
         return settings_from_dict(cls, {OLD_NAMES.get(name, name): value for name, value in values.items()})

@@ -27,7 +27,10 @@ UNASSIGNED = "unassigned"
 """Category of ``MODULE`` for genes without a module."""
 
 MODULE_PROB = "spacex_module_prob"
-"""``var``: posterior probability of the module."""
+"""``var``: probability that the gene is rightly in its module, or rightly in none."""
+
+EXPRESSION_LEVEL = "spacex_expression_level"
+"""``var``: expression level of each gene, from 0; -1 for genes that were not embedded."""
 
 SVG_PREFIX = "spacex_svg"
 """``var``: prefix of the columns of the SVG test; see `svg_column`."""

@@ -73,7 +73,7 @@ def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndar
 
 
 def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, probability: np.ndarray) -> None:
-    """Write ``var["spacex_module"]`` and its probability, from the modules (-1: background) of the embedded genes."""
+    """Write ``var["spacex_module"]`` and its probability, from the modules (-1: none) of the embedded genes."""
     names = np.array([str(k) for k in range(int(module.max(initial=-1)) + 1)] + [keys.UNASSIGNED], dtype=object)
     full = np.full(adata.n_vars, len(names) - 1)
     full[embedded] = np.where(module >= 0, module, len(names) - 1)
@@ -81,6 +81,22 @@ def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, prob
     full_probability = np.full(adata.n_vars, np.nan)
     full_probability[embedded] = probability
     adata.var[keys.MODULE_PROB] = full_probability
+
+
+def write_expression_level(adata: AnnData, embedded: np.ndarray, level: np.ndarray) -> None:
+    """Write ``var["spacex_expression_level"]`` from the levels of the embedded genes; -1 for other genes."""
+    full = np.full(adata.n_vars, -1, dtype=np.int8)
+    full[embedded] = level
+    adata.var[keys.EXPRESSION_LEVEL] = full
+
+
+def read_expression_level(adata: AnnData, embedded: np.ndarray) -> np.ndarray:
+    """Expression levels (G,) of the embedded genes."""
+    call = "call sx.tl.embed(adata)"
+    level = _read_numbers(adata.var, keys.EXPRESSION_LEVEL, "var", call)[embedded]
+    if not np.all((level >= 0) & (level == np.round(level))):
+        raise InputError(f'var["{keys.EXPRESSION_LEVEL}"] is not what SpaCEX wrote; {call}')
+    return level.astype(np.int64)
 
 
 def read_modules(adata: AnnData) -> pd.Series:

@@ -28,7 +28,8 @@ class SpaCEX(ParamsMixin, Predictor):
     config
         Settings of the method.
     n_modules
-        Number of modules, or ``"auto"``: the number that best predicts held-out genes.
+        Number of modules, or ``"auto"``: the number that predicts held-out genes well, without modules that genes
+        without a pattern form by chance.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     seed
@@ -41,7 +42,9 @@ class SpaCEX(ParamsMixin, Predictor):
     labels_
         (G,) int, module of every gene; -1 for genes without a module.
     probabilities_
-        (G,) posterior probability of the label.
+        (G,) probability that the label is right.
+    levels_
+        (G,) int, expression level of every gene.
     embedding_
         (G, D) float32 embeddings of the genes.
     n_modules_
@@ -62,6 +65,7 @@ class SpaCEX(ParamsMixin, Predictor):
 
     labels_: np.ndarray
     probabilities_: np.ndarray
+    levels_: np.ndarray
     embedding_: np.ndarray
     n_modules_: int
     history_: History
@@ -215,9 +219,8 @@ class SpaCEX(ParamsMixin, Predictor):
         return cls(state.config, n_modules=state.n_modules, device=device, seed=state.seed)._with_state(state)
 
     def _with_state(self, state: FittedState) -> SpaCEX:
-        """Set the fitted attributes; those that an older file does not contain stay unset."""
+        """Set the fitted attributes."""
         self.state_ = state
-        for name in ("labels", "probabilities", "embedding", "n_modules", "history"):
-            if (value := getattr(state, name)) is not None:
-                setattr(self, f"{name}_", value)
+        for name in ("labels", "probabilities", "levels", "embedding", "n_modules", "history"):
+            setattr(self, f"{name}_", getattr(state, name))
         return self

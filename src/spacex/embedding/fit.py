@@ -1,4 +1,4 @@
-"""`fit`: linear initialization, optional pre-training, mixture of modules, optional boosting."""
+"""`fit`: null genes, linear initialization, optional pre-training, mixture of modules, optional boosting."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ import numpy as np
 import torch
 
 from spacex._config import Config
+from spacex._infra.errors import InputError
 from spacex.embedding.context import FitContext
+from spacex.embedding.coordinates import expression_bounds, expression_level, fit_noise_scale
 from spacex.embedding.device_images import on_device
 from spacex.embedding.encoder import Encoder, patch_index
+from spacex.embedding.expectation import Points, posterior
 from spacex.embedding.history import History
 from spacex.embedding.linear_init import linear_init
 from spacex.embedding.modules import (
-    assign_modules,
+    assign,
     choose_n_modules,
     fit_modules,
-    null_probability,
-    sort_modules_by_size,
+    remove_unsupported,
+    sort_by_evidence,
 )
-from spacex.embedding.null_strength import null_strength
+from spacex.embedding.null_genes import number_of_null_genes, redraw_null_genes
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
-from spacex.embedding.refinement.training import pretrain, refine
+from spacex.embedding.refinement.training import Mixture, pretrain, refine
 from spacex.embedding.state import FittedState, attention_sizes
+from spacex.embedding.student_t import Parameters
 from spacex.embedding.transform import embed_maps, map_batches
 from spacex.imaging.gene_images import GeneImages
 
@@ -48,40 +52,71 @@ def fit(
     -------
     The fitted state.
     """
-    seed, group, history = context.seed, context.group, History()
-    train = heldout = images = on_device(images, context.device)
+    seed, history, n_genes = context.seed, History(), images.n_genes
+    n_null = number_of_null_genes(n_genes, config.n_null_genes)
+    combined = on_device(images.append(redraw_null_genes(images, n_null, seed)), context.device)
+    genes, is_null = np.arange(n_genes), np.arange(n_genes + n_null) >= n_genes
+    train = heldout = combined
     if config.is_trained:  # training is evaluated on counts that the linear initialization has not seen
-        train, heldout = images.thin(1 - config.holdout_fraction, np.random.default_rng(seed))
-    model = build_autoencoder(train, config, context)
+        train, heldout = combined.thin(1 - config.holdout_fraction, np.random.default_rng(seed))
+    model = build_autoencoder(train, n_null, config, context)
     if config.epochs:
-        pretrain(model, train, heldout, config, history, context)
-    weights = model.encoder.strength_weights.cpu()
-    null_mean, null_shape = null_strength(images, weights, config, seed, group)
-
-    def embed_genes() -> tuple[np.ndarray, np.ndarray]:
-        z, norm = embed_maps(model, map_batches(images, context, config.batch_size), null_mean, group)
-        return z, null_probability(norm, null_shape)
-
-    z, null = embed_genes()
-    k = choose_n_modules(z, null, config, seed, history, group) if n_modules == "auto" else int(n_modules)
-    mixture = fit_modules(z, null, k, config, seed, group=group, device=context.device)
-    for iteration, objective in enumerate(mixture.objective_):
-        history.add("mixture", iteration=iteration, objective=objective)
-    parameters = mixture.parameters_
+        pretrain(model, train.take(genes), heldout.take(genes), config, history, context)
+    z, null_mean = embed_genes(model, combined, is_null, config, context)
+    scale = fit_noise_scale(z[~is_null], z[is_null], model.encoder.basis.shape[1])
+    total = np.asarray(combined.counts.sum(axis=0)).ravel()
+    bounds = expression_bounds(total[~is_null], is_count=images.is_count)
+    level = torch.from_numpy(expression_level(total, bounds))
+    points = Points(scale.coordinates(torch.from_numpy(z)), level, torch.from_numpy(is_null))
+    parameters = find_modules(points, scale.signal, n_modules, config, context, history)
     if config.boost_rounds:
-        parameters = refine(model, parameters, train, heldout, torch.from_numpy(null), config, history, context)
-        z, null = embed_genes()
-    parameters = sort_modules_by_size(parameters, z, null, config.background_threshold)
-    labels, probabilities = assign_modules(parameters, z, null_shape, config.background_threshold)
+        strength = torch.from_numpy(np.linalg.norm(z.astype(np.float64), axis=1))
+        mixture = Mixture(parameters, scale, strength, level, points.is_null)
+        parameters = refine(model, mixture, train, heldout, config, history, context)
+        z, null_mean = embed_genes(model, combined, is_null, config, context)
+        points = points._replace(x=scale.coordinates(torch.from_numpy(z)))
+    parameters = sort_by_evidence(points, parameters, config.min_module_prob)
+    labels, probabilities = assign(posterior(points.take(genes), parameters), config.min_module_prob)
     return FittedState(
-        config, seed, images.layout, model, null_mean, null_shape, parameters, history, z, labels, probabilities
-    )
+        config=config, seed=seed, layout=images.layout, autoencoder=model, null_mean=null_mean, scale=scale,
+        level_bounds=bounds, mixture=parameters, history=history, embedding=z[~is_null], labels=labels,
+        probabilities=probabilities, levels=level.numpy()[~is_null],
+        null_embedding=z[is_null], null_level=level.numpy()[is_null],
+    )  # fmt: skip
 
 
-def build_autoencoder(train: GeneImages, config: Config, context: FitContext) -> MaskedAutoencoder:
+def embed_genes(
+    model: MaskedAutoencoder, images: GeneImages, is_null: np.ndarray, config: Config, context: FitContext
+) -> tuple[np.ndarray, float]:
+    """Embeddings (N, D) of genes and null genes, scaled so that null genes have mean squared norm one; the scale."""
+    z = embed_maps(model, map_batches(images, context, config.batch_size), 1.0, context.group)
+    null_mean = float(np.mean(np.sum(z[is_null].astype(np.float64) ** 2, axis=1)))
+    if not null_mean > 0:
+        raise InputError("no gene varies over the tissue: all maps are constant; check the counts")
+    return z / np.float32(np.sqrt(null_mean)), null_mean
+
+
+def find_modules(
+    points: Points,
+    signal: torch.Tensor,
+    n_modules: int | Literal["auto"],
+    config: Config,
+    context: FitContext,
+    history: History,
+) -> Parameters:
+    """Parameters of the mixture; with ``"auto"``, modules that the genes do not support are removed."""
+    seed, group = context.seed, context.group
+    if n_modules != "auto":
+        return fit_modules(points, int(n_modules), config, seed, signal=signal, group=group, device=context.device)
+    k = choose_n_modules(points, config, seed, history, signal=signal, group=group)
+    parameters = fit_modules(points, k, config, seed, signal=signal, group=group, device=context.device)
+    return remove_unsupported(points, parameters, config, group)
+
+
+def build_autoencoder(train: GeneImages, n_null: int, config: Config, context: FitContext) -> MaskedAutoencoder:
     """Return the autoencoder on the device, at the linear initialization computed from the training counts."""
     layout = train.layout
-    init = linear_init(train, config, context.seed, context.group)
+    init = linear_init(train, n_null, config, context.seed, context.group)
     pixels_of_patch, patch_of_pixel = patch_index(layout.pixel, layout.section, config.patch_size)
     # Layers draw their initial weights from torch's global generator, which is seeded here and restored after.
     with torch.random.fork_rng(devices=[]):

@@ -54,12 +54,20 @@ class LinearInit(NamedTuple):
         return self.weight[: self.smooth.shape[1]] ** 2
 
 
-def linear_init(images: GeneImages, config: Config, seed: int, group: ProcessGroup = SINGLE_PROCESS) -> LinearInit:
-    """Components of the residual maps and their weights; identical in all processes of a group."""
-    n_dims = min(config.n_dims, max(MIN_DIMS, images.n_genes // config.genes_per_dim))
+def linear_init(
+    images: GeneImages, n_null: int, config: Config, seed: int, group: ProcessGroup = SINGLE_PROCESS
+) -> LinearInit:
+    """Components of the residual maps and their weights; identical in all processes of a group.
+
+    The last `n_null` genes are null genes. The components are fitted to them, too, so that their scores are biased like
+    those of other genes without a pattern; the weights are computed without them.
+    """
+    n_genes = images.n_genes - n_null
+    n_dims = min(config.n_dims, max(MIN_DIMS, n_genes // config.genes_per_dim))
     smooth, _ = smooth_basis(images, sigma=config.sigma, n_components=n_dims, seed=seed, group=group)
     fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed, group=group)
-    weight = signal_weights(images, smooth, fine, config, seed, group)
+    genes = images.take(np.arange(n_genes)) if n_null else images
+    weight = signal_weights(genes, smooth, fine, config, seed, group)
     weight[: smooth.shape[1]] = np.maximum(weight[: smooth.shape[1]], MIN_WEIGHT)
     selected = weight >= MIN_WEIGHT
     fine = fine[:, selected[smooth.shape[1] :]]

@@ -1,69 +1,68 @@
-"""`StudentMixture`: MAP-EM for the mixture of `spacex.embedding.student_t`, in one or several processes."""
+"""`StudentMixture`: EM for the mixture of `spacex.embedding.student_t`, in one or several processes.
+
+Null genes, which were redrawn without a pattern, take part unlabeled: the means of the modules adapt to their noise as
+to that of other genes. What is known of them is used for the background only: how often they resemble a module, and the
+weight of the background, by comparison of their scores with those of the genes (Storey 2002, equation 6).
+"""
 
 from __future__ import annotations
 
-import logging
-from typing import Literal
-
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from spacex._config import Config
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from spacex.embedding.student_t import (
-    Parameters,
-    Prior,
-    Statistics,
-    e_step,
-    log_prior,
-    m_step,
-    module_log_weight,
-    statistics,
-)
+from spacex.embedding.expectation import Points, Statistics, expectation, log_likelihood
+from spacex.embedding.student_t import AMPLITUDES, MIN_CHANCE_AMPLITUDE, Parameters, log_t
 
-logger = logging.getLogger("spacex")
-
-MAX_RESEEDS = 2
-"""Maximum number of times that empty components are re-seeded; a mixture with too many components keeps empty ones."""
+NU_RANGE = (4.0, 2000.0)
+"""Bounds of the degrees of freedom."""
+BACKGROUND_RANGE = (0.05, 0.98)
+SHRINKAGE = 50.0
+"""Number of null genes at which the weight of the background of a level counts as much as that of all levels."""
+CHANCE_PRIOR = (0.2, 20.0)
+"""Pseudo-counts of null genes that resemble a module, and of all null genes, of each level."""
+AMPLITUDE_PRIOR = 0.5
+SPREAD_STEPS = (0.7, 1.0, 1.4)
+SPREAD_INTERVAL = 3
+"""The spread is updated in every third iteration, by the best of these factors."""
+MAX_SPREAD_POINTS = 800
+MIN_SPREAD = 1e-4
+MIN_LEVEL_GENES = 20
 
 
 class StudentMixture:
-    """MAP-EM for a mixture of spherical Student's t distributions and a background.
+    """EM for the mixture of modules and background.
 
     Parameters
     ----------
-    covariance_type
-        ``"tied"``: all modules share their scale and degrees of freedom; ``"spherical"``: each module has its own.
-    prior
-        Conjugate prior of the parameters.
-    nu_range
-        Bounds of the degrees of freedom.
+    concentration
+        Concentration of the Dirichlet prior of the weights of the modules.
+    mean_precision
+        Precision of the normal prior of a mean, whose variance along each dimension is proportional to its signal.
     iterations, tolerance
-        Maximum number of iterations, and the gain of the objective per point below which EM stops.
+        Maximum number of iterations, and the gain of the log likelihood per point below which EM stops.
 
     Attributes
     ----------
     parameters_
         Fitted `Parameters`.
     objective_
-        Log posterior after every iteration, up to a constant; it never decreases except after re-seeding.
-    reseeded_
-        Iterations at which empty components were re-seeded.
+        Mean log likelihood per point in every iteration.
     """
 
     def __init__(
         self,
         *,
-        covariance_type: Literal["tied", "spherical"] = "tied",
-        prior: Prior | None = None,
-        nu_range: tuple[float, float] = (3.0, 200.0),
-        iterations: int = 200,
-        tolerance: float = 1e-6,
+        concentration: float = 2.0,
+        mean_precision: float = 3.0,
+        iterations: int = 25,
+        tolerance: float = 1e-4,
     ):
-        self.covariance_type = covariance_type
-        self.prior = prior or Prior()
-        self.nu_range = nu_range
+        self.concentration = concentration
+        self.mean_precision = mean_precision
         self.iterations = iterations
         self.tolerance = tolerance
 
@@ -71,78 +70,110 @@ class StudentMixture:
     def from_config(cls, config: Config) -> StudentMixture:
         """Create an unfitted mixture from the settings of the method."""
         return cls(
-            covariance_type=config.covariance_type,
-            prior=Prior(concentration=config.concentration),
-            nu_range=config.nu_range,
+            concentration=config.concentration,
+            mean_precision=config.mean_precision,
             iterations=config.em_iterations,
             tolerance=config.em_tolerance,
         )
 
-    def fit(
-        self,
-        x: Tensor,
-        initial: Parameters,
-        null: Tensor | None = None,
-        *,
-        iterations: int | None = None,
-        group: ProcessGroup = SINGLE_PROCESS,
-    ) -> StudentMixture:
-        """Fit to points (N, D) from initial parameters; `null` as in `e_step`.
+    def fit(self, points: Points, initial: Parameters, *, group: ProcessGroup = SINGLE_PROCESS) -> StudentMixture:
+        """Fit to points from initial parameters.
 
-        `iterations` overrides that of the constructor; `resume` continues from there. In a process group each process
-        passes its own points; the fit is that of all points, and the same in every process.
+        In a process group each process passes its own points; the fit is that of all points, and the same in every
+        process.
         """
-        self.parameters_ = initial
-        self.objective_: list[float] = []
-        self.reseeded_: list[int] = []
-        return self.resume(x, null, self.iterations if iterations is None else iterations, group=group)
-
-    def resume(
-        self, x: Tensor, null: Tensor | None, iterations: int, *, group: ProcessGroup = SINGLE_PROCESS
-    ) -> StudentMixture:
-        """Continue from the current parameters, up to this total number of iterations."""
-        p, tied = self.parameters_, self.covariance_type == "tied"
-        n_points = int(group.all_reduce(np.array([float(len(x))]))[0])
-        log_resp, log_likelihood = e_step(x, p, null)
-        for step in range(len(self.objective_), iterations):
-            expected = Statistics(*all_reduce_tensors(group, *statistics(x, p, log_resp)))
-            p = m_step(expected, p, self.prior, tied=tied, nu_range=self.nu_range)
-            log_resp, log_likelihood = e_step(x, p, null)
-            local_objective = log_likelihood.sum()
-            if group.rank == 0:  # the prior is added once, so that the objective is identical in all processes
-                local_objective = local_objective + log_prior(p, self.prior, tied=tied)
-            objective, total = all_reduce_tensors(group, local_objective, log_resp[:, :-1].exp().sum(0))
-            self.objective_.append(float(objective))
-            empty = total < 1.0
-            if bool(empty.any()) and len(self.reseeded_) < MAX_RESEEDS:
-                p = self._reseed(_least_likely_points(x, log_likelihood, int(empty.sum()), group), p, empty, step)
-                log_resp, log_likelihood = e_step(x, p, null)
-            elif step and self.objective_[-1] - self.objective_[-2] < self.tolerance * n_points:
+        self.parameters_, self.objective_ = initial, []
+        level, is_null = (group.all_gather(part.cpu().numpy()) for part in (points.level, points.is_null))
+        for step in range(self.iterations):
+            statistics, local_score = expectation(points, self.parameters_)
+            score = group.all_gather(local_score.cpu().numpy())
+            statistics = Statistics(*all_reduce_tensors(group, *statistics))
+            weight = background_weight(score, level, is_null, len(initial.background))
+            self.parameters_ = self._maximization(statistics, weight, is_null, level)
+            if step % SPREAD_INTERVAL == SPREAD_INTERVAL - 1:
+                self.parameters_ = best_spread(points, self.parameters_, len(level), group)
+            self.objective_.append(float(statistics.objective) / len(level))
+            if step > SPREAD_INTERVAL and self.objective_[-1] - self.objective_[-2] < self.tolerance:
                 break
-        self.parameters_ = p
         return self
 
-    def _reseed(self, points: Tensor, p: Parameters, empty: Tensor, step: int) -> Parameters:
-        """Move empty components to the given points."""
-        components = torch.nonzero(empty).flatten()[: len(points)]
-        logger.info("mixture: %d empty component(s) re-seeded at iteration %d", len(components), step)
-        self.reseeded_.append(step)
-        mean, log_weight = p.mean.clone(), p.log_weight.clone()
-        mean[components] = points
-        log_weight[components] = log_weight[:-1].max()
-        log_weight[:-1] = module_log_weight(log_weight[:-1], p)
-        return p._replace(mean=mean, log_weight=log_weight)
+    def _maximization(
+        self, s: Statistics, background: np.ndarray, is_null: np.ndarray, level: np.ndarray
+    ) -> Parameters:
+        """Return the parameters with the highest posterior given the expected statistics."""
+        p = self.parameters_
+        weight = s.weight + self.concentration - 1.0
+        amplitude = s.amplitude + AMPLITUDE_PRIOR
+        precision = s.precision + self.mean_precision / p.signal
+        n_null = np.bincount(level[is_null], minlength=len(p.chance))
+        strong = (AMPLITUDES.to(p.mean) >= MIN_CHANCE_AMPLITUDE).to(p.mean)
+        chance_module = s.chance_module + AMPLITUDE_PRIOR
+        chance_amplitude = (s.chance_amplitude + AMPLITUDE_PRIOR) * strong + 1e-12
+        return p._replace(
+            log_weight=torch.log(weight / weight.sum()),
+            log_amplitude=torch.log(amplitude / amplitude.sum(1, keepdim=True)),
+            mean=s.first / precision,
+            mean_variance=1.0 / precision,
+            background=torch.from_numpy(background).to(p.mean),
+            chance=(s.chance + CHANCE_PRIOR[0]) / (torch.from_numpy(n_null).to(p.mean) + CHANCE_PRIOR[1]),
+            chance_module=chance_module / chance_module.sum(),
+            chance_amplitude=chance_amplitude / chance_amplitude.sum(),
+        )
 
-    def log_resp(self, x: Tensor, null: Tensor | None = None) -> Tensor:
-        """Return log responsibilities (N, K + 1) of points (N, D); the background is last; `null` as in `e_step`."""
-        return e_step(x, self.parameters_, null)[0]
+
+def background_weight(score: np.ndarray, level: np.ndarray, is_null: np.ndarray, n_levels: int) -> np.ndarray:
+    """Estimate the share (L,) of genes without a pattern in each expression level, from scores (N,).
+
+    Genes below the median score of null genes are taken as without a pattern, and are half of these (Storey 2002,
+    equation 6, at one half). Levels are shrunk to the share in all levels by their number of null genes.
+    """
+
+    def share(genes: np.ndarray) -> float:
+        null = score[genes & is_null]
+        real = score[genes & ~is_null]
+        return 2.0 * float(np.mean(real < np.median(null))) if len(null) and len(real) else 1.0
+
+    overall = share(np.ones(len(score), dtype=bool))
+    weights = np.full(n_levels, overall)
+    for value in range(n_levels):
+        genes = level == value
+        n_null, n_real = np.sum(genes & is_null), np.sum(genes & ~is_null)
+        if min(n_null, n_real) >= MIN_LEVEL_GENES:
+            trust = n_null / (n_null + SHRINKAGE)
+            weights[value] = trust * share(genes) + (1 - trust) * overall
+    return np.clip(weights, *BACKGROUND_RANGE)
 
 
-def _least_likely_points(x: Tensor, log_likelihood: Tensor, n: int, group: ProcessGroup) -> Tensor:
-    """Return the n points of all processes with the lowest log likelihood, in increasing order."""
-    order = torch.argsort(log_likelihood)[:n]
-    values, points = group.all_gather(log_likelihood[order].cpu().numpy()), group.all_gather(x[order].cpu().numpy())
-    return torch.from_numpy(points[np.argsort(values, kind="stable")[:n]]).to(x.device)
+def best_spread(points: Points, p: Parameters, n_points: int, group: ProcessGroup) -> Parameters:
+    """Return the parameters with the best of three spreads, by the likelihood of at most `MAX_SPREAD_POINTS` points."""
+    sample = points.take(slice(None, None, max(1, n_points // MAX_SPREAD_POINTS)))
+    candidates = [p._replace(spread=(p.spread * factor).clamp(min=MIN_SPREAD)) for factor in SPREAD_STEPS]
+    totals = group.all_reduce(np.array([float(log_likelihood(sample, candidate).sum()) for candidate in candidates]))
+    return candidates[group.broadcast(int(np.argmax(totals)))]
+
+
+def fit_nu(square: np.ndarray, n_dims: int) -> float:
+    """Estimate the degrees of freedom of noise from squared norms (N,), by maximum likelihood."""
+    values = torch.from_numpy(np.asarray(square, dtype=np.float64))
+
+    def loss(log_nu: float) -> float:
+        nu = torch.full((len(values),), np.exp(log_nu), dtype=torch.float64)
+        return -float(log_t(values, nu, n_dims).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(NU_RANGE)), method="bounded").x))
+
+
+def noise_nu(points: Points, n_levels: int) -> Tensor:
+    """Estimate the degrees of freedom (L,) of each expression level from its null genes."""
+    square = (points.x**2).sum(1).cpu().numpy()
+    level, is_null = points.level.cpu().numpy(), points.is_null.cpu().numpy()
+    overall = fit_nu(square[is_null], points.x.shape[1])
+    nu = np.full(n_levels, overall)
+    for value in range(n_levels):
+        genes = is_null & (level == value)
+        if genes.sum() >= MIN_LEVEL_GENES:
+            nu[value] = fit_nu(square[genes], points.x.shape[1])
+    return torch.from_numpy(nu).to(points.x)
 
 
 def all_reduce_tensors(group: ProcessGroup, *parts: Tensor) -> tuple[Tensor, ...]:

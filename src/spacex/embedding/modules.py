@@ -1,4 +1,4 @@
-"""Modules of genes: a Student's t mixture on the directions of their embeddings, and the choice of its size."""
+"""Modules of genes: fits of the mixture from several starts, the number of modules, and the assignment of genes."""
 
 from __future__ import annotations
 
@@ -7,81 +7,69 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import gamma
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from spacex._config import Config
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from spacex.embedding.context import one_thread
+from spacex.embedding.coordinates import clear_genes, strength_score
+from spacex.embedding.expectation import Points, log_likelihood, posterior
 from spacex.embedding.history import History
-from spacex.embedding.mixture import StudentMixture
-from spacex.embedding.student_t import Parameters, e_step, initial_parameters, l2_normalize_tensor
+from spacex.embedding.mixture import StudentMixture, noise_nu
+from spacex.embedding.student_t import Parameters, initial_parameters, log_noise
+from spacex.stats import group_mean, l2_normalize
 
 N_FOLDS = 2
 MAX_GENES_FOR_SELECTION = 2000
-MAX_EM_ITERATIONS_FOR_SELECTION = 25
-MIN_TOL_FOR_SELECTION = 1e-4
-N_STARTS_FOR_SELECTION = 3
-"""With one start, a bad start at the true number of modules selected another number in two of nine simulations."""
+MAX_NULL_GENES_FOR_SELECTION = 500
+EM_ITERATIONS_FOR_SELECTION = 10
+MIN_GAIN = 0.9
+"""The smallest number of modules with this share of the best gain in held-out likelihood is chosen."""
+GRID_RATIO = 1.25
+MIN_SIZE_TO_STOP = 16
+"""Larger numbers of modules are no longer tried when two in a row, from this one on, are not better."""
 KMEANS_STARTS = 3
-FIRST_EM_ITERATIONS = 20
+FIRST_EM_ITERATIONS = 8
 """EM iterations of every start; only the best start is continued."""
-MAX_CLEAR_PVALUE = 0.01
-"""Null probability below which a gene clearly has a pattern."""
+MIN_MODULE_GENES = 4
+MAX_FALSE_SHARE = 0.5
+"""Modules with fewer genes, or a larger expected share of genes without a pattern, are removed."""
+MAX_REMOVALS = 3
 
 
 class Assignment(NamedTuple):
-    """Module (G,) of every gene, -1 for the background, and its posterior probability (G,)."""
+    """Module (G,) of every gene, -1 for none, and the probability (G,) that this is right."""
 
     labels: np.ndarray
     probabilities: np.ndarray
 
 
-def null_probability(norm: np.ndarray, shape: float) -> np.ndarray:
-    """Return the p-value (G,), clipped to (0, 1), of embedding norms (G,) for genes without a pattern.
-
-    The squared norm of genes with permuted pixels has mean one and a gamma distribution with the given shape.
-    """
-    return np.clip(gamma.sf(norm.astype(np.float64) ** 2, shape, scale=1.0 / shape), 1e-12, 1 - 1e-3)
-
-
-def clear_genes(null: np.ndarray, min_genes: int) -> np.ndarray:
-    """Return the indices of genes that clearly have a pattern, or of the `min_genes` with the lowest p-values."""
-    clear = np.flatnonzero(null < MAX_CLEAR_PVALUE)
-    return clear if len(clear) >= min_genes else np.argsort(null, kind="stable")[:min_genes]
-
-
-def background_weight(null: np.ndarray) -> float:
-    """Estimate the fraction of genes without a pattern: twice that of p-values above 0.5 (Storey 2002, eq. 6)."""
-    return float(np.clip(2 * np.mean(null > 0.5), 0.02, 0.95))
-
-
 def fit_modules(
-    z: np.ndarray,
-    null: np.ndarray,
+    points: Points,
     n_modules: int,
     config: Config,
     seed: int,
     *,
+    signal: Tensor,
     n_starts: int | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     device: torch.device | None = None,
-) -> StudentMixture:
-    """Fit the mixture to embeddings, from the best of several K-means starts by log posterior.
+) -> Parameters:
+    """Fit the mixture, from the best of several K-means starts by likelihood.
 
     In a process group, K-means runs are distributed over processes and sums of EM over genes.
 
     Parameters
     ----------
-    z
-        (G, D) embeddings of all genes.
-    null
-        (G,) null probabilities.
+    points
+        All genes and null genes.
     n_modules
-        Number of modules.
+        Number of modules K.
     config, seed
         Settings and seed.
+    signal
+        (M,) share of each coordinate in the variance of the signal.
     n_starts
         Number of starts; `Config.em_starts` if None.
     group
@@ -91,28 +79,44 @@ def fit_modules(
 
     Returns
     -------
-    The fitted mixture, with parameters on the CPU.
+    The parameters, on the CPU.
     """
-    x = l2_normalize_tensor(torch.from_numpy(z).double())
-    null_tensor = torch.from_numpy(null).to(device)
-    start_seeds = derive_seeds(seed, config.em_starts if n_starts is None else n_starts)
-    # Centers are initialized on genes with a clear pattern; other genes would form separate modules.
-    clear = x.numpy()[clear_genes(null, 4 * n_modules)]
+    seeds = derive_seeds(seed, config.em_starts if n_starts is None else n_starts)
+    clear = clear_coordinates(points, signal, 4 * n_modules)
     with one_thread():
-        local_centers = [_kmeans_centers(clear, n_modules, s) for s in start_seeds[group.shard(len(start_seeds))]]
-        no_centers = np.empty((0, n_modules, x.shape[1]))
-        all_centers = group.all_gather(np.stack(local_centers) if local_centers else no_centers)
-        x, weight, shard = x.to(device), background_weight(null), group.shard(len(x))
-        n_iterations = min(FIRST_EM_ITERATIONS, config.em_iterations)
-        mixtures = []
-        for centers in all_centers:
-            initial = initial_parameters(torch.from_numpy(centers).to(device), x, background=weight)
-            mixture = StudentMixture.from_config(config)
-            mixtures.append(mixture.fit(x[shard], initial, null_tensor[shard], iterations=n_iterations, group=group))
-        best = max(mixtures, key=lambda mixture: mixture.objective_[-1])
-        best.resume(x[shard], null_tensor[shard], config.em_iterations, group=group)
-    best.parameters_ = Parameters(*(value.cpu() for value in best.parameters_))
-    return best
+        local = [kmeans_means(clear, signal, n_modules, s) for s in seeds[group.shard(len(seeds))]]
+        starts = group.all_gather(np.stack(local) if local else np.empty((0, n_modules, clear.shape[1])))
+        nu = noise_nu(points, int(points.level.max()) + 1).to(device)
+        shard = points.take(group.shard(len(points.x))).to(device)
+        fits = []
+        for centers in starts:
+            initial = initial_parameters(torch.from_numpy(centers).to(device), signal.to(device), nu)
+            first = StudentMixture.from_config(config)
+            first.iterations = min(FIRST_EM_ITERATIONS if len(starts) > 1 else config.em_iterations, first.iterations)
+            fits.append(first.fit(shard, initial, group=group))
+        best = max(fits, key=lambda fit: fit.objective_[-1])
+        if len(starts) > 1:
+            best = StudentMixture.from_config(config).fit(shard, best.parameters_, group=group)
+    return Parameters(*(value.cpu() for value in best.parameters_))
+
+
+def clear_coordinates(points: Points, signal: Tensor, min_genes: int) -> np.ndarray:
+    """Return the coordinates (N, M) of genes that clearly have a pattern; starts are computed from them."""
+    score = strength_score(points.x, signal).numpy()
+    clear = clear_genes(score, points.level.numpy(), points.is_null.numpy(), min_genes)
+    coordinates: np.ndarray = points.x.numpy()[clear]
+    return coordinates
+
+
+def kmeans_means(x: np.ndarray, signal: Tensor, n_modules: int, seed: int) -> np.ndarray:
+    """Return the mean coordinates (K, M) of clusters of points (N, M).
+
+    K-means runs on directions weighted by the root of the signal.
+    """
+    directions = l2_normalize(x * np.sqrt(signal.numpy()))
+    labels = KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit_predict(directions)
+    means: np.ndarray = group_mean(x.T, labels, n_modules).T
+    return means
 
 
 def derive_seeds(seed: int, n: int) -> list[int]:
@@ -120,79 +124,115 @@ def derive_seeds(seed: int, n: int) -> list[int]:
     return [int(value) for value in np.random.SeedSequence(seed).generate_state(n)]
 
 
-def _kmeans_centers(x: np.ndarray, n_modules: int, seed: int) -> np.ndarray:
-    """Return K-means centers (K, D) of points (N, D)."""
-    return KMeans(n_modules, n_init=KMEANS_STARTS, random_state=seed).fit(x).cluster_centers_.astype(np.float64)
-
-
-def posterior(parameters: Parameters, z: np.ndarray, null: np.ndarray) -> Tensor:
-    """Return the log posterior (G, K + 1) of embeddings (G, D) with null probabilities (G,); the background is last."""
-    return e_step(l2_normalize_tensor(torch.from_numpy(z).double()), parameters, torch.from_numpy(null))[0]
-
-
-def assign(log_resp: Tensor, background_threshold: float) -> Assignment:
-    """Assign every gene to its most probable module, or to none if the background's posterior exceeds the threshold."""
-    probability = log_resp.exp().numpy()
-    module = probability[:, :-1].argmax(axis=1)
-    is_background = probability[:, -1] > background_threshold
-    label_probability = np.where(is_background, probability[:, -1], probability[np.arange(len(module)), module])
-    return Assignment(np.where(is_background, -1, module), label_probability)
-
-
-def assign_modules(parameters: Parameters, z: np.ndarray, null_shape: float, background_threshold: float) -> Assignment:
-    """Assign genes to modules by their embeddings (G, D) only; null probabilities follow from the norms."""
-    null = null_probability(np.linalg.norm(z, axis=1), null_shape)
-    return assign(posterior(parameters, z, null), background_threshold)
-
-
-def sort_modules_by_size(
-    parameters: Parameters, z: np.ndarray, null: np.ndarray, background_threshold: float
-) -> Parameters:
-    """Return the parameters with modules in decreasing order of their number of genes."""
-    labels = assign(posterior(parameters, z, null), background_threshold).labels
-    size = np.bincount(labels[labels >= 0], minlength=len(parameters.nu) - 1)
-    order = torch.from_numpy(np.append(np.argsort(-size, kind="stable"), len(size)))
-    return Parameters(*(value[order] for value in parameters))
+def log_odds(points: Points, parameters: Parameters) -> Tensor:
+    """Return the log likelihood ratio (N,) of the mixture to noise that resembles no module."""
+    no_chance = parameters._replace(chance=torch.zeros_like(parameters.chance))
+    return log_likelihood(points, parameters) - log_noise(points.x, points.level, no_chance)
 
 
 def candidate_sizes(n_genes: int, max_modules: int) -> list[int]:
-    """Return numbers of modules to compare, each about 1.4 times the last, with at least four genes per module."""
+    """Return numbers of modules to compare, each about `GRID_RATIO` times the last, with at least four genes each."""
     largest = max(2, min(max_modules, n_genes // 4))
-    n_steps = max(2, int(np.log(largest / 2) / np.log(1.4)) + 2)
+    n_steps = max(2, int(np.log(largest / 2) / np.log(GRID_RATIO)) + 2)
     return [int(k) for k in np.unique(np.rint(np.geomspace(2, largest, num=n_steps)).astype(int))]
 
 
 def choose_n_modules(
-    z: np.ndarray, null: np.ndarray, config: Config, seed: int, history: History, group: ProcessGroup = SINGLE_PROCESS
+    points: Points,
+    config: Config,
+    seed: int,
+    history: History,
+    *,
+    signal: Tensor,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> int:
-    """Choose the number of modules by cross-validated log likelihood.
+    """Choose the number of modules by the likelihood of held-out genes.
 
-    Returns the smallest number within one standard error of the best (Breiman et al. 1984, section 3.4.3). Scores are
-    added to the stage "modules" of `history`. Only genes with a clear pattern are used.
+    Returns the smallest number that reaches `MIN_GAIN` of the largest gain over two modules; 1 for too few genes.
+    Scores are added to the stage "modules" of `history`. Only genes with a clear pattern are used.
     """
     rng = np.random.default_rng(seed)
-    clear = rng.permutation(clear_genes(null, 8 * N_FOLDS))[:MAX_GENES_FOR_SELECTION]
-    if len(clear) < 2 * N_FOLDS:
+    score, is_null = strength_score(points.x, signal).numpy(), points.is_null.numpy()
+    clear = rng.permutation(clear_genes(score, points.level.numpy(), is_null, 8 * N_FOLDS))[:MAX_GENES_FOR_SELECTION]
+    if len(clear) < 4 * N_FOLDS:
         return 1
-    fold = np.arange(len(clear)) % N_FOLDS
-    quick = replace(
-        config,
-        em_iterations=min(config.em_iterations, MAX_EM_ITERATIONS_FOR_SELECTION),
-        em_tolerance=max(config.em_tolerance, MIN_TOL_FOR_SELECTION),
-    )
-    x = l2_normalize_tensor(torch.from_numpy(z).double())
-    results: list[tuple[int, float, float]] = []  # number of modules, mean log likelihood, standard error
+    null_genes = rng.permutation(np.flatnonzero(is_null))[:MAX_NULL_GENES_FOR_SELECTION]
+    quick = replace(config, em_iterations=min(config.em_iterations, EM_ITERATIONS_FOR_SELECTION))
+    fold, results = np.arange(len(clear)) % N_FOLDS, dict[int, np.ndarray]()
     for k in candidate_sizes(len(clear) * (N_FOLDS - 1) // N_FOLDS, config.max_modules):
-        scores = np.zeros(len(clear))
+        gains = np.zeros(len(clear))
         # The fits are small: each process computes whole folds, and the sum collects the scores of all folds.
         for f in range(N_FOLDS)[group.shard(N_FOLDS)]:
-            train, test = clear[fold != f], clear[fold == f]
-            mixture = fit_modules(z[train], null[train], k, quick, seed, n_starts=N_STARTS_FOR_SELECTION)
-            scores[fold == f] = e_step(x[test], mixture.parameters_, torch.from_numpy(null[test]))[1].numpy()
-        scores = group.all_reduce(scores)
-        results.append((k, float(scores.mean()), float(scores.std() / np.sqrt(len(scores)))))
-        history.add("modules", n_modules=k, score=results[-1][1], standard_error=results[-1][2])
-        best = max(results, key=lambda row: row[1])
-        if len(results) - results.index(best) > 2:
+            train = points.take(np.concatenate([clear[fold != f], null_genes]))
+            parameters = fit_modules(train, k, quick, seed, signal=signal, n_starts=1)
+            gains[fold == f] = log_odds(points.take(clear[fold == f]), parameters).numpy()
+        results[k] = group.all_reduce(gains)
+        history.add("modules", n_modules=k, score=float(results[k].mean()), standard_error=_standard_error(results[k]))
+        sizes = list(results)
+        best = max(sizes, key=lambda size: results[size].mean())
+        if k >= MIN_SIZE_TO_STOP and len(sizes) - sizes.index(best) > 2:
             break
-    return min(k for k, score, _ in results if score >= best[1] - best[2])
+    base = results[sizes[0]].mean()
+    bound = base + MIN_GAIN * (results[best].mean() - base)
+    return min(size for size in sizes if results[size].mean() >= bound)
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std() / np.sqrt(len(values)))
+
+
+def remove_unsupported(
+    points: Points, parameters: Parameters, config: Config, group: ProcessGroup = SINGLE_PROCESS
+) -> Parameters:
+    """Remove modules with too few genes, or with about as many null genes as genes, and refit the others.
+
+    The expected number of genes without a pattern in a module follows from the null genes in it.
+    """
+    is_null, level = points.is_null.numpy(), points.level.numpy()
+    for _ in range(MAX_REMOVALS):
+        labels = assign(posterior(points, parameters), config.min_module_prob).labels
+        n_genes, n_null = (
+            np.bincount(labels[(labels >= 0) & chosen], minlength=parameters.n_modules)
+            for chosen in (~is_null, is_null)
+        )
+        weight = parameters.background.numpy()[level[~is_null]].sum() / max(is_null.sum(), 1)
+        supported = (n_genes >= MIN_MODULE_GENES) & (n_null * weight <= MAX_FALSE_SHARE * n_genes)
+        if supported.all() or not supported.any():
+            break
+        parameters = take_modules(parameters, np.flatnonzero(supported))
+        with one_thread():
+            mixture = StudentMixture.from_config(config)
+            mixture.iterations = min(mixture.iterations, FIRST_EM_ITERATIONS)
+            parameters = mixture.fit(points.take(group.shard(len(points.x))), parameters, group=group).parameters_
+    return parameters
+
+
+def take_modules(parameters: Parameters, index: np.ndarray) -> Parameters:
+    """Return the parameters of selected modules, in the given order."""
+    chosen = torch.from_numpy(index)
+    weight, chance = parameters.log_weight[chosen], parameters.chance_module[chosen]
+    return parameters._replace(
+        log_weight=torch.log_softmax(weight, dim=0),
+        mean=parameters.mean[chosen],
+        mean_variance=parameters.mean_variance[chosen],
+        chance_module=chance / chance.sum(),
+    )
+
+
+def assign(log_posterior: Tensor, min_probability: float) -> Assignment:
+    """Assign every gene to its most probable module if the probability exceeds the bound, else to none."""
+    probability = log_posterior.exp().numpy()
+    module = probability[:, :-1].argmax(axis=1)
+    best = probability[np.arange(len(module)), module]
+    is_assigned = best > min_probability
+    return Assignment(np.where(is_assigned, module, -1), np.where(is_assigned, best, probability[:, -1]))
+
+
+def sort_by_evidence(points: Points, parameters: Parameters, min_probability: float) -> Parameters:
+    """Return the parameters with modules in decreasing order of the expected number of rightly assigned genes."""
+    labels, probability = assign(
+        posterior(points.take(np.flatnonzero(~points.is_null.numpy())), parameters), min_probability
+    )
+    assigned = labels >= 0
+    evidence = np.bincount(labels[assigned], probability[assigned], minlength=parameters.n_modules)
+    return take_modules(parameters, np.argsort(-evidence, kind="stable"))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from spacex._infra.errors import InputError
 from spacex.embedding.context import FitContext, resolve_device
-from spacex.embedding.modules import assign_modules, null_probability, posterior
+from spacex.embedding.coordinates import expression_level
+from spacex.embedding.expectation import Points, posterior
+from spacex.embedding.modules import assign
 from spacex.embedding.sections import embed_sections
 from spacex.embedding.state import FittedState
 from spacex.embedding.transform import embed_maps, maps_from_input
@@ -42,7 +45,9 @@ class Predictor:
         >>> model.transform(images.images(slice(0, 5))).shape[0]
         5
         """
-        return self._embed(images)[0]
+        state, context = self._fitted_state(), self._context()
+        maps = maps_from_input(images, state.layout, context, state.config.batch_size)
+        return embed_maps(state.autoencoder, maps, state.null_mean, context.group)
 
     def transform_sections(self, images: GeneImages | np.ndarray) -> np.ndarray:
         """Compute embeddings of genes in each section separately, in the common space of all sections.
@@ -96,8 +101,7 @@ class Predictor:
 
         Returns
         -------
-        (G,) int, the most probable module; -1 where the posterior of the background is above
-        `Config.background_threshold`.
+        (G,) int, the most probable module; -1 where its probability is at most `Config.min_module_prob`.
 
         Examples
         --------
@@ -107,9 +111,7 @@ class Predictor:
         >>> bool((model.predict(images) == model.labels_).all())
         True
         """
-        state = self._fitted_state()
-        threshold = state.config.background_threshold
-        return assign_modules(state.mixture, self.transform(images), state.null_shape, threshold)[0]
+        return assign(self._log_posterior(images), self._fitted_state().config.min_module_prob).labels
 
     def predict_proba(self, images: GeneImages | np.ndarray) -> np.ndarray:
         """Compute posterior probabilities of modules and background.
@@ -121,7 +123,10 @@ class Predictor:
 
         Returns
         -------
-        (G, K + 1) probabilities: the modules in order and, last, the background.
+        (G, K + 1) probabilities: the modules in order and, last, that of no module. To assign every gene to a module,
+        take the most probable one of the first K.
+
+        For residual images (G, H, W), whose counts are unknown, an intermediate expression level is assumed.
 
         Examples
         --------
@@ -131,8 +136,17 @@ class Predictor:
         >>> model.predict_proba(images).sum(axis=1).round(6).min()
         np.float64(1.0)
         """
-        state, (z, norm) = self._fitted_state(), self._embed(images)
-        return posterior(state.mixture, z, null_probability(norm, state.null_shape)).exp().numpy()
+        return self._log_posterior(images).exp().numpy()
+
+    def _log_posterior(self, images: GeneImages | np.ndarray) -> torch.Tensor:
+        """Compute the log posterior (G, K + 1)."""
+        state, z = self._fitted_state(), self.transform(images)
+        n_levels = len(state.level_bounds) + 1
+        level = np.full(len(z), n_levels // 2)
+        if isinstance(images, GeneImages):
+            level = expression_level(np.asarray(images.counts.sum(axis=0)).ravel(), state.level_bounds)
+        x = state.scale.coordinates(torch.from_numpy(z))
+        return posterior(Points(x, torch.from_numpy(level), torch.zeros(len(z), dtype=torch.bool)), state.mixture)
 
     def _context(self) -> FitContext:
         return FitContext(resolve_device(self.device), self.seed, self.progress)
@@ -141,9 +155,3 @@ class Predictor:
         if not hasattr(self, "state_"):
             raise InputError("this SpaCEX is not fitted; call fit(images) or SpaCEX.load(directory)")
         return self.state_
-
-    def _embed(self, images: GeneImages | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compute embeddings (G, D) and their norms (G,)."""
-        state, context = self._fitted_state(), self._context()
-        maps = maps_from_input(images, state.layout, context, state.config.batch_size)
-        return embed_maps(state.autoencoder, maps, state.null_mean, context.group)

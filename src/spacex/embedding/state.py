@@ -18,28 +18,20 @@ from spacex._infra.atomic_write import atomic_path, fsync, translate_os_errors
 from spacex._infra.errors import InputError
 from spacex._infra.serialization import file_sha256, json_sha256, read_json
 from spacex._infra.validation import check_int, check_path, check_seed
+from spacex.embedding.coordinates import NoiseScale
 from spacex.embedding.encoder import Encoder
 from spacex.embedding.history import History
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
-from spacex.embedding.student_t import Parameters
+from spacex.embedding.student_t import AMPLITUDES, Parameters
 from spacex.imaging.grid import Grid
 from spacex.imaging.layout import SectionLayout
 
-FORMAT = 6
-FORMAT_WITHOUT_CHECKSUMS = 4
-"""Formats 4 to 6 are read: 5 added checksums; 6 renamed settings and arrays, and added the results per gene."""
+FORMAT = 7
+"""Format 7 has another mixture; earlier formats cannot be read."""
 SETTINGS, ARRAYS = "config.json", "model.safetensors"
-OLD_ARRAY_NAMES = {
-    "canvas.section": "layout.section",
-    "canvas.pixel": "layout.pixel",
-    "model.owner": "model.patch_of_pixel",
-    "model.encoder.index": "model.encoder.pixels_of_patch",
-    "model.encoder.trust": "model.encoder.strength_weights",
-    "model.encoder.where": "model.encoder.patch_weights",
-    "model.encoder.what": "model.encoder.channel_weights",
-}
-"""Names of arrays before format 6."""
 SAVE_AGAIN = "save it again"
+SCALE_ARRAYS = ("dims", "scale", "signal")
+GENE_ARRAYS = ("level_bounds", "embedding", "labels", "probabilities", "levels", "null_embedding", "null_level")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +46,28 @@ class FittedState:
         Pixels of the maps.
     autoencoder
         Encoder and decoder.
-    null_mean, null_shape
-        Mean of the signal strength of genes with permuted pixels, and shape of its gamma distribution.
+    null_mean
+        Mean of the signal strength of null genes.
+    scale
+        Scale of noise and signal, from which the coordinates of the mixture follow.
+    level_bounds
+        (L - 1,) bounds of the expression levels.
     mixture
-        Parameters of the K modules, numbered by size, and the background.
+        Parameters of the K modules, in decreasing order of evidence, and of the background.
     history
         Metrics of every stage.
     embedding
-        (G, D) float32 embeddings of the genes. This and the next two are None if the file was written before format 6.
+        (G, D) float32 embeddings of the genes.
     labels
-        (G,) int, module of every gene; -1 for the background.
+        (G,) int, module of every gene; -1 for none.
     probabilities
-        (G,) posterior probability of the label.
+        (G,) probability that the label is right.
+    levels
+        (G,) int, expression level of every gene.
+    null_embedding
+        (N, D) float32 embeddings of the null genes.
+    null_level
+        (N,) int, expression level of the null genes.
     """
 
     config: Config
@@ -73,17 +75,21 @@ class FittedState:
     layout: SectionLayout
     autoencoder: MaskedAutoencoder
     null_mean: float
-    null_shape: float
+    scale: NoiseScale
+    level_bounds: np.ndarray
     mixture: Parameters
     history: History
-    embedding: np.ndarray | None
-    labels: np.ndarray | None
-    probabilities: np.ndarray | None
+    embedding: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    levels: np.ndarray
+    null_embedding: np.ndarray
+    null_level: np.ndarray
 
     @property
     def n_modules(self) -> int:
         """Number of modules K."""
-        return len(self.mixture.nu) - 1
+        return self.mixture.n_modules
 
 
 def attention_sizes(config: Config) -> dict[str, int]:
@@ -107,15 +113,16 @@ def save(state: FittedState, directory: str | Path) -> None:
         "seed": state.seed,
         "n_modules": state.n_modules,
         "null_mean": state.null_mean,
-        "null_shape": state.null_shape,
+        "n_smooth": state.scale.n_smooth,
         "layout": [{"shape": list(g.shape), "kind": g.kind, "aspect": g.aspect, "pitch": g.pitch} for g in grids],
         "history": state.history.to_dict(),
     }
     arrays = {f"model.{name}": value for name, value in state.autoencoder.state_dict().items()}
     arrays |= {f"mixture.{name}": value for name, value in state.mixture._asdict().items()}
-    layout = {"layout.section": state.layout.section, "layout.pixel": state.layout.pixel}
-    genes = {f"genes.{name}": getattr(state, name) for name in ("embedding", "labels", "probabilities")}
-    arrays |= {name: torch.from_numpy(value) for name, value in (layout | genes).items() if value is not None}
+    arrays |= {f"scale.{name}": getattr(state.scale, name) for name in SCALE_ARRAYS}
+    plain = {"layout.section": state.layout.section, "layout.pixel": state.layout.pixel}
+    plain |= {f"genes.{name}": getattr(state, name) for name in GENE_ARRAYS}
+    arrays |= {name: torch.from_numpy(value) for name, value in plain.items()}
     folder = check_path(directory, name="directory", hint="the name of a folder")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"directory='{folder}' is a file; pass the name of a folder")
@@ -159,44 +166,42 @@ def _is_model_settings(path: Path) -> bool:
 
 
 def _read_files(directory: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read both files and verify their checksums; names of earlier formats are replaced."""
+    """Read both files and verify their checksums."""
     folder = check_path(directory, name="directory", hint="a folder that SpaCEX.save(directory) wrote")
     for name in (SETTINGS, ARRAYS):
         if not (folder / name).is_file():
             raise InputError(f"{folder} contains no {name}; pass a folder that SpaCEX.save(directory) wrote")
     settings = read_json(folder / SETTINGS, hint="save the model again")
     version, checksums = settings.get("format"), settings.pop("sha256", None)
-    if version not in range(FORMAT_WITHOUT_CHECKSUMS, FORMAT + 1):
-        supported = f"{FORMAT_WITHOUT_CHECKSUMS} to {FORMAT}"
-        raise InputError(f"the model in {folder} has format {version!r}, this version reads {supported}; {SAVE_AGAIN}")
-    if version != FORMAT_WITHOUT_CHECKSUMS or checksums is not None:
-        actual = {"settings": json_sha256(settings), "arrays": file_sha256(folder / ARRAYS)}
-        for part, digest in actual.items():
-            if not isinstance(checksums, dict) or checksums.get(part) != digest:
-                raise InputError(f"the {part} of the model in {folder} were changed after saving; {SAVE_AGAIN}")
+    if version != FORMAT:
+        raise InputError(f"the model in {folder} has format {version!r}, this version reads {FORMAT}; fit it again")
+    actual = {"settings": json_sha256(settings), "arrays": file_sha256(folder / ARRAYS)}
+    for part, digest in actual.items():
+        if not isinstance(checksums, dict) or checksums.get(part) != digest:
+            raise InputError(f"the {part} of the model in {folder} were changed after saving; {SAVE_AGAIN}")
     try:
         arrays = load_file(folder / ARRAYS)
     except SafetensorError as error:
         raise InputError(f"the model in {folder} cannot be read ({error}); {SAVE_AGAIN}") from error
-    if "canvas" in settings:
-        settings["layout"] = settings.pop("canvas")
-    return settings, {OLD_ARRAY_NAMES.get(name, name): array for name, array in arrays.items()}
+    return settings, arrays
 
 
 def _to_state(settings: dict[str, Any], arrays: dict[str, Tensor], device: torch.device) -> FittedState:
     config = Config.from_dict(settings["config"]).single_process()
     n_modules = check_int(settings["n_modules"], name="n_modules", low=1)
-    genes = {name: arrays.get(f"genes.{name}") for name in ("embedding", "labels", "probabilities")}
+    scale = NoiseScale(
+        check_int(settings["n_smooth"], name="n_smooth", low=1), *(arrays[f"scale.{name}"] for name in SCALE_ARRAYS)
+    )
     state = FittedState(
         config=config,
         seed=check_seed(settings["seed"]),
         layout=_to_layout(settings["layout"], arrays),
         autoencoder=_to_autoencoder(arrays, config).to(device),
         null_mean=_positive(settings, "null_mean"),
-        null_shape=_positive(settings, "null_shape"),
+        scale=scale,
         mixture=Parameters(*(arrays[f"mixture.{name}"] for name in Parameters._fields)),
         history=_to_history(settings["history"]),
-        **{name: None if value is None else value.numpy() for name, value in genes.items()},
+        **{name: arrays[f"genes.{name}"].numpy() for name in GENE_ARRAYS},
     )
     _check_shapes(state, n_modules)
     return state
@@ -242,17 +247,30 @@ def _positive(settings: dict[str, Any], name: str) -> float:
 
 def _check_shapes(state: FittedState, n_modules: int) -> None:
     """Raise `InputError` if layout, encoder, mixture and results per gene do not match."""
-    layout, k = state.layout, n_modules + 1
+    layout, k, mixture = state.layout, n_modules, state.mixture
     n_pixels, n_dims = state.autoencoder.encoder.linear.shape
-    shapes: list[Any] = [layout.pixel.shape, layout.section.shape, *(tuple(value.shape) for value in state.mixture)]
-    expected = [(n_pixels, 2), (n_pixels,), (k,), (k, n_dims), (k,), (k,)]
-    genes = (state.embedding, state.labels, state.probabilities)
-    if any(part is not None for part in genes):
-        n_genes = 0 if state.labels is None else len(state.labels)
-        shapes += [None if part is None else part.shape for part in genes]
-        expected += [(n_genes, n_dims), (n_genes,), (n_genes,)]
+    n_genes, n_null, m = len(state.labels), len(state.null_level), len(state.scale.dims)
+    n_levels, n_amplitudes = len(state.level_bounds) + 1, len(AMPLITUDES)
+    parameters = {
+        "log_weight": (k,), "mean": (k, m), "mean_variance": (k, m), "spread": (), "signal": (m,),
+        "log_amplitude": (n_levels, n_amplitudes), "nu": (n_levels,), "background": (n_levels,),
+        "chance": (n_levels,), "chance_module": (k,), "chance_amplitude": (n_amplitudes,),
+    }  # fmt: skip
+    arrays: list[Any] = [
+        layout.pixel, layout.section, *mixture, state.scale.scale, state.scale.signal, state.level_bounds,
+        state.embedding, state.labels, state.probabilities, state.levels, state.null_embedding,
+        state.null_level,
+    ]  # fmt: skip
+    expected: list[Any] = [
+        (n_pixels, 2), (n_pixels,), *(parameters[name] for name in Parameters._fields), (m,), (m,), (n_levels - 1,),
+        (n_genes, n_dims), (n_genes,), (n_genes,), (n_genes,), (n_null, n_dims), (n_null,),
+    ]  # fmt: skip
+    shapes = [tuple(array.shape) for array in arrays]
     if shapes != expected:
         raise InputError(f"the parts of the saved model do not match in size; {SAVE_AGAIN}")
+    dims, n_smooth = state.scale.dims, state.scale.n_smooth
+    if not n_smooth <= n_dims or not m or dims.min() < 0 or dims.max() >= n_dims:
+        raise InputError(f"the saved model has dimensions outside its embedding; {SAVE_AGAIN}")
     if len(layout.grids) > n_pixels or (layout.pixel < 0).any():
         raise InputError(f"the saved model has more grids than pixels, or pixels outside the grids; {SAVE_AGAIN}")
     if layout.section.min() < 0 or layout.section.max() >= len(layout.grids):

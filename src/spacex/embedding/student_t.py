@@ -1,63 +1,50 @@
-"""Formulas of a mixture of spherical Student's t distributions with a fixed background component.
+"""Formulas of a mixture of Student's t distributions for modules of genes and a background without a pattern.
 
-Points are directions of gene embeddings on the unit sphere. Modules are heavy-tailed clusters; the background, for
-genes without a pattern, whose directions are isotropic, is centered at the origin with fixed scale and weight.
-Everything is in log space and double precision.
+A point x is the pattern of a gene in coordinates in which genes without a pattern have mean zero and variance one
+(`spacex.embedding.coordinates`). Module k has a mean μ_k, a gene of the module an unknown amplitude a:
+
+    x | k, a ~ t_ν(a μ_k, diag(1 + a² (τ² s + v_k)))        x | background ~ t_ν(0, I) or, by chance, as in a module
+
+with the noise variance 1, the spread τ² of genes around the mean of their module along the signal variances s (summing
+to one), and the variance v_k of the estimate of μ_k. Strength and direction of a pattern thus enter one likelihood
+ratio, which is unbounded. Amplitudes are integrated over a grid. The degrees of freedom ν, the prior of the amplitudes
+and the weight of the background depend on the expression level. Everything is in log space and double precision.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.special import digamma
 from torch import Tensor
 
-BACKGROUND_NU = 1000.0
-"""Degrees of freedom of the background: practically a normal distribution."""
-INITIAL_NU = 30.0
+AMPLITUDES = torch.from_numpy(np.geomspace(2.0, 128.0, 9))
+"""Grid of amplitudes (J,), in standard deviations of the noise."""
+MIN_CHANCE_AMPLITUDE = 5.0
+"""Minimum amplitude of the part of the background that resembles a module; weaker ones do not differ from noise."""
 
 
 class Parameters(NamedTuple):
-    """Parameters of K + 1 components in D dimensions: the modules and, last, the background."""
+    """Parameters of K modules in D dimensions, for L expression levels and J amplitudes."""
 
-    log_weight: Tensor  # (K + 1,)
-    mean: Tensor  # (K + 1, D)
-    log_scale: Tensor  # (K + 1,) log of the squared scale
-    nu: Tensor  # (K + 1,)
+    log_weight: Tensor  # (K,) weights of the modules
+    mean: Tensor  # (K, D)
+    mean_variance: Tensor  # (K, D) variance of the estimated means
+    spread: Tensor  # () squared spread of genes around the mean of their module, relative to the amplitude
+    signal: Tensor  # (D,) share of each dimension in the variance of the signal
+    log_amplitude: Tensor  # (L, J) prior of the amplitudes
+    nu: Tensor  # (L,) degrees of freedom
+    background: Tensor  # (L,) weight of the background
+    chance: Tensor  # (L,) probability that a gene without a pattern resembles a module
+    chance_module: Tensor  # (K,) which module
+    chance_amplitude: Tensor  # (J,) with which amplitude
 
-
-class Statistics(NamedTuple):
-    """Expected sufficient statistics of the complete data (Peel & McLachlan 2000, section 4)."""
-
-    total: Tensor  # (K + 1,) sum of responsibilities
-    weight: Tensor  # (K + 1,) sum of responsibilities times latent precision
-    first: Tensor  # (K + 1, D)
-    second: Tensor  # (K + 1,)
-    tail: Tensor  # (K + 1,) sum of responsibilities times (log u - u)
-
-
-@dataclass(frozen=True)
-class Prior:
-    """Conjugate prior of the modules.
-
-    Attributes
-    ----------
-    concentration
-        Of the Dirichlet distribution of the weights.
-    mean_strength
-        Precision of the normal distribution of the means, relative to that of a point.
-    scale_shape, scale_rate
-        Of the inverse gamma distribution of the squared scales.
-    """
-
-    concentration: float = 2.0
-    mean_strength: float = 0.01
-    scale_shape: float = 2.0
-    scale_rate: float = 0.01
+    @property
+    def n_modules(self) -> int:
+        """Number of modules K."""
+        return len(self.log_weight)
 
 
 def l2_normalize_tensor(z: Tensor) -> Tensor:
@@ -65,128 +52,93 @@ def l2_normalize_tensor(z: Tensor) -> Tensor:
     return z / torch.linalg.vector_norm(z, dim=1, keepdim=True).clamp(min=1e-12)
 
 
-def squared_distance(x: Tensor, p: Parameters) -> Tensor:
-    """Return squared Mahalanobis distances (N, K + 1) of points (N, D)."""
-    square = (x**2).sum(1, keepdim=True) - 2 * x @ p.mean.T + (p.mean**2).sum(1)
-    return square.clamp(min=0.0) * torch.exp(-p.log_scale)
+def module_variance(p: Parameters, amplitude: float) -> Tensor:
+    """Return the variances (K, D) of a module at one amplitude: noise, spread and uncertainty of the mean."""
+    return 1.0 + amplitude**2 * (p.spread * p.signal + p.mean_variance)
 
 
-def log_density(x: Tensor, p: Parameters) -> Tensor:
-    """Return the log density (N, K + 1) of the multivariate t distribution with scale matrix scale^2 I.
+def squared_distance(x: Tensor, p: Parameters, amplitude: float) -> Tensor:
+    """Return squared Mahalanobis distances (N, K) of points (N, D) from the modules at one amplitude."""
+    precision = 1.0 / module_variance(p, amplitude)
+    scaled = p.mean * precision
+    square = (x**2) @ precision.T - 2 * amplitude * x @ scaled.T + amplitude**2 * (p.mean * scaled).sum(1)
+    return square.clamp(min=0.0)
 
-    Kotz & Nadarajah 2004, equation 1.1; equals ``scipy.stats.multivariate_t.logpdf``.
+
+def log_t(square: Tensor, nu: Tensor, n_dims: int) -> Tensor:
+    """Return the log density of a multivariate t distribution with unit scale, from squared distances (N, ...).
+
+    `nu` (N,) are degrees of freedom. Kotz & Nadarajah 2004, equation 1.1; equals ``scipy.stats.multivariate_t.logpdf``.
     """
-    d = x.shape[1]
-    half = 0.5 * (p.nu + d)
-    constant = torch.lgamma(half) - torch.lgamma(0.5 * p.nu) - 0.5 * d * (torch.log(p.nu * math.pi) + p.log_scale)
-    return constant - half * torch.log1p(squared_distance(x, p) / p.nu)
+    nu = nu.reshape(-1, *[1] * (square.ndim - 1))
+    half = 0.5 * (nu + n_dims)
+    constant = torch.lgamma(half) - torch.lgamma(0.5 * nu) - 0.5 * n_dims * torch.log(nu * math.pi)
+    return constant - half * torch.log1p(square / nu)
 
 
-def e_step(x: Tensor, p: Parameters, null: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return log responsibilities (N, K + 1) and log likelihood (N,) of points (N, D).
-
-    `null` (N,) in (0, 1) is a second observation of each point, the p-value of its signal strength without a pattern;
-    given the component it is independent of the direction. Its likelihood is `null` under the background and 1 - `null`
-    under every module.
-    """
-    joint = p.log_weight + log_density(x, p)
-    if null is not None:
-        strength = torch.log1p(-null)[:, None].expand(-1, joint.shape[1] - 1)
-        joint = joint + torch.cat([strength, torch.log(null)[:, None]], dim=1)
-    log_likelihood = torch.logsumexp(joint, dim=1)
-    return joint - log_likelihood[:, None], log_likelihood
+def log_module_density(x: Tensor, level: Tensor, p: Parameters) -> Tensor:
+    """Return the log density (N, K, J) of points (N, D) of expression levels (N,) for each module and amplitude."""
+    parts = []
+    for amplitude in AMPLITUDES.tolist():
+        log_determinant = torch.log(module_variance(p, amplitude)).sum(1)
+        square = squared_distance(x, p, amplitude)
+        parts.append(log_t(square, p.nu[level], x.shape[1]) - 0.5 * log_determinant)
+    return torch.stack(parts, dim=2)
 
 
-def statistics(x: Tensor, p: Parameters, log_resp: Tensor) -> Statistics:
-    """Return expected sufficient statistics; u = (nu + D) / (nu + distance) (Peel & McLachlan 2000, eq. 18)."""
-    resp = log_resp.exp()
-    u = (p.nu + x.shape[1]) / (p.nu + squared_distance(x, p))
-    weighted = resp * u
-    second = weighted.T @ (x**2).sum(1)
-    tail = (resp * (torch.log(u) - u)).sum(0)
-    return Statistics(resp.sum(0), weighted.sum(0), weighted.T @ x, second, tail)
+def log_chance(density: Tensor, level: Tensor, p: Parameters) -> Tensor:
+    """Return the log density (N, K, J) of genes without a pattern that resemble a module."""
+    share = torch.log(p.chance)[level][:, None, None]
+    return density + share + torch.log(p.chance_module)[:, None] + torch.log(p.chance_amplitude)
 
 
-def solve_nu(tail: float, old: float, d: int, bounds: tuple[float, float]) -> float:
-    """Return the degrees of freedom that maximize the expected log likelihood, within bounds.
-
-    Root of Peel & McLachlan 2000, eq. 30. `tail` is the mean of log u - u under the responsibilities. The derivative
-    decreases with nu, so that the nearer bound is the maximum if the root is outside.
-    """
-    rest = 1 + tail + digamma((old + d) / 2) - math.log((old + d) / 2)
-
-    def derivative(nu: float) -> float:
-        return float(-digamma(nu / 2) + math.log(nu / 2) + rest)
-
-    low, high = bounds
-    if derivative(low) <= 0:
-        return low
-    if derivative(high) >= 0:
-        return high
-    return float(brentq(derivative, low, high, xtol=1e-10))
+def log_noise(x: Tensor, level: Tensor, p: Parameters) -> Tensor:
+    """Return the log density (N,) of genes without a pattern that resemble no module."""
+    return log_t((x**2).sum(1), p.nu[level], x.shape[1]) + torch.log1p(-p.chance)[level]
 
 
-def module_log_weight(free: Tensor, p: Parameters) -> Tensor:
-    """Return log weights (K,) of the modules, proportional to exp(free), for the fixed weight of the background."""
-    return torch.log_softmax(free, 0) + torch.log1p(-p.log_weight[-1].exp())
+class LogJoint(NamedTuple):
+    """Log densities of points under the modules, with the weights of modules and amplitudes, and the background."""
+
+    module: Tensor  # (N, K, J)
+    background: Tensor  # (N,)
+
+    @property
+    def score(self) -> Tensor:
+        """Log likelihood ratio (N,) of all modules to the background."""
+        return torch.logsumexp(self.module.flatten(1), dim=1) - self.background
 
 
-def m_step(s: Statistics, p: Parameters, prior: Prior, *, tied: bool, nu_range: tuple[float, float]) -> Parameters:
-    """Return the posterior mode of the parameters given the expected statistics; the background is unchanged."""
-    d = p.mean.shape[1]
-    weight = s.total[:-1] + prior.concentration - 1
-    log_weight = torch.cat([module_log_weight(torch.log(weight), p), p.log_weight[-1:]])
-    mean = s.first[:-1] / (s.weight[:-1] + prior.mean_strength)[:, None]
-    spread = s.second[:-1] - 2 * (mean * s.first[:-1]).sum(1) + s.weight[:-1] * (mean**2).sum(1)
-    spread = spread.clamp(min=0.0) + prior.mean_strength * (mean**2).sum(1)
-    count, dims = s.total[:-1], float(d)
-    if tied:
-        # The prior of the shared scale enters once, those of the means once per component.
-        freedom = count.sum() * dims + len(count) * dims + 2 * prior.scale_shape + 2
-        square = ((spread.sum() + 2 * prior.scale_rate) / freedom).expand(len(count))
-    else:
-        square = (spread + 2 * prior.scale_rate) / (count * dims + dims + 2 * prior.scale_shape + 2)
-    nu = _new_nu(s, p, d, tied, nu_range)
+def log_joint(x: Tensor, level: Tensor, p: Parameters) -> LogJoint:
+    """Return the log densities of points (N, D) of expression levels (N,)."""
+    density = log_module_density(x, level, p)
+    chance = torch.logsumexp(log_chance(density, level, p).flatten(1), dim=1)
+    background = torch.logaddexp(log_noise(x, level, p), chance)
+    return LogJoint(density + p.log_weight[:, None] + p.log_amplitude[level][:, None, :], background)
+
+
+def log_posterior(x: Tensor, level: Tensor, p: Parameters) -> Tensor:
+    """Return the log posterior (N, K + 1) of the modules and, last, the background."""
+    joint = log_joint(x, level, p)
+    weight = p.background[level]
+    modules = torch.logsumexp(joint.module, dim=2) + torch.log1p(-weight)[:, None]
+    return torch.log_softmax(torch.cat([modules, (joint.background + torch.log(weight))[:, None]], dim=1), dim=1)
+
+
+def initial_parameters(centers: Tensor, signal: Tensor, nu: Tensor, *, spread: float = 0.01) -> Parameters:
+    """Return initial parameters from centers (K, D), signal shares (D,) and degrees of freedom (L,) of the noise."""
+    k, n_levels, n_amplitudes = len(centers), len(nu), len(AMPLITUDES)
+    strong = (AMPLITUDES.to(centers) >= MIN_CHANCE_AMPLITUDE).to(centers)
     return Parameters(
-        log_weight,
-        torch.cat([mean, p.mean[-1:]]),
-        torch.cat([torch.log(square), p.log_scale[-1:]]),
-        torch.cat([nu, p.nu[-1:]]),
+        log_weight=centers.new_full((k,), -math.log(k)),
+        mean=l2_normalize_tensor(centers),
+        mean_variance=torch.zeros_like(centers),
+        spread=centers.new_tensor(spread),
+        signal=signal,
+        log_amplitude=centers.new_full((n_levels, n_amplitudes), -math.log(n_amplitudes)),
+        nu=nu,
+        background=centers.new_full((n_levels,), 0.5),
+        chance=centers.new_full((n_levels,), 0.05),
+        chance_module=centers.new_full((k,), 1.0 / k),
+        chance_amplitude=(strong + 1e-12) / (strong + 1e-12).sum(),
     )
-
-
-def _new_nu(s: Statistics, p: Parameters, d: int, tied: bool, bounds: tuple[float, float]) -> Tensor:
-    """Return degrees of freedom (K,) of the modules: from one equation for all if tied, else from one each."""
-    old, count, tail = p.nu[:-1].tolist(), s.total[:-1], s.tail[:-1]
-    if tied:
-        shared = solve_nu(float(tail.sum() / count.sum().clamp(min=1e-12)), old[0], d, bounds)
-        return p.nu.new_full((len(old),), shared)
-    mean_tail = (tail / count.clamp(min=1e-12)).tolist()
-    return p.nu.new_tensor([solve_nu(t, o, d, bounds) for t, o in zip(mean_tail, old, strict=True)])
-
-
-def log_prior(p: Parameters, prior: Prior, *, tied: bool) -> Tensor:
-    """Return the log prior density of the parameters of the modules, up to a constant."""
-    mean, log_scale = p.mean[:-1], p.log_scale[:-1]
-    d = mean.shape[1]
-    weights = (prior.concentration - 1) * p.log_weight[:-1].sum()
-    means = -0.5 * (prior.mean_strength * (mean**2).sum(1) * torch.exp(-log_scale) + d * log_scale).sum()
-    scale = log_scale[:1] if tied else log_scale
-    scales = (-(prior.scale_shape + 1) * scale - prior.scale_rate * torch.exp(-scale)).sum()
-    return weights + means + scales
-
-
-def initial_parameters(centers: Tensor, x: Tensor, *, background: float = 0.05) -> Parameters:
-    """Return initial parameters from centers (K, D), points (N, D) and the weight of the background.
-
-    The scale is that of the points around their nearest center.
-    """
-    k, d = centers.shape
-    nearest = torch.cdist(x, centers).min(dim=1).values.pow(2).median().clamp(min=1e-6) / d
-    mean = torch.cat([centers, centers.new_zeros(1, d)])
-    log_scale = torch.log(torch.cat([nearest.expand(k), centers.new_full((1,), 1.0 / d)]))
-    nu = torch.cat([centers.new_full((k,), INITIAL_NU), centers.new_full((1,), BACKGROUND_NU)])
-    log_weight = torch.log(
-        torch.cat([centers.new_full((k,), (1 - background) / k), centers.new_full((1,), background)])
-    )
-    return Parameters(log_weight, mean, log_scale, nu)

@@ -63,11 +63,11 @@ def encode(model: MaskedAutoencoder, images: GeneImages, context: FitContext, ba
 @torch.inference_mode()
 def embed_maps(
     model: MaskedAutoencoder, batches: Iterable[Tensor], null_mean: float, group: ProcessGroup
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return embeddings (G, D) float32 and their norms (G,) of maps in batches (B, P).
+) -> np.ndarray:
+    """Return embeddings (G, D) float32 of maps in batches (B, P).
 
     The direction is the encoder output. The squared norm is the signal strength divided by `null_mean`, its mean over
-    genes with permuted pixels. In a process group, every process gets all genes.
+    null genes. In a process group, every process gets all genes.
     """
     model.eval()
     outputs, strengths = [], []
@@ -76,9 +76,9 @@ def embed_maps(
         strengths.append(signal_strength(maps, model.encoder.basis, model.encoder.strength_weights))
     # Results are copied from the device once, at the end.
     energy, vectors = (group.all_gather(torch.cat(parts).cpu().numpy()) for parts in (strengths, outputs))
-    norm = np.sqrt(energy / null_mean)
     direction = l2_normalize_tensor(torch.from_numpy(vectors)).numpy()
-    return (direction * norm[:, None]).astype(np.float32), norm
+    embedding: np.ndarray = (direction * np.sqrt(energy / null_mean)[:, None]).astype(np.float32)
+    return embedding
 
 
 def signal_strength(maps: Tensor, basis: Tensor, weights: Tensor) -> Tensor:

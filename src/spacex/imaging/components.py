@@ -31,7 +31,6 @@ def smooth_basis(
     sigma: float,
     n_components: int,
     seed: int,
-    extra_maps: np.ndarray | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Leading principal components of smoothed residual maps: eigenvectors of W R'R W'.
@@ -46,8 +45,6 @@ def smooth_basis(
         Maximum number of components.
     seed
         Seed of the randomized eigendecomposition.
-    extra_maps
-        (B, P) additional maps, treated like those of genes.
     group
         Processes that share the genes.
 
@@ -57,7 +54,7 @@ def smooth_basis(
     """
     smoother = Smoother(images.layout, sigma)
     rank = min(n_components, images.n_pixels - 1, images.n_genes)
-    matvec = _smoothed_covariance(images, smoother, extra_maps, group)
+    matvec = _smoothed_covariance(images, smoother, group)
     basis, values = randomized_eigh(matvec, images.n_pixels, rank + N_OVERSAMPLES, seed)
     return fix_signs(basis[:, :rank]), values[:rank]
 
@@ -93,17 +90,12 @@ def randomized_eigh(
     return (basis @ vectors[:, ::-1]).astype(np.float32), values[::-1]
 
 
-def _smoothed_covariance(
-    images: GeneImages, smoother: Smoother, extra_maps: np.ndarray | None, group: ProcessGroup
-) -> LinearOperator:
+def _smoothed_covariance(images: GeneImages, smoother: Smoother, group: ProcessGroup) -> LinearOperator:
     """Product B -> S'S B for smoothed maps S = R W' (G, P), streamed over genes."""
 
     def matvec(basis: np.ndarray) -> np.ndarray:
         smooth = np.ascontiguousarray(smoother.apply_transposed(basis.T).T)
         out = images.gram(smooth, group.batches(images.n_genes, images.batch_size(BATCH_GENES)))
-        if extra_maps is not None:
-            shard = extra_maps[group.shard(len(extra_maps))]
-            out += shard.T @ (shard @ smooth)
         return smoother.apply(group.all_reduce(out).T).T
 
     return matvec

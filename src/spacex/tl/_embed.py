@@ -39,7 +39,8 @@ def embed(
     adata
         Spots × genes with raw counts and coordinates in ``obsm["spatial"]``.
     n_modules
-        Number of modules, or ``"auto"``: the number that best predicts held-out genes.
+        Number of modules, or ``"auto"``: the number that predicts held-out genes well, without modules that genes
+        without a pattern form by chance.
     layer
         Layer with raw counts; ``"raw"`` means ``.raw`` if no layer has that name. By default ``X`` if it contains
         counts, else, with a log message, the first of these that does: ``layers["counts"]``, layers with other common
@@ -72,11 +73,14 @@ def embed(
     - ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm is the strength of the spatial signal
       (about one without a signal); NaN for genes that are not embedded.
     - ``obsm["spacex_components"]`` (S, D) float32: the spatial pattern of each dimension; zero outside the tissue.
-    - ``var["spacex_module"]``: module, numbered by size, or ``"unassigned"`` for genes without a clear pattern.
-    - ``var["spacex_module_prob"]``: posterior probability of the module.
+    - ``var["spacex_module"]``: module, numbered by evidence (the expected number of genes that are rightly in it), or
+      ``"unassigned"`` for genes of which no module is more probable than `Config.min_module_prob`.
+    - ``var["spacex_module_prob"]``: probability that the gene is rightly in its module, or rightly in none. It is
+      calibrated by genes that are redrawn without a pattern and take part in the fit.
+    - ``var["spacex_expression_level"]``: group of genes by total counts; null genes are compared within it.
     - ``varm["X_spacex_sections"]`` (G, n_sections, D), for several sections in the sorted order of their names: the
       embedding of each gene in each section, in the same space. Coordinates of the sections need not be aligned.
-    - ``uns["spacex"]``: parameters, grid, history, versions and seed.
+    - ``uns["spacex"]``: parameters, grid, history, versions, seed, and the embedding of the redrawn genes.
 
     Removes ``varp["spacex_interactions"]`` of an earlier embedding.
 
@@ -106,17 +110,20 @@ def embed(
         has_sections = len(images.layout.grids) > 1
         _adata.write_section_embeddings(adata, embedded, model.transform_sections(images) if has_sections else None)
         _adata.write_modules(adata, embedded, model.labels_, model.probabilities_)
+        _adata.write_expression_level(adata, embedded, model.levels_)
         fitted = {
             "n_modules": model.n_modules_,
             "dimensions": model.embedding_.shape[1],
-            "null_shape": model.state_.null_shape,
         }
+        state = model.state_
+        null_genes = {"embedding": state.null_embedding, "level": state.null_level, "n_smooth": state.scale.n_smooth}
         _adata.write_uns(
             adata,
             seed=seed,
             parameters=config.to_dict(),
             embed={"layer": stored_layer, "seed": seed, "is_count": images.is_count, **fitted},
             history=model.history_.columns(),
+            null_genes=null_genes,
         )
     return model
 

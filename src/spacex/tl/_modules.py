@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import torch
 from anndata import AnnData
 
 from spacex import _adata
-from spacex._config import Config
-from spacex._infra.validation import check_int, check_n_modules, check_number
+from spacex._infra.errors import InputError
+from spacex._infra.validation import check_int, check_n_modules
+from spacex.embedding.context import FitContext
+from spacex.embedding.coordinates import fit_noise_scale
+from spacex.embedding.expectation import Points, posterior
+from spacex.embedding.fit import find_modules
 from spacex.embedding.history import History
-from spacex.embedding.modules import (
-    assign_modules,
-    choose_n_modules,
-    fit_modules,
-    null_probability,
-    sort_modules_by_size,
-)
+from spacex.embedding.modules import assign, sort_by_evidence
 
 
 def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> None:
@@ -30,7 +29,8 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     adata
         Output of `spacex.tl.embed`.
     n_modules
-        Number of modules, or ``"auto"``: the number that best predicts held-out genes.
+        Number of modules, or ``"auto"``: the number that predicts held-out genes well, without modules that genes
+        without a pattern form by chance.
 
     Raises
     ------
@@ -53,17 +53,31 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     _adata.prepare_adata(adata, writes=True)
     full = _adata.read_embedding(adata)
     embedded = _adata.indices_sorted_by_name(adata, np.isfinite(full).all(axis=1))
-    z = full[embedded]
-    stored = _adata.read_uns_entry(adata, "embed", "seed", "null_shape")
-    n_modules = check_n_modules(n_modules, high=len(z))
-    config = Config.from_dict(_adata.read_uns_entry(adata, "parameters"))
-    seed = check_int(stored["seed"], name='uns["spacex"]["embed"]["seed"]', low=0)
-    null_shape = check_number(stored["null_shape"], name='uns["spacex"]["embed"]["null_shape"]', above=0)
-    null = null_probability(np.linalg.norm(z, axis=1), null_shape)
-    history, threshold = History(), config.background_threshold
-    k = choose_n_modules(z, null, config, seed, history) if n_modules == "auto" else n_modules
-    mixture = fit_modules(z, null, k, config, seed)
-    parameters = sort_modules_by_size(mixture.parameters_, z, null, threshold)
-    labels, probabilities = assign_modules(parameters, z, null_shape, threshold)
+    n_modules = check_n_modules(n_modules, high=len(embedded))
+    config = _adata.read_config(adata)
+    seed = check_int(
+        _adata.read_uns_entry(adata, "embed", "seed")["seed"], name='uns["spacex"]["embed"]["seed"]', low=0
+    )
+    points, signal = _stored_points(adata, full[embedded], embedded)
+    history, context = History(), FitContext(torch.device("cpu"), seed)
+    parameters = find_modules(points, signal, n_modules, config, context, history)
+    parameters = sort_by_evidence(points, parameters, config.min_module_prob)
+    genes = points.take(slice(len(embedded)))
+    labels, probabilities = assign(posterior(genes, parameters), config.min_module_prob)
     _adata.write_modules(adata, embedded, labels, probabilities)
-    _adata.write_uns(adata, modules={"n_modules": k, "seed": seed, "tried": history.columns().get("modules", {})})
+    tried = history.columns().get("modules", {})
+    _adata.write_uns(adata, modules={"n_modules": parameters.n_modules, "seed": seed, "tried": tried})
+
+
+def _stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> tuple[Points, torch.Tensor]:
+    """Coordinates of genes and null genes from the stored embeddings, and the share of signal in each."""
+    stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
+    null, null_level = np.asarray(stored["embedding"], dtype=np.float32), np.asarray(stored["level"], dtype=np.int64)
+    n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=z.shape[1])
+    level = _adata.read_expression_level(adata, embedded)
+    if null.ndim != 2 or null.shape[1] != z.shape[1] or null_level.shape != null.shape[:1] or not len(null):
+        raise InputError('uns["spacex"]["null_genes"] does not match the embedding; call sx.tl.embed(adata)')
+    scale = fit_noise_scale(z, null, n_smooth)
+    x = scale.coordinates(torch.from_numpy(np.concatenate([z, null])))
+    levels = torch.from_numpy(np.concatenate([level, null_level]).clip(min=0))
+    return Points(x, levels, torch.arange(len(x)) >= len(z)), scale.signal

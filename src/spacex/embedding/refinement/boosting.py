@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spacex.embedding.student_t import Parameters, e_step, l2_normalize_tensor
+from spacex.embedding.student_t import Parameters, log_posterior
 
 
 def target_distribution(log_resp: Tensor, power: float) -> Tensor:
@@ -22,13 +22,13 @@ def target_distribution(log_resp: Tensor, power: float) -> Tensor:
 
 
 def boosting_loss(
-    z: Tensor, parameters: Parameters, target: Tensor, null: Tensor | None = None, *, n_genes: int | None = None
+    x: Tensor, level: Tensor, parameters: Parameters, target: Tensor, *, n_genes: int | None = None
 ) -> Tensor:
     """Return the Kullback-Leibler divergence from the target to the posterior, mean over genes.
 
-    Differentiable in the embeddings (N, D) and in the parameters of the mixture (Xie et al. 2016, eq. 2); `null` as in
-    `e_step`. If the genes are part of a batch, `n_genes` is the size of the whole batch.
+    Differentiable in the coordinates (N, M) and in the parameters of the mixture (Xie et al. 2016, eq. 2). If the genes
+    are part of a batch, `n_genes` is the size of the whole batch.
     """
-    log_resp, _ = e_step(l2_normalize_tensor(z), parameters, null)
+    log_resp = log_posterior(x, level, parameters)
     entropy = torch.special.xlogy(target, target).sum(1)
-    return (entropy - (target * log_resp).sum(1)).sum() / (len(z) if n_genes is None else n_genes)
+    return (entropy - (target * log_resp).sum(1)).sum() / (len(x) if n_genes is None else n_genes)

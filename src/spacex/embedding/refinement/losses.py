@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spacex.embedding.coordinates import NoiseScale
 from spacex.embedding.refinement.autoencoder import Mask, MaskedAutoencoder
 from spacex.embedding.refinement.boosting import boosting_loss
-from spacex.embedding.student_t import Parameters, module_log_weight
+from spacex.embedding.student_t import Parameters, l2_normalize_tensor
 
 
 class Reconstruction(nn.Module):
@@ -36,8 +37,8 @@ class Reconstruction(nn.Module):
 class Boosting(Reconstruction):
     """Reconstruction loss plus the divergence from a fixed target to the posterior of the mixture.
 
-    Target and null probabilities of all genes are stored here in double precision, since Fabric converts the arguments
-    of `forward` to the precision of the autoencoder.
+    Values of all genes are stored here in double precision, since Fabric converts the arguments of `forward` to the
+    precision of the autoencoder. Means and weights of the modules are trained; everything else is constant.
 
     Parameters
     ----------
@@ -45,10 +46,12 @@ class Boosting(Reconstruction):
         As in `Reconstruction`.
     initial
         Initial parameters of the mixture.
-    tied
-        Whether the modules share their scale.
-    target, null
-        (G, K + 1) target distribution and (G,) null probabilities of all genes.
+    scale
+        Scale of noise and signal, from which coordinates follow.
+    target
+        (G, K + 1) target distribution.
+    strength, level
+        (G,) norms of the embeddings, and expression levels.
     """
 
     def __init__(
@@ -56,37 +59,31 @@ class Boosting(Reconstruction):
         model: MaskedAutoencoder,
         n_processes: int,
         initial: Parameters,
+        scale: NoiseScale,
         target: Tensor,
-        null: Tensor,
-        *,
-        tied: bool,
+        strength: Tensor,
+        level: Tensor,
     ):
         super().__init__(model, n_processes)
         device = model.patch_of_pixel.device
         self.old = Parameters(*(value.to(device) for value in initial))
-        self.tied = tied
-        self.target, self.null = target.to(device), null.to(device)
-        self.k = len(self.old.log_weight) - 1
-        self.free = nn.ParameterList(value[: self.k].clone() for value in self.old[:3])
+        self.scale = scale.to(device)
+        self.target, self.strength, self.level = target.to(device), strength.to(device), level.to(device)
+        self.mean = nn.Parameter(self.old.mean.clone())
+        self.log_weight = nn.Parameter(self.old.log_weight.clone())
 
     def mixture_parameters(self) -> Parameters:
-        """Return the current parameters; the background and the degrees of freedom are constant."""
-        old, k = self.old, self.k
-        log_weight = torch.cat([module_log_weight(self.free[0], old), old.log_weight[k:]])
-        mean, log_scale = torch.cat([self.free[1], old.mean[k:]]), torch.cat([self.free[2], old.log_scale[k:]])
-        return Parameters(log_weight, mean, log_scale, old.nu)
+        """Return the current parameters."""
+        return self.old._replace(log_weight=torch.log_softmax(self.log_weight, 0), mean=self.mean)
 
     def forward(self, maps: Tensor, mask: Mask, n_masked: Tensor, genes: Tensor, n_genes: int) -> Tensor:
         """Return the loss as in `Reconstruction`, plus the divergence."""
-        z = self.model.encoder(maps).double()
-        divergence = boosting_loss(z, self.mixture_parameters(), self.target[genes], self.null[genes], n_genes=n_genes)
+        z = l2_normalize_tensor(self.model.encoder(maps).double()) * self.strength[genes][:, None]
+        x = self.scale.coordinates(z)
+        divergence = boosting_loss(x, self.level[genes], self.mixture_parameters(), self.target[genes], n_genes=n_genes)
         return divergence * self.n_processes + super().forward(maps, mask, n_masked, genes, n_genes)
 
     @torch.no_grad()
     def updated_parameters(self) -> Parameters:
-        """Return the current parameters on the CPU, with a common scale if tied."""
-        updated = Parameters(*(value.detach().cpu() for value in self.mixture_parameters()))
-        if not self.tied:
-            return updated
-        modules = updated.log_scale[: self.k]
-        return updated._replace(log_scale=torch.cat([modules.mean().expand(self.k), updated.log_scale[self.k :]]))
+        """Return the current parameters on the CPU."""
+        return Parameters(*(value.detach().cpu() for value in self.mixture_parameters()))

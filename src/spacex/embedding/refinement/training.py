@@ -12,7 +12,9 @@ from tqdm.auto import tqdm
 
 from spacex._config import Config
 from spacex.embedding.context import FitContext
+from spacex.embedding.coordinates import NoiseScale
 from spacex.embedding.device_images import maps_on
+from spacex.embedding.expectation import Points, posterior
 from spacex.embedding.history import History
 from spacex.embedding.mixture import StudentMixture
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder, draw_mask
@@ -144,12 +146,25 @@ def _run_epoch(
     return float(group.all_reduce(torch.stack(losses).mean().cpu().numpy().reshape(1))[0]) / group.size
 
 
+class Mixture(NamedTuple):
+    """What boosting needs to know of the mixture of modules.
+
+    ``parameters``; ``scale`` of noise and signal; ``strength`` (N,) norms of the embeddings of genes and null genes;
+    ``level`` (N,) expression levels; ``is_null`` (N,) whether a gene is a null gene.
+    """
+
+    parameters: Parameters
+    scale: NoiseScale
+    strength: Tensor
+    level: Tensor
+    is_null: Tensor
+
+
 def refine(
     model: MaskedAutoencoder,
-    parameters: Parameters,
+    mixture: Mixture,
     train: GeneImages,
     heldout: GeneImages,
-    null: Tensor,
     config: Config,
     history: History,
     context: FitContext,
@@ -160,21 +175,20 @@ def refine(
     `Config.boost_tolerance` on the held-out counts is undone and ends the loop, as does a round in which fewer than
     `MIN_CHANGED_SHARE` of the genes change their module.
     """
-    group = context.group
-    mixture = StudentMixture.from_config(config)
-    mixture.parameters_ = parameters
-    log_resp = mixture.log_resp(_directions(model, train, config, context), null)
+    group, parameters = context.group, mixture.parameters
+    points = _points(model, mixture, train, config, context)
+    log_resp = posterior(points, parameters)
     baseline = validate(model, train, heldout, config, context)
     history.add("boosting", round=0, loss=float("nan"), changed=float("nan"), **baseline._asdict())
     rounds = tqdm(range(1, config.boost_rounds + 1), desc="boosting", unit="round", disable=not context.progress)
     for step in rounds:
-        last_state, last_parameters = copy.deepcopy(model.state_dict()), mixture.parameters_
+        last_state, last_parameters = copy.deepcopy(model.state_dict()), parameters
         target = target_distribution(log_resp, config.boost_power)
-        initial, loss = _train_on_target(model, last_parameters, train, target, null, config, context)
-        x = _directions(model, train, config, context)
-        shard = group.shard(len(x))
-        mixture.fit(x[shard], initial, null[shard], group=group)
-        new = mixture.log_resp(x, null)
+        trained, loss = _train_on_target(model, mixture._replace(parameters=parameters), train, target, config, context)
+        points = _points(model, mixture, train, config, context)
+        shard = points.take(group.shard(len(points.x)))
+        parameters = StudentMixture.from_config(config).fit(shard, trained, group=group).parameters_
+        new = posterior(points, parameters)
         changed = group.broadcast(float((new.argmax(1) != log_resp.argmax(1)).double().mean()))
         metrics = validate(model, train, heldout, config, context)
         gain = metrics.relative_gain(baseline)
@@ -182,26 +196,29 @@ def refine(
         rounds.set_postfix(loss=f"{loss:.4f}", gain=f"{gain:+.2%}", changed=f"{changed:.3f}")
         if gain < -config.boost_tolerance:
             model.load_state_dict(last_state)
-            mixture.parameters_ = last_parameters
+            parameters = last_parameters
             break
         log_resp = new
         if changed < MIN_CHANGED_SHARE:
             break
     rounds.close()
-    return mixture.parameters_
+    return parameters
 
 
-def _directions(model: MaskedAutoencoder, images: GeneImages, config: Config, context: FitContext) -> Tensor:
-    """Return unit embeddings (G, D) in double precision, on the CPU."""
-    return l2_normalize_tensor(encode(model, images, context, config.batch_size)).double().cpu()
+def _points(
+    model: MaskedAutoencoder, mixture: Mixture, images: GeneImages, config: Config, context: FitContext
+) -> Points:
+    """Return the coordinates of all genes and null genes under the current encoder, on the CPU."""
+    direction = l2_normalize_tensor(encode(model, images, context, config.batch_size)).double().cpu()
+    x = mixture.scale.coordinates(direction * mixture.strength[:, None])
+    return Points(x, mixture.level, mixture.is_null)
 
 
 def _train_on_target(
     model: MaskedAutoencoder,
-    parameters: Parameters,
+    mixture: Mixture,
     train: GeneImages,
     target: Tensor,
-    null: Tensor,
     config: Config,
     context: FitContext,
 ) -> tuple[Parameters, float]:
@@ -209,8 +226,8 @@ def _train_on_target(
 
     Returns the updated parameters of the mixture and the loss of the last epoch.
     """
-    tied = config.covariance_type == "tied"
-    boosting = Boosting(model, context.group.size, parameters, target, null, tied=tied)
+    parameters, scale, strength, level, _ = mixture
+    boosting = Boosting(model, context.group.size, parameters, scale, target, strength, level)
     optimizer = torch.optim.AdamW(boosting.parameters(), lr=config.boost_learning_rate, weight_decay=0.0)
     objective, wrapped_optimizer = context.prepare(boosting, optimizer)
     for _ in range(config.boost_epochs):
