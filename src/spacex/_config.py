@@ -104,8 +104,8 @@ class Config:
     min_module_prob
         Probability of its most probable module above which a gene is assigned to it; other genes are unassigned.
     n_null_genes
-        Maximum number of genes that are redrawn without a pattern and take part in the fit; at most half the number of
-        genes, but at least 100. They calibrate the strength of patterns and the probabilities of modules.
+        Maximum number of genes that are redrawn without a pattern and take part in the fit; at most a quarter of
+        the number of genes, but at least 100. They calibrate the strength of patterns and the probabilities of modules.
     max_modules
         Maximum number of modules considered by ``n_modules="auto"``.
     em_starts

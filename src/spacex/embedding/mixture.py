@@ -25,7 +25,7 @@ SHRINKAGE = 50.0
 CHANCE_PRIOR = (0.2, 20.0)
 """Pseudo-counts of null genes that resemble a module, and of all null genes, of each level."""
 AMPLITUDE_PRIOR = 0.5
-SPREAD_STEPS = (0.7, 1.0, 1.4)
+SPREAD_STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)
 SPREAD_INTERVAL = 3
 """The spread is updated in every third iteration, by the best of these factors."""
 MAX_SPREAD_POINTS = 800
@@ -145,7 +145,7 @@ def background_weight(score: np.ndarray, level: np.ndarray, is_null: np.ndarray,
 
 
 def best_spread(points: Points, p: Parameters, n_points: int, group: ProcessGroup) -> Parameters:
-    """Return the parameters with the best of three spreads, by the likelihood of at most `MAX_SPREAD_POINTS` points."""
+    """Return the parameters with the best of several spreads, by the likelihood of at most `MAX_SPREAD_POINTS` points."""
     sample = points.take(slice(None, None, max(1, n_points // MAX_SPREAD_POINTS)))
     candidates = [p._replace(spread=(p.spread * factor).clamp(min=MIN_SPREAD)) for factor in SPREAD_STEPS]
     totals = group.all_reduce(np.array([float(log_likelihood(sample, candidate).sum()) for candidate in candidates]))

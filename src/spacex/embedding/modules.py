@@ -25,7 +25,7 @@ MAX_GENES_FOR_SELECTION = 2000
 MAX_NULL_GENES_FOR_SELECTION = 500
 EM_ITERATIONS_FOR_SELECTION = 10
 MIN_GAIN = 0.9
-"""The smallest number of modules with this share of the best gain in held-out likelihood is chosen."""
+"""Share of the largest gain in held-out likelihood that the number of modules must reach."""
 GRID_RATIO = 1.25
 MIN_SIZE_TO_STOP = 16
 """Larger numbers of modules are no longer tried when two in a row, from this one on, are not better."""
@@ -148,7 +148,7 @@ def choose_n_modules(
 ) -> int:
     """Choose the number of modules by the likelihood of held-out genes.
 
-    Returns the smallest number that reaches `MIN_GAIN` of the largest gain over two modules; 1 for too few genes.
+    See `smallest_sufficient`; 1 for too few genes.
     Scores are added to the stage "modules" of `history`. Only genes with a clear pattern are used.
     """
     rng = np.random.default_rng(seed)
@@ -172,9 +172,21 @@ def choose_n_modules(
         best = max(sizes, key=lambda size: results[size].mean())
         if k >= MIN_SIZE_TO_STOP and len(sizes) - sizes.index(best) > 2:
             break
-    base = results[sizes[0]].mean()
-    bound = base + MIN_GAIN * (results[best].mean() - base)
-    return min(size for size in sizes if results[size].mean() >= bound)
+    return smallest_sufficient(np.array(sizes), np.array([results[size].mean() for size in sizes]))
+
+
+def smallest_sufficient(sizes: np.ndarray, scores: np.ndarray) -> int:
+    """Return the smallest number of modules with `MIN_GAIN` of the largest gain over the first of the sizes (n,).
+
+    Scores (n,) between the sizes are interpolated linearly in the logarithm of the size.
+    """
+    bound = scores[0] + MIN_GAIN * (scores.max() - scores[0])
+    i = int(np.argmax(scores >= bound))
+    if i == 0:
+        return int(sizes[0])
+    position = (bound - scores[i - 1]) / (scores[i] - scores[i - 1])
+    low, high = np.log(sizes[i - 1]), np.log(sizes[i])
+    return int(np.ceil(np.exp(low + position * (high - low)) - 1e-9))
 
 
 def _standard_error(values: np.ndarray) -> float:

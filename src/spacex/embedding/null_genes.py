@@ -8,13 +8,18 @@ import scipy.sparse as sp
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.thinning import gene_keys
 
+HASH_FACTOR = 2654435761
 MIN_DISPERSION = 1e-6
 MIN_NULL_GENES = 100
 
 
 def number_of_null_genes(n_genes: int, maximum: int) -> int:
-    """Return the number of null genes: half of the genes, at least `MIN_NULL_GENES`, and at most the maximum."""
-    return min(maximum, max(MIN_NULL_GENES, n_genes // 2))
+    """Return the number of null genes: a quarter of the genes, at least `MIN_NULL_GENES`, and at most the maximum.
+
+    With half of 2,000 genes instead of a quarter, 1 % more of the spatial genes were in no module: null genes add noise
+    to the components.
+    """
+    return min(maximum, max(MIN_NULL_GENES, n_genes // 4))
 
 
 def redraw_null_genes(images: GeneImages, n_null: int, seed: int) -> sp.csc_array:
@@ -24,7 +29,8 @@ def redraw_null_genes(images: GeneImages, n_null: int, seed: int) -> sp.csc_arra
     over the pixels of each section. Draws follow from the values of a gene, not from the order of genes.
     """
     keys = gene_keys(images.counts, np.random.default_rng(seed))
-    genes = np.argsort(keys, kind="stable")[:n_null]
+    # Keys increase with counts; multiplicative hashing (Knuth 1998, section 6.4) makes their order random.
+    genes = np.argsort(keys * HASH_FACTOR % 2**32, kind="stable")[:n_null]
     copies = -(-n_null // len(genes))
     section = images.layout.section
     columns = []
