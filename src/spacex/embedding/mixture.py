@@ -145,7 +145,7 @@ def background_weight(score: np.ndarray, level: np.ndarray, is_null: np.ndarray,
 
 
 def best_spread(points: Points, p: Parameters, n_points: int, group: ProcessGroup) -> Parameters:
-    """Return the parameters with the best of several spreads, by the likelihood of at most `MAX_SPREAD_POINTS` points."""
+    """Return the parameters with the best of several spreads, by the likelihood of some of the points."""
     sample = points.take(slice(None, None, max(1, n_points // MAX_SPREAD_POINTS)))
     candidates = [p._replace(spread=(p.spread * factor).clamp(min=MIN_SPREAD)) for factor in SPREAD_STEPS]
     totals = group.all_reduce(np.array([float(log_likelihood(sample, candidate).sum()) for candidate in candidates]))

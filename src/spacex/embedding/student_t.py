@@ -1,14 +1,16 @@
 """Formulas of a mixture of Student's t distributions for modules of genes and a background without a pattern.
 
 A point x is the pattern of a gene in coordinates in which genes without a pattern have mean zero and variance one
-(`spacex.embedding.coordinates`). Module k has a mean μ_k, a gene of the module an unknown amplitude a:
+(`spacex.embedding.coordinates`). Module k has a mean μ_k, and a gene of the module an unknown amplitude a:
 
-    x | k, a ~ t_ν(a μ_k, diag(1 + a² (τ² s + v_k)))        x | background ~ t_ν(0, I) or, by chance, as in a module
+    x | k, a ~ t_ν(a μ_k, diag(1 + a² (τ² s + v_k + δ² μ_k²)))
+    x | background ~ t_ν(0, I), or, by chance, as in a module
 
-with the noise variance 1, the spread τ² of genes around the mean of their module along dimensions with shares s (roots of
-the signal variances, summing to one), and the variance v_k of the estimate of μ_k. Strength and direction of a pattern thus enter one likelihood
-ratio, which is unbounded. Amplitudes are integrated over a grid. The degrees of freedom ν, the prior of the amplitudes
-and the weight of the background depend on the expression level. Everything is in log space and double precision.
+Relative to the noise variance of one, τ² is the spread of genes around the mean of their module, with a share s of
+each dimension; v_k is the variance of the estimate of μ_k; δ² is the variance of the logarithm of the amplitude within
+a step of the grid over which amplitudes are integrated. Strength and direction of a pattern thus enter one likelihood
+ratio, which is unbounded. The degrees of freedom ν, the prior of the amplitudes and the weight of the background depend
+on the expression level. Everything is in log space and double precision.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-AMPLITUDES = torch.from_numpy(np.geomspace(2.0, 128.0, 9))
+AMPLITUDES = torch.from_numpy(np.geomspace(2.0, 512.0, 10))
 """Grid of amplitudes (J,), in standard deviations of the noise."""
+STEP_VARIANCE = math.log(AMPLITUDES[1] / AMPLITUDES[0]) ** 2 / 12.0
+"""Variance of the logarithm of an amplitude that is uniform within a step of the grid."""
 MIN_CHANCE_AMPLITUDE = 5.0
 """Minimum amplitude of the part of the background that resembles a module; weaker ones do not differ from noise."""
 
@@ -53,13 +57,14 @@ def l2_normalize_tensor(z: Tensor) -> Tensor:
 
 
 def module_variance(p: Parameters, amplitude: float) -> Tensor:
-    """Return the variances (K, D) of a module at one amplitude: noise, spread and uncertainty of the mean.
+    """Return the variances (K, D) of a module at one amplitude: noise, spread, and uncertainty of mean and amplitude.
 
     Strong genes deviate from their module in all dimensions, hence the root of the signal: without it, MBP was in
     another module than PLP1 and MOBP on a section of the cortex, at a weighted cosine of 0.998.
     """
     share = p.signal.sqrt()
-    return 1.0 + amplitude**2 * (p.spread * share / share.sum() + p.mean_variance)
+    relative = p.spread * share / share.sum() + p.mean_variance + STEP_VARIANCE * p.mean**2
+    return 1.0 + amplitude**2 * relative
 
 
 def squared_distance(x: Tensor, p: Parameters, amplitude: float) -> Tensor:
