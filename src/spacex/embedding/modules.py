@@ -24,7 +24,7 @@ N_FOLDS = 2
 MAX_GENES_FOR_SELECTION = 2000
 MAX_NULL_GENES_FOR_SELECTION = 500
 EM_ITERATIONS_FOR_SELECTION = 10
-MIN_GAIN = 0.9
+MIN_GAIN = 0.95
 """Share of the largest gain in held-out likelihood that the number of modules must reach."""
 GRID_RATIO = 1.25
 MIN_SIZE_TO_STOP = 16
