@@ -28,8 +28,8 @@ FRONT_END: dict[str, Config] = {
 MIXTURE: dict[str, Config] = {
     "spherical": Config(covariance_type="spherical"),
     "one start": Config(em_starts=1),
-    "unassigned 0.9": Config(background_threshold=0.9),
-    "unassigned 0.995": Config(background_threshold=0.995),
+    "probability 0.3": Config(min_module_prob=0.3),
+    "probability 0.7": Config(min_module_prob=0.7),
     "nu from 20": Config(nu_range=(20.0, 200.0)),
 }
 EPOCHS: dict[str, Any] = {"epochs": 4}

@@ -14,7 +14,7 @@ from ..planted import NONE
 from ..redrawn import half_redrawn
 from ..sections import find_sections
 from .methods import module_numbers, strength
-from .two_groups import local_fdr
+from .two_groups import gamma_shape, local_fdr
 
 MIN_GENES = 1000
 MAX_LOCAL_FDR = 0.3
@@ -31,12 +31,16 @@ def real_sections(data: Path) -> Iterator[tuple[str, ad.AnnData]]:
 
 
 def compared(adata: ad.AnnData, seed: int) -> dict[str, dict[str, float]]:
-    """Scores by method on one draw: `sx.tl.embed` with default settings, and two groups by strength alone."""
+    """Scores by method on one draw: `sx.tl.embed` with default settings, and two groups by strength alone.
+
+    The null distribution of the strength is that of the null genes of the fit, which are other draws.
+    """
     drawn = half_redrawn(adata, seed, sx.Config().min_counts)
     sx.tl.embed(drawn, seed=seed, progress=False)
     null, probability = drawn.var["null"].to_numpy(), drawn.var["spacex_module_prob"].to_numpy()
     labels, embedded = module_numbers(drawn), np.isfinite(probability)
-    rate = local_fdr(strength(drawn), drawn.uns["spacex"]["embed"]["null_shape"])
+    redrawn = np.linalg.norm(drawn.uns["spacex"]["null_genes"]["embedding"], axis=1)
+    rate = local_fdr(strength(drawn), gamma_shape(redrawn))
     ours = errors(null[embedded], labels[embedded] != NONE, 1 - probability[embedded])
     floor = errors(null[embedded], rate[embedded] < MAX_LOCAL_FDR, rate[embedded])
     return {"SpaCEX": ours | {"modules": float(len(np.unique(labels[labels != NONE])))}, "norm alone": floor}

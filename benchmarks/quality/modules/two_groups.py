@@ -9,6 +9,12 @@ from scipy.stats import gamma, gaussian_kde
 N_POINTS = 400
 
 
+def gamma_shape(strength: np.ndarray) -> float:
+    """Shape of the gamma distribution of mean 1 of squared norms, by moments, from norms (N,) without a pattern."""
+    square = strength.astype(np.float64) ** 2
+    return float(square.mean() ** 2 / square.var())
+
+
 def local_fdr(strength: np.ndarray, shape: float) -> np.ndarray:
     """Local false discovery rate (G,) of embedding norms (G,), decreasing with the norm; 1 for NaN.
 
