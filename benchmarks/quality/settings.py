@@ -26,11 +26,12 @@ FRONT_END: dict[str, Config] = {
     "own 1": Config(gene_specific_share=1.0),
 }
 MIXTURE: dict[str, Config] = {
-    "spherical": Config(covariance_type="spherical"),
+    "mean precision 0.3": Config(mean_precision=0.3),
+    "mean precision 30": Config(mean_precision=30.0),
+    "250 null genes": Config(n_null_genes=250),
     "one start": Config(em_starts=1),
     "probability 0.3": Config(min_module_prob=0.3),
     "probability 0.7": Config(min_module_prob=0.7),
-    "nu from 20": Config(nu_range=(20.0, 200.0)),
 }
 EPOCHS: dict[str, Any] = {"epochs": 4}
 ROUNDS: dict[str, Any] = {"boost_rounds": 2}
