@@ -33,8 +33,8 @@ KMEANS_STARTS = 3
 FIRST_EM_ITERATIONS = 8
 """EM iterations of every start; only the best start is continued."""
 MIN_MODULE_GENES = 4
-MAX_FALSE_SHARE = 0.5
-"""Modules with fewer genes, or a larger expected share of genes without a pattern, are removed."""
+MAX_FALSE_SHARE = 0.2
+"""Modules with fewer genes, or clearly a larger share of genes without a pattern, are removed."""
 MAX_REMOVALS = 3
 
 
@@ -196,7 +196,7 @@ def _standard_error(values: np.ndarray) -> float:
 def remove_unsupported(
     points: Points, parameters: Parameters, config: Config, group: ProcessGroup = SINGLE_PROCESS
 ) -> Parameters:
-    """Remove modules with too few genes, or with about as many null genes as genes, and refit the others.
+    """Remove modules with too few genes or too many null genes, and refit the others.
 
     The expected number of genes without a pattern in a module follows from the null genes in it.
     """
@@ -208,7 +208,8 @@ def remove_unsupported(
             for chosen in (~is_null, is_null)
         )
         weight = parameters.background.numpy()[level[~is_null]].sum() / max(is_null.sum(), 1)
-        supported = (n_genes >= MIN_MODULE_GENES) & (n_null * weight <= MAX_FALSE_SHARE * n_genes)
+        n_false = (n_null - np.sqrt(n_null)) * weight  # one standard error below the estimate
+        supported = (n_genes >= MIN_MODULE_GENES) & (n_false <= MAX_FALSE_SHARE * n_genes)
         if supported.all() or not supported.any():
             break
         parameters = take_modules(parameters, np.flatnonzero(supported))
