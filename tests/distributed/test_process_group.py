@@ -18,7 +18,6 @@ from spacex.embedding import mixture as mx
 from spacex.embedding.history import History
 from spacex.embedding.linear_init import linear_init, mask_genes
 from spacex.embedding.modules import choose_n_modules, fit_modules
-from spacex.embedding.null_strength import null_strength
 from spacex.embedding.student_t import initial_parameters
 
 

@@ -351,7 +351,7 @@ def test_intensities_are_embedded(section: AnnData) -> None:
 @pytest.mark.parametrize("n_modules", ["auto", 1, 2])
 def test_few_genes_are_embedded(n_genes: int, n_modules: int | str) -> None:
     adata = sx.datasets.simulate_section(n_genes=n_genes, n_spots=100, n_modules=1, n_domains=2, depth=2.0)
-    config = Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50)
+    config = Config(epochs=0, boost_rounds=0, n_layers=0, n_null_genes=50)
     sx.tl.embed(adata, n_modules=n_modules, config=config, progress=False)
     assert np.isfinite(adata.varm["X_spacex"]).all()
     assert adata.var["spacex_module_prob"].between(0, 1).all()
@@ -360,7 +360,7 @@ def test_few_genes_are_embedded(n_genes: int, n_modules: int | str) -> None:
 @pytest.mark.parametrize("n_spots", [10, 11, 25])
 def test_few_spots_are_embedded(section: AnnData, n_spots: int) -> None:
     adata, _ = embedded_section(
-        section[:n_spots], n_modules=2, config=Config(epochs=1, boost_rounds=1, n_permuted_genes=50)
+        section[:n_spots], n_modules=2, config=Config(epochs=1, boost_rounds=1, n_null_genes=50)
     )
     z = adata.varm["X_spacex"]
     is_embedded = np.isfinite(z).all(axis=1)
@@ -369,7 +369,7 @@ def test_few_spots_are_embedded(section: AnnData, n_spots: int) -> None:
 
 
 def test_as_many_modules_as_genes(section: AnnData) -> None:
-    config = Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50)
+    config = Config(epochs=0, boost_rounds=0, n_layers=0, n_null_genes=50)
     adata, model = embedded_section(section[:, 20:45], n_modules=25, config=config)
     assert model.n_modules_ == 25
     assert adata.var["spacex_module_prob"].between(0, 1).all()
