@@ -95,8 +95,8 @@ INTEGERS = {
     "boost_rounds": 0, "boost_epochs": 1, "n_dims": 2, "devices": 1, "num_nodes": 1,
 }  # fmt: skip
 POSITIVE = (
-    "spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "mean_precision", "em_tolerance", "boost_power",
-    "boost_learning_rate", "boost_tolerance",
+    "spots_per_pixel", "theta", "sigma", "learning_rate", "concentration", "mean_precision", "em_tolerance",
+    "boost_power", "boost_learning_rate", "boost_tolerance",
 )  # fmt: skip
 INVALID = [
     *((name, value) for name, low in INTEGERS.items() for value in (low - 1, low + 0.5, True, None, str(low))),

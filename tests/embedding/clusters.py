@@ -33,7 +33,7 @@ def random_parameters(
 def draw_points(p: Parameters, n: int, n_null: int = 0, seed: int = 0) -> tuple[Points, np.ndarray]:
     """Draw n genes and n_null null genes from the mixture; return them and the module (n + n_null,), -1 for none."""
     rng = np.random.default_rng(seed)
-    k, d = p.mean.shape
+    d = p.mean.shape[1]
     is_null = np.arange(n + n_null) >= n
     level = rng.integers(len(p.nu), size=n + n_null)
     in_background = is_null | (rng.random(n + n_null) < p.background.numpy()[level])

@@ -116,7 +116,9 @@ def test_strength_score_is_a_ratio_of_normal_densities(seed: int) -> None:
     x, signal = rng.normal(size=(20, 6)) * rng.uniform(0.5, 30, (20, 1)), rng.dirichlet(np.ones(6))
     ours = strength_score(torch.from_numpy(x), torch.from_numpy(signal)).numpy()
     noise = multivariate_normal(np.zeros(6)).logpdf(x)
-    ratios = [multivariate_normal(np.zeros(6), np.diag(1 + a**2 * signal)).logpdf(x) - noise for a in AMPLITUDES.numpy()]
+    ratios = [
+        multivariate_normal(np.zeros(6), np.diag(1 + a**2 * signal)).logpdf(x) - noise for a in AMPLITUDES.numpy()
+    ]
     np.testing.assert_allclose(ours, logsumexp(ratios, axis=0), rtol=1e-8, atol=1e-8)
 
 

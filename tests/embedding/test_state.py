@@ -77,7 +77,10 @@ INVALID = {
     "a pickle": lambda s, a: (s, b"\x80\x04\x95\x10" + bytes(7) + b"\x8c\x05posix\x94\x8c\x06system\x94\x93."),
     "unknown setting": lambda s, a: (changed(s, config={"epoch": 3}), a),
     "setting out of range": lambda s, a: (changed(s, config={"epochs": -3}), a),
-    **{f"no {key}": lambda s, a, key=key: (without(s, key), a) for key in ("config", "seed", "n_modules", "n_smooth", "layout")},
+    **{
+        f"no {key}": lambda s, a, key=key: (without(s, key), a)
+        for key in ("config", "seed", "n_modules", "n_smooth", "layout")
+    },
     "null_mean is text": lambda s, a: (changed(s, null_mean="one"), a),
     "layout is a number": lambda s, a: (changed(s, layout=3), a),
     "other d_model": lambda s, a: (changed(s, config={**json.loads(s)["config"], "d_model": 32}), a),
@@ -107,7 +110,10 @@ def test_an_invalid_model_folder_raises(saved: tuple[str, bytes], tmp_path: Path
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("missing", ["model.encoder.linear", "mixture.mean", "scale.dims", "layout.pixel", "genes.labels", "genes.null_level"])
+@pytest.mark.parametrize(
+    "missing",
+    ["model.encoder.linear", "mixture.mean", "scale.dims", "layout.pixel", "genes.labels", "genes.null_level"],
+)
 def test_a_missing_array_raises(saved: tuple[str, bytes], tmp_path: Path, missing: str) -> None:
     (tmp_path / "config.json").write_text(saved[0])
     (tmp_path / "model.safetensors").write_bytes(saved[1])

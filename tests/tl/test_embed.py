@@ -21,7 +21,6 @@ from threadpoolctl import threadpool_limits
 
 import spacex as sx
 from spacex import Config
-from spacex.embedding.modules import null_probability
 
 FAST = Config(epochs=1, boost_rounds=1)
 RARE = ("gene0010", "gene0077")  # genes with too few counts to be embedded
@@ -80,6 +79,14 @@ def test_shapes_and_types_of_slots(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
     is_embedded = ~adata.var_names.isin(RARE)
     assert probability[is_embedded].between(0, 1).all()
     assert (module != "unassigned").sum() > 60
+    level = adata.var["spacex_expression_level"]
+    assert level.dtype == np.int8
+    assert level.tolist() == np.where(is_embedded, 0, -1).tolist()  # few genes have one level
+    null_genes = adata.uns["spacex"]["null_genes"]
+    assert null_genes["embedding"].shape == (100, z.shape[1])
+    assert null_genes["embedding"].dtype == np.float32
+    assert null_genes["level"].tolist() == [0] * 100
+    assert 1 <= null_genes["n_smooth"] <= z.shape[1]
 
 
 def test_genes_with_too_few_counts_are_not_embedded(embedded: AnnData) -> None:
@@ -104,7 +111,8 @@ def test_the_input_is_unchanged(section: AnnData, embedded: AnnData) -> None:
     assert set(embedded.obsm) - set(section.obsm) == {"spacex_pixel", "spacex_components"}
     assert set(embedded.varm) - set(section.varm) == {"X_spacex"}
     assert set(embedded.uns) - set(section.uns) == {"spacex"}
-    assert set(embedded.var) - set(section.var) == {"spacex_module", "spacex_module_prob"}
+    new = {"spacex_module", "spacex_module_prob", "spacex_expression_level"}
+    assert set(embedded.var) - set(section.var) == new
 
 
 def test_slots_equal_the_fitted_attributes(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
@@ -122,8 +130,8 @@ def test_module_probabilities_equal_the_posterior(fitted: tuple[AnnData, sx.SpaC
     chance = model.predict_proba(sx.pp.gene_images(adata))[is_embedded]
     module = adata.var["spacex_module"][is_embedded].astype(str).to_numpy()
     background = module == "unassigned"
-    assert (chance[background, -1] > FAST.background_threshold).all()
-    assert (chance[~background, -1] <= FAST.background_threshold).all()
+    assert (chance[background, :-1].max(1) <= FAST.min_module_prob).all()
+    assert (chance[~background, :-1].max(1) > FAST.min_module_prob).all()
     np.testing.assert_array_equal(chance[~background, :-1].argmax(1), module[~background].astype(int))
     column = np.where(background, chance.shape[1] - 1, chance[:, :-1].argmax(1))
     np.testing.assert_allclose(
@@ -131,9 +139,16 @@ def test_module_probabilities_equal_the_posterior(fitted: tuple[AnnData, sx.SpaC
     )
 
 
-def test_modules_are_numbered_by_size(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
-    size = fitted[0].var["spacex_module"].value_counts(sort=False)
-    assert (np.diff(size.drop("unassigned")) <= 0).all()
+def test_modules_are_numbered_by_evidence(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
+    """Evidence is the expected number of genes that are rightly in the module."""
+    evidence = fitted[0].var.groupby("spacex_module", observed=True)["spacex_module_prob"].sum()
+    assert (np.diff(evidence.drop("unassigned")) <= 0).all()
+
+
+def test_null_genes_have_norm_one_and_levels_of_genes(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
+    state = fitted[1].state_
+    assert np.mean(np.sum(state.null_embedding.astype(np.float64) ** 2, axis=1)) == pytest.approx(1.0, rel=1e-5)
+    np.testing.assert_array_equal(state.null_embedding, fitted[0].uns["spacex"]["null_genes"]["embedding"])
 
 
 # -- recovered structure -----------------------------------------------------------------------------------------
@@ -171,9 +186,7 @@ def test_genes_without_a_pattern_have_norm_one() -> None:
     norm = np.linalg.norm(adata.varm["X_spacex"][flat], axis=1)
     norm = norm[np.isfinite(norm)]
     assert np.mean(norm**2) == pytest.approx(1.0, abs=0.15)
-    chance = null_probability(norm, model.state_.null_shape)
-    assert 0.3 < np.mean(chance > 0.5) < 0.7
-    assert np.mean(chance < 0.05) < 0.1
+    assert model.state_.null_embedding.shape == (150, adata.varm["X_spacex"].shape[1])
     images = sx.pp.gene_images(adata)
     new_maps = np.random.default_rng(99).permuted(images.residuals(flat), axis=1)
     assert np.mean(np.linalg.norm(model.transform(images.layout.to_images(new_maps)), axis=1) ** 2) < 0.9
