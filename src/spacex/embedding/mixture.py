@@ -149,7 +149,9 @@ def background_weight(score: np.ndarray, level: np.ndarray, is_null: np.ndarray,
 
 def best_spread(points: Points, p: Parameters, n_points: int, group: ProcessGroup) -> Parameters:
     """Return the parameters with the best of several spreads, by the likelihood of some of the points."""
-    sample = points.take(slice(None, None, max(1, n_points // MAX_SPREAD_POINTS)))
+    step = max(1, n_points // MAX_SPREAD_POINTS)
+    first = -group.shard(n_points).start % step  # every step-th of all points, in any number of processes
+    sample = points.take(slice(first, None, step))
     candidates = [p._replace(spread=(p.spread * factor).clamp(*SPREAD_RANGE)) for factor in SPREAD_STEPS]
     totals = group.all_reduce(np.array([float(log_likelihood(sample, candidate).sum()) for candidate in candidates]))
     return candidates[group.broadcast(int(np.argmax(totals)))]
