@@ -19,6 +19,7 @@ from spacex._adata.grid import (
 )
 from spacex._adata.labels import read_covariates, read_labels, read_sections
 from spacex._adata.matrix import choose_matrix, read_gene_counts, read_gene_totals, read_gene_values, read_matrix
+from spacex._adata.module_stability import read_module_stability, write_module_stability
 from spacex._adata.on_disk import read_lazy
 from spacex._adata.overlap import check_overlapping_sections
 from spacex._adata.positions import (
@@ -105,6 +106,7 @@ __all__ = [
     "read_libraries",
     "read_matrix",
     "read_module_probability",
+    "read_module_stability",
     "read_modules",
     "read_pattern",
     "read_pixel_covariates",
@@ -126,6 +128,7 @@ __all__ = [
     "write_expression_level",
     "write_grid",
     "write_interactions",
+    "write_module_stability",
     "write_modules",
     "write_pattern",
     "write_section_embeddings",

@@ -39,7 +39,8 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
 
     Notes
     -----
-    Writes ``var["spacex_module"]``, ``var["spacex_module_prob"]`` and ``uns["spacex"]["modules"]``.
+    Writes ``var["spacex_module"]``, ``var["spacex_module_prob"]`` and ``uns["spacex"]["modules"]``. Removes the results
+    of `spacex.tl.module_stability`.
 
     Examples
     --------
@@ -58,7 +59,7 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     seed = check_int(
         _adata.read_uns_entry(adata, "embed", "seed")["seed"], name='uns["spacex"]["embed"]["seed"]', low=0
     )
-    points, signal = _stored_points(adata, full[embedded], embedded)
+    points, signal = stored_points(adata, full[embedded], embedded)
     history, context = History(), FitContext(torch.device("cpu"), seed)
     parameters = find_modules(points, signal, n_modules, config, context, history)
     parameters = sort_by_evidence(points, parameters, config.min_module_prob)
@@ -66,11 +67,11 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     labels, probabilities = assign(posterior(genes, parameters), config.min_module_prob)
     _adata.write_modules(adata, embedded, labels, probabilities)
     tried = history.columns().get("modules", {})
-    _adata.write_uns(adata, modules={"n_modules": parameters.n_modules, "seed": seed, "tried": tried})
+    _adata.write_uns(adata, modules={"n_modules": parameters.n_modules, "seed": seed, "tried": tried}, module_stability=None)
 
 
-def _stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> tuple[Points, torch.Tensor]:
-    """Coordinates of genes and null genes from the stored embeddings, and the share of signal in each."""
+def stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> tuple[Points, torch.Tensor]:
+    """Return the coordinates of genes and null genes from the stored embeddings, and the share of signal in each."""
     stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
     null, null_level = np.asarray(stored["embedding"], dtype=np.float32), np.asarray(stored["level"], dtype=np.int64)
     n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=z.shape[1])
