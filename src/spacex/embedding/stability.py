@@ -116,9 +116,7 @@ def jaccard_index(labels: np.ndarray, other: np.ndarray) -> np.ndarray:
     return best
 
 
-def refitted_labels(
-    coordinates: Coordinates, n_genes: int, n_modules: int, config: Config, seed: int
-) -> np.ndarray:
+def refitted_labels(coordinates: Coordinates, n_genes: int, n_modules: int, config: Config, seed: int) -> np.ndarray:
     """Return the most probable module (G,) of every gene in a mixture that is fitted from one start.
 
     Null genes, which follow the genes, take part in the fit.

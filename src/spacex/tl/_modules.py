@@ -67,7 +67,9 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     labels, probabilities = assign(posterior(genes, parameters), config.min_module_prob)
     _adata.write_modules(adata, embedded, labels, probabilities)
     tried = history.columns().get("modules", {})
-    _adata.write_uns(adata, modules={"n_modules": parameters.n_modules, "seed": seed, "tried": tried}, module_stability=None)
+    _adata.write_uns(
+        adata, modules={"n_modules": parameters.n_modules, "seed": seed, "tried": tried}, module_stability=None
+    )
 
 
 def stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> tuple[Points, torch.Tensor]:
