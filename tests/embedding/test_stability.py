@@ -10,8 +10,9 @@ from anndata import AnnData
 import spacex as sx
 from spacex import Config
 from spacex.embedding import stability
+from spacex.embedding.coordinates import Coordinates
 from spacex.embedding.expectation import Points
-from spacex.embedding.stability import Coordinates, jaccard_index
+from spacex.embedding.stability import jaccard_index
 
 N_NULL = 200
 

@@ -29,8 +29,11 @@ UNASSIGNED = "unassigned"
 MODULE_PROB = "spacex_module_prob"
 """``var``: probability that the gene is rightly in its module, or rightly in none."""
 
-JACCARD_NAMES = ("halves", "seeds")
-"""Indices of the stability of modules; see `jaccard_column`."""
+JACCARD_HALVES = "spacex_module_jaccard_halves"
+"""``var``: how well the gene's module is found again in halves of the counts (Jaccard index)."""
+
+JACCARD_SEEDS = "spacex_module_jaccard_seeds"
+"""``var``: how well the gene's module is found again from other starts (Jaccard index)."""
 
 EXPRESSION_LEVEL = "spacex_expression_level"
 """``var``: expression level of each gene, from 0; -1 for genes that were not embedded."""
@@ -72,8 +75,3 @@ IMAGES = "spacex_images"
 def svg_column(name: str) -> str:
     """Column of ``var`` that holds a result of the SVG test, such as ``"score"`` or ``"qvalue"``."""
     return f"{SVG_PREFIX}_{name}"
-
-
-def jaccard_column(name: str) -> str:
-    """Column of ``var`` that holds a Jaccard index of each gene's module, ``"halves"`` or ``"seeds"``."""
-    return f"{MODULE}_jaccard_{name}"

@@ -77,9 +77,8 @@ def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, prob
 
     Removes the stability of earlier modules.
     """
-    for index in keys.JACCARD_NAMES:
-        if keys.jaccard_column(index) in adata.var:
-            del adata.var[keys.jaccard_column(index)]
+    for column in {keys.JACCARD_HALVES, keys.JACCARD_SEEDS} & set(adata.var):
+        del adata.var[column]
     names = np.array([str(k) for k in range(int(module.max(initial=-1)) + 1)] + [keys.UNASSIGNED], dtype=object)
     full = np.full(adata.n_vars, len(names) - 1)
     full[embedded] = np.where(module >= 0, module, len(names) - 1)

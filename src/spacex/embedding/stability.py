@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from spacex._config import Config
 from spacex.embedding.context import FitContext
-from spacex.embedding.coordinates import expression_bounds, expression_level, fit_noise_scale
+from spacex.embedding.coordinates import Coordinates, expression_bounds, expression_level, noise_coordinates
 from spacex.embedding.encoder import Encoder, patch_index
-from spacex.embedding.expectation import Points, posterior
+from spacex.embedding.expectation import posterior
 from spacex.embedding.fit import embed_genes
 from spacex.embedding.modules import fit_modules
 from spacex.embedding.null_genes import redraw_null_genes
@@ -24,13 +23,6 @@ from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.layout import SectionLayout
 
 N_HALVES = 2
-
-
-class Coordinates(NamedTuple):
-    """Genes and null genes in the coordinates of the mixture, and the share of signal (M,) in each coordinate."""
-
-    points: Points
-    signal: Tensor
 
 
 class ModuleStability(NamedTuple):
@@ -154,9 +146,7 @@ def half_coordinates(
     n_smooth = model.encoder.basis.shape[1]
     for half in combined.thin(0.5, np.random.default_rng([seed, 2])):
         z, _ = embed_genes(model, half, is_null, config, context)
-        scale = fit_noise_scale(z[~is_null], z[is_null], n_smooth)
-        x = scale.coordinates(torch.from_numpy(z))
-        yield Coordinates(Points(x, torch.from_numpy(level), torch.from_numpy(is_null)), scale.signal)
+        yield noise_coordinates(z[~is_null], z[is_null], level, n_smooth)
 
 
 def linear_encoder(components: np.ndarray, n_smooth: int, layout: SectionLayout, config: Config) -> MaskedAutoencoder:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
 from anndata import AnnData
 
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_n_modules
-from spacex.embedding.context import FitContext
-from spacex.embedding.coordinates import fit_noise_scale
-from spacex.embedding.expectation import Points, posterior
+from spacex.embedding.context import FitContext, resolve_device
+from spacex.embedding.coordinates import Coordinates, noise_coordinates
+from spacex.embedding.expectation import posterior
 from spacex.embedding.fit import find_modules
 from spacex.embedding.history import History
 from spacex.embedding.modules import assign, sort_by_evidence
@@ -60,7 +59,7 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
         _adata.read_uns_entry(adata, "embed", "seed")["seed"], name='uns["spacex"]["embed"]["seed"]', low=0
     )
     points, signal = stored_points(adata, full[embedded], embedded)
-    history, context = History(), FitContext(torch.device("cpu"), seed)
+    history, context = History(), FitContext(resolve_device("cpu"), seed)
     parameters = find_modules(points, signal, n_modules, config, context, history)
     parameters = sort_by_evidence(points, parameters, config.min_module_prob)
     genes = points.take(slice(len(embedded)))
@@ -72,15 +71,15 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     )
 
 
-def stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> tuple[Points, torch.Tensor]:
-    """Return the coordinates of genes and null genes from the stored embeddings, and the share of signal in each."""
+def stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> Coordinates:
+    """Return the coordinates of embedded genes, from their embeddings (G, D), and of the stored null genes.
+
+    Raises `InputError` if the stored null genes do not match the embedding.
+    """
     stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
     null, null_level = np.asarray(stored["embedding"], dtype=np.float32), np.asarray(stored["level"], dtype=np.int64)
     n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=z.shape[1])
     level = _adata.read_expression_level(adata, embedded)
     if null.ndim != 2 or null.shape[1] != z.shape[1] or null_level.shape != null.shape[:1] or not len(null):
         raise InputError('uns["spacex"]["null_genes"] does not match the embedding; call sx.tl.embed(adata)')
-    scale = fit_noise_scale(z, null, n_smooth)
-    x = scale.coordinates(torch.from_numpy(np.concatenate([z, null])))
-    levels = torch.from_numpy(np.concatenate([level, null_level]).clip(min=0))
-    return Points(x, levels, torch.arange(len(x)) >= len(z)), scale.signal
+    return noise_coordinates(z, null, np.concatenate([level, null_level]).clip(min=0), n_smooth)
