@@ -98,6 +98,12 @@ def test_merged_modules_have_no_index(measured: AnnData) -> None:
     assert "0" not in _adata.unstable_modules(measured)
 
 
+def test_a_module_with_another_gene_has_no_index(measured: AnnData) -> None:
+    gene = np.flatnonzero(measured.var["spacex_module"] == "unassigned")[0]
+    measured.var.iloc[gene, measured.var.columns.get_loc("spacex_module")] = "1"
+    assert sx.get.module_table(measured).set_index("module")["stable"].isna().tolist() == [False, True, False, False]
+
+
 def test_new_modules_remove_the_slots(measured: AnnData) -> None:
     again = measured.copy()
     sx.tl.modules(measured, n_modules=3)
@@ -160,7 +166,7 @@ def no_components(adata: AnnData) -> None:
         (lambda adata: adata.varm.pop("X_spacex"), r'varm\["X_spacex"\] is missing; call sx.tl.embed'),
         (without_modules, r"no gene has a module.*sx.tl.modules"),
         (divided, r'var\["spacex_module"\] has 9 modules, but 4 were fitted; call sx.tl.modules'),
-        (not_embedded, r"gene '.*', which was not embedded; call sx.tl.modules"),
+        (not_embedded, r"a module for '.*', which was not embedded; call sx.tl.modules"),
         (no_components, r'obsm\["spacex_components"\] is missing; call sx.tl.embed'),
     ],
 )

@@ -18,8 +18,8 @@ COLUMNS = {"jaccard_halves": keys.JACCARD_HALVES, "jaccard_seeds": keys.JACCARD_
 def write_module_stability(adata: AnnData, module: np.ndarray, halves: np.ndarray, seeds: np.ndarray) -> None:
     """Write the indices (K,) of the modules as those of their genes, whose modules (G,) are given.
 
-    Writes ``var["spacex_module_jaccard_halves"]`` and ``var["spacex_module_jaccard_seeds"]``, with NaN for genes without
-    a module (-1). Stored by gene, the values stay right when modules are renamed or genes removed.
+    Writes ``var["spacex_module_jaccard_halves"]`` and ``var["spacex_module_jaccard_seeds"]``, with NaN for genes
+    without a module (-1). Stored by gene, the values stay right when modules are renamed or genes removed.
     """
     for column, values in zip(COLUMNS.values(), (halves, seeds), strict=True):
         adata.var[column] = np.where(module >= 0, values[module], np.nan)

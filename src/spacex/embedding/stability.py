@@ -90,8 +90,8 @@ def module_stability(
 def jaccard_index(labels: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the Jaccard index (K,) of every module with the most similar module of another grouping.
 
-    For a module A and a module B of the other grouping, |A ∩ B| / |A ∪ B| (Hennig 2007, section 2). Only genes that have
-    a module in `labels` count, so that the index measures the grouping, and not whether weak genes have a module.
+    For a module A and a module B of the other grouping, |A ∩ B| / |A ∪ B| (Hennig 2007, section 2). Only genes that
+    have a module in `labels` count, so that the index measures the grouping, and not whether weak genes have a module.
 
     Parameters
     ----------

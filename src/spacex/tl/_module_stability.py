@@ -55,8 +55,7 @@ def module_stability(adata: AnnData, *, n_seeds: int = 2, seed: int = 0, progres
     The components of the embedding are those of all counts in the halves, too; only the noise and the mixture are
     independent. Counts are split as Poisson counts, so that the excess variance of a gene is common to both halves. If
     the encoder was trained (``Config.epochs`` or ``Config.boost_rounds``), halves are embedded by its linear path. Each
-    refit has one start, where the fit has the best of ``Config.em_starts``, so that the indices are conservative. They vary with `seed`:
-    on a Visium section of the cortex, those of halves by 0.05.
+    refit has one start. Indices vary with `seed`; on a Visium section of the cortex, those of halves by 0.05.
 
     Writes ``var["spacex_module_jaccard_halves"]`` and ``var["spacex_module_jaccard_seeds"]``, the indices of the module
     of each gene (NaN without a module), and ``uns["spacex"]["module_stability"]``. `spacex.get.module_table`,
@@ -124,6 +123,6 @@ def _fitted_modules(adata: AnnData, embedded: np.ndarray) -> tuple[np.ndarray, i
     outside = np.setdiff1d(np.flatnonzero(module >= 0), embedded)
     if len(outside):
         raise InputError(
-            f'var["spacex_module"] has a module for gene {adata.var_names[outside[0]]!r}, which was not embedded; {call}'
+            f'var["spacex_module"] has a module for {adata.var_names[outside[0]]!r}, which was not embedded; {call}'
         )
     return module, n_modules
