@@ -98,7 +98,7 @@ def test_indices_depend_on_the_seed_only(capsys: pytest.CaptureFixture[str]) -> 
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
-    assert "4/4" in capsys.readouterr().err
+    assert "6/6" in capsys.readouterr().err
 
 
 def test_the_encoder_of_stored_components_is_that_of_the_fit() -> None:

@@ -55,6 +55,7 @@ def fit_modules(
     n_starts: int | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     device: torch.device | None = None,
+    history: History | None = None,
 ) -> Parameters:
     """Fit the mixture, from the best of several K-means starts by likelihood.
 
@@ -76,6 +77,8 @@ def fit_modules(
         Processes that share the work.
     device
         Device of EM.
+    history
+        History to whose stage "mixture" the log likelihood in every iteration of the last fit is added.
 
     Returns
     -------
@@ -97,6 +100,9 @@ def fit_modules(
         best = max(fits, key=lambda fit: fit.objective_[-1])
         if len(starts) > 1:
             best = StudentMixture.from_config(config).fit(shard, best.parameters_, group=group)
+    if history is not None:
+        for iteration, objective in enumerate(best.objective_):
+            history.add("mixture", iteration=iteration, objective=objective)
     return Parameters(*(value.cpu() for value in best.parameters_))
 
 

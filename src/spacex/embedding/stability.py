@@ -31,9 +31,9 @@ class ModuleStability(NamedTuple):
     Attributes
     ----------
     halves
-        (K,) mean over two independent halves of the counts.
+        (K,) mean over the halves of the counts and the starts.
     seeds
-        (K,) mean over refits to the whole counts from other starts.
+        (K,) mean over the starts of refits to the whole counts.
     """
 
     halves: np.ndarray
@@ -51,7 +51,7 @@ def module_stability(
     seed: int,
     progress: bool = False,
 ) -> ModuleStability:
-    """Refit the mixture to halves of the counts, and to the whole counts from other starts.
+    """Refit the mixture to halves of the counts, and to the whole counts, from other starts.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def module_stability(
     config
         Settings of the mixture.
     n_seeds
-        Number of refits to the whole counts.
+        Number of starts, each for one refit to each half and to the whole counts.
     seed
         Seed of the starts.
     progress
@@ -77,14 +77,15 @@ def module_stability(
     The indices of the modules; see `jaccard_index`.
     """
     rng = np.random.default_rng([seed, 1])
-    bar = tqdm(total=N_HALVES + n_seeds, desc="module stability", unit="fit", disable=not progress)
+    total = (N_HALVES + 1) * n_seeds
     indices = []
-    with bar:
-        for coordinates in (*halves, *[whole] * n_seeds):
-            again = refitted_labels(coordinates, len(labels), n_modules, config, int(rng.integers(2**31)))
-            indices.append(jaccard_index(labels, again))
-            bar.update()
-    return ModuleStability(np.mean(indices[:N_HALVES], axis=0), np.mean(indices[N_HALVES:], axis=0))
+    with tqdm(total=total, desc="module stability", unit="fit", disable=not progress) as bar:
+        for coordinates in (*halves, whole):
+            for start in rng.integers(2**31, size=n_seeds):
+                again = refitted_labels(coordinates, len(labels), n_modules, config, int(start))
+                indices.append(jaccard_index(labels, again))
+                bar.update()
+    return ModuleStability(np.mean(indices[:-n_seeds], axis=0), np.mean(indices[-n_seeds:], axis=0))
 
 
 def jaccard_index(labels: np.ndarray, other: np.ndarray) -> np.ndarray:

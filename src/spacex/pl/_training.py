@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
@@ -19,7 +18,7 @@ HELD_OUT = ("correlation", "retrieval")
 STAGES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "pretrain": ("Masked autoencoder", "epoch", "gain on held-out counts (%)", HELD_OUT),
     "modules": ("Number of modules", "modules", "score on held-out genes", ("score",)),
-    "mixture": ("Student's t mixture", "EM iteration", "MAP objective", ("objective",)),
+    "mixture": ("Student's t mixture", "EM iteration", "log likelihood per gene", ("objective",)),
     "boosting": ("Boosting", "round", "gain on held-out counts (%)", HELD_OUT),
 }
 LINES = {"correlation": ("reconstruction", "#0072B2", "-"), "retrieval": ("retrieval of the gene", "#D55E00", "--")}
@@ -29,6 +28,8 @@ def training(
     adata: AnnData, *, ax: AxesLike = None, show: bool | None = None, save: Path | None = None
 ) -> Axes | list[Axes]:
     """Draw the history of the fit: one panel for each stage, in the order in which the stages ran.
+
+    A dotted line marks the number of modules of the fit.
 
     Parameters
     ----------
@@ -67,11 +68,13 @@ def training(
     drawn = panels(ax, boxes, size)
     for one, (stage, table) in zip(drawn, history.items(), strict=True):
         _draw(one, stage, table)
+        if stage == "modules" and "n_modules" in (embed := _adata.read_uns_entry(adata, "embed")):
+            one.axvline(float(embed["n_modules"]), color="0.6", lw=0.8, ls=":")
     return save_or_show(ax, drawn, show=show, save=save)
 
 
 def _draw(ax: Axes, stage: str, table: pd.DataFrame) -> None:
-    """Draw the columns of one stage as lines; a dotted line marks the selected number of modules."""
+    """Draw the columns of one stage as lines."""
     name, x_label, y_label, columns = STAGES[stage]
     x = table.iloc[:, 0].to_numpy()
     ax.set_xlabel(x_label)
@@ -88,8 +91,3 @@ def _draw(ax: Axes, stage: str, table: pd.DataFrame) -> None:
     if columns == HELD_OUT:
         ax.axhline(0, color="0.6", lw=0.8, ls=":")
         ax.legend(frameon=False, fontsize=7)
-    if stage == "modules" and "standard_error" in table:
-        score, error = table["score"].to_numpy(), table["standard_error"].to_numpy()
-        best = int(np.nanargmax(score))
-        selected = int(np.flatnonzero(score >= score[best] - error[best])[0])
-        ax.axvline(x[selected], color="0.6", lw=0.8, ls=":")

@@ -11,7 +11,7 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_bool, check_int, check_seed
 from spacex.embedding import stability
 from spacex.get import embedded_images
-from spacex.tl._modules import stored_points
+from spacex.tl._modules import stored_null_genes, stored_points
 
 MAX_SEEDS = 100
 
@@ -20,8 +20,8 @@ def module_stability(adata: AnnData, *, n_seeds: int = 2, seed: int = 0, progres
     """Measure how well each module is found again in independent halves of the counts and under other seeds.
 
     The counts are split into two halves that are independent given the expected counts, by binomial thinning. The
-    mixture of modules is refitted to each half, and `n_seeds` times to all counts from another start, with the same
-    number of modules. The Jaccard index of a module with the most similar module of a refit is the number of genes in
+    mixture of modules is refitted to each half, and to all counts, from `n_seeds` other starts, with the same number of
+    modules. The Jaccard index of a module with the most similar module of a refit is the number of genes in
     both divided by the number of genes in either. A module with low indices is a chance grouping, or a group that can
     be divided in several ways.
 
@@ -30,7 +30,7 @@ def module_stability(adata: AnnData, *, n_seeds: int = 2, seed: int = 0, progres
     adata
         Spots × genes, after `spacex.tl.embed`.
     n_seeds
-        Number of refits to all counts.
+        Number of refits to each half, and to all counts.
     seed
         Seed of the starts of the refits.
     progress
@@ -38,7 +38,7 @@ def module_stability(adata: AnnData, *, n_seeds: int = 2, seed: int = 0, progres
 
     Returns
     -------
-    A table with a row for each module and the columns ``module``, ``jaccard_halves`` (mean over the two halves),
+    A table with a row for each module and the columns ``module``, ``jaccard_halves`` (mean over the halves),
     ``jaccard_seeds`` (mean over the refits to all counts) and ``stable``: both are at least 0.5.
 
     Raises
@@ -79,15 +79,15 @@ def module_stability(adata: AnnData, *, n_seeds: int = 2, seed: int = 0, progres
     whole = stored_points(adata, full[embedded], embedded)
     stored = _adata.read_uns_entry(adata, "embed", "seed")
     fit_seed = check_int(stored["seed"], name='uns["spacex"]["embed"]["seed"]', low=0)
-    null_genes = _adata.read_uns_entry(adata, "null_genes", "level", "n_smooth")
+    _, null_level, n_smooth = stored_null_genes(adata, full.shape[1])
     images = embedded_images(adata)
     _adata.check_working_memory(images, "the stability of modules")
     components = _adata.read_components(adata, _adata.read_pixel_of_spot(adata, images), images.n_pixels)
-    encoder = stability.linear_encoder(components, int(null_genes["n_smooth"]), images.layout, config)
+    encoder = stability.linear_encoder(components, n_smooth, images.layout, config)
     result = stability.module_stability(
         module[embedded],
         whole,
-        stability.half_coordinates(images.take(embedded), len(null_genes["level"]), encoder, config, fit_seed),
+        stability.half_coordinates(images.take(embedded), len(null_level), encoder, config, fit_seed),
         n_modules,
         config,
         n_seeds=n_seeds,

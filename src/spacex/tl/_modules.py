@@ -11,7 +11,7 @@ from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_n_modules
 from spacex.embedding.context import FitContext, resolve_device
-from spacex.embedding.coordinates import Coordinates, noise_coordinates
+from spacex.embedding.coordinates import N_LEVELS, Coordinates, noise_coordinates
 from spacex.embedding.expectation import posterior
 from spacex.embedding.fit import find_modules
 from spacex.embedding.history import History
@@ -74,12 +74,30 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
 def stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> Coordinates:
     """Return the coordinates of embedded genes, from their embeddings (G, D), and of the stored null genes.
 
-    Raises `InputError` if the stored null genes do not match the embedding.
+    Raises `InputError` if the null genes or the expression levels do not match the embedding.
+    """
+    null, null_level, n_smooth = stored_null_genes(adata, z.shape[1])
+    level = _adata.read_expression_level(adata, embedded)
+    if level.max() >= N_LEVELS:
+        raise InputError(
+            f'var["spacex_expression_level"] has level {level.max()}, but there are {N_LEVELS}; call sx.tl.embed(adata)'
+        )
+    return noise_coordinates(z, null, np.concatenate([level, null_level]), n_smooth)
+
+
+def stored_null_genes(adata: AnnData, n_dims: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return embeddings (N, D) and expression levels (N,) of the null genes, and the number of smooth dimensions.
+
+    Raises `InputError` if they do not match an embedding with `n_dims` dimensions.
     """
     stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
-    null, null_level = np.asarray(stored["embedding"], dtype=np.float32), np.asarray(stored["level"], dtype=np.int64)
-    n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=z.shape[1])
-    level = _adata.read_expression_level(adata, embedded)
-    if null.ndim != 2 or null.shape[1] != z.shape[1] or null_level.shape != null.shape[:1] or not len(null):
+    n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=n_dims)
+    try:
+        null, level = np.asarray(stored["embedding"], dtype=np.float32), np.asarray(stored["level"], dtype=np.int64)
+        is_valid = null.ndim == 2 and null.shape[1] == n_dims and level.shape == null.shape[:1] and len(null) > 0
+        is_valid = is_valid and bool(np.isfinite(null).all() and level.min() >= 0 and level.max() < N_LEVELS)
+    except (TypeError, ValueError, OverflowError):
+        is_valid = False
+    if not is_valid:
         raise InputError('uns["spacex"]["null_genes"] does not match the embedding; call sx.tl.embed(adata)')
-    return noise_coordinates(z, null, np.concatenate([level, null_level]).clip(min=0), n_smooth)
+    return null, level, n_smooth
