@@ -32,7 +32,9 @@ def test_all_files_are_written(result):
     assert list(genes.columns[:7]) == [
         "gene", "module", "probability", "strength", "svg_score", "svg_pvalue", "svg_qvalue",
     ]  # fmt: skip
-    assert list(modules.columns) == ["module", "size", "probability", "top_genes", "terms"]
+    assert list(modules.columns) == [
+        "module", "size", "probability", "evidence", "jaccard_halves", "jaccard_seeds", "stable", "top_genes", "terms",
+    ]  # fmt: skip
     assert list(pd.read_csv(result / "domains.csv")["spot"]) == list(adata.obs_names)
     assert list(pd.read_csv(result / "enrichment.csv").columns) == [
         "module", "term", "overlap", "size", "pvalue", "qvalue", "genes",
@@ -43,7 +45,8 @@ def test_all_files_are_written(result):
 def test_run_json_records_the_run(result):
     run = json.loads((result / "run.json").read_text())
     assert run["input"] == "section.h5ad"
-    stages = {"read", "rasterize", "embed", "svg", "interactions", "domains", "enrich", "report", "write"}
+    tools = {"module_stability", "svg", "interactions", "domains", "enrich"}
+    stages = {"read", "rasterize", "embed", *tools, "report", "write"}
     assert set(run["seconds"]) == stages
     assert run["peak_memory_mb"] > 50
     assert run["parameters"]["n_modules"] == 4

@@ -62,6 +62,15 @@ def test_module_table_names_the_most_significant_terms(analyzed):
         sx.get.module_table(analyzed, enrichment.drop(columns="qvalue"))
 
 
+def test_evidence_is_the_sum_of_probabilities(analyzed):
+    modules = sx.get.module_table(analyzed)
+    by_module = analyzed.var.groupby(analyzed.var["spacex_module"].astype(str))["spacex_module_prob"]
+    np.testing.assert_allclose(modules["evidence"], by_module.sum()[modules["module"]])
+    np.testing.assert_allclose(modules["evidence"], modules["size"] * modules["probability"])
+    assert modules["evidence"].is_monotonic_decreasing
+    assert "stable" not in modules
+
+
 @pytest.mark.parametrize("genes", ["gene0003", ["gene0003", "gene0001"], [2, 0], np.array([2, 0])])
 def test_genes_are_selected_by_name_or_position(analyzed, genes):
     values, label = sx.get.gene_values(analyzed, genes, value="counts")

@@ -125,6 +125,7 @@ CALLS: dict[str, Call] = {
     "pl.gene_images": Call(sx.pl.gene_images, lambda a: {"genes": list(a.var_names[:2])}, fitted=False),
     "io.to_spatialdata": Call(sx.io.to_spatialdata, fitted=False),
     "tl.modules": Call(sx.tl.modules, lambda a: {"n_modules": 2}),
+    "tl.module_stability": Call(sx.tl.module_stability, lambda a: {"n_seeds": 1, "progress": False}),
     "tl.similar_genes": Call(sx.tl.similar_genes, a_gene),
     "tl.enrich": Call(sx.tl.enrich, lambda a: {"gene_sets": {"a set": list(a.var_names[:9])}}),
     "tl.read_gene_sets": Call(sx.tl.read_gene_sets, lambda a: {"gene_sets": {"a": ["b"]}}, section=False),

@@ -207,6 +207,18 @@ def test_arguments_follow_scanpy(name):
     assert all(a.kind == a.KEYWORD_ONLY for a in optional if a.default is not a.empty and a.name != "genes")
 
 
+def test_unstable_modules_are_marked(adata):
+    names = list(module_sizes(adata).index[:2])
+    marked, plain = adata.copy(), sx.pl.modules(adata, modules=names, n_genes=0)
+    for index in ("halves", "seeds"):
+        values = adata.var["spacex_module"].astype(str).map({names[0]: 0.8, names[1]: 0.3})
+        marked.var[f"spacex_module_jaccard_{index}"] = values
+    axes = sx.pl.modules(marked, modules=names, n_genes=0)
+    assert [ax.get_title() for ax in axes[1:]] == [
+        plain[1].get_title(), plain[2].get_title() + "\nunstable"
+    ]  # fmt: skip
+
+
 def test_cards_show_their_most_significant_terms(adata):
     name = module_sizes(adata).index[0]
     terms = ["HALLMARK_MYC_TARGETS_V1", "Neuronal System_Homo sapiens_R-HSA-112316", "chance"]

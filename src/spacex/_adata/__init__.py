@@ -19,6 +19,12 @@ from spacex._adata.grid import (
 )
 from spacex._adata.labels import read_covariates, read_labels, read_sections
 from spacex._adata.matrix import choose_matrix, read_gene_counts, read_gene_totals, read_gene_values, read_matrix
+from spacex._adata.module_stability import (
+    MIN_STABLE_JACCARD,
+    read_module_stability,
+    unstable_modules,
+    write_module_stability,
+)
 from spacex._adata.on_disk import read_lazy
 from spacex._adata.overlap import check_overlapping_sections
 from spacex._adata.positions import (
@@ -67,6 +73,7 @@ __all__ = [
     "ARRAY_PAIRS",
     "COORDINATE_PAIRS",
     "MIN_PIXELS",
+    "MIN_STABLE_JACCARD",
     "check_genes_and_spots",
     "check_n_spots",
     "check_overlapping_sections",
@@ -105,6 +112,7 @@ __all__ = [
     "read_libraries",
     "read_matrix",
     "read_module_probability",
+    "read_module_stability",
     "read_modules",
     "read_pattern",
     "read_pixel_covariates",
@@ -119,6 +127,7 @@ __all__ = [
     "read_uns_entry",
     "restore_on_error",
     "subset_to_tissue",
+    "unstable_modules",
     "values_at_spots",
     "write_components",
     "write_domains",
@@ -126,6 +135,7 @@ __all__ = [
     "write_expression_level",
     "write_grid",
     "write_interactions",
+    "write_module_stability",
     "write_modules",
     "write_pattern",
     "write_section_embeddings",

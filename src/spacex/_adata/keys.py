@@ -29,6 +29,12 @@ UNASSIGNED = "unassigned"
 MODULE_PROB = "spacex_module_prob"
 """``var``: probability that the gene is rightly in its module, or rightly in none."""
 
+JACCARD_HALVES = "spacex_module_jaccard_halves"
+"""``var``: how well the gene's module is found again in halves of the counts (Jaccard index)."""
+
+JACCARD_SEEDS = "spacex_module_jaccard_seeds"
+"""``var``: how well the gene's module is found again from other starts (Jaccard index)."""
+
 EXPRESSION_LEVEL = "spacex_expression_level"
 """``var``: expression level of each gene, from 0; -1 for genes that were not embedded."""
 

@@ -73,7 +73,12 @@ def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndar
 
 
 def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, probability: np.ndarray) -> None:
-    """Write ``var["spacex_module"]`` and its probability, from the modules (-1: none) of the embedded genes."""
+    """Write ``var["spacex_module"]`` and its probability, from the modules (-1: none) of the embedded genes.
+
+    Removes the stability of earlier modules.
+    """
+    for column in {keys.JACCARD_HALVES, keys.JACCARD_SEEDS} & set(adata.var):
+        del adata.var[column]
     names = np.array([str(k) for k in range(int(module.max(initial=-1)) + 1)] + [keys.UNASSIGNED], dtype=object)
     full = np.full(adata.n_vars, len(names) - 1)
     full[embedded] = np.where(module >= 0, module, len(names) - 1)

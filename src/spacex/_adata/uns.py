@@ -22,10 +22,16 @@ WRITTEN_BY = {
 
 
 def write_uns(adata: AnnData, **entries: Any) -> None:
-    """Write entries of ``uns["spacex"]`` in types that HDF5 and zarr can store; other entries stay."""
+    """Write entries of ``uns["spacex"]`` in types that HDF5 and zarr can store; an entry of None is removed.
+
+    Other entries stay.
+    """
     uns = read_uns(adata)
     for name, values in entries.items():
-        uns[name] = _writable(values)
+        if values is None:
+            uns.pop(name, None)
+        else:
+            uns[name] = _writable(values)
     uns["versions"] = _versions()
     adata.uns[keys.UNS] = uns
 

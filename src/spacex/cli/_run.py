@@ -1,4 +1,4 @@
-"""The analysis of one section: read, rasterize, embed, svg, interactions, domains, enrich, write."""
+"""The analysis of one section: read, rasterize, embed, module stability, svg, interactions, domains, enrich, write."""
 
 from __future__ import annotations
 
@@ -163,6 +163,9 @@ def analyze(
     adata: AnnData, options: RunOptions, gene_sets: dict[str, list[str]] | None, timer: StageTimer
 ) -> DataFrame | None:
     """Run all tools that follow the embedding; return the enrichment if there are gene sets."""
+    if _has_modules(adata):
+        with timer.stage("module_stability"):
+            sx.tl.module_stability(adata, seed=options.seed, progress=sys.stderr.isatty())
     with timer.stage("svg"):
         sx.tl.svg(adata, seed=options.seed)
     with timer.stage("interactions"):
@@ -174,3 +177,7 @@ def analyze(
         return None
     with timer.stage("enrich"):
         return sx.tl.enrich(adata, gene_sets)
+
+
+def _has_modules(adata: AnnData) -> bool:
+    return bool((_adata.read_modules(adata) != _adata.keys.UNASSIGNED).any())

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spacex.embedding.expectation import Points
 from spacex.embedding.student_t import AMPLITUDES
 
 MAX_DIMS = 60
@@ -76,6 +77,31 @@ def fit_noise_scale(z: np.ndarray, z_null: np.ndarray, n_smooth: int) -> NoiseSc
     signal = ((patterns / scale).square().mean(0) - 1.0).clamp(min=MIN_SIGNAL)
     dims = torch.argsort(signal, descending=True, stable=True)[:MAX_DIMS].sort().values
     return NoiseScale(n_smooth, dims, scale[dims], signal[dims] / signal[dims].sum())
+
+
+class Coordinates(NamedTuple):
+    """Genes, followed by null genes, in the coordinates of the mixture.
+
+    Attributes
+    ----------
+    points
+        Coordinates and expression levels of G + N genes.
+    signal
+        (M,) share of each coordinate in the variance of the signal.
+    """
+
+    points: Points
+    signal: Tensor
+
+
+def noise_coordinates(z: np.ndarray, z_null: np.ndarray, level: np.ndarray, n_smooth: int) -> Coordinates:
+    """Return coordinates from embeddings (G, D) of genes and (N, D) of null genes, and their levels (G + N,).
+
+    The first `n_smooth` dimensions are smooth. Noise and signal are estimated by `fit_noise_scale`.
+    """
+    scale = fit_noise_scale(z, z_null, n_smooth)
+    x = scale.coordinates(torch.from_numpy(np.concatenate([z, z_null])))
+    return Coordinates(Points(x, torch.from_numpy(level), torch.arange(len(x)) >= len(z)), scale.signal)
 
 
 def expression_bounds(total: np.ndarray, *, is_count: bool = True) -> np.ndarray:

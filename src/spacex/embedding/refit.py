@@ -9,8 +9,8 @@ import torch
 
 from spacex._config import Config
 from spacex.embedding.context import FitContext
-from spacex.embedding.coordinates import fit_noise_scale
-from spacex.embedding.expectation import Points, posterior
+from spacex.embedding.coordinates import Coordinates
+from spacex.embedding.expectation import posterior
 from spacex.embedding.fit import find_modules
 from spacex.embedding.history import History
 from spacex.embedding.modules import Assignment, assign, sort_by_evidence
@@ -32,16 +32,12 @@ class Refit(NamedTuple):
     history: History
 
 
-def refit_modules(
-    z: np.ndarray, level: np.ndarray, null: NullGenes, n_modules: int | Literal["auto"], config: Config, seed: int
-) -> Refit:
-    """Fit modules to embeddings (G, D) of genes of expression levels (G,), and to those of the null genes."""
-    scale = fit_noise_scale(z, null.embedding, null.n_smooth)
-    x = scale.coordinates(torch.from_numpy(np.concatenate([z, null.embedding])))
-    levels = torch.from_numpy(np.concatenate([level, null.level]))
-    points = Points(x, levels, torch.arange(len(x)) >= len(z))
+def refit_modules(coordinates: Coordinates, n_modules: int | Literal["auto"], config: Config, seed: int) -> Refit:
+    """Fit modules to the coordinates of genes and null genes."""
+    points, signal = coordinates
     history, context = History(), FitContext(torch.device("cpu"), seed)
-    parameters = find_modules(points, scale.signal, n_modules, config, context, history)
+    parameters = find_modules(points, signal, n_modules, config, context, history)
     parameters = sort_by_evidence(points, parameters, config.min_module_prob)
-    assignment = assign(posterior(points.take(slice(len(z))), parameters), config.min_module_prob)
+    genes = points.take(np.flatnonzero(~points.is_null.numpy()))
+    assignment = assign(posterior(genes, parameters), config.min_module_prob)
     return Refit(assignment, parameters.n_modules, history)

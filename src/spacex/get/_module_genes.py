@@ -11,7 +11,9 @@ from spacex._infra.errors import InputError
 
 
 def module_sizes(adata: AnnData) -> pd.Series:
-    """Return the number of embedded genes in each module, the largest module first.
+    """Return the number of embedded genes in each module, in the order of the modules.
+
+    `spacex.tl.embed` numbers modules by evidence, so that the first ones have the most genes that are rightly in them.
 
     Parameters
     ----------
@@ -36,10 +38,10 @@ def module_sizes(adata: AnnData) -> pd.Series:
     ['0', '1', '2', '3']
     """
     _adata.prepare_adata(adata)
-    module = _adata.read_modules(adata).astype(str)
+    column = _adata.read_modules(adata)
     is_embedded = np.isfinite(_adata.read_embedding(adata)[:, 0])
-    sizes = module[is_embedded & (module != _adata.keys.UNASSIGNED).to_numpy()].value_counts()
-    return sizes.loc[sorted(sizes.index, key=lambda name: (-sizes[name], len(name), name))]
+    sizes = column[is_embedded & (column != _adata.keys.UNASSIGNED).to_numpy()].value_counts(sort=False)
+    return sizes[sizes > 0].rename_axis(None).rename("genes")
 
 
 def module_genes(adata: AnnData, module: str) -> np.ndarray:

@@ -15,7 +15,7 @@ N_TERMS = 3
 
 
 def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
-    """Return one row for each module, the largest first.
+    """Return one row for each module, in the order of the modules, which is that of evidence after `spacex.tl.embed`.
 
     Parameters
     ----------
@@ -30,7 +30,10 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     -------
     Table with the columns
 
-    - ``module``, ``size`` and ``probability`` (mean over its genes);
+    - ``module``, ``size`` (number of genes) and ``probability`` (mean over its genes);
+    - ``evidence``: expected number of genes that are rightly in the module, the sum of their probabilities;
+    - ``jaccard_halves``, ``jaccard_seeds`` and ``stable``, if `spacex.tl.module_stability` was called; missing for
+      modules whose genes were changed since;
     - ``top_genes``: the first ten of `spacex.get.module_genes`, joined by commas; ``top_symbols``: their symbols, if
       symbols differ from the names;
     - ``terms``: up to three terms with the smallest q-values, joined by semicolons, if `enrichment` is given.
@@ -46,7 +49,7 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     >>> adata = sx.datasets.toy()
     >>> model = sx.tl.embed(adata, n_modules=4, progress=False)
     >>> list(sx.get.module_table(adata).columns)
-    ['module', 'size', 'probability', 'top_genes']
+    ['module', 'size', 'probability', 'evidence', 'top_genes']
     """
     if enrichment is not None:
         check_enrichment(enrichment, name="enrichment")
@@ -59,9 +62,13 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
             "module": sizes.index.astype(str),
             "size": sizes.to_numpy(),
             "probability": [float(np.nanmean(probability[index])) for index in genes_of_module],
-            "top_genes": [",".join(genes.names[index]) for index in top],
+            "evidence": [float(np.nansum(probability[index])) for index in genes_of_module],
         }
     )
+    stability = _adata.read_module_stability(adata)
+    if stability is not None:
+        table = table.join(stability, on="module")
+    table["top_genes"] = [",".join(genes.names[index]) for index in top]
     if genes.has_symbols:
         table["top_symbols"] = [",".join(genes.symbols[index]) for index in top]
     if enrichment is not None:

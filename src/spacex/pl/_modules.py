@@ -39,17 +39,18 @@ def modules(
     show: bool | None = None,
     save: Path | None = None,
 ) -> Axes | list[Axes]:
-    """Draw the sizes of all modules, and cards of the largest with their mean map and the maps of their top genes.
+    """Draw the sizes of all modules, and cards of the first with their mean map and the maps of their top genes.
 
     Maps are those of `spacex.get.module_maps`: smoothed Pearson residuals with the settings of the embedding, scaled to
-    a standard deviation of 1; the mean is over the 50 strongest genes of the module.
+    a standard deviation of 1; the mean is over the 50 strongest genes of the module. Modules that
+    `spacex.tl.module_stability` found to be unstable are marked.
 
     Parameters
     ----------
     adata
         Spots × genes, after `spacex.tl.embed`.
     modules
-        Modules with a card; by default the `n_modules` largest.
+        Modules with a card; by default the first `n_modules`, which are those with the most evidence.
     n_modules
         Number of cards.
     n_genes
@@ -103,12 +104,14 @@ def modules(
     chosen = check_names(modules, name="modules") if modules is not None else list(sizes.index[:n_modules])
     cards = get.module_maps(adata, chosen, n_genes=n_genes)
     tissue = get.spot_map(adata, library_key=library_key, resolution=600 if image else 350, image=image)
-    boxes, size = _boxes(tissue.aspect, len(cards), n_genes, 0 if enriched is None else n_terms)
+    unstable = _adata.unstable_modules(adata)
+    n_lines = 2 if unstable.intersection(card.name for card in cards) else 1
+    boxes, size = _boxes(tissue.aspect, len(cards), n_genes, 0 if enriched is None else n_terms, n_lines)
     drawn = panels(ax, boxes, size)
     _draw_sizes(drawn[0], sizes, chosen)
     for i, card in enumerate(cards):
         first = 1 + i * (1 + n_genes)
-        _draw_card(drawn[first : first + 1 + n_genes], card, tissue, cmap)
+        _draw_card(drawn[first : first + 1 + n_genes], card, tissue, cmap, is_unstable=card.name in unstable)
         terms = [] if enriched is None else get.module_terms(enriched, card.name, n=n_terms)["term"]
         for row, term in enumerate(terms):
             _write_term(drawn[first], str(term), row)
@@ -127,11 +130,14 @@ def _write_term(ax: Axes, term: str, row: int) -> None:
     )  # fmt: skip
 
 
-def _boxes(aspect: float, n_cards: int, n_genes: int, n_terms: int) -> tuple[list[Box], tuple[float, float]]:
+def _boxes(
+    aspect: float, n_cards: int, n_genes: int, n_terms: int, n_lines: int
+) -> tuple[list[Box], tuple[float, float]]:
+    """Return the boxes of the axes for terms below the maps and lines of their titles, and the size of the figure."""
     width, height = map_size(aspect, 1.7)
-    below = 0.13 * n_terms
+    below, above = 0.13 * n_terms, 0.14 * (n_lines - 1)
     maps, (figure_width, maps_height) = rows_of_boxes(
-        n_cards * (1 + n_genes), columns=1 + n_genes, width=width, height=height, gap=(0.12, 0.35 + below),
+        n_cards * (1 + n_genes), columns=1 + n_genes, width=width, height=height, gap=(0.12, 0.35 + below + above),
         margin=(0.1, 0.1 + below, 0.75, 0.4),
     )  # fmt: skip
     figure_width = max(figure_width, 5.0)
@@ -150,12 +156,13 @@ def _draw_sizes(ax: Axes, sizes: pd.Series, chosen: list[str]) -> None:
     ax.set_ylabel("genes")
 
 
-def _draw_card(axes: list[Axes], card: ModuleMaps, tissue: SpotMap, cmap: str | Colormap) -> None:
+def _draw_card(axes: list[Axes], card: ModuleMaps, tissue: SpotMap, cmap: str | Colormap, *, is_unstable: bool) -> None:
     """Draw the mean map and the maps of the genes, which share one color scale."""
     maps = list(card.maps) + [np.full_like(card.mean, np.nan)] * (len(axes) - 1 - len(card.maps))
     names = card.labels + [""] * (len(maps) - len(card.maps))
     draw_values(axes[0], tissue, card.mean, cmap=cmap, norm=robust_norm(card.mean))
-    title(axes[0], f"module {card.name} · {len(card.genes)} genes", weight="bold", fontsize=8.5)
+    mark = "\nunstable" if is_unstable else ""
+    title(axes[0], f"module {card.name} · {len(card.genes)} genes{mark}", weight="bold", fontsize=8.5)
     norm: Normalize = robust_norm(card.maps)
     for one, name, row in zip(axes[1:], names, maps, strict=True):
         if not name:

@@ -133,7 +133,9 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "title": str(title or "") or run.get("input") or "section",
         "figures": key_figures(adata, genes),
         "warnings": warning_texts(adata),
-        "modules": _module_cards(modules, maps, enrichment, tissue),
+        "modules": _module_cards(modules, maps, enrichment, tissue, _adata.unstable_modules(adata)),
+        "has_stability": "stable" in modules,
+        "min_jaccard": _adata.MIN_STABLE_JACCARD,
         "map_width": width,
         "map_height": height,
         "layout": _layout(tissue.aspect, several=bool(tissue.labels)),
@@ -152,7 +154,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         **_resources(),
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(pvalue=_format_pvalue)
+    environment.filters.update(pvalue=_format_pvalue, index=_format_index)
     return environment.from_string(_resource("page.html.j2")).render(context)
 
 
@@ -200,8 +202,12 @@ def _format_pvalue(value: float) -> str:
     return "<1e-300" if value < 1e-300 else f"{value:.2g}"
 
 
+def _format_index(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "–"
+
+
 def _module_cards(
-    table: pd.DataFrame, modules: list[ModuleMaps], enrichment: pd.DataFrame | None, tissue: SpotMap
+    table: pd.DataFrame, modules: list[ModuleMaps], enrichment: pd.DataFrame | None, tissue: SpotMap, unstable: set[str]
 ) -> list[dict[str, Any]]:
     """Return the rows of the module table with maps as images and enriched terms."""
     cards = []
@@ -211,6 +217,7 @@ def _module_cards(
         cards.append(
             {
                 **row,
+                "is_unstable": row["module"] in unstable,
                 "top": str(row.get("top_symbols", row["top_genes"])).split(","),
                 "terms": module_terms(enrichment, row["module"]).to_dict("records") if enrichment is not None else [],
                 "mean": map_uri(tissue, module.mean, robust_norm(module.mean)),

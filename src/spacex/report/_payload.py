@@ -48,7 +48,7 @@ def build_payload(adata: AnnData, genes: pd.DataFrame, modules: list[ModuleMaps]
     genes
         Table of `spacex.get.gene_table`.
     modules
-        Maps of all modules, the largest first.
+        Maps of all modules.
     """
     images = embedded_images(adata)
     units = display_units(adata, images)

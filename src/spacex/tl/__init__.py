@@ -8,6 +8,7 @@ from spacex.tl._gene_sets import read_gene_sets
 from spacex.tl._impute import impute
 from spacex.tl._interactions import interactions, score_pairs
 from spacex.tl._markers import markers
+from spacex.tl._module_stability import module_stability
 from spacex.tl._modules import modules
 from spacex.tl._pattern import pattern
 from spacex.tl._similar import similar_genes
@@ -21,6 +22,7 @@ __all__ = [
     "impute",
     "interactions",
     "markers",
+    "module_stability",
     "modules",
     "pattern",
     "read_gene_sets",

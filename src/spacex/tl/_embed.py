@@ -82,7 +82,7 @@ def embed(
       embedding of each gene in each section, in the same space. Coordinates of the sections need not be aligned.
     - ``uns["spacex"]``: parameters, grid, history, versions, seed, and the embedding of the redrawn genes.
 
-    Removes ``varp["spacex_interactions"]`` of an earlier embedding.
+    Removes ``varp["spacex_interactions"]`` and the stability of modules of an earlier embedding.
 
     Examples
     --------
@@ -124,6 +124,8 @@ def embed(
             embed={"layer": stored_layer, "seed": seed, "is_count": images.is_count, **fitted},
             history=model.history_.columns(),
             null_genes=null_genes,
+            modules=None,
+            module_stability=None,
         )
     return model
 

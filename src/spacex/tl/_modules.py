@@ -10,7 +10,7 @@ from anndata import AnnData
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_n_modules
-from spacex.embedding.coordinates import N_LEVELS
+from spacex.embedding.coordinates import N_LEVELS, Coordinates, noise_coordinates
 from spacex.embedding.refit import NullGenes, refit_modules
 
 
@@ -34,7 +34,8 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
 
     Notes
     -----
-    Writes ``var["spacex_module"]``, ``var["spacex_module_prob"]`` and ``uns["spacex"]["modules"]``.
+    Writes ``var["spacex_module"]``, ``var["spacex_module_prob"]`` and ``uns["spacex"]["modules"]``. Removes the results
+    of `spacex.tl.module_stability`.
 
     Examples
     --------
@@ -53,21 +54,32 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     seed = check_int(
         _adata.read_uns_entry(adata, "embed", "seed")["seed"], name='uns["spacex"]["embed"]["seed"]', low=0
     )
-    z = full[embedded]
-    null = _stored_null_genes(adata, z.shape[1])
+    refit = refit_modules(stored_points(adata, full[embedded], embedded), n_modules, config, seed)
+    _adata.write_modules(adata, embedded, *refit.assignment)
+    tried = refit.history.columns().get("modules", {})
+    entry = {"n_modules": refit.n_modules, "seed": seed, "tried": tried}
+    _adata.write_uns(adata, modules=entry, module_stability=None)
+
+
+def stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> Coordinates:
+    """Return the coordinates of embedded genes, from their embeddings (G, D), and of the stored null genes.
+
+    Raises `InputError` if the null genes or the expression levels do not match the embedding.
+    """
+    null = stored_null_genes(adata, z.shape[1])
     level = _adata.read_expression_level(adata, embedded)
     if level.max() >= N_LEVELS:
         raise InputError(
             f'var["spacex_expression_level"] has level {level.max()}, but there are {N_LEVELS}; call sx.tl.embed(adata)'
         )
-    refit = refit_modules(z, level, null, n_modules, config, seed)
-    _adata.write_modules(adata, embedded, *refit.assignment)
-    tried = refit.history.columns().get("modules", {})
-    _adata.write_uns(adata, modules={"n_modules": refit.n_modules, "seed": seed, "tried": tried})
+    return noise_coordinates(z, null.embedding, np.concatenate([level, null.level]), null.n_smooth)
 
 
-def _stored_null_genes(adata: AnnData, n_dims: int) -> NullGenes:
-    """Null genes of the embedding, of which `sx.tl.embed` stores the embeddings and expression levels."""
+def stored_null_genes(adata: AnnData, n_dims: int) -> NullGenes:
+    """Return the null genes of the embedding, of which `sx.tl.embed` stores the embeddings and expression levels.
+
+    Raises `InputError` if they do not match an embedding with `n_dims` dimensions.
+    """
     stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
     n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=n_dims)
     try:
