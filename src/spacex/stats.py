@@ -77,16 +77,19 @@ def signal_share(norm: np.ndarray) -> np.ndarray:
     return np.clip(1.0 - 1.0 / np.maximum(norm, 1e-6) ** 2, 0.0, 1.0)
 
 
-def null_direction_variance(z: np.ndarray) -> np.ndarray:
-    """Variances (D,) of the coordinates of unit directions of genes without a pattern, from embeddings (G, D).
+def direction_variance(z: np.ndarray) -> np.ndarray:
+    """Mean squares (D,) of the coordinates of the unit directions of embeddings (G, D); they sum to one."""
+    return np.asarray(np.mean(np.square(l2_normalize(z)), axis=0))
 
-    Estimated from the genes of norm at most `MAX_NULL_NORM`, or from all genes if these are fewer than
-    `MIN_NULL_GENES`. The variances sum to one.
+
+def weak_genes(z: np.ndarray) -> np.ndarray:
+    """Embeddings (N, D) of the genes, among embeddings (G, D), that count as having no pattern.
+
+    Those of norm at most `MAX_NULL_NORM`, or all genes if these are fewer than `MIN_NULL_GENES`. They replace the genes
+    redrawn without a pattern if an embedding comes without these.
     """
-    norm = np.linalg.norm(z, axis=1)
-    weak = norm <= MAX_NULL_NORM
-    null_genes = z[weak] if weak.sum() >= MIN_NULL_GENES else z
-    return np.asarray(np.mean(np.square(l2_normalize(null_genes)), axis=0))
+    weak = np.linalg.norm(z, axis=1) <= MAX_NULL_NORM
+    return z[weak] if weak.sum() >= MIN_NULL_GENES else z
 
 
 def cosine_pvalue(similarity: np.ndarray, query: np.ndarray, variance: np.ndarray) -> np.ndarray:

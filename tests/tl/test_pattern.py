@@ -13,7 +13,7 @@ import spacex as sx
 from spacex import _adata, pp
 from spacex._infra.errors import InputError
 from spacex.patterns import expected_map, expected_pattern, extended_embedding, orthogonal_remainder
-from spacex.stats import cosine_pvalue, l2_normalize, null_direction_variance
+from spacex.stats import cosine_pvalue, l2_normalize, direction_variance
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_pvalues_of_isotropic_directions_are_uniform(d: int) -> None:
     rng = np.random.default_rng(0)
     z = l2_normalize(rng.standard_normal((20_000, d)))
     query = rng.standard_normal(d)
-    p = cosine_pvalue(z @ l2_normalize(query), query, null_direction_variance(z))
+    p = cosine_pvalue(z @ l2_normalize(query), query, direction_variance(z))
     assert stats.kstest(p, "uniform").pvalue > 1e-3
 
 
@@ -121,7 +121,7 @@ def test_pvalues_of_anisotropic_directions_are_nearly_uniform() -> None:
     weight = np.linspace(1, 0.1, 40)
     z = l2_normalize(rng.standard_normal((20_000, 40)) * weight)
     query = weight * rng.standard_normal(40)
-    p = cosine_pvalue(z @ l2_normalize(query), query, null_direction_variance(z))
+    p = cosine_pvalue(z @ l2_normalize(query), query, direction_variance(z))
     assert np.mean(p < 0.05) == pytest.approx(0.05, abs=0.007)
     assert np.mean(p < 0.01) == pytest.approx(0.01, abs=0.004)
 

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from spacex._adata import keys
+from spacex._adata.uns import read_uns_entry
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite
 
@@ -70,6 +71,19 @@ def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndar
     components = np.zeros((n_pixels, width), dtype=np.float64)
     components[pixel[pixel >= 0]] = stored[pixel >= 0]
     return components
+
+
+def read_null_embedding(adata: AnnData) -> np.ndarray | None:
+    """Embeddings (N, D) of the genes redrawn without a pattern; None if they are not stored."""
+    entry = read_uns_entry(adata, "null_genes")
+    if "embedding" not in entry:
+        return None
+    name, width = 'uns["spacex"]["null_genes"]["embedding"]', read_embedding(adata).shape[1]
+    null = read_array(entry["embedding"], name, n_dims=2)
+    check_finite(null, name=name, hint="call sx.tl.embed(adata)")
+    if null.shape[1] != width or not len(null):
+        raise InputError(f'{name} does not match varm["{keys.EMBEDDING}"]; call sx.tl.embed(adata)')
+    return null
 
 
 def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, probability: np.ndarray) -> None:
