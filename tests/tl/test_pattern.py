@@ -107,6 +107,19 @@ def test_extra_dimensions_have_the_unit_of_the_others(section: AnnData) -> None:
     np.testing.assert_allclose(np.linalg.norm(extended, axis=1), np.arange(1, images.n_genes + 1), rtol=1e-6)
 
 
+def test_pvalues_do_not_need_weak_genes() -> None:
+    """Nearly all genes are spatial, so the null is that of genes redrawn without a pattern."""
+    adata = sx.datasets.simulate_section(n_genes=400, n_spots=900, n_modules=8, depth=2.0, seed=3, spatial_fraction=0.95)
+    sx.tl.embed(adata, n_modules=8, progress=False)
+    x, y = (adata.obsm["spatial"] / np.ptp(adata.obsm["spatial"], axis=0)).T
+    waves = [np.sin(frequency * (np.cos(turn) * x + np.sin(turn) * y)) for frequency in (6, 12) for turn in range(6)]
+    null = adata.var_names[~adata.var["spatially_variable"]]
+    tables = [sx.tl.pattern(adata, wave, n=adata.n_vars).set_index("gene") for wave in waves]
+    pvalue = np.concatenate([table["pvalue"].reindex(null).dropna() for table in tables])
+    assert len(pvalue) > 200
+    assert 0.02 < np.mean(pvalue < 0.05) < 0.09
+
+
 @pytest.mark.parametrize("d", [5, 40])
 def test_pvalues_of_isotropic_directions_are_uniform(d: int) -> None:
     rng = np.random.default_rng(0)
