@@ -13,7 +13,7 @@ import spacex as sx
 from spacex import _adata, pp
 from spacex._infra.errors import InputError
 from spacex.patterns import expected_map, expected_pattern, extended_embedding, orthogonal_remainder
-from spacex.stats import cosine_pvalue, l2_normalize, direction_variance
+from spacex.stats import cosine_pvalue, direction_variance, l2_normalize
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,9 @@ def test_extra_dimensions_have_the_unit_of_the_others(section: AnnData) -> None:
 
 def test_pvalues_do_not_need_weak_genes() -> None:
     """Nearly all genes are spatial, so the null is that of genes redrawn without a pattern."""
-    adata = sx.datasets.simulate_section(n_genes=400, n_spots=900, n_modules=8, depth=2.0, seed=3, spatial_fraction=0.95)
+    adata = sx.datasets.simulate_section(
+        n_genes=400, n_spots=900, n_modules=8, depth=2.0, seed=3, spatial_fraction=0.95
+    )
     sx.tl.embed(adata, n_modules=8, progress=False)
     x, y = (adata.obsm["spatial"] / np.ptp(adata.obsm["spatial"], axis=0)).T
     waves = [np.sin(frequency * (np.cos(turn) * x + np.sin(turn) * y)) for frequency in (6, 12) for turn in range(6)]

@@ -27,18 +27,18 @@ def recovery_report(adata: AnnData) -> list[str]:
     scores = [
         (np.mean(labels[~is_spatial] >= 0), "of the genes without a pattern are in a module (ideal: 0)"),
         (np.mean(labels[is_spatial] < 0), "of the spatial genes are in none: no module has a probability above 0.5"),
-        (adjusted_rand_score(planted, labels), "adjusted Rand index of the modules, all genes (1: as planted, 0: chance)"),
-        (adjusted_rand_score(planted[is_spatial], labels[is_spatial]), "the same, spatial genes only"),
+        (adjusted_rand_score(planted, labels), "adjusted Rand index of the modules over all genes (ideal: 1)"),
+        (adjusted_rand_score(planted[is_spatial], labels[is_spatial]), "adjusted Rand index of the modules over the spatial genes"),
         (calibration_error(probability, match_labels(labels, planted) == planted),
          "mean error of the module probabilities (expected calibration error; ideal: 0)"),
         (purity, f"of the {N_NEIGHBORS} genes nearest to a spatial gene are of its module"),
         (roc_auc_score(is_spatial[is_tested], -pvalue[is_tested]), "AUROC of the test for spatially variable genes"),
-        (np.mean(pvalue[is_tested & ~is_spatial] < 0.05), "of the genes without a pattern have p < 0.05 in it (ideal: 0.05)"),
+        (np.mean(pvalue[is_tested & ~is_spatial] < 0.05), "of the genes without a pattern have p < 0.05 in this test"),
         (_domain_agreement(adata), "adjusted Rand index of the domains"),
     ]  # fmt: skip
     return [
-        f"Simulated section of {adata.n_obs} spots: {is_spatial.sum()} of {adata.n_vars} genes are spatial and belong to "
-        f"{n_planted} modules; the others have no pattern. Modules found: {n_found}.",
+        f"Simulated section of {adata.n_obs} spots: {is_spatial.sum()} of {adata.n_vars} genes are spatial and belong "
+        f"to {n_planted} modules; the others have no pattern. Modules found: {n_found}.",
         *(f"  {score:.3f}  {meaning}" for score, meaning in scores),
     ]
 

@@ -30,6 +30,8 @@ def training(
 ) -> Axes | list[Axes]:
     """Draw the history of the fit: one panel for each stage, in the order in which the stages ran.
 
+    A dotted line marks the number of modules of the fit.
+
     Parameters
     ----------
     adata
@@ -65,13 +67,14 @@ def training(
         len(history), columns=4, width=2.2, height=1.7, gap=(1.35, 0.7), margin=(0.75, 0.5, 0.8, 0.35)
     )
     drawn = panels(ax, boxes, size)
+    n_modules = _adata.read_uns_entry(adata, "embed").get("n_modules")
     for one, (stage, table) in zip(drawn, history.items(), strict=True):
-        _draw(one, stage, table)
+        _draw(one, stage, table, n_modules)
     return save_or_show(ax, drawn, show=show, save=save)
 
 
-def _draw(ax: Axes, stage: str, table: pd.DataFrame) -> None:
-    """Draw the columns of one stage as lines; a dotted line marks the selected number of modules."""
+def _draw(ax: Axes, stage: str, table: pd.DataFrame, n_modules: object) -> None:
+    """Draw the columns of one stage as lines; a dotted line marks the number of modules of the fit."""
     name, x_label, y_label, columns = STAGES[stage]
     x = table.iloc[:, 0].to_numpy()
     ax.set_xlabel(x_label)
@@ -88,8 +91,5 @@ def _draw(ax: Axes, stage: str, table: pd.DataFrame) -> None:
     if columns == HELD_OUT:
         ax.axhline(0, color="0.6", lw=0.8, ls=":")
         ax.legend(frameon=False, fontsize=7)
-    if stage == "modules" and "standard_error" in table:
-        score, error = table["score"].to_numpy(), table["standard_error"].to_numpy()
-        best = int(np.nanargmax(score))
-        selected = int(np.flatnonzero(score >= score[best] - error[best])[0])
-        ax.axvline(x[selected], color="0.6", lw=0.8, ls=":")
+    if stage == "modules" and isinstance(n_modules, (int, np.integer)):
+        ax.axvline(float(n_modules), color="0.6", lw=0.8, ls=":")

@@ -132,7 +132,7 @@ def _group_by_neighbors(
 
 
 def _pvalues(in_group: np.ndarray, in_set: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """P-values (M, T) from masks of the genes in each group (G, M) and in each set (G, T), and expression levels (G,)."""
+    """P-values (M, T) from masks of the genes in each group (G, M) and set (G, T), and expression levels (G,)."""
     of_level = (level[:, None] == np.unique(level)).astype(np.int64)
     n_genes, n_in_group, n_in_set = of_level.sum(axis=0), of_level.T @ in_group, of_level.T @ in_set
     overlap = in_group.astype(np.int64).T @ in_set

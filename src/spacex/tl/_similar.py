@@ -29,7 +29,7 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     A table with the columns ``gene``, ``similarity`` (cosine of the embeddings) and ``qvalue``, the most similar first;
     also ``symbol``, if a column of ``var`` has symbols that differ from the names. The q-value is that of Benjamini and
     Hochberg over all genes; its p-value is the probability that a gene without a pattern is as similar. The directions
-    of such genes are estimated from the weakest genes.
+    of such genes are those of the genes that `spacex.tl.embed` redraws without a pattern.
 
     Raises
     ------
