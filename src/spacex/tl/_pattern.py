@@ -61,8 +61,9 @@ def pattern(
     Returns
     -------
     A table with the columns ``gene``, ``similarity`` (cosine of the embeddings), ``pvalue`` (probability that a gene
-    without a pattern is as similar, from the genes that `spacex.tl.embed` redraws without a pattern) and ``qvalue`` (Benjamini-Hochberg over all genes), the most similar first; also
-    ``symbol``, if a column of ``var`` has symbols that differ from the names.
+    without a pattern is as similar, from the genes that `spacex.tl.embed` redraws without a pattern) and ``qvalue``
+    (Benjamini-Hochberg over all genes), the most similar first; also ``symbol``, if a column of ``var`` has symbols
+    that differ from the names.
 
     Raises
     ------
