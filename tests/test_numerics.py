@@ -11,7 +11,7 @@ import torch
 from anndata import AnnData
 
 import spacex as sx
-from spacex.embedding.student_t import Parameters, e_step, initial_parameters
+from spacex.embedding.student_t import Parameters, initial_parameters, log_posterior, squared_distance
 
 
 def million(adata: AnnData, rng: np.random.Generator) -> None:
@@ -81,7 +81,7 @@ def test_tiny_intensities_give_the_same_results(power: int) -> None:
     tiny.X, smallest_rescaled.X = plain.X * 2.0**power, plain.X * 2.0**-15
     for adata in (plain, tiny, smallest_rescaled):
         sx.tl.svg(adata)
-        sx.tl.embed(adata, n_modules=3, config=sx.Config(n_permuted_genes=50, em_starts=1), progress=False)
+        sx.tl.embed(adata, n_modules=3, config=sx.Config(n_null_genes=50, em_starts=1), progress=False)
     np.testing.assert_array_equal(tiny.var["spacex_svg_score"], smallest_rescaled.var["spacex_svg_score"])
     np.testing.assert_array_equal(tiny.varm["X_spacex"], smallest_rescaled.varm["X_spacex"])
     # Values that are not rescaled have other random draws.
@@ -108,14 +108,27 @@ def test_residuals_in_single_precision_equal_double() -> None:
 
 
 def test_mixture_needs_double_precision() -> None:
-    """Single precision loses the distances within clusters that are much narrower than their separation."""
+    """Single precision loses the distances of strong genes from the mean of their module."""
     rng = np.random.default_rng(0)
     centers = rng.standard_normal((5, 20))
+    signal, nu = torch.full((20,), 0.05, dtype=torch.float64), torch.full((1,), 500.0, dtype=torch.float64)
+    first = initial_parameters(torch.from_numpy(centers), signal, nu, spread=1e-4)
+    noise = rng.standard_normal((400, 20))
 
-    def log_likelihood(spread: float, dtype: torch.dtype) -> np.ndarray:
-        x = torch.from_numpy(centers[np.arange(400) % 5] + spread * np.random.default_rng(1).standard_normal((400, 20)))
-        p = Parameters(*(value.to(dtype) for value in initial_parameters(torch.from_numpy(centers), x)))
-        return e_step(x.to(dtype), p)[1].double().numpy()
+    def largest_error(strength: float) -> float:
+        x = torch.from_numpy(strength * first.mean.numpy()[np.arange(400) % 5] + noise)
+        single = Parameters(*(value.float() for value in first))
+        distance = squared_distance(x, first, strength)
+        return float((squared_distance(x.float(), single, strength) - distance).abs().max() / distance.min())
 
-    np.testing.assert_allclose(log_likelihood(1.0, torch.float32), log_likelihood(1.0, torch.float64), rtol=1e-4)
-    assert np.abs(log_likelihood(1e-4, torch.float32) - log_likelihood(1e-4, torch.float64)).max() > 1
+    assert largest_error(5.0) < 1e-4
+    assert largest_error(5000.0) > 0.1
+
+
+@pytest.mark.parametrize("strength", [0.0, 1e-300, 1e8, 1e150])
+def test_posterior_of_extreme_points_is_a_distribution(strength: float) -> None:
+    rng = np.random.default_rng(0)
+    signal, nu = torch.full((6,), 1 / 6, dtype=torch.float64), torch.tensor([4.0, 2000.0], dtype=torch.float64)
+    p = initial_parameters(torch.from_numpy(rng.normal(size=(3, 6))), signal, nu)
+    x = torch.from_numpy(strength * rng.normal(size=(50, 6)))
+    np.testing.assert_allclose(log_posterior(x, torch.arange(50) % 2, p).exp().sum(1), 1.0, atol=1e-9)

@@ -145,8 +145,8 @@ def test_damaged_components_raise(bare: AnnData, components: np.ndarray, message
 
 def test_damaged_uns_raises(bare: AnnData) -> None:
     assert _adata.read_uns_entry(bare, "embed") == {}
-    assert error_message(lambda: _adata.read_uns_entry(bare, "embed", "seed", "null_shape")) == (
-        'uns["spacex"]["embed"] is not what SpaCEX wrote (seed, null_shape missing); call sx.tl.embed(adata)'
+    assert error_message(lambda: _adata.read_uns_entry(bare, "embed", "seed", "n_modules")) == (
+        'uns["spacex"]["embed"] is not what SpaCEX wrote (seed, n_modules missing); call sx.tl.embed(adata)'
     )
     bare.uns["spacex"] = {"grid": "text", "embed": {"layer": np.ones(3)}}
     assert error_message(lambda: _adata.read_uns_entry(bare, "grid")) == (

@@ -152,11 +152,11 @@ from spacex.report import write_report
 from spacex.cli import main
 adata, path = sx.read(sys.argv[1]), Path(sys.argv[2])
 def model():
-    estimator = sx.SpaCEX(sx.Config(n_permuted_genes=50), n_modules=2, progress=False)
+    estimator = sx.SpaCEX(sx.Config(n_null_genes=50), n_modules=2, progress=False)
     estimator.fit(sx.pp.gene_images(adata)).save(path / "m")
 def impute():
     sx.tl.impute(adata[:, :40].copy(), adata, path=path / "a.h5ad", progress=False)
-fitted = sx.SpaCEX(sx.Config(n_permuted_genes=50), n_modules=2, progress=False).fit(sx.pp.gene_images(adata))
+fitted = sx.SpaCEX(sx.Config(n_null_genes=50), n_modules=2, progress=False).fit(sx.pp.gene_images(adata))
 import matplotlib.pyplot, bokeh.models, jinja2, spacex.report._page, spacex.tl._stream
 spacex.report._page.build(adata)
 os.setuid(65534)
@@ -267,8 +267,8 @@ def test_changed_model_raises(tmp_path: Path) -> None:
         "version": ("config.json", json.dumps({**settings, "format": 3}).encode(), "has format 3"),
         "version before": (
             "config.json",
-            json.dumps({**settings, "format": 4}).encode(),
-            CHANGED_SETTINGS,
+            json.dumps({**settings, "format": 6}).encode(),
+            "has format 6, this version reads 7; fit it again",
         ),
         "not JSON": ("config.json", b"\xff\xfe", "cannot be read"),
         "huge": ("config.json", b" " * (33 * 2**20), "at most"),

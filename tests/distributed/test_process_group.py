@@ -11,14 +11,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.embedding.clusters import draw_points, separated_parameters
 
 import spacex as sx
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup, detect_launcher, launcher_for
 from spacex.embedding import mixture as mx
 from spacex.embedding.history import History
 from spacex.embedding.linear_init import linear_init, mask_genes
-from spacex.embedding.modules import choose_n_modules, fit_modules
-from spacex.embedding.null_strength import null_strength
+from spacex.embedding.mixture import noise_nu
+from spacex.embedding.modules import choose_n_modules, fit_modules, remove_unsupported
 from spacex.embedding.student_t import initial_parameters
 
 
@@ -83,8 +84,8 @@ def test_a_group_of_one_returns_its_input():
 
 def test_linear_init_equals_that_of_one_process(images):
     config = sx.Config(n_dims=8, genes_per_dim=5, fine_dims=6)
-    alone = linear_init(images, config, 0)
-    for start in run_threads(3, lambda group: linear_init(images, config, 0, group)):
+    alone = linear_init(images, 50, config, 0)
+    for start in run_threads(3, lambda group: linear_init(images, 50, config, 0, group)):
         for ours, theirs in zip(start, alone, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -99,37 +100,23 @@ def test_thinning_of_a_gene_does_not_depend_on_the_process(images):
         assert ours.counts.nnz < 0.5 * theirs.counts.nnz
 
 
-def test_null_strength_equals_that_of_one_process(images):
-    weights = torch.ones(6)
-    alone = null_strength(images, weights, sx.Config(), 0)
-    for strength in run_threads(2, lambda group: null_strength(images, weights, sx.Config(), 0, group)):
-        np.testing.assert_allclose(strength, alone, rtol=1e-6)
+def some_points(n=303, k=4, seed=0):
+    """Return points of a mixture, the first of which are of one module, and initial parameters."""
+    p = separated_parameters(k=k)
+    points, module = draw_points(p, n - n // 4, n // 4, seed)
+    points = points.take(np.argsort(-module, kind="stable"))
+    centers = p.mean + 0.1 * torch.from_numpy(np.random.default_rng(seed).normal(size=p.mean.shape))
+    return points, initial_parameters(centers, p.signal, noise_nu(points, 2))
 
 
-def clouds(seed=0, k=4, n=303):
-    rng = np.random.default_rng(seed)
-    centers = rng.normal(size=(k, 5))
-    x = centers[rng.integers(k, size=n)] + 0.1 * rng.standard_t(5, size=(n, 5))
-    return torch.from_numpy(x), torch.from_numpy(centers), torch.from_numpy(rng.uniform(0.01, 0.9, n))
-
-
-@pytest.mark.parametrize("scale", ["tied", "spherical"])
 @pytest.mark.parametrize("size", [2, 3, 5])
-@pytest.mark.parametrize("n_empty", [0, 2])
-def test_em_equals_that_of_one_process(scale, size, n_empty):
-    x, centers, null = clouds()
-    centers[:n_empty] += 50.0  # empty components, which are re-seeded
-    first = initial_parameters(centers, x, background=0.1)
-    alone = mx.StudentMixture(covariance_type=scale).fit(x, first, null)
-    assert bool(alone.reseeded_) == bool(n_empty)
-
-    def fit(group):
-        shard = group.shard(len(x))
-        return mx.StudentMixture(covariance_type=scale).fit(x[shard], first, null[shard], group=group)
-
-    fits = run_threads(size, fit)
+@pytest.mark.parametrize("n", [303, 1801])
+def test_em_equals_that_of_one_process(size, n):
+    """The larger set has more points than those from which the spread is estimated."""
+    points, first = some_points(n)
+    alone = mx.StudentMixture().fit(points, first)
+    fits = run_threads(size, lambda group: mx.StudentMixture().fit(points.take(group.shard(n)), first, group=group))
     for fitted in fits:
-        assert fitted.reseeded_ == alone.reseeded_
         np.testing.assert_allclose(fitted.objective_, alone.objective_, rtol=1e-10)
         for ours, theirs in zip(fitted.parameters_, alone.parameters_, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-8)
@@ -137,36 +124,37 @@ def test_em_equals_that_of_one_process(scale, size, n_empty):
 
 
 def test_more_processes_than_points():
-    x, centers, null = clouds(n=6, k=2)
-    first = initial_parameters(centers, x, background=0.1)
-    alone = mx.StudentMixture().fit(x, first, null)
-
-    def fit(group):
-        shard = group.shard(len(x))
-        return mx.StudentMixture().fit(x[shard], first, null[shard], group=group)
-
-    for fitted in run_threads(9, fit):
+    points, first = some_points(n=8, k=2)
+    alone = mx.StudentMixture().fit(points, first)
+    for fitted in run_threads(
+        9, lambda group: mx.StudentMixture().fit(points.take(group.shard(8)), first, group=group)
+    ):
         np.testing.assert_allclose(fitted.parameters_.mean, alone.parameters_.mean, atol=1e-8)
 
 
-def sorted_means(mixture):
-    return mixture.parameters_.mean[mixture.parameters_.mean[:, 0].argsort()]
+def sorted_means(parameters):
+    return parameters.mean[parameters.mean[:, 0].argsort()]
 
 
 def test_modules_and_their_number_equal_those_of_one_process():
-    x, _, null = clouds(n=400)
-    z, null = x.numpy().astype(np.float32), null.numpy()
-    config = replace(sx.Config(), em_starts=3, max_modules=8)
-    alone = fit_modules(z, null, 4, config, 0)
+    points, first = some_points(n=600)
+    config, signal = replace(sx.Config(), em_starts=3, max_modules=8), first.signal
+    alone = fit_modules(points, 4, config, 0, signal=signal)
     history = History()
-    chosen = choose_n_modules(z, null, config, 0, history)
-    for fitted in run_threads(2, lambda group: fit_modules(z, null, 4, config, 0, group=group)):
+    chosen = choose_n_modules(points, config, 0, history, signal=signal)
+    for fitted in run_threads(2, lambda group: fit_modules(points, 4, config, 0, signal=signal, group=group)):
         # Starts with the same optimum tie, so that the numbering of the modules depends on rounding.
         np.testing.assert_allclose(sorted_means(fitted), sorted_means(alone), atol=1e-6)
     histories = [History(), History(), History()]
-    numbers = run_threads(3, lambda group: choose_n_modules(z, null, config, 0, histories[group.rank], group))
+    numbers = run_threads(
+        3, lambda group: choose_n_modules(points, config, 0, histories[group.rank], signal=signal, group=group)
+    )
     assert numbers == [chosen] * 3
     assert all(one.records == history.records for one in histories)
+    too_many = fit_modules(points, 12, config, 0, signal=signal)
+    supported = remove_unsupported(points, too_many, config)
+    for found in run_threads(2, lambda group: remove_unsupported(points, too_many, config, group)):
+        np.testing.assert_allclose(found.mean, supported.mean, atol=1e-8)
 
 
 TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "1"}

@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.embedding.clusters import draw_points, separated_parameters
 
 import spacex as sx
 from spacex._infra.errors import WorkerError
 from spacex.distributed.worker_processes import run_in_processes
 from spacex.embedding import launch
-from spacex.embedding import mixture as mx
 from spacex.embedding.context import FitContext
 from spacex.embedding.linear_init import linear_init
+from spacex.embedding.mixture import StudentMixture, noise_nu
 from spacex.embedding.state import save
 from spacex.embedding.student_t import initial_parameters
 
@@ -35,13 +36,12 @@ def section():
     return sx.datasets.simulate_section(n_genes=121, n_spots=200, n_modules=3, depth=1.0)
 
 
-def clouds():
-    rng = np.random.default_rng(0)
-    centers = rng.normal(size=(4, 5))
-    x = centers[rng.integers(4, size=301)] + 0.1 * rng.standard_t(5, size=(301, 5))
-    centers[0] += 50.0  # becomes empty and is re-seeded
-    x, null = torch.from_numpy(x), torch.from_numpy(rng.uniform(0.01, 0.9, len(x)))
-    return x, null, initial_parameters(torch.from_numpy(centers), x, background=0.1)
+def some_points():
+    """Return points of a mixture and initial parameters."""
+    p = separated_parameters()
+    points, _ = draw_points(p, 231, 70)
+    centers = p.mean + 0.1 * torch.from_numpy(np.random.default_rng(0).normal(size=p.mean.shape))
+    return points, initial_parameters(centers, p.signal, noise_nu(points, 2))
 
 
 def joined_group():
@@ -52,26 +52,23 @@ def joined_group():
 def shared_work(folder):
     """Compute the stages of a fit in one of two processes and save the results."""
     group = joined_group()
-    x, null, first = clouds()
-    shard = group.shard(len(x))
-    fitted = mx.StudentMixture().fit(x[shard], first, null[shard], group=group)
-    start = linear_init(sx.pp.gene_images(section()), sx.Config(**SMALL), 0, group)
+    points, first = some_points()
+    fitted = StudentMixture().fit(points.take(group.shard(len(points.x))), first, group=group)
+    start = linear_init(sx.pp.gene_images(section()), 20, sx.Config(**SMALL), 0, group)
     empty = group.all_gather(np.ones((group.rank, 2), dtype=np.float32))
     parameters = [value.numpy() for value in fitted.parameters_]
-    results = (group.rank, group.size, parameters, fitted.objective_, fitted.reseeded_, tuple(start), empty.shape)
+    results = (group.rank, group.size, parameters, fitted.objective_, tuple(start), empty.shape)
     (Path(folder) / f"{group.rank}.pickle").write_bytes(pickle.dumps(results))
 
 
 def test_stages_of_a_fit_equal_those_of_one_process(tmp_path):
     run_in_processes(shared_work, str(tmp_path), 2)
     results = [pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) for rank in (0, 1)]
-    x, null, first = clouds()
-    alone = mx.StudentMixture().fit(x, first, null)
-    start = linear_init(sx.pp.gene_images(section()), sx.Config(**SMALL), 0)
-    assert alone.reseeded_
-    for rank, (worker_rank, size, parameters, objective, reseeded, parts, empty) in enumerate(results):
+    points, first = some_points()
+    alone = StudentMixture().fit(points, first)
+    start = linear_init(sx.pp.gene_images(section()), 20, sx.Config(**SMALL), 0)
+    for rank, (worker_rank, size, parameters, objective, parts, empty) in enumerate(results):
         assert (worker_rank, size, empty) == (rank, 2, (1, 2))
-        assert reseeded == alone.reseeded_
         np.testing.assert_allclose(objective, alone.objective_, rtol=1e-10)
         for ours, theirs in zip(parameters, alone.parameters_, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-8)

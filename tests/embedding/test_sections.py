@@ -86,7 +86,7 @@ def test_a_loaded_model_gives_the_same_section_embeddings(embedded: tuple[AnnDat
 def test_a_section_embedding_uses_only_its_pixels(is_trained: bool) -> None:
     """The maps of other sections do not matter, with and without the attention path."""
     adata = two_sections()[:, :60].copy()
-    config = sx.Config(epochs=int(is_trained), d_model=8, n_heads=2, n_permuted_genes=50, em_starts=1)
+    config = sx.Config(epochs=int(is_trained), d_model=8, n_heads=2, n_null_genes=50, em_starts=1)
     sx.pp.rasterize(adata, library_key="slice")
     images = sx.pp.gene_images(adata)
     model = sx.SpaCEX(config, n_modules=3, progress=False).fit(images)
@@ -112,7 +112,7 @@ def test_sections_keep_the_coordinates_and_grid_of_rasterize(
     if stored:
         adata.write_h5ad(tmp_path / "a.h5ad")
         adata = sx.read(tmp_path / "a.h5ad")
-    config = sx.Config(n_permuted_genes=50, em_starts=1)
+    config = sx.Config(n_null_genes=50, em_starts=1)
     sx.tl.embed(adata, n_modules=3, library_key="slice", config=config, progress=False)
     np.testing.assert_array_equal(adata.obsm["spacex_pixel"], expected.obsm["spacex_pixel"])
     grid = adata.uns["spacex"]["grid"]

@@ -1,19 +1,19 @@
-"""Saved models: round trip, earlier formats, and invalid folders."""
+"""Saved models: round trip, other formats, and invalid folders."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import spacex as sx
-from spacex._config import OLD_NAMES
-from spacex._infra.serialization import file_sha256, json_sha256
-from spacex.embedding.state import OLD_ARRAY_NAMES
+from spacex._infra.serialization import file_sha256
 from spacex.imaging.gene_images import GeneImages
 
 
@@ -26,8 +26,10 @@ def test_a_loaded_model_equals_the_saved_one(model: sx.SpaCEX, images: GeneImage
     assert back.config == model.config
     assert (back.seed, back.n_modules_) == (model.seed, model.n_modules_)
     assert json.dumps(back.history_.to_dict()) == json.dumps(model.history_.to_dict())
-    for name in ("labels_", "probabilities_", "embedding_"):
+    for name in ("labels_", "probabilities_", "levels_", "embedding_"):
         np.testing.assert_array_equal(getattr(back, name), getattr(model, name))
+    for name in ("null_embedding", "null_level", "level_bounds", "null_mean"):
+        np.testing.assert_array_equal(getattr(back.state_, name), getattr(model.state_, name))
     back.save(tmp_path / "again")
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
@@ -48,29 +50,15 @@ def changed(settings: str, **values: Any) -> str:
     return json.dumps({**json.loads(settings), **values})
 
 
-@pytest.mark.parametrize("version", [4, 5])
-def test_models_of_earlier_formats_are_read(
-    saved: tuple[str, bytes], model: sx.SpaCEX, images: GeneImages, tmp_path: Path, version: int
-) -> None:
-    """Format 4 had no checksums; formats 4 and 5 had other names, and no results per gene."""
-    settings = json.loads(saved[0])
-    config = settings["config"]
-    settings["config"] = {old: config.pop(new) for old, new in OLD_NAMES.items()} | config
-    settings |= {"canvas": settings.pop("layout"), "format": version}
-    (tmp_path / "new").write_bytes(saved[1])
-    old_name = {new: old for old, new in OLD_ARRAY_NAMES.items()}
-    arrays = {old_name.get(name, name): array for name, array in load_file(tmp_path / "new").items()}
-    arrays = {name: array for name, array in arrays.items() if not name.startswith("genes.")}
-    save_file(arrays, tmp_path / "model.safetensors")
-    del settings["sha256"]
-    if version == 5:
-        digest = file_sha256(tmp_path / "model.safetensors")
-        settings["sha256"] = {"settings": json_sha256(settings), "arrays": digest}
+@pytest.mark.parametrize("version", [4, 5, 6, 8])
+def test_models_of_other_formats_raise(saved: tuple[str, bytes], tmp_path: Path, version: int) -> None:
+    settings = json.loads(changed(saved[0], format=version))
+    if version == 4:  # had no checksums
+        del settings["sha256"]
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    back = sx.SpaCEX.load(tmp_path)
-    assert (back.transform(images) == model.transform(images)).all()
-    assert (back.predict(images) == model.predict(images)).all()
-    assert not hasattr(back, "labels_")
+    (tmp_path / "model.safetensors").write_bytes(saved[1])
+    with pytest.raises(sx.InputError, match=rf"has format {version}, this version reads 7; fit it again"):
+        sx.SpaCEX.load(tmp_path)
 
 
 INVALID = {
@@ -89,7 +77,10 @@ INVALID = {
     "a pickle": lambda s, a: (s, b"\x80\x04\x95\x10" + bytes(7) + b"\x8c\x05posix\x94\x8c\x06system\x94\x93."),
     "unknown setting": lambda s, a: (changed(s, config={"epoch": 3}), a),
     "setting out of range": lambda s, a: (changed(s, config={"epochs": -3}), a),
-    **{f"no {key}": lambda s, a, key=key: (without(s, key), a) for key in ("config", "seed", "n_modules", "layout")},
+    **{
+        f"no {key}": lambda s, a, key=key: (without(s, key), a)
+        for key in ("config", "seed", "n_modules", "n_smooth", "layout")
+    },
     "null_mean is text": lambda s, a: (changed(s, null_mean="one"), a),
     "layout is a number": lambda s, a: (changed(s, layout=3), a),
     "other d_model": lambda s, a: (changed(s, config={**json.loads(s)["config"], "d_model": 32}), a),
@@ -114,18 +105,45 @@ def test_an_invalid_model_folder_raises(saved: tuple[str, bytes], tmp_path: Path
         (tmp_path / "config.json").write_bytes(settings if isinstance(settings, bytes) else settings.encode())
     if arrays is not None:
         (tmp_path / "model.safetensors").write_bytes(arrays)
-    with pytest.raises(sx.InputError, match=r"save|Config") as caught:
+    with pytest.raises(sx.InputError, match=r"save|Config|fit it again") as caught:
         sx.SpaCEX.load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("missing", ["model.encoder.linear", "mixture.mean", "layout.pixel", "genes.labels"])
+@pytest.mark.parametrize(
+    "missing",
+    ["model.encoder.linear", "mixture.mean", "scale.dims", "layout.pixel", "genes.labels", "genes.null_level"],
+)
 def test_a_missing_array_raises(saved: tuple[str, bytes], tmp_path: Path, missing: str) -> None:
     (tmp_path / "config.json").write_text(saved[0])
     (tmp_path / "model.safetensors").write_bytes(saved[1])
     arrays = load_file(tmp_path / "model.safetensors")
     assert missing in arrays
     save_file({key: value for key, value in arrays.items() if key != missing}, tmp_path / "model.safetensors")
+    with pytest.raises(sx.InputError, match="save it again"):
+        sx.SpaCEX.load(tmp_path)
+
+
+CHANGED_ARRAYS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "mixture.mean": lambda v: v[:, :-1],
+    "mixture.nu": lambda v: torch.cat([v, v]),
+    "scale.dims": lambda v: v + 10_000,
+    "scale.signal": lambda v: v[:-1],
+    "genes.levels": lambda v: v[:-1],
+    "genes.null_embedding": lambda v: v[:, :-1],
+    "genes.level_bounds": lambda v: torch.zeros(3, dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED_ARRAYS)
+def test_arrays_that_do_not_match_raise(saved: tuple[str, bytes], tmp_path: Path, name: str) -> None:
+    """The checksums are those of the changed arrays."""
+    (tmp_path / "model.safetensors").write_bytes(saved[1])
+    arrays = load_file(tmp_path / "model.safetensors")
+    save_file({**arrays, name: CHANGED_ARRAYS[name](arrays[name]).contiguous()}, tmp_path / "model.safetensors")
+    settings = json.loads(saved[0])
+    settings["sha256"]["arrays"] = file_sha256(tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(settings))
     with pytest.raises(sx.InputError, match="save it again"):
         sx.SpaCEX.load(tmp_path)
 

@@ -46,6 +46,21 @@ def test_take_keeps_library_sizes(rng: np.random.Generator) -> None:
     assert images.n_genes == 30
 
 
+@pytest.mark.parametrize("is_count", [True, False])
+def test_append_keeps_library_sizes_and_maps(rng: np.random.Generator, is_count: bool) -> None:
+    images = one_section(*poisson_section(rng), is_count=is_count)
+    further = sp.csc_array(rng.poisson(0.5, (images.n_pixels, 7)).astype(np.float32))
+    both = images.append(further)
+    assert both.n_genes == 37
+    assert both.is_count == is_count
+    assert both.counts.format == "csc"
+    np.testing.assert_array_equal(both.library, images.library)
+    np.testing.assert_array_equal(both.totals[:, 30:], further.sum(axis=0)[None])
+    np.testing.assert_array_equal(both.residuals(slice(30)), images.residuals())
+    np.testing.assert_array_equal(both.take(np.arange(30)).counts.toarray(), images.counts.toarray())
+    assert images.n_genes == 30
+
+
 @pytest.mark.parametrize("unit", [False, True])
 def test_gram_equals_product_of_maps(rng: np.random.Generator, unit: bool) -> None:
     counts, pixel, grid = poisson_section(rng)

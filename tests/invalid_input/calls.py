@@ -16,7 +16,7 @@ from anndata import AnnData
 import spacex as sx
 from spacex.report import write_report
 
-QUICK = sx.Config(n_permuted_genes=50, em_starts=1)
+QUICK = sx.Config(n_null_genes=50, em_starts=1)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from spacex._infra.errors import InputError
 
 NAN, INF = float("nan"), float("inf")
 S, G = 60, 12
-QUICK = Config(epochs=0, boost_rounds=0, n_layers=0, n_permuted_genes=50)
+QUICK = Config(epochs=0, boost_rounds=0, n_layers=0, n_null_genes=50)
 
 Change = Callable[[AnnData], AnnData | None]
 
@@ -352,7 +352,7 @@ COUNTS = {
 def test_unusual_counts(kind: str) -> None:
     adata = plain()
     COUNTS[kind](adata)
-    sx.tl.embed(adata, n_modules=2, config=Config(epochs=1, boost_rounds=1, n_permuted_genes=50), progress=False)
+    sx.tl.embed(adata, n_modules=2, config=Config(epochs=1, boost_rounds=1, n_null_genes=50), progress=False)
     z = adata.varm["X_spacex"]
     embedded = np.isfinite(z).all(axis=1)
     assert embedded.sum() >= G - 1

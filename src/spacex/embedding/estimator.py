@@ -197,7 +197,7 @@ class SpaCEX(ParamsMixin, Predictor):
 
         Returns
         -------
-        The fitted `SpaCEX`. Files of formats 4 and 5 have no `labels_`, `probabilities_`, `embedding_`.
+        The fitted `SpaCEX`.
 
         Raises
         ------

@@ -106,11 +106,12 @@ def find_modules(
 ) -> Parameters:
     """Parameters of the mixture; with ``"auto"``, modules that the genes do not support are removed."""
     seed, group = context.seed, context.group
-    if n_modules != "auto":
-        return fit_modules(points, int(n_modules), config, seed, signal=signal, group=group, device=context.device)
-    k = choose_n_modules(points, config, seed, history, signal=signal, group=group)
-    parameters = fit_modules(points, k, config, seed, signal=signal, group=group, device=context.device)
-    return remove_unsupported(points, parameters, config, group)
+    is_auto = n_modules == "auto"
+    k = choose_n_modules(points, config, seed, history, signal=signal, group=group) if is_auto else int(n_modules)
+    parameters = fit_modules(
+        points, k, config, seed, signal=signal, group=group, device=context.device, history=history
+    )
+    return remove_unsupported(points, parameters, config, group) if is_auto else parameters
 
 
 def build_autoencoder(train: GeneImages, n_null: int, config: Config, context: FitContext) -> MaskedAutoencoder:

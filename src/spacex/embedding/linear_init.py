@@ -63,9 +63,11 @@ def linear_init(
     those of other genes without a pattern; the weights are computed without them.
     """
     n_genes = images.n_genes - n_null
-    n_dims = min(config.n_dims, max(MIN_DIMS, n_genes // config.genes_per_dim))
+    # Not more components than genes, from halves of whose counts the weights are computed.
+    n_dims = min(config.n_dims, max(MIN_DIMS, n_genes // config.genes_per_dim), n_genes)
+    n_fine = min(config.fine_dims, n_genes)
     smooth, _ = smooth_basis(images, sigma=config.sigma, n_components=n_dims, seed=seed, group=group)
-    fine = fine_basis(images, smooth, n_components=config.fine_dims, seed=seed, group=group)
+    fine = fine_basis(images, smooth, n_components=n_fine, seed=seed, group=group)
     genes = images.take(np.arange(n_genes)) if n_null else images
     weight = signal_weights(genes, smooth, fine, config, seed, group)
     weight[: smooth.shape[1]] = np.maximum(weight[: smooth.shape[1]], MIN_WEIGHT)

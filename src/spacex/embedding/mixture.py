@@ -20,6 +20,8 @@ from spacex.embedding.student_t import AMPLITUDES, MIN_CHANCE_AMPLITUDE, Paramet
 NU_RANGE = (4.0, 2000.0)
 """Bounds of the degrees of freedom."""
 BACKGROUND_RANGE = (0.05, 0.98)
+PRIOR_GENES = 20
+"""Number of genes, half of them without a pattern, that the prior of the weight of the background is worth."""
 SHRINKAGE = 50.0
 """Number of null genes at which the weight of the background of a level counts as much as that of all levels."""
 CHANCE_PRIOR = (0.2, 20.0)
@@ -29,7 +31,8 @@ SPREAD_STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)
 SPREAD_INTERVAL = 3
 """The spread is updated in every third iteration, by the best of these factors."""
 MAX_SPREAD_POINTS = 800
-MIN_SPREAD = 1e-4
+SPREAD_RANGE = (1e-4, 0.1)
+"""Bounds of the spread. With more, one module of a small panel takes genes without a pattern."""
 MIN_LEVEL_GENES = 20
 
 
@@ -129,9 +132,9 @@ def background_weight(score: np.ndarray, level: np.ndarray, is_null: np.ndarray,
     """
 
     def share(genes: np.ndarray) -> float:
-        null = score[genes & is_null]
-        real = score[genes & ~is_null]
-        return 2.0 * float(np.mean(real < np.median(null))) if len(null) and len(real) else 1.0
+        null, real = score[genes & is_null], score[genes & ~is_null]
+        below = np.sum(real < np.median(null)) if len(null) else 0
+        return float((2.0 * below + PRIOR_GENES / 2) / (len(real) + PRIOR_GENES))
 
     overall = share(np.ones(len(score), dtype=bool))
     weights = np.full(n_levels, overall)
@@ -146,8 +149,10 @@ def background_weight(score: np.ndarray, level: np.ndarray, is_null: np.ndarray,
 
 def best_spread(points: Points, p: Parameters, n_points: int, group: ProcessGroup) -> Parameters:
     """Return the parameters with the best of several spreads, by the likelihood of some of the points."""
-    sample = points.take(slice(None, None, max(1, n_points // MAX_SPREAD_POINTS)))
-    candidates = [p._replace(spread=(p.spread * factor).clamp(min=MIN_SPREAD)) for factor in SPREAD_STEPS]
+    step = max(1, n_points // MAX_SPREAD_POINTS)
+    first = -group.shard(n_points).start % step  # every step-th of all points, in any number of processes
+    sample = points.take(slice(first, None, step))
+    candidates = [p._replace(spread=(p.spread * factor).clamp(*SPREAD_RANGE)) for factor in SPREAD_STEPS]
     totals = group.all_reduce(np.array([float(log_likelihood(sample, candidate).sum()) for candidate in candidates]))
     return candidates[group.broadcast(int(np.argmax(totals)))]
 

@@ -33,8 +33,8 @@ KMEANS_STARTS = 3
 FIRST_EM_ITERATIONS = 8
 """EM iterations of every start; only the best start is continued."""
 MIN_MODULE_GENES = 4
-MAX_FALSE_SHARE = 0.5
-"""Modules with fewer genes, or a larger expected share of genes without a pattern, are removed."""
+MAX_FALSE_SHARE = 0.2
+"""Modules with fewer genes, or clearly a larger share of genes without a pattern, are removed."""
 MAX_REMOVALS = 3
 
 
@@ -55,6 +55,7 @@ def fit_modules(
     n_starts: int | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     device: torch.device | None = None,
+    history: History | None = None,
 ) -> Parameters:
     """Fit the mixture, from the best of several K-means starts by likelihood.
 
@@ -76,6 +77,8 @@ def fit_modules(
         Processes that share the work.
     device
         Device of EM.
+    history
+        History to whose stage "mixture" the log likelihood in every iteration of the last fit is added.
 
     Returns
     -------
@@ -97,6 +100,9 @@ def fit_modules(
         best = max(fits, key=lambda fit: fit.objective_[-1])
         if len(starts) > 1:
             best = StudentMixture.from_config(config).fit(shard, best.parameters_, group=group)
+    if history is not None:
+        for iteration, objective in enumerate(best.objective_):
+            history.add("mixture", iteration=iteration, objective=objective)
     return Parameters(*(value.cpu() for value in best.parameters_))
 
 
@@ -196,7 +202,7 @@ def _standard_error(values: np.ndarray) -> float:
 def remove_unsupported(
     points: Points, parameters: Parameters, config: Config, group: ProcessGroup = SINGLE_PROCESS
 ) -> Parameters:
-    """Remove modules with too few genes, or with about as many null genes as genes, and refit the others.
+    """Remove modules with too few genes or too many null genes, and refit the others.
 
     The expected number of genes without a pattern in a module follows from the null genes in it.
     """
@@ -208,7 +214,8 @@ def remove_unsupported(
             for chosen in (~is_null, is_null)
         )
         weight = parameters.background.numpy()[level[~is_null]].sum() / max(is_null.sum(), 1)
-        supported = (n_genes >= MIN_MODULE_GENES) & (n_null * weight <= MAX_FALSE_SHARE * n_genes)
+        n_false = (n_null - np.sqrt(n_null)) * weight  # one standard error below the estimate
+        supported = (n_genes >= MIN_MODULE_GENES) & (n_false <= MAX_FALSE_SHARE * n_genes)
         if supported.all() or not supported.any():
             break
         parameters = take_modules(parameters, np.flatnonzero(supported))

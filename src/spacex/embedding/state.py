@@ -131,7 +131,8 @@ def save(state: FittedState, directory: str | Path) -> None:
     with translate_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / SETTINGS) as settings_draft, atomic_path(folder / ARRAYS) as arrays_draft:
-        save_file({name: value.detach().cpu().contiguous() for name, value in arrays.items()}, arrays_draft)
+        # The mixture and the scale share the signal, and safetensors rejects tensors that share memory.
+        save_file({name: value.detach().cpu().contiguous().clone() for name, value in arrays.items()}, arrays_draft)
         settings = json.loads(json.dumps(settings))
         settings["sha256"] = {"settings": json_sha256(settings), "arrays": file_sha256(arrays_draft)}
         settings_draft.write_text(json.dumps(settings, indent=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
@@ -19,7 +18,7 @@ HELD_OUT = ("correlation", "retrieval")
 STAGES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "pretrain": ("Masked autoencoder", "epoch", "gain on held-out counts (%)", HELD_OUT),
     "modules": ("Number of modules", "modules", "score on held-out genes", ("score",)),
-    "mixture": ("Student's t mixture", "EM iteration", "MAP objective", ("objective",)),
+    "mixture": ("Student's t mixture", "EM iteration", "log likelihood per gene", ("objective",)),
     "boosting": ("Boosting", "round", "gain on held-out counts (%)", HELD_OUT),
 }
 LINES = {"correlation": ("reconstruction", "#0072B2", "-"), "retrieval": ("retrieval of the gene", "#D55E00", "--")}
@@ -67,14 +66,15 @@ def training(
         len(history), columns=4, width=2.2, height=1.7, gap=(1.35, 0.7), margin=(0.75, 0.5, 0.8, 0.35)
     )
     drawn = panels(ax, boxes, size)
-    n_modules = _adata.read_uns_entry(adata, "embed").get("n_modules")
     for one, (stage, table) in zip(drawn, history.items(), strict=True):
-        _draw(one, stage, table, n_modules)
+        _draw(one, stage, table)
+        if stage == "modules" and "n_modules" in (embed := _adata.read_uns_entry(adata, "embed")):
+            one.axvline(float(embed["n_modules"]), color="0.6", lw=0.8, ls=":")
     return save_or_show(ax, drawn, show=show, save=save)
 
 
-def _draw(ax: Axes, stage: str, table: pd.DataFrame, n_modules: object) -> None:
-    """Draw the columns of one stage as lines; a dotted line marks the number of modules of the fit."""
+def _draw(ax: Axes, stage: str, table: pd.DataFrame) -> None:
+    """Draw the columns of one stage as lines."""
     name, x_label, y_label, columns = STAGES[stage]
     x = table.iloc[:, 0].to_numpy()
     ax.set_xlabel(x_label)
@@ -91,5 +91,3 @@ def _draw(ax: Axes, stage: str, table: pd.DataFrame, n_modules: object) -> None:
     if columns == HELD_OUT:
         ax.axhline(0, color="0.6", lw=0.8, ls=":")
         ax.legend(frameon=False, fontsize=7)
-    if stage == "modules" and isinstance(n_modules, (int, np.integer)):
-        ax.axvline(float(n_modules), color="0.6", lw=0.8, ls=":")

@@ -12,7 +12,7 @@ from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_n_modules
 from spacex.embedding.context import FitContext
-from spacex.embedding.coordinates import fit_noise_scale
+from spacex.embedding.coordinates import N_LEVELS, fit_noise_scale
 from spacex.embedding.expectation import Points, posterior
 from spacex.embedding.fit import find_modules
 from spacex.embedding.history import History
@@ -71,13 +71,28 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
 
 def _stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> tuple[Points, torch.Tensor]:
     """Coordinates of genes and null genes from the stored embeddings, and the share of signal in each."""
-    stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
-    null, null_level = np.asarray(stored["embedding"], dtype=np.float32), np.asarray(stored["level"], dtype=np.int64)
-    n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=z.shape[1])
+    null, null_level, n_smooth = _stored_null_genes(adata, z.shape[1])
     level = _adata.read_expression_level(adata, embedded)
-    if null.ndim != 2 or null.shape[1] != z.shape[1] or null_level.shape != null.shape[:1] or not len(null):
-        raise InputError('uns["spacex"]["null_genes"] does not match the embedding; call sx.tl.embed(adata)')
+    if level.max() >= N_LEVELS:
+        raise InputError(
+            f'var["spacex_expression_level"] has level {level.max()}, but there are {N_LEVELS}; call sx.tl.embed(adata)'
+        )
     scale = fit_noise_scale(z, null, n_smooth)
     x = scale.coordinates(torch.from_numpy(np.concatenate([z, null])))
-    levels = torch.from_numpy(np.concatenate([level, null_level]).clip(min=0))
+    levels = torch.from_numpy(np.concatenate([level, null_level]))
     return Points(x, levels, torch.arange(len(x)) >= len(z)), scale.signal
+
+
+def _stored_null_genes(adata: AnnData, n_dims: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Embeddings (N, D) and expression levels (N,) of the null genes, and the number of smooth dimensions."""
+    stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
+    n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=n_dims)
+    try:
+        null, level = np.asarray(stored["embedding"], dtype=np.float32), np.asarray(stored["level"], dtype=np.int64)
+        is_valid = null.ndim == 2 and null.shape[1] == n_dims and level.shape == null.shape[:1] and len(null) > 0
+        is_valid = is_valid and bool(np.isfinite(null).all() and level.min() >= 0 and level.max() < N_LEVELS)
+    except (TypeError, ValueError, OverflowError):
+        is_valid = False
+    if not is_valid:
+        raise InputError('uns["spacex"]["null_genes"] does not match the embedding; call sx.tl.embed(adata)')
+    return null, level, n_smooth

@@ -6,7 +6,9 @@ import torch
 from spacex.embedding.encoder import Encoder, patch_index
 from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
 from spacex.embedding.refinement.boosting import boosting_loss, target_distribution
-from spacex.embedding.student_t import Parameters, e_step, initial_parameters, l2_normalize_tensor
+from spacex.embedding.student_t import initial_parameters, l2_normalize_tensor, log_posterior
+
+LEVEL = torch.arange(40) % 2
 
 
 def setting(seed=0, n=40, side=9, d=5, k=3):
@@ -22,20 +24,27 @@ def setting(seed=0, n=40, side=9, d=5, k=3):
         torch.nn.init.normal_(model.encoder.channel_weights, std=0.1)
     maps = torch.from_numpy(rng.normal(size=(n, len(pixel))))
     with torch.no_grad():
-        x = l2_normalize_tensor(model.encoder(maps))
-        p = initial_parameters(x[:k].clone(), x, background=0.2)
-        target = target_distribution(e_step(x, p)[0], 2.0)
+        x = coordinates(model, maps)
+        signal, nu = torch.full((d,), 1 / d, dtype=torch.float64), torch.tensor([8.0, 20.0], dtype=torch.float64)
+        p = initial_parameters(x[:k].clone(), signal, nu)
+        target = target_distribution(log_posterior(x, LEVEL, p), 2.0)
     return model, maps, p, target
 
 
+def coordinates(model, maps):
+    """Return coordinates (N, D) of patterns of strengths from 1 to 12."""
+    strength = torch.linspace(1.0, 12.0, len(maps), dtype=torch.float64)
+    return l2_normalize_tensor(model.encoder(maps)) * strength[:, None]
+
+
 def loss_of(model, maps, p, target):
-    return boosting_loss(model.encoder(maps), p, target)
+    return boosting_loss(coordinates(model, maps), LEVEL, p, target)
 
 
 def test_target_is_sharper_and_keeps_the_background():
     model, maps, p, target = setting()
     with torch.no_grad():
-        posterior = e_step(l2_normalize_tensor(model.encoder(maps)), p)[0].exp()
+        posterior = log_posterior(coordinates(model, maps), LEVEL, p).exp()
     np.testing.assert_allclose(target.sum(1), 1.0, atol=1e-12)
     np.testing.assert_allclose(target[:, -1], posterior[:, -1], atol=1e-12)
 
@@ -56,19 +65,20 @@ def test_target_equals_the_published_formula_without_background():
 def test_loss_is_zero_at_the_posterior_and_positive_elsewhere():
     model, maps, p, target = setting()
     with torch.no_grad():
-        z = model.encoder(maps)
-        assert abs(float(boosting_loss(z, p, e_step(l2_normalize_tensor(z), p)[0].exp()))) < 1e-12
-        assert float(boosting_loss(z, p, target)) > 0
+        x = coordinates(model, maps)
+        assert abs(float(boosting_loss(x, LEVEL, p, log_posterior(x, LEVEL, p).exp()))) < 1e-12
+        assert float(boosting_loss(x, LEVEL, p, target)) > 0
+        whole = float(boosting_loss(x, LEVEL, p, target))
+        parts = [
+            boosting_loss(x[part], LEVEL[part], p, target[part], n_genes=40) for part in (slice(15), slice(15, 40))
+        ]
+        np.testing.assert_allclose(sum(map(float, parts)), whole)
 
 
 def test_gradient_reaches_all_weights_of_encoder_and_mixture():
     model, maps, p, target = setting()
-    free = [
-        p.log_weight.clone().requires_grad_(),
-        p.mean.clone().requires_grad_(),
-        p.log_scale.clone().requires_grad_(),
-    ]
-    loss_of(model, maps, Parameters(*free, p.nu), target).backward()
+    free = [p.log_weight.clone().requires_grad_(), p.mean.clone().requires_grad_()]
+    loss_of(model, maps, p._replace(log_weight=free[0], mean=free[1]), target).backward()
     for name, weight in model.encoder.named_parameters():
         assert weight.grad is not None, name
         assert float(weight.grad.abs().max()) > 0, name

@@ -20,7 +20,7 @@ def images():
 def prepared(images, **settings):
     config, context = sx.Config(**settings), FitContext(torch.device("cpu"))
     train, heldout = images.thin(0.8, np.random.default_rng(0))
-    return build_autoencoder(train, config, context), train, heldout, config, context
+    return build_autoencoder(train, 0, config, context), train, heldout, config, context
 
 
 def test_the_best_state_is_restored_and_recorded(images):
