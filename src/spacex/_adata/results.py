@@ -132,6 +132,18 @@ def read_module_probability(adata: AnnData) -> np.ndarray:
     return _read_numbers(adata.var, keys.MODULE_PROB, "var", "call sx.tl.modules(adata)")
 
 
+def read_pattern_probability(adata: AnnData) -> np.ndarray:
+    """Probability (G,) that a gene has a spatial pattern: that of its module, or one minus that of none.
+
+    One for genes without a stored probability.
+    """
+    if keys.MODULE not in adata.var or keys.MODULE_PROB not in adata.var:
+        return np.ones(adata.n_vars)
+    probability, module = read_module_probability(adata), read_modules(adata)
+    pattern = np.where((module == keys.UNASSIGNED).to_numpy(), 1.0 - probability, probability)
+    return np.clip(np.nan_to_num(pattern, nan=1.0), 0.0, 1.0)
+
+
 def _read_numbers(frame: pd.DataFrame, column: str, where: str, call: str) -> np.ndarray:
     """Column as float64 with NaN for missing values; raises `InputError` if it is missing or not numeric."""
     if column not in frame or not pd.api.types.is_numeric_dtype(frame[column]):
