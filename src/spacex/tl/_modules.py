@@ -5,18 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
 from anndata import AnnData
 
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_n_modules
-from spacex.embedding.context import FitContext
-from spacex.embedding.coordinates import N_LEVELS, fit_noise_scale
-from spacex.embedding.expectation import Points, posterior
-from spacex.embedding.fit import find_modules
-from spacex.embedding.history import History
-from spacex.embedding.modules import assign, sort_by_evidence
+from spacex.embedding.coordinates import N_LEVELS
+from spacex.embedding.refit import NullGenes, refit_modules
 
 
 def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> None:
@@ -58,33 +53,21 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     seed = check_int(
         _adata.read_uns_entry(adata, "embed", "seed")["seed"], name='uns["spacex"]["embed"]["seed"]', low=0
     )
-    points, signal = _stored_points(adata, full[embedded], embedded)
-    history, context = History(), FitContext(torch.device("cpu"), seed)
-    parameters = find_modules(points, signal, n_modules, config, context, history)
-    parameters = sort_by_evidence(points, parameters, config.min_module_prob)
-    genes = points.take(slice(len(embedded)))
-    labels, probabilities = assign(posterior(genes, parameters), config.min_module_prob)
-    _adata.write_modules(adata, embedded, labels, probabilities)
-    tried = history.columns().get("modules", {})
-    _adata.write_uns(adata, modules={"n_modules": parameters.n_modules, "seed": seed, "tried": tried})
-
-
-def _stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> tuple[Points, torch.Tensor]:
-    """Coordinates of genes and null genes from the stored embeddings, and the share of signal in each."""
-    null, null_level, n_smooth = _stored_null_genes(adata, z.shape[1])
+    z = full[embedded]
+    null = _stored_null_genes(adata, z.shape[1])
     level = _adata.read_expression_level(adata, embedded)
     if level.max() >= N_LEVELS:
         raise InputError(
             f'var["spacex_expression_level"] has level {level.max()}, but there are {N_LEVELS}; call sx.tl.embed(adata)'
         )
-    scale = fit_noise_scale(z, null, n_smooth)
-    x = scale.coordinates(torch.from_numpy(np.concatenate([z, null])))
-    levels = torch.from_numpy(np.concatenate([level, null_level]))
-    return Points(x, levels, torch.arange(len(x)) >= len(z)), scale.signal
+    refit = refit_modules(z, level, null, n_modules, config, seed)
+    _adata.write_modules(adata, embedded, *refit.assignment)
+    tried = refit.history.columns().get("modules", {})
+    _adata.write_uns(adata, modules={"n_modules": refit.n_modules, "seed": seed, "tried": tried})
 
 
-def _stored_null_genes(adata: AnnData, n_dims: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Embeddings (N, D) and expression levels (N,) of the null genes, and the number of smooth dimensions."""
+def _stored_null_genes(adata: AnnData, n_dims: int) -> NullGenes:
+    """Null genes of the embedding, of which `sx.tl.embed` stores the embeddings and expression levels."""
     stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
     n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=n_dims)
     try:
@@ -95,4 +78,4 @@ def _stored_null_genes(adata: AnnData, n_dims: int) -> tuple[np.ndarray, np.ndar
         is_valid = False
     if not is_valid:
         raise InputError('uns["spacex"]["null_genes"] does not match the embedding; call sx.tl.embed(adata)')
-    return null, level, n_smooth
+    return NullGenes(null, level, n_smooth)
