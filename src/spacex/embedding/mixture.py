@@ -133,7 +133,9 @@ def background_weight(score: np.ndarray, level: np.ndarray, is_null: np.ndarray,
 
     def share(genes: np.ndarray) -> float:
         null, real = score[genes & is_null], score[genes & ~is_null]
-        below = np.sum(real < np.median(null)) if len(null) else 0
+        if not len(null):
+            return 1.0
+        below = np.sum(real < np.median(null))
         return float((2.0 * below + PRIOR_GENES / 2) / (len(real) + PRIOR_GENES))
 
     overall = share(np.ones(len(score), dtype=bool))
