@@ -184,11 +184,12 @@ def test_coordinate_transforms_change_little(technology: Any, transform: str) ->
     other = adata.copy()
     other.obsm["spatial"] = TRANSFORMS[transform](np.asarray(adata.obsm["spatial"]))
     analyze(adata), analyze(other)
-    # In another order of pixels, counts are thinned differently; free positions may change their bins.
+    # In another order of pixels, counts are thinned differently, and null genes are other draws; free positions may
+    # change their bins.
     exact = transform in ("millimeters", "shifted")
     clear = adata.var["spatially_variable"].to_numpy()
     off = np.abs(cosines(adata) - cosines(other))[np.ix_(clear, clear)]
-    assert np.quantile(off, 0.95) < (0.01 if exact else 0.1 if technology == "st" else 0.25)
+    assert np.quantile(off, 0.95) < (0.01 if exact else 0.12 if technology == "st" else 0.25)
     assert np.corrcoef(strength(adata), strength(other))[0, 1] > (0.9999 if exact else 0.99)
     scores = [np.sqrt(one.var["spacex_svg_score"].to_numpy()) for one in (adata, other)]
     assert np.corrcoef(*scores)[0, 1] > (0.9999 if exact else 0.97)

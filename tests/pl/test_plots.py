@@ -309,7 +309,7 @@ def test_category_colors():
     assert len(set(category_colors([str(i) for i in range(30)], "turbo").values())) == 30
 
 
-def test_a_line_marks_the_number_of_modules(adata):
-    drawn = next(ax for ax in sx.pl.training(adata) if ax.get_xlabel() == "modules")
+def test_a_line_marks_the_number_of_modules(toy_embedded):
+    drawn = next(ax for ax in sx.pl.training(toy_embedded) if ax.get_xlabel() == "modules")
     marked = [line for line in drawn.lines if line.get_linestyle() == ":"]
-    assert [line.get_xdata()[0] for line in marked] == [adata.uns["spacex"]["embed"]["n_modules"]]
+    assert [line.get_xdata()[0] for line in marked] == [toy_embedded.uns["spacex"]["embed"]["n_modules"]]

@@ -91,7 +91,7 @@ def embed_genes(
     """Embeddings (N, D) of genes and null genes, scaled so that null genes have mean squared norm one; the scale."""
     z = embed_maps(model, map_batches(images, context, config.batch_size), 1.0, context.group)
     null_mean = float(np.mean(np.sum(z[is_null].astype(np.float64) ** 2, axis=1)))
-    if not null_mean > 0:
+    if not (null_mean > 0 and z[~is_null].any()):
         raise InputError("no gene varies over the tissue: all maps are constant; check the counts")
     return z / np.float32(np.sqrt(null_mean)), null_mean
 
