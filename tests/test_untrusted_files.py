@@ -163,7 +163,8 @@ def test_false_array_sizes_raise(folder: Path, arrays: bytes) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("n_modules", 10**9), ("n_modules", -1), ("null_mean", -1), ("null_shape", "x"), ("seed", 2**99), ("seed", "x"),
+    ("n_modules", 10**9), ("n_modules", -1), ("null_mean", -1), ("n_smooth", "x"), ("n_smooth", 10**9),
+    ("n_smooth", 0), ("seed", 2**99), ("seed", "x"),
     ("layout", []), ("layout", [{"shape": [10**9, 10**9], "kind": "hex", "aspect": 1, "pitch": 1}]), ("layout", 3),
     ("layout", [{"shape": [2048, 2048], "kind": "hex", "aspect": 1, "pitch": 1}] * 10**5),
     ("layout", [{"shape": [3, 3], "kind": "x", "aspect": 1, "pitch": 1}] * 10**5), ("history", 3), ("config", 3),

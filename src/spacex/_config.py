@@ -102,7 +102,8 @@ class Config:
         Precision of the prior of the mean of a module. The posterior variance of the mean is part of the module's
         density, so that a module of few genes does not attract others by chance.
     min_module_prob
-        Probability of its most probable module above which a gene is assigned to it; other genes are unassigned.
+        Probability of its most probable module above which a gene is assigned to it. Other genes are unassigned: they
+        have no clear spatial pattern, too few counts to tell, or lie between modules.
     n_null_genes
         Maximum number of genes that are redrawn without a pattern and take part in the fit; at most a quarter of
         the number of genes, but at least 100. They calibrate the strength of patterns and the probabilities of modules.

@@ -1,9 +1,13 @@
-"""Statistics shared by several packages: normalization, group means, neighbors, q-values, cosine p-values."""
+"""Statistics shared by several packages: normalization, group means, neighbors, p- and q-values, calibration."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
+from scipy.special import gammaln
 from scipy.stats import beta, false_discovery_control
 
 MAX_NULL_NORM = 1.2
@@ -77,16 +81,19 @@ def signal_share(norm: np.ndarray) -> np.ndarray:
     return np.clip(1.0 - 1.0 / np.maximum(norm, 1e-6) ** 2, 0.0, 1.0)
 
 
-def null_direction_variance(z: np.ndarray) -> np.ndarray:
-    """Variances (D,) of the coordinates of unit directions of genes without a pattern, from embeddings (G, D).
+def direction_variance(z: np.ndarray) -> np.ndarray:
+    """Mean squares (D,) of the coordinates of the unit directions of embeddings (G, D); they sum to one."""
+    return np.asarray(np.mean(np.square(l2_normalize(z)), axis=0))
 
-    Estimated from the genes of norm at most `MAX_NULL_NORM`, or from all genes if these are fewer than
-    `MIN_NULL_GENES`. The variances sum to one.
+
+def weak_genes(z: np.ndarray) -> np.ndarray:
+    """Embeddings (N, D) of the genes, among embeddings (G, D), that count as having no pattern.
+
+    Those of norm at most `MAX_NULL_NORM`, or all genes if these are fewer than `MIN_NULL_GENES`. They replace the genes
+    redrawn without a pattern if an embedding comes without these.
     """
-    norm = np.linalg.norm(z, axis=1)
-    weak = norm <= MAX_NULL_NORM
-    null_genes = z[weak] if weak.sum() >= MIN_NULL_GENES else z
-    return np.asarray(np.mean(np.square(l2_normalize(null_genes)), axis=0))
+    weak = np.linalg.norm(z, axis=1) <= MAX_NULL_NORM
+    return z[weak] if weak.sum() >= MIN_NULL_GENES else z
 
 
 def cosine_pvalue(similarity: np.ndarray, query: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -100,3 +107,79 @@ def cosine_pvalue(similarity: np.ndarray, query: np.ndarray, variance: np.ndarra
     cosine_variance = float(variance @ np.square(l2_normalize(query)))
     half = max((1.0 / max(cosine_variance, 1e-12) - 1.0) / 2.0, 0.25)
     return np.asarray(beta.sf(np.clip((1.0 + similarity) / 2.0, 0.0, 1.0), half, half))
+
+
+def stratified_overlap_pvalue(overlap: int, strata: np.ndarray) -> float:
+    """Probability that two sets of genes have at least `overlap` genes in common by chance, given their expression.
+
+    Within a stratum of N genes, the common genes of two unrelated sets of K and n of them follow the hypergeometric
+    distribution; the total over the strata is their convolution. This is the exact conditional test of a common odds
+    ratio of one in stratified 2 × 2 tables, one-sided (Mehta, Patel & Gray 1985), which Cochran-Mantel-Haenszel tests
+    approximate. With one stratum it is Fisher's exact test.
+
+    Parameters
+    ----------
+    overlap
+        Number k of common genes.
+    strata
+        (L, 3) N, K and n of each stratum.
+    """
+    density = np.ones(1)
+    for n_genes, n_first, n_second in strata.tolist():
+        overlap -= max(0, n_first + n_second - n_genes)  # the smallest number of common genes
+        if 0 < n_first < n_genes and 0 < n_second < n_genes:
+            density = np.convolve(density, hypergeometric_density(n_genes, n_first, n_second))
+    return float(min(density[max(overlap, 0) :].sum(), 1.0))
+
+
+@lru_cache(maxsize=10_000)
+def hypergeometric_density(n_genes: int, n_first: int, n_second: int) -> np.ndarray:
+    """Density of the number of common genes of random sets of K and n of N genes, over its support."""
+    common = np.arange(max(0, n_first + n_second - n_genes), min(n_first, n_second) + 1)
+    log_density = (
+        _log_binomial(n_first, common)
+        + _log_binomial(n_genes - n_first, n_second - common)
+        - _log_binomial(n_genes, np.array(n_second))
+    )
+    return np.asarray(np.exp(log_density))
+
+
+def _log_binomial(n: int, k: np.ndarray) -> np.ndarray:
+    return np.asarray(gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0))
+
+
+def calibration_bins(probability: np.ndarray, is_right: np.ndarray, n_bins: int = 10) -> np.ndarray:
+    """Number of values, mean probability and share right (B, 3) in bins of equal size, by increasing probability.
+
+    Values without a probability (NaN) are left out.
+    """
+    known = np.flatnonzero(np.isfinite(probability))
+    order = known[np.argsort(probability[known], kind="stable")]
+    bins = [part for part in np.array_split(order, n_bins) if len(part)]
+    rows = [(len(part), probability[part].mean(), is_right[part].mean()) for part in bins]
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+
+
+def calibration_error(probability: np.ndarray, is_right: np.ndarray, n_bins: int = 10) -> float:
+    """Expected calibration error with bins of equal size (Naeini, Cooper & Hauskrecht 2015, eq. 2)."""
+    size, expected, observed = calibration_bins(probability, is_right, n_bins).T
+    return float(np.sum(size * np.abs(expected - observed)) / max(size.sum(), 1.0))
+
+
+def match_labels(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """True label (N,) that each label (N,) is matched to: the one-to-one matching with the most members in common.
+
+    -1 means no label, and is matched to -1; labels without a partner become -2. Hungarian algorithm (Kuhn 1955).
+    """
+    found = np.full(len(labels), -1)
+    has_label = labels >= 0
+    if not has_label.any():
+        return found
+    both = has_label & (truth >= 0)
+    common = np.zeros((labels.max() + 1, max(truth.max() + 1, 0)))
+    np.add.at(common, (labels[both], truth[both]), 1)
+    partner = np.full(len(common), -2)
+    rows, columns = linear_sum_assignment(common, maximize=True)
+    partner[rows] = columns
+    found[has_label] = partner[labels[has_label]]
+    return found

@@ -1,5 +1,6 @@
 """Exit codes, messages and start-up of all commands; ``query``, ``report``, ``impute`` and ``demo``."""
 
+import re
 import resource
 import subprocess
 import sys
@@ -131,11 +132,14 @@ def test_demo_prints_scores(toy, tmp_path, monkeypatch, capsys):
     assert main(["demo"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert not names_in(tmp_path)
-    scores = {name: float(value) for name, _, value in (line.strip().rpartition(" ") for line in lines[1:])}
-    assert len(scores) == 8
-    for name, value in scores.items():
-        if "Rand index" in name or "AUROC" in name or "10 nearest genes" in name:
-            assert 0.5 < value <= 1, name
+    assert re.search(r"60 of 120 genes are spatial and belong to 4 modules.*Modules found: [3-6]\.", lines[0])
+    scores = {meaning: float(value) for value, _, meaning in (line.strip().partition("  ") for line in lines[1:])}
+    assert len(scores) == 9
+    for meaning, value in scores.items():
+        if "Rand index" in meaning or "AUROC" in meaning or "nearest to" in meaning:
+            assert 0.5 < value <= 1, meaning
+        else:
+            assert 0 <= value < 0.5, meaning
 
 
 def test_a_closed_pipe_is_not_an_error(result, monkeypatch, capsys):

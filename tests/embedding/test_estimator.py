@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
 from tests.embedding.conftest import FAST
 
@@ -88,3 +90,15 @@ def test_an_unfitted_model_raises(images: GeneImages) -> None:
     with pytest.raises(sx.InputError, match="not fitted"):
         model.save("nowhere")
     assert not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize("n_modules", [3, "auto"])
+def test_genes_without_counts_are_embedded(images: GeneImages, n_modules: int | str) -> None:
+    """`sx.tl.embed` leaves them out, but the estimator accepts them."""
+    counts = images.counts.tolil()
+    counts[:, 5] = 0
+    model = sx.SpaCEX(n_modules=n_modules, progress=False).fit(replace(images, counts=sp.csc_array(counts)))
+    assert np.isfinite(model.embedding_).all()
+    assert not model.embedding_[5].any()
+    assert model.labels_[5] == -1
+    assert ((model.probabilities_ > 0) & (model.probabilities_ <= 1)).all()

@@ -136,9 +136,9 @@ def test_background_weight_recovers_the_planted_share(share: float, seed: int) -
     real = rng.normal(size=n) + 8.0 * has_pattern
     score = np.concatenate([real, rng.normal(size=n_null)])
     level, is_null = rng.integers(3, size=n + n_null), np.arange(n + n_null) >= n
-    np.testing.assert_allclose(mx.background_weight(score, level, is_null, 3), share, atol=0.15)
+    np.testing.assert_allclose(mx.background_weight(score, level, is_null, 3), share, atol=0.2)
     whole = mx.background_weight(score, level * 0, is_null, 1)
-    assert whole == pytest.approx(share, abs=0.07)
+    assert whole == pytest.approx(share, abs=0.12)
 
 
 def test_background_weight_of_levels() -> None:
@@ -150,7 +150,8 @@ def test_background_weight_of_levels() -> None:
     score[500:600] += 10.0  # a fifth of the genes of the first level
     score[1500:1900] += 10.0  # four fifths of those of the second
     weight = mx.background_weight(score, level, is_null, 4)
-    overall = 2 * np.mean(score[~is_null] < np.median(score[is_null]))
+    below = np.sum(score[~is_null] < np.median(score[is_null]))
+    overall = (2 * below + mx.PRIOR_GENES / 2) / (np.sum(~is_null) + mx.PRIOR_GENES)
     trust = 500 / (500 + mx.SHRINKAGE)
     assert weight[0] == pytest.approx(trust * 0.8 + (1 - trust) * overall, abs=0.08)
     assert weight[1] == pytest.approx(trust * 0.2 + (1 - trust) * overall, abs=0.08)
@@ -206,7 +207,7 @@ def test_best_spread_has_the_highest_likelihood() -> None:
     total = [float(log_likelihood(points, p._replace(spread=p.spread * 2 * f)).sum()) for f in mx.SPREAD_STEPS]
     assert float(best.spread) == pytest.approx(2 * 0.02 * mx.SPREAD_STEPS[int(np.argmax(total))])
     narrow = p._replace(spread=p.spread * 0 + 1e-9)
-    assert float(mx.best_spread(points, narrow, 500, SINGLE_PROCESS).spread) == mx.MIN_SPREAD
+    assert float(mx.best_spread(points, narrow, 500, SINGLE_PROCESS).spread) == mx.SPREAD_RANGE[0]
 
 
 def test_all_reduce_keeps_shapes() -> None:

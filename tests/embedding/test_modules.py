@@ -124,7 +124,10 @@ def test_candidate_sizes_increase_in_small_steps(n_genes: int, max_modules: int)
         ([2], [0.3], 2),
     ],
 )
-def test_smallest_sufficient(sizes: list[int], scores: list[float], expected: int) -> None:
+def test_smallest_sufficient(
+    sizes: list[int], scores: list[float], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(md, "MIN_GAIN", 0.9)
     assert md.smallest_sufficient(np.array(sizes), np.array(scores)) == expected
 
 

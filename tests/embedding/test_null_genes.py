@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.imaging.data import one_section, poisson_section, square, two_sections
 
-from spacex import datasets, pp
+from spacex import InputError, datasets, pp
 from spacex.embedding.null_genes import MIN_NULL_GENES, dispersion, number_of_null_genes, redraw_null_genes
 from spacex.imaging.gene_images import GeneImages
 
@@ -129,6 +129,18 @@ def test_every_null_gene_has_a_count() -> None:
     assert (drawn.sum(axis=0) >= 1).all()
     assert drawn.shape == (100, 400)
     assert drawn.dtype == images.counts.dtype
+
+
+def test_genes_without_counts_are_not_redrawn() -> None:
+    images = simulated()
+    counts = images.counts.toarray()
+    counts[:, 10:] = 0
+    images = replace(images, counts=sp.csc_array(counts))
+    drawn = redraw_null_genes(images, 200, 0)
+    assert (drawn.sum(axis=0) >= 1).all()
+    assert set(np.unique(redraw_null_genes(images.take(np.arange(10)), 200, 0).sum(0))) == set(np.unique(drawn.sum(0)))
+    with pytest.raises(InputError, match="no gene has any counts"):
+        redraw_null_genes(images.take(np.arange(20, 30)), 50, 0)
 
 
 def test_counts_are_appended() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacex.pairs import PairClassifier, PairParams, degree_matched
-from spacex.pairs.classifier import calibration_error
+from spacex.stats import calibration_error
 
 
 def random_pairs(n_genes: int, n: int, seed: int) -> np.ndarray:

@@ -307,3 +307,9 @@ def test_category_colors():
     assert category_colors(["a", "b"], ["black"]) == {"a": "#000000", "b": "#000000"}
     assert len(set(category_colors([str(i) for i in range(16)]).values())) == len(OKABE_ITO_EXTENDED) == 16
     assert len(set(category_colors([str(i) for i in range(30)], "turbo").values())) == 30
+
+
+def test_a_line_marks_the_number_of_modules(adata):
+    drawn = next(ax for ax in sx.pl.training(adata) if ax.get_xlabel() == "modules")
+    marked = [line for line in drawn.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in marked] == [adata.uns["spacex"]["embed"]["n_modules"]]

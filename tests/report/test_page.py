@@ -167,6 +167,15 @@ def test_a_gene_shows_its_counts_and_nearest_genes(page, adata):
     np.testing.assert_allclose(page.numbers("#gene-partners small"), expected, atol=0.0071)
 
 
+def test_a_gene_without_a_module_shows_what_this_means(page, file, adata):
+    is_unassigned = (adata.var["spacex_module"] == "unassigned").to_numpy()
+    for genes, shown in ((adata.var_names[is_unassigned], True), (adata.var_names[~is_unassigned], False)):
+        page.open(file, f"#gene={genes[0]}")
+        until(lambda gene=genes[0]: page.text("gene-name") == gene)
+        assert page.element("gene-unassigned").is_displayed() == shown
+    assert "no module has a probability above 0.5" in page.element("gene-unassigned").get_attribute("textContent")
+
+
 def test_a_click_on_a_tile_selects_its_gene(page):
     tile = page.first("#gene-nearest .tile")
     name = tile.find_element("tag name", "em").text

@@ -215,7 +215,7 @@ def test_missing_results_name_the_call(fitted):
 def test_sections_without_modules_have_a_report(fitted):
     adata = fitted.copy()
     adata.var["spacex_module"] = pd.Categorical(["unassigned"] * adata.n_vars)
-    assert "No gene has a module" in report.build(adata)
+    assert "No gene is in a module" in report.build(adata)
 
 
 def test_the_report_is_reproducible(fitted, enrichment, page):

@@ -85,6 +85,20 @@ def test_permuted_modules_have_no_terms():
     assert n_significant <= 3
 
 
+def test_pvalues_are_conditional_on_the_expression_level(section):
+    """Genes of a level without genes in modules do not count, and sets of well expressed genes are expected there."""
+    section.var["spacex_expression_level"] = np.repeat([1, 0, -1], [22, 14, 4]).astype(np.int8)
+    table = sx.tl.enrich(section, SETS)
+    for _, result in table.iterrows():
+        module = set(section.var_names[section.var["spacex_module"] == result["module"]])
+        high = set(section.var_names[:22]) & set(SETS[result["term"]])
+        assert result["pvalue"] == pytest.approx(hypergeom.sf(len(module & high) - 1, 22, len(high), len(module)))
+    well_expressed = {"all": [f"g{i}" for i in range(22)]}
+    assert (sx.tl.enrich(section, well_expressed)["pvalue"] == 1).all()
+    del section.var["spacex_expression_level"]
+    assert (sx.tl.enrich(section, well_expressed)["pvalue"] < 0.01).all()
+
+
 def test_qvalues_include_pairs_without_common_genes(section):
     table = sx.tl.enrich(section, SETS)
     pairs = {(m, t): 1.0 for m in "01" for t in SETS} | {

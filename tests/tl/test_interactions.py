@@ -16,6 +16,7 @@ import spacex as sx
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex.pairs import PairParams
+from spacex.stats import calibration_error
 from spacex.tl._pair_scorer import fit_pair_scorer
 
 COLUMNS = ["gene_a", "gene_b", "similarity", "qvalue", "probability"]
@@ -231,3 +232,20 @@ def test_invalid_arguments_raise(adata: AnnData) -> None:
     few.varm["X_spacex"][6:] = np.nan
     with pytest.raises(InputError, match="only 6 gene"):
         sx.tl.interactions(few)
+
+
+def test_neighbors_are_related_only_if_both_genes_have_a_pattern() -> None:
+    """The probability is calibrated for nearest neighbors: pairs of one planted module are related."""
+    adata = sx.datasets.simulate_section(n_genes=1000, n_spots=1500, n_modules=12, depth=0.3, seed=1)
+    sx.tl.embed(adata, progress=False)
+    sx.tl.interactions(adata)
+    pairs = sp.triu(adata.varp["spacex_interactions"]).tocoo()
+    module = adata.var["module"].to_numpy()
+    is_related = (module[pairs.row] == module[pairs.col]) & (module[pairs.row] >= 0)
+    assert calibration_error(pairs.data, is_related) < 0.06
+    assert np.mean(pairs.data[(module[pairs.row] < 0) | (module[pairs.col] < 0)] > 0.9) < 0.02
+    probability = sx.tl.score_pairs(adata, [tuple(adata.var_names[[pairs.row[0], pairs.col[0]]])])["probability"][0]
+    assert probability == pytest.approx(pairs.data[0], abs=1e-6)
+    adata.var["spacex_module"], adata.var["spacex_module_prob"] = "unassigned", 1.0
+    sx.tl.interactions(adata)
+    assert not adata.varp["spacex_interactions"].nnz

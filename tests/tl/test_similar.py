@@ -9,6 +9,7 @@ from anndata import AnnData
 from scipy import stats
 
 import spacex as sx
+from spacex.stats import cosine_pvalue, direction_variance
 
 MISSING = "gene0007"
 
@@ -60,6 +61,22 @@ def test_qvalues_are_calibrated_without_similar_genes() -> None:
         adata.varm["X_spacex"] = rng.standard_normal((100, 16)).astype(np.float32)
         has_discovery.append((sx.tl.similar_genes(adata, "0", n=99)["qvalue"] < 0.05).any())
     assert np.mean(has_discovery) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_genes_redrawn_without_a_pattern_are_the_null(embedded: AnnData) -> None:
+    """Their directions count, also if no gene of the section is weak; the q-value equals that of `cosine_pvalue`."""
+    z = embedded.varm["X_spacex"].astype(float)
+    gene = spatial_genes(embedded)[0]
+    table = sx.tl.similar_genes(embedded, gene, n=200)
+    null = np.asarray(embedded.uns["spacex"]["null_genes"]["embedding"])
+    query = z[embedded.var_names == gene][0]
+    pvalue = cosine_pvalue(table["similarity"].to_numpy(), query, direction_variance(null))
+    np.testing.assert_allclose(table["qvalue"], stats.false_discovery_control(pvalue), rtol=1e-4)
+    embedded.varm["X_spacex"] = (10 * z).astype(np.float32)
+    np.testing.assert_allclose(sx.tl.similar_genes(embedded, gene, n=200)["qvalue"], table["qvalue"], rtol=1e-3)
+    embedded.uns["spacex"]["null_genes"] = {"embedding": null[:, :3]}
+    with pytest.raises(sx.InputError, match=r"null_genes.*does not match.*call sx.tl.embed"):
+        sx.tl.similar_genes(embedded, gene)
 
 
 def test_the_most_similar_gene_is_first(embedded: AnnData) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
+
+from spacex.stats import calibration_bins, match_labels
 
 from ..planted import NONE
 
 N_BINS = 10
-UNMATCHED = -2
-"""Planted module of genes whose module is matched to none."""
 
 
 def recovery(labels: np.ndarray, planted: np.ndarray) -> dict[str, float]:
@@ -36,46 +35,14 @@ def assignment(labels: np.ndarray, planted: np.ndarray) -> dict[str, float]:
     }
 
 
-def matched(labels: np.ndarray, planted: np.ndarray) -> np.ndarray:
-    """Planted module (G,) that the module of every gene is matched to; -1 for unassigned genes.
-
-    The one-to-one matching with the most genes in common (Hungarian algorithm). Surplus modules are `UNMATCHED`.
-    """
-    found = np.full(len(labels), NONE)
-    is_assigned = labels != NONE
-    if not is_assigned.any():
-        return found
-    both = is_assigned & (planted != NONE)
-    common = np.zeros((labels.max() + 1, max(planted.max() + 1, 0)))
-    np.add.at(common, (labels[both], planted[both]), 1)
-    partner = np.full(len(common), UNMATCHED)
-    rows, columns = linear_sum_assignment(common, maximize=True)
-    partner[rows] = columns
-    found[is_assigned] = partner[labels[is_assigned]]
-    return found
-
-
 def is_right(labels: np.ndarray, planted: np.ndarray) -> np.ndarray:
     """Whether a gene (G,) is in the module matched to its planted module, or in none and has no pattern."""
-    return matched(labels, planted) == planted
+    return match_labels(labels, planted) == planted
 
 
 def reliability(probability: np.ndarray, right: np.ndarray, n_bins: int = N_BINS) -> pd.DataFrame:
-    """Number of genes, mean probability and share right in bins of equally many genes, by increasing probability.
-
-    Genes without a probability (NaN) are left out.
-    """
-    known = np.flatnonzero(np.isfinite(probability))
-    order = known[np.argsort(probability[known], kind="stable")]
-    bins = [part for part in np.array_split(order, n_bins) if len(part)]
-    rows = [(len(part), probability[part].mean(), right[part].mean()) for part in bins]
-    return pd.DataFrame(rows, columns=["genes", "probability", "right"])
-
-
-def calibration_error(probability: np.ndarray, right: np.ndarray, n_bins: int = N_BINS) -> float:
-    """Expected calibration error (Naeini et al. 2015) in bins of equally many genes."""
-    table = reliability(probability, right, n_bins)
-    return float(np.average((table["probability"] - table["right"]).abs(), weights=table["genes"]))
+    """Number of genes, mean probability and share right in bins of equally many genes, by increasing probability."""
+    return pd.DataFrame(calibration_bins(probability, right, n_bins), columns=["genes", "probability", "right"])
 
 
 def auroc(score: np.ndarray, planted: np.ndarray) -> float:

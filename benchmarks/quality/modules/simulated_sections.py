@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from spacex.stats import calibration_error
+
 from ..sections import SIMULATED as SCOREBOARD
-from .measure import assignment, auroc, calibration_error, is_right, recovery, reliability
+from .measure import assignment, auroc, is_right, recovery, reliability
 from .methods import Found
 
 SIMULATED = {"default": {}, **{name.removeprefix("sim_"): arguments for name, arguments in SCOREBOARD.items()}}

@@ -27,7 +27,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from spacex.pairs import PairClassifier
-from spacex.pairs.classifier import calibration_error
+from spacex.stats import calibration_error
 
 from .measures import CONTROLS, METHODS, Section
 from .tables import KINDS, human_names, known_pairs, together, with_negatives

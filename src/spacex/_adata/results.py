@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from spacex._adata import keys
+from spacex._adata.uns import read_uns_entry
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite
 
@@ -72,6 +73,19 @@ def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndar
     return components
 
 
+def read_null_embedding(adata: AnnData) -> np.ndarray | None:
+    """Embeddings (N, D) of the genes redrawn without a pattern; None if they are not stored."""
+    entry = read_uns_entry(adata, "null_genes")
+    if "embedding" not in entry:
+        return None
+    name, width = 'uns["spacex"]["null_genes"]["embedding"]', read_embedding(adata).shape[1]
+    null = read_array(entry["embedding"], name, n_dims=2)
+    check_finite(null, name=name, hint="call sx.tl.embed(adata)")
+    if null.shape[1] != width or not len(null):
+        raise InputError(f'{name} does not match varm["{keys.EMBEDDING}"]; call sx.tl.embed(adata)')
+    return null
+
+
 def write_modules(adata: AnnData, embedded: np.ndarray, module: np.ndarray, probability: np.ndarray) -> None:
     """Write ``var["spacex_module"]`` and its probability, from the modules (-1: none) of the embedded genes.
 
@@ -121,6 +135,18 @@ def read_modules(adata: AnnData) -> pd.Series:
 def read_module_probability(adata: AnnData) -> np.ndarray:
     """``var["spacex_module_prob"]`` (G,)."""
     return _read_numbers(adata.var, keys.MODULE_PROB, "var", "call sx.tl.modules(adata)")
+
+
+def read_pattern_probability(adata: AnnData) -> np.ndarray:
+    """Probability (G,) that a gene has a spatial pattern: that of its module, or one minus that of none.
+
+    One for genes without a stored probability.
+    """
+    if keys.MODULE not in adata.var or keys.MODULE_PROB not in adata.var:
+        return np.ones(adata.n_vars)
+    probability, module = read_module_probability(adata), read_modules(adata)
+    pattern = np.where((module == keys.UNASSIGNED).to_numpy(), 1.0 - probability, probability)
+    return np.clip(np.nan_to_num(pattern, nan=1.0), 0.0, 1.0)
 
 
 def _read_numbers(frame: pd.DataFrame, column: str, where: str, call: str) -> np.ndarray:

@@ -80,7 +80,8 @@ def expectation(points: Points, p: Parameters) -> tuple[Statistics, Tensor]:
 
 def _expectation_of_block(points: Points, p: Parameters) -> tuple[Statistics, Tensor]:
     x, level, is_null = points
-    density = log_module_density(x, level, p)
+    squares = [squared_distance(x, p, amplitude) for amplitude in AMPLITUDES.tolist()]
+    density = log_module_density(x, level, p, squares)
     chance, noise = log_chance(density, level, p), log_noise(x, level, p)
     background = torch.logaddexp(noise, torch.logsumexp(chance.flatten(1), dim=1))
     joint = LogJoint(density + p.log_weight[:, None] + p.log_amplitude[level][:, None, :], background)
@@ -90,7 +91,7 @@ def _expectation_of_block(points: Points, p: Parameters) -> tuple[Statistics, Te
     resp = torch.exp(joint.module + (torch.log1p(-weight) - likelihood)[:, None, None])  # (N, K, J)
     n_levels = len(p.nu)
     by_level = resp.new_zeros(n_levels, resp.shape[2]).index_add_(0, level, resp.sum(1))
-    first, precision = _mean_statistics(x, level, resp, p)
+    first, precision = _mean_statistics(x, level, resp, p, squares)
     null_resp = torch.exp(chance[is_null] - background[is_null][:, None, None])
     by_chance = resp.new_zeros(n_levels).index_add_(0, level[is_null], null_resp.sum((1, 2)))
     return Statistics(
@@ -99,13 +100,15 @@ def _expectation_of_block(points: Points, p: Parameters) -> tuple[Statistics, Te
     ), score  # fmt: skip
 
 
-def _mean_statistics(x: Tensor, level: Tensor, resp: Tensor, p: Parameters) -> tuple[Tensor, Tensor]:
+def _mean_statistics(
+    x: Tensor, level: Tensor, resp: Tensor, p: Parameters, squares: list[Tensor]
+) -> tuple[Tensor, Tensor]:
     """Return weighted sums (K, D) for the means; latent precisions as in Peel & McLachlan 2000, equation 18."""
     first, precision = torch.zeros_like(p.mean), torch.zeros_like(p.mean)
     no_uncertainty = p._replace(mean_variance=torch.zeros_like(p.mean_variance))
     nu = p.nu[level][:, None]
     for j, amplitude in enumerate(AMPLITUDES.tolist()):
-        latent = (nu + x.shape[1]) / (nu + squared_distance(x, p, amplitude))
+        latent = (nu + x.shape[1]) / (nu + squares[j])
         weighted = resp[:, :, j] * latent
         inverse = 1.0 / module_variance(no_uncertainty, amplitude)
         first += amplitude * (weighted.T @ x) * inverse

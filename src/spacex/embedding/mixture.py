@@ -27,10 +27,10 @@ SHRINKAGE = 50.0
 CHANCE_PRIOR = (0.2, 20.0)
 """Pseudo-counts of null genes that resemble a module, and of all null genes, of each level."""
 AMPLITUDE_PRIOR = 0.5
-SPREAD_STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)
+SPREAD_STEPS = (0.6, 1.0, 1.7)
 SPREAD_INTERVAL = 3
 """The spread is updated in every third iteration, by the best of these factors."""
-MAX_SPREAD_POINTS = 800
+MAX_SPREAD_POINTS = 400
 SPREAD_RANGE = (1e-4, 0.1)
 """Bounds of the spread. With more, one module of a small panel takes genes without a pattern."""
 MIN_LEVEL_GENES = 20
@@ -133,7 +133,9 @@ def background_weight(score: np.ndarray, level: np.ndarray, is_null: np.ndarray,
 
     def share(genes: np.ndarray) -> float:
         null, real = score[genes & is_null], score[genes & ~is_null]
-        below = np.sum(real < np.median(null)) if len(null) else 0
+        if not len(null):
+            return 1.0
+        below = np.sum(real < np.median(null))
         return float((2.0 * below + PRIOR_GENES / 2) / (len(real) + PRIOR_GENES))
 
     overall = share(np.ones(len(score), dtype=bool))

@@ -26,7 +26,7 @@ MAX_NULL_GENES_FOR_SELECTION = 500
 EM_ITERATIONS_FOR_SELECTION = 10
 MIN_GAIN = 0.95
 """Share of the largest gain in held-out likelihood that the number of modules must reach."""
-GRID_RATIO = 1.25
+GRID_RATIO = 1.4
 MIN_SIZE_TO_STOP = 16
 """Larger numbers of modules are no longer tried when two in a row, from this one on, are not better."""
 KMEANS_STARTS = 3

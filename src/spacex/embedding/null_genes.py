@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from spacex._infra.errors import InputError
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.thinning import gene_keys
 
@@ -30,7 +31,12 @@ def redraw_null_genes(images: GeneImages, n_null: int, seed: int) -> sp.csc_arra
     """
     keys = gene_keys(images.counts, np.random.default_rng(seed))
     # Keys increase with counts; multiplicative hashing (Knuth 1998, section 6.4) makes their order random.
-    genes = np.argsort(keys * HASH_FACTOR % 2**32, kind="stable")[:n_null]
+    genes = np.argsort(keys * HASH_FACTOR % 2**32, kind="stable")
+    if images.is_count:
+        genes = genes[images.totals.sum(axis=0)[genes] > 0]
+    if not len(genes):
+        raise InputError("no gene has any counts; check the counts")
+    genes = genes[:n_null]
     copies = -(-n_null // len(genes))
     section = images.layout.section
     columns = []

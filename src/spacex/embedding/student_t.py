@@ -86,12 +86,15 @@ def log_t(square: Tensor, nu: Tensor, n_dims: int) -> Tensor:
     return constant - half * torch.log1p(square / nu)
 
 
-def log_module_density(x: Tensor, level: Tensor, p: Parameters) -> Tensor:
-    """Return the log density (N, K, J) of points (N, D) of expression levels (N,) for each module and amplitude."""
+def log_module_density(x: Tensor, level: Tensor, p: Parameters, squares: list[Tensor] | None = None) -> Tensor:
+    """Return the log density (N, K, J) of points (N, D) of expression levels (N,) for each module and amplitude.
+
+    `squares` are the results of `squared_distance` for every amplitude, if known.
+    """
     parts = []
-    for amplitude in AMPLITUDES.tolist():
+    for j, amplitude in enumerate(AMPLITUDES.tolist()):
+        square = squared_distance(x, p, amplitude) if squares is None else squares[j]
         log_determinant = torch.log(module_variance(p, amplitude)).sum(1)
-        square = squared_distance(x, p, amplitude)
         parts.append(log_t(square, p.nu[level], x.shape[1]) - 0.5 * log_determinant)
     return torch.stack(parts, dim=2)
 

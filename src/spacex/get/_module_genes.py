@@ -56,7 +56,7 @@ def module_genes(adata: AnnData, module: str) -> np.ndarray:
 
     Returns
     -------
-    Positions (n,) in ``var``, the largest product of posterior probability and norm of the embedding first.
+    Positions (n,) in ``var``, the largest product of probability and norm of the embedding first.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from spacex._infra.errors import InputError
 from spacex.pairs.params import PairParams
+from spacex.stats import calibration_error
 
 
 def degree_matched(
@@ -56,14 +57,6 @@ def _pair_code(pairs: np.ndarray, n_genes: int) -> np.ndarray:
     """One integer (N,) for each unordered pair (N, 2)."""
     low, high = np.sort(pairs, axis=1).T.astype(np.int64)
     return np.asarray(low * n_genes + high)
-
-
-def calibration_error(probability: np.ndarray, is_positive: np.ndarray, n_bins: int = 10) -> float:
-    """Expected calibration error with bins of equal size (Naeini, Cooper & Hauskrecht 2015, eq. 2)."""
-    order = np.argsort(probability, kind="stable")
-    parts = [part for part in np.array_split(order, n_bins) if len(part)]
-    gaps = [len(part) * abs(probability[part].mean() - is_positive[part].mean()) for part in parts]
-    return float(sum(gaps) / len(probability))
 
 
 @dataclass(frozen=True)

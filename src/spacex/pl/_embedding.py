@@ -46,7 +46,9 @@ def embedding(
         Spots × genes, after `spacex.tl.embed`.
     color
         Values that color the genes: ``"module"``, ``"svg"`` (score of spatial variability), ``"expression"`` (log10 of
-        the mean count), ``"strength"`` (norm of the embedding) or a column of ``var``. Each value gets a panel.
+        the mean count), ``"strength"`` (norm of the embedding) or a column of ``var``. Each value gets a panel. Gray:
+        no module has a probability above `Config.min_module_prob`; the gene has no clear spatial pattern, too few
+        counts to tell, or lies between modules.
     genes
         Genes to label, by name or symbol.
     palette, cmap

@@ -24,6 +24,15 @@ class KeyFigure(NamedTuple):
     remark: str
 
 
+def unassigned_text(adata: AnnData) -> str:
+    """Return what it means that a gene is in no module."""
+    minimum = _adata.read_config(adata).min_module_prob
+    return (
+        f"no module has a probability above {minimum:g}; the gene has no clear spatial pattern, too few counts to "
+        "tell, or lies between modules"
+    )
+
+
 def key_figures(adata: AnnData, genes: pd.DataFrame) -> list[KeyFigure]:
     """Return the numbers of spots, genes, modules, spatially variable genes and domains."""
     grid = _adata.read_uns_entry(adata, "grid")
@@ -44,7 +53,7 @@ def key_figures(adata: AnnData, genes: pd.DataFrame) -> list[KeyFigure]:
         KeyFigure(
             "modules",
             f"{genes.loc[is_assigned, 'module'].nunique()}",
-            f"with {n_assigned:,} genes; {n_embedded - n_assigned:,} genes have no clear pattern",
+            f"with {n_assigned:,} genes; {n_embedded - n_assigned:,} genes are in no module",
         ),
     ]
     if "svg_qvalue" in genes:

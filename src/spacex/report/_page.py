@@ -35,7 +35,14 @@ from spacex.get import (
 )
 from spacex.pl.colors import SEQUENTIAL, robust_norm
 from spacex.report._figures import map_uri, svg_chart, training_chart
-from spacex.report._overview import ALPHA, key_figures, parameter_texts, stage_times, warning_texts
+from spacex.report._overview import (
+    ALPHA,
+    key_figures,
+    parameter_texts,
+    stage_times,
+    unassigned_text,
+    warning_texts,
+)
 from spacex.report._payload import build_payload
 from spacex.report._plots import gene_plot, library_script, tissue_plot
 
@@ -133,6 +140,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "title": str(title or "") or run.get("input") or "section",
         "figures": key_figures(adata, genes),
         "warnings": warning_texts(adata),
+        "unassigned": unassigned_text(adata),
         "modules": _module_cards(modules, maps, enrichment, tissue, _adata.unstable_modules(adata)),
         "has_stability": "stable" in modules,
         "min_jaccard": _adata.MIN_STABLE_JACCARD,

@@ -74,7 +74,8 @@ def embed(
       (about one without a signal); NaN for genes that are not embedded.
     - ``obsm["spacex_components"]`` (S, D) float32: the spatial pattern of each dimension; zero outside the tissue.
     - ``var["spacex_module"]``: module, numbered by evidence (the expected number of genes that are rightly in it), or
-      ``"unassigned"`` for genes of which no module is more probable than `Config.min_module_prob`.
+      ``"unassigned"`` where no module has a probability above `Config.min_module_prob`, 0.5 by default: the gene has
+      no clear spatial pattern, too few counts to tell, or lies between modules.
     - ``var["spacex_module_prob"]``: probability that the gene is rightly in its module, or rightly in none. It is
       calibrated by genes that are redrawn without a pattern and take part in the fit.
     - ``var["spacex_expression_level"]``: group of genes by total counts; null genes are compared within it.

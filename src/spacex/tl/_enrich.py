@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import hypergeom
 
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_names
 from spacex.gene_names import GeneNames, normalize_name
-from spacex.stats import benjamini_hochberg, l2_normalize
+from spacex.stats import benjamini_hochberg, l2_normalize, stratified_overlap_pvalue
 from spacex.tl._gene_sets import GeneSets, read_gene_sets
 
 logger = logging.getLogger("spacex")
@@ -32,10 +31,14 @@ def enrich(
 ) -> pd.DataFrame:
     r"""Test gene sets for over-representation in each module, or among the nearest neighbors of genes.
 
-    The p-value is P(X >= k) of the hypergeometric distribution (one-sided exact test, Fisher 1935) for k genes in both
-    a set and a module, where N genes are embedded, K of them are in the set and n in the module. The background is the
-    embedded genes, including unassigned ones, and not the genome. Q-values are those of Benjamini and Hochberg over all
-    combinations of a module and a set, including those without common genes, which are not listed.
+    The background is the genes that could have been in the module: the embedded genes, with and without a module, of
+    the same expression levels (``var["spacex_expression_level"]``). A pattern is hard to see in few counts, so modules,
+    like many gene sets, consist of well expressed genes; without this condition any two such groups of genes have more
+    genes in common than expected. The p-value is P(X >= k) for k genes in both a set and a module. Within an expression
+    level, X follows the hypergeometric distribution for N embedded genes, K of them in the set and n in the module; the
+    total over the levels is their convolution (one-sided exact test; Fisher 1935, Mehta, Patel & Gray 1985). Q-values
+    are those of Benjamini and Hochberg over all combinations of a module and a set, including those without common
+    genes, which are not listed.
 
     Parameters
     ----------
@@ -90,6 +93,8 @@ def enrich(
     else:
         names, in_group = _group_by_neighbors(adata, z, embedded, around, n_neighbors)
     in_set = _map_gene_sets(all_genes, embedded, sets)
+    has_levels = _adata.keys.EXPRESSION_LEVEL in adata.var
+    level = _adata.read_expression_level(adata, embedded) if has_levels else np.zeros(len(genes), dtype=np.int64)
     tested = in_set.sum(axis=0) >= min_size
     if not tested.any():
         raise InputError(
@@ -97,7 +102,8 @@ def enrich(
             f"pass sets of symbols like {genes.symbols[0]}, or a smaller min_size="
         )
     terms = [term for term, is_tested in zip(sets, tested, strict=True) if is_tested]
-    return _test(genes, names, in_group, in_set[:, tested], terms)
+    in_set = in_set[:, tested]
+    return _table(genes, names, in_group, in_set, terms, _pvalues(in_group, in_set, level))
 
 
 def _group_by_module(adata: AnnData, embedded: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -125,14 +131,24 @@ def _group_by_neighbors(
     return names, in_group
 
 
-def _test(
-    genes: GeneNames, names: list[str], in_group: np.ndarray, in_set: np.ndarray, terms: list[str]
+def _pvalues(in_group: np.ndarray, in_set: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """P-values (M, T) from masks of the genes in each group (G, M) and set (G, T), and expression levels (G,)."""
+    of_level = (level[:, None] == np.unique(level)).astype(np.int64)
+    n_genes, n_in_group, n_in_set = of_level.sum(axis=0), of_level.T @ in_group, of_level.T @ in_set
+    overlap = in_group.astype(np.int64).T @ in_set
+    pvalue = np.ones(overlap.shape)
+    for m, t in zip(*np.nonzero(overlap), strict=True):
+        strata = np.column_stack([n_genes, n_in_set[:, t], n_in_group[:, m]])
+        pvalue[m, t] = stratified_overlap_pvalue(int(overlap[m, t]), strata)
+    return pvalue
+
+
+def _table(
+    genes: GeneNames, names: list[str], in_group: np.ndarray, in_set: np.ndarray, terms: list[str], pvalue: np.ndarray
 ) -> pd.DataFrame:
-    """Table of hypergeometric tests, from masks of the genes in each group (G, M) and in each set (G, T)."""
+    """Table of the groups and sets with common genes, from p-values (M, T) and masks (G, M) and (G, T) of genes."""
     overlap = in_group.T.astype(np.float64) @ in_set.astype(np.float64)
-    set_size, group_size = in_set.sum(axis=0), in_group.sum(axis=0)
-    pvalue = hypergeom.sf(overlap - 1, len(genes), set_size[None, :], group_size[:, None])
-    qvalue = benjamini_hochberg(np.clip(pvalue, 0, 1))
+    set_size, qvalue = in_set.sum(axis=0), benjamini_hochberg(pvalue)
     rows, columns = np.nonzero(overlap)
     order = np.lexsort((columns, rows, -overlap[rows, columns], pvalue[rows, columns]))
     rows, columns = rows[order], columns[order]

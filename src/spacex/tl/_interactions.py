@@ -72,8 +72,10 @@ def interactions(
     *Null distribution.* Inverting the pattern of one of two unrelated genes (high becomes low) keeps its strength and
     smoothness, and flips the sign of the cosine. Random pairs of genes with the same strengths (norms of the embedding)
     and a cosine of at most -c therefore estimate how many unrelated pairs have a cosine of c or more. The probability
-    of a relation is 1 - f(-c) / f(c), where f is the density of the cosine. It is calibrated for random pairs; among
-    pairs chosen for a reason, more are related.
+    of a relation is 1 - f(-c) / f(c), where f is the density of the cosine, times the probabilities that both genes
+    have a spatial pattern (``var["spacex_module_prob"]``; ``score_pairs`` by other measures omits them). Without these,
+    the nearest neighbors of a gene without a pattern would seem related to it. Among pairs chosen for a reason, more
+    are related.
 
     *Classifier.* Ridge logistic regression on the cosine, the strengths and the expression of both genes, and all
     pairwise products of these features. Genes are split into four folds, and each pair is scored by a model trained

@@ -79,15 +79,15 @@ def module_stability(adata: AnnData, *, n_seeds: int = 2, seed: int = 0, progres
     whole = stored_points(adata, full[embedded], embedded)
     stored = _adata.read_uns_entry(adata, "embed", "seed")
     fit_seed = check_int(stored["seed"], name='uns["spacex"]["embed"]["seed"]', low=0)
-    _, null_level, n_smooth = stored_null_genes(adata, full.shape[1])
+    null = stored_null_genes(adata, full.shape[1])
     images = embedded_images(adata)
     _adata.check_working_memory(images, "the stability of modules")
     components = _adata.read_components(adata, _adata.read_pixel_of_spot(adata, images), images.n_pixels)
-    encoder = stability.linear_encoder(components, n_smooth, images.layout, config)
+    encoder = stability.linear_encoder(components, null.n_smooth, images.layout, config)
     result = stability.module_stability(
         module[embedded],
         whole,
-        stability.half_coordinates(images.take(embedded), len(null_level), encoder, config, fit_seed),
+        stability.half_coordinates(images.take(embedded), len(null.level), encoder, config, fit_seed),
         n_modules,
         config,
         n_seeds=n_seeds,

@@ -10,12 +10,8 @@ from anndata import AnnData
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_n_modules
-from spacex.embedding.context import FitContext, resolve_device
 from spacex.embedding.coordinates import N_LEVELS, Coordinates, noise_coordinates
-from spacex.embedding.expectation import posterior
-from spacex.embedding.fit import find_modules
-from spacex.embedding.history import History
-from spacex.embedding.modules import assign, sort_by_evidence
+from spacex.embedding.refit import NullGenes, refit_modules
 
 
 def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> None:
@@ -58,17 +54,11 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     seed = check_int(
         _adata.read_uns_entry(adata, "embed", "seed")["seed"], name='uns["spacex"]["embed"]["seed"]', low=0
     )
-    points, signal = stored_points(adata, full[embedded], embedded)
-    history, context = History(), FitContext(resolve_device("cpu"), seed)
-    parameters = find_modules(points, signal, n_modules, config, context, history)
-    parameters = sort_by_evidence(points, parameters, config.min_module_prob)
-    genes = points.take(slice(len(embedded)))
-    labels, probabilities = assign(posterior(genes, parameters), config.min_module_prob)
-    _adata.write_modules(adata, embedded, labels, probabilities)
-    tried = history.columns().get("modules", {})
-    _adata.write_uns(
-        adata, modules={"n_modules": parameters.n_modules, "seed": seed, "tried": tried}, module_stability=None
-    )
+    refit = refit_modules(stored_points(adata, full[embedded], embedded), n_modules, config, seed)
+    _adata.write_modules(adata, embedded, *refit.assignment)
+    tried = refit.history.columns().get("modules", {})
+    entry = {"n_modules": refit.n_modules, "seed": seed, "tried": tried}
+    _adata.write_uns(adata, modules=entry, module_stability=None)
 
 
 def stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> Coordinates:
@@ -76,17 +66,17 @@ def stored_points(adata: AnnData, z: np.ndarray, embedded: np.ndarray) -> Coordi
 
     Raises `InputError` if the null genes or the expression levels do not match the embedding.
     """
-    null, null_level, n_smooth = stored_null_genes(adata, z.shape[1])
+    null = stored_null_genes(adata, z.shape[1])
     level = _adata.read_expression_level(adata, embedded)
     if level.max() >= N_LEVELS:
         raise InputError(
             f'var["spacex_expression_level"] has level {level.max()}, but there are {N_LEVELS}; call sx.tl.embed(adata)'
         )
-    return noise_coordinates(z, null, np.concatenate([level, null_level]), n_smooth)
+    return noise_coordinates(z, null.embedding, np.concatenate([level, null.level]), null.n_smooth)
 
 
-def stored_null_genes(adata: AnnData, n_dims: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return embeddings (N, D) and expression levels (N,) of the null genes, and the number of smooth dimensions.
+def stored_null_genes(adata: AnnData, n_dims: int) -> NullGenes:
+    """Return the null genes of the embedding, of which `sx.tl.embed` stores the embeddings and expression levels.
 
     Raises `InputError` if they do not match an embedding with `n_dims` dimensions.
     """
@@ -100,4 +90,4 @@ def stored_null_genes(adata: AnnData, n_dims: int) -> tuple[np.ndarray, np.ndarr
         is_valid = False
     if not is_valid:
         raise InputError('uns["spacex"]["null_genes"] does not match the embedding; call sx.tl.embed(adata)')
-    return null, level, n_smooth
+    return NullGenes(null, level, n_smooth)

@@ -66,6 +66,8 @@ class PairScorer:
         Similarity measure of the pairs.
     null
         Null distribution of the similarity.
+    has_pattern
+        (n,) probability that a gene has a spatial pattern, by which the probabilities of its pairs are multiplied.
     learned
         The classifier of known pairs; None without known pairs.
     """
@@ -74,6 +76,7 @@ class PairScorer:
     z: np.ndarray
     similarity: SimilarityMeasure
     null: SignFlipNull
+    has_pattern: np.ndarray
     learned: LearnedPairs | None = None
 
     @property
@@ -90,7 +93,8 @@ class PairScorer:
         if self.learned is not None:
             features = _pair_features(pairs, similarity, self.strength, self.learned.expression)
             return self.learned.classifier.predict_proba(pairs, features)
-        return self.null.probability(similarity, *self.strength[pairs.T])
+        have_pattern = self.has_pattern[pairs].prod(axis=1)
+        return have_pattern * self.null.probability(similarity, *self.strength[pairs.T])
 
 
 @dataclass(frozen=True)
@@ -137,15 +141,15 @@ def fit_pair_scorer(
     params, seed = (known.params, known.seed) if known is not None else (params or PairParams(), seed)
     embedded, z = read_embedded(adata)
     similarity: SimilarityMeasure = CosineSimilarity(z)
-    n_per_bin = params.sample_per_bin
+    n_per_bin, has_pattern = params.sample_per_bin, _adata.read_pattern_probability(adata)[embedded]
     if by != "embedding":
         with _adata.restore_on_error(adata):
             pp.require_grid(adata, config=_adata.read_config(adata))
             images = embedded_images(adata).take(embedded)
             similarity = Colocation(images, by, sigma=params.colocation_sigma)
-        n_per_bin = params.colocation_sample_per_bin
+        n_per_bin, has_pattern = params.colocation_sample_per_bin, np.ones(len(embedded))
     null = SignFlipNull.from_similarity(similarity, _log_strength(z), params, n_per_bin=n_per_bin, seed=seed)
-    scorer = PairScorer(embedded, z, similarity, null)
+    scorer = PairScorer(embedded, z, similarity, null, has_pattern)
     return scorer if known is None else replace(scorer, learned=_learn_pairs(adata, names, scorer, known))
 
 

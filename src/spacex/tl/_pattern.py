@@ -9,9 +9,18 @@ from anndata import AnnData
 from spacex import _adata, pp
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_name
+from spacex.embedding.null_genes import redraw_null_genes
 from spacex.get import embedded_images
+from spacex.imaging.gene_images import GeneImages
 from spacex.patterns import expected_map, expected_pattern, extended_embedding, orthogonal_remainder
-from spacex.stats import benjamini_hochberg, cosine_pvalue, group_mean, l2_normalize, null_direction_variance
+from spacex.stats import (
+    benjamini_hochberg,
+    cosine_pvalue,
+    direction_variance,
+    group_mean,
+    l2_normalize,
+    weak_genes,
+)
 from spacex.tl._spot_weights import Weights, read_spot_weights
 
 
@@ -52,8 +61,9 @@ def pattern(
     Returns
     -------
     A table with the columns ``gene``, ``similarity`` (cosine of the embeddings), ``pvalue`` (probability that a gene
-    without a pattern is as similar) and ``qvalue`` (Benjamini-Hochberg over all genes), the most similar first; also
-    ``symbol``, if a column of ``var`` has symbols that differ from the names.
+    without a pattern is as similar, from the genes that `spacex.tl.embed` redraws without a pattern) and ``qvalue``
+    (Benjamini-Hochberg over all genes), the most similar first; also ``symbol``, if a column of ``var`` has symbols
+    that differ from the names.
 
     Raises
     ------
@@ -101,14 +111,33 @@ def pattern(
         embedded = np.flatnonzero(np.isfinite(full).all(axis=1))
         target = expected_map(query, images)
         extra_maps = orthogonal_remainder(target, components)
-        z = extended_embedding(full[embedded].astype(np.float64), images.take(embedded), components, extra_maps)
-        return _nearest_genes(adata, embedded, z, target @ np.hstack([components, extra_maps]), n)
+        images = images.take(embedded)
+        z = extended_embedding(full[embedded].astype(np.float64), images, components, extra_maps)
+        null = _null_embedding(adata, images, components, extra_maps)
+        variance = direction_variance(weak_genes(z) if null is None else null)
+        return _nearest_genes(adata, embedded, z, variance, target @ np.hstack([components, extra_maps]), n)
 
 
-def _nearest_genes(adata: AnnData, genes: np.ndarray, z: np.ndarray, query: np.ndarray, n: int) -> pd.DataFrame:
+def _null_embedding(
+    adata: AnnData, images: GeneImages, components: np.ndarray, extra_maps: np.ndarray
+) -> np.ndarray | None:
+    """Embeddings (N, D + m) of the genes redrawn without a pattern, which are drawn again for the extra dimensions."""
+    null = _adata.read_null_embedding(adata)
+    if null is None or not extra_maps.shape[1]:
+        return null
+    seed = _adata.read_uns_entry(adata, "embed", "seed")["seed"]
+    seed = check_int(seed, name='uns["spacex"]["embed"]["seed"]', low=0)
+    redrawn = images.append(redraw_null_genes(images, len(null), seed))
+    redrawn = redrawn.take(np.arange(images.n_genes, redrawn.n_genes))
+    return extended_embedding(null.astype(np.float64), redrawn, components, extra_maps)
+
+
+def _nearest_genes(
+    adata: AnnData, genes: np.ndarray, z: np.ndarray, null_variance: np.ndarray, query: np.ndarray, n: int
+) -> pd.DataFrame:
     """Table of the `n` genes, among genes (G,) with embeddings z (G, D), that are most similar to a query (D,)."""
     similarity = l2_normalize(z) @ l2_normalize(query)
-    pvalue = cosine_pvalue(similarity, query, null_direction_variance(z))
+    pvalue = cosine_pvalue(similarity, query, null_variance)
     order = np.argsort(-similarity, kind="stable")[:n]
     table = {
         "gene": adata.var_names[genes[order]].to_numpy(),

@@ -9,7 +9,7 @@ from anndata import AnnData
 from spacex import _adata
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int
-from spacex.stats import benjamini_hochberg, cosine_pvalue, l2_normalize, null_direction_variance
+from spacex.stats import benjamini_hochberg, cosine_pvalue, direction_variance, l2_normalize, weak_genes
 
 
 def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     A table with the columns ``gene``, ``similarity`` (cosine of the embeddings) and ``qvalue``, the most similar first;
     also ``symbol``, if a column of ``var`` has symbols that differ from the names. The q-value is that of Benjamini and
     Hochberg over all genes; its p-value is the probability that a gene without a pattern is as similar. The directions
-    of such genes are estimated from the weakest genes.
+    of such genes are those of the genes that `spacex.tl.embed` redraws without a pattern.
 
     Raises
     ------
@@ -58,7 +58,9 @@ def similar_genes(adata: AnnData, gene: str, *, n: int = 20) -> pd.DataFrame:
     direction = l2_normalize(full)
     others = np.flatnonzero(embedded & (np.arange(len(full)) != index))
     similarity = direction[others] @ direction[index]
-    pvalue = cosine_pvalue(similarity, direction[index], null_direction_variance(full[embedded]))
+    null = _adata.read_null_embedding(adata)
+    null_variance = direction_variance(weak_genes(full[embedded]) if null is None else null)
+    pvalue = cosine_pvalue(similarity, direction[index], null_variance)
     order = np.argsort(-similarity, kind="stable")[:n]
     table = {
         "gene": adata.var_names[others[order]].to_numpy(),

@@ -65,6 +65,8 @@ async function describeGene(gene) {
   for (const [name, title] of COLUMNS) facts.push([title, formatColumn(name, (await getArray("column " + name))[gene])]);
   byId("gene-facts").replaceChildren(...facts.map(([title, text]) =>
     createElement("div", {}, createElement("dt", {}, title), createElement("dd", {}, text))));
+  const isEmbedded = !Number.isNaN((await getArray("column strength"))[gene]);
+  byId("gene-unassigned").hidden = moduleName(gene) !== null || !isEmbedded;
   const nearest = await similarGenes(gene, N_NEAREST);
   if (gene !== state.gene) return; // another gene was selected meanwhile
   byId("gene-nearest").replaceChildren(...nearest.map(([other, cosine]) => geneTile(other, cosine.toFixed(2))));

@@ -1,0 +1,43 @@
+"""Modules refitted to the embeddings of a fit, without its counts."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from spacex._config import Config
+from spacex.embedding.context import FitContext
+from spacex.embedding.coordinates import Coordinates
+from spacex.embedding.expectation import posterior
+from spacex.embedding.fit import find_modules
+from spacex.embedding.history import History
+from spacex.embedding.modules import Assignment, assign, sort_by_evidence
+
+
+class NullGenes(NamedTuple):
+    """Embeddings (N, D) and expression levels (N,) of null genes, and the number of smooth dimensions (the first)."""
+
+    embedding: np.ndarray
+    level: np.ndarray
+    n_smooth: int
+
+
+class Refit(NamedTuple):
+    """Modules of the genes, their number, and the history of the fit."""
+
+    assignment: Assignment
+    n_modules: int
+    history: History
+
+
+def refit_modules(coordinates: Coordinates, n_modules: int | Literal["auto"], config: Config, seed: int) -> Refit:
+    """Fit modules to the coordinates of genes and null genes."""
+    points, signal = coordinates
+    history, context = History(), FitContext(torch.device("cpu"), seed)
+    parameters = find_modules(points, signal, n_modules, config, context, history)
+    parameters = sort_by_evidence(points, parameters, config.min_module_prob)
+    genes = points.take(np.flatnonzero(~points.is_null.numpy()))
+    assignment = assign(posterior(genes, parameters), config.min_module_prob)
+    return Refit(assignment, parameters.n_modules, history)
