@@ -158,6 +158,19 @@ def test_packed_counts_equal_those_of_the_section(page, fitted):
     assert list(np.array(domain["categories"])[codes]) == list(fitted.obs["spacex_domain"])
 
 
+def test_unstable_modules_are_marked_and_explained(fitted):
+    adata = fitted.copy()
+    module = adata.var["spacex_module"].astype(str)
+    for index, low in (("halves", 0.25), ("seeds", 0.75)):
+        adata.var[f"spacex_module_jaccard_{index}"] = module.map({"0": 0.875, "1": low, "2": 0.875})
+    plain, marked = report.build(fitted), report.build(adata)
+    assert marked.count('class="mark"') == 2  # table and map of module 1
+    title = re.search(r'class="mark" title="([^"]*)"', marked)[1]
+    assert re.search(r"0\.25 in halves of the counts, 0\.75 from other starts; below 0\.5", title)
+    assert "marked as unstable" in marked
+    assert "unstable" not in re.sub(r"<(style|script)\b.*?</\1>", "", plain, flags=re.DOTALL)
+
+
 def test_large_counts_are_rounded_to_one_byte():
     adata = sx.datasets.simulate_section(n_genes=60, n_spots=200, n_modules=2, depth=1.0)
     counts = adata.X.toarray()
