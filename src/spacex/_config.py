@@ -169,7 +169,7 @@ class Config:
     concentration: float = 2.0
     mean_precision: float = 3.0
     min_module_prob: float = 0.5
-    n_null_genes: int = 1000
+    n_null_genes: int = 2000
     max_modules: int = 60
     em_starts: int = 3
     em_iterations: int = 25

@@ -150,8 +150,8 @@ def test_background_weight_of_levels() -> None:
     score[500:600] += 10.0  # a fifth of the genes of the first level
     score[1500:1900] += 10.0  # four fifths of those of the second
     weight = mx.background_weight(score, level, is_null, 4)
-    below = np.sum(score[~is_null] < np.median(score[is_null]))
-    overall = (2 * below + mx.PRIOR_GENES / 2) / (np.sum(~is_null) + mx.PRIOR_GENES)
+    below = np.sum(score[~is_null] < np.quantile(score[is_null], mx.NULL_QUANTILE)) / mx.NULL_QUANTILE
+    overall = (below + mx.PRIOR_GENES / 2) / (np.sum(~is_null) + mx.PRIOR_GENES)
     trust = 500 / (500 + mx.SHRINKAGE)
     assert weight[0] == pytest.approx(trust * 0.8 + (1 - trust) * overall, abs=0.08)
     assert weight[1] == pytest.approx(trust * 0.2 + (1 - trust) * overall, abs=0.08)
