@@ -32,6 +32,8 @@ MIN_SIZE_TO_STOP = 16
 KMEANS_STARTS = 3
 FIRST_EM_ITERATIONS = 8
 """EM iterations of every start; only the best start is continued."""
+MAX_START_GENES = 4000
+"""Number of random genes and null genes to which starts are fitted; the best is continued with all."""
 MIN_MODULE_GENES = 4
 MAX_FALSE_SHARE = 0.2
 """Modules with fewer genes, or clearly a larger share of genes without a pattern, are removed."""
@@ -90,20 +92,26 @@ def fit_modules(
         local = [kmeans_means(clear, signal, n_modules, s) for s in seeds[group.shard(len(seeds))]]
         starts = group.all_gather(np.stack(local) if local else np.empty((0, n_modules, clear.shape[1])))
         nu = noise_nu(points, int(points.level.max()) + 1).to(device)
+        initial = [initial_parameters(torch.from_numpy(c).to(device), signal.to(device), nu) for c in starts]
+        if len(initial) > 1:
+            sample = points.take(np.random.default_rng(seed).permutation(len(points.x))[:MAX_START_GENES])
+            initial = [_best_start(sample.take(group.shard(len(sample.x))).to(device), initial, config, group)]
         shard = points.take(group.shard(len(points.x))).to(device)
-        fits = []
-        for centers in starts:
-            initial = initial_parameters(torch.from_numpy(centers).to(device), signal.to(device), nu)
-            first = StudentMixture.from_config(config)
-            first.iterations = min(FIRST_EM_ITERATIONS if len(starts) > 1 else config.em_iterations, first.iterations)
-            fits.append(first.fit(shard, initial, group=group))
-        best = max(fits, key=lambda fit: fit.objective_[-1])
-        if len(starts) > 1:
-            best = StudentMixture.from_config(config).fit(shard, best.parameters_, group=group)
+        best = StudentMixture.from_config(config).fit(shard, initial[0], group=group)
     if history is not None:
         for iteration, objective in enumerate(best.objective_):
             history.add("mixture", iteration=iteration, objective=objective)
     return Parameters(*(value.cpu() for value in best.parameters_))
+
+
+def _best_start(points: Points, starts: list[Parameters], config: Config, group: ProcessGroup) -> Parameters:
+    """Return the parameters after a few iterations from the start with the highest likelihood."""
+    fits = []
+    for start in starts:
+        mixture = StudentMixture.from_config(config)
+        mixture.iterations = min(FIRST_EM_ITERATIONS, mixture.iterations)
+        fits.append(mixture.fit(points, start, group=group))
+    return max(fits, key=lambda fit: fit.objective_[-1]).parameters_
 
 
 def clear_coordinates(points: Points, signal: Tensor, min_genes: int) -> np.ndarray:
