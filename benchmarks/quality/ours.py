@@ -33,6 +33,8 @@ def spacex(adata: AnnData, seed: int, *, config: Config | None = None) -> Outcom
     def project(other: AnnData) -> np.ndarray:
         sx.pp.rasterize(other, config=config)
         images, projected = sx.pp.gene_images(other, config=config), np.full_like(z, np.nan)
+        if np.array_equal(images.layout.flat, model.state_.layout.flat):
+            images = images.scale_library(model.state_.library_factor)
         # As images (B, H, W): they may lack pixels that had counts in the fit.
         for start in range(0, len(embedded), BATCH):
             genes = embedded[start : start + BATCH]

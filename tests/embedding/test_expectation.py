@@ -12,7 +12,7 @@ from tests.distributed.test_process_group import run_threads
 from tests.embedding.clusters import draw_points, random_parameters
 
 from spacex.embedding import expectation as ex
-from spacex.embedding.mixture import StudentMixture, all_reduce_tensors, best_spread
+from spacex.embedding.mixture import SPREAD_STEPS, StudentMixture, all_reduce_tensors, best_spread
 from spacex.embedding.student_t import AMPLITUDES, log_joint, log_posterior, module_variance, squared_distance
 
 
@@ -114,7 +114,7 @@ def test_the_sample_of_the_spread_does_not_depend_on_processes(monkeypatch: pyte
 
     found = run_threads(size, work)
     sample = points.take(slice(None, None, n // 20))
-    expected = [ex.log_likelihood(sample, p._replace(spread=p.spread * f)).sum() for f in (0.5, 0.7, 1.0, 1.4, 2.0)]
+    expected = [ex.log_likelihood(sample, p._replace(spread=p.spread * f)).sum() for f in SPREAD_STEPS]
     for total in totals:
         np.testing.assert_allclose(total, expected, rtol=1e-10)
     assert set(found) == {float(best_spread(points, p, n, run_threads(1, lambda group: group)[0]).spread)}

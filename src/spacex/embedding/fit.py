@@ -30,6 +30,7 @@ from spacex.embedding.state import FittedState, attention_sizes
 from spacex.embedding.student_t import Parameters
 from spacex.embedding.transform import embed_maps, map_batches
 from spacex.imaging.gene_images import GeneImages
+from spacex.svg.size_factors import stable_library_factor
 
 
 def fit(
@@ -53,6 +54,8 @@ def fit(
     The fitted state.
     """
     seed, history, n_genes = context.seed, History(), images.n_genes
+    library_factor = context.group.broadcast(stable_library_factor(images, seed))
+    images = images.scale_library(library_factor)
     n_null = number_of_null_genes(n_genes, config.n_null_genes)
     combined = on_device(images.append(redraw_null_genes(images, n_null, seed)), context.device)
     genes, is_null = np.arange(n_genes), np.arange(n_genes + n_null) >= n_genes
@@ -79,6 +82,7 @@ def fit(
     labels, probabilities = assign(posterior(points.take(genes), parameters), config.min_module_prob)
     return FittedState(
         config=config, seed=seed, layout=images.layout, autoencoder=model, null_mean=null_mean, scale=scale,
+        library_factor=library_factor,
         level_bounds=bounds, mixture=parameters, history=history, embedding=z[~is_null], labels=labels,
         probabilities=probabilities, levels=level.numpy()[~is_null],
         null_embedding=z[is_null], null_level=level.numpy()[is_null],

@@ -30,7 +30,8 @@ class Predictor:
         Parameters
         ----------
         images
-            `GeneImages` on the same grid as those of `fit`, or residual images (G, H, W).
+            `GeneImages` on the same grid as those of `fit`, or residual images (G, H, W). The library sizes of the former
+            are corrected as in the fit (`FittedState.library_factor`); the latter are used as they are.
 
         Returns
         -------
@@ -46,7 +47,7 @@ class Predictor:
         5
         """
         state, context = self._fitted_state(), self._context()
-        maps = maps_from_input(images, state.layout, context, state.config.batch_size)
+        maps = maps_from_input(images, state.layout, state.library_factor, context, state.config.batch_size)
         return embed_maps(state.autoencoder, maps, state.null_mean, context.group)
 
     def transform_sections(self, images: GeneImages | np.ndarray) -> np.ndarray:
@@ -71,7 +72,8 @@ class Predictor:
         (1, 120)
         """
         state = self._fitted_state()
-        maps = maps_from_input(images, state.layout, self._context(), state.config.batch_size)
+        context = self._context()
+        maps = maps_from_input(images, state.layout, state.library_factor, context, state.config.batch_size)
         return embed_sections(state.autoencoder, maps, state.layout).numpy().astype(np.float32)
 
     def components(self) -> np.ndarray:

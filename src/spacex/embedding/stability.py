@@ -21,6 +21,7 @@ from spacex.embedding.refinement.autoencoder import MaskedAutoencoder
 from spacex.embedding.state import attention_sizes
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.layout import SectionLayout
+from spacex.svg.size_factors import stable_library_factor
 
 N_HALVES = 2
 
@@ -140,6 +141,7 @@ def half_coordinates(
         Seed of the fit.
     """
     n_genes, context = images.n_genes, FitContext(torch.device("cpu"), seed)
+    images = images.scale_library(stable_library_factor(images, seed))
     combined = images.append(redraw_null_genes(images, n_null, seed))
     is_null = np.arange(combined.n_genes) >= n_genes
     total = np.asarray(combined.counts.sum(axis=0)).ravel()

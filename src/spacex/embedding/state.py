@@ -48,6 +48,8 @@ class FittedState:
         Encoder and decoder.
     null_mean
         Mean of the signal strength of null genes.
+    library_factor
+        (P,) factor by which the library sizes of the pixels were multiplied (`spacex.svg.size_factors`).
     scale
         Scale of noise and signal, from which the coordinates of the mixture follow.
     level_bounds
@@ -75,6 +77,7 @@ class FittedState:
     layout: SectionLayout
     autoencoder: MaskedAutoencoder
     null_mean: float
+    library_factor: np.ndarray
     scale: NoiseScale
     level_bounds: np.ndarray
     mixture: Parameters
@@ -121,6 +124,7 @@ def save(state: FittedState, directory: str | Path) -> None:
     arrays |= {f"mixture.{name}": value for name, value in state.mixture._asdict().items()}
     arrays |= {f"scale.{name}": getattr(state.scale, name) for name in SCALE_ARRAYS}
     plain = {"layout.section": state.layout.section, "layout.pixel": state.layout.pixel}
+    plain["layout.library_factor"] = state.library_factor
     plain |= {f"genes.{name}": getattr(state, name) for name in GENE_ARRAYS}
     arrays |= {name: torch.from_numpy(value) for name, value in plain.items()}
     folder = check_path(directory, name="directory", hint="the name of a folder")
@@ -199,6 +203,7 @@ def _to_state(settings: dict[str, Any], arrays: dict[str, Tensor], device: torch
         layout=_to_layout(settings["layout"], arrays),
         autoencoder=_to_autoencoder(arrays, config).to(device),
         null_mean=_positive(settings, "null_mean"),
+        library_factor=arrays["layout.library_factor"].numpy(),
         scale=scale,
         mixture=Parameters(*(arrays[f"mixture.{name}"] for name in Parameters._fields)),
         history=_to_history(settings["history"]),
@@ -258,12 +263,14 @@ def _check_shapes(state: FittedState, n_modules: int) -> None:
         "chance": (n_levels,), "chance_module": (k,), "chance_amplitude": (n_amplitudes,),
     }  # fmt: skip
     arrays: list[Any] = [
-        layout.pixel, layout.section, *mixture, state.scale.scale, state.scale.signal, state.level_bounds,
+        layout.pixel, layout.section, state.library_factor, *mixture,
+        state.scale.scale, state.scale.signal, state.level_bounds,
         state.embedding, state.labels, state.probabilities, state.levels, state.null_embedding,
         state.null_level,
     ]  # fmt: skip
     expected: list[Any] = [
-        (n_pixels, 2), (n_pixels,), *(parameters[name] for name in Parameters._fields), (m,), (m,), (n_levels - 1,),
+        (n_pixels, 2), (n_pixels,), (n_pixels,), *(parameters[name] for name in Parameters._fields),
+        (m,), (m,), (n_levels - 1,),
         (n_genes, n_dims), (n_genes,), (n_genes,), (n_genes,), (n_null, n_dims), (n_null,),
     ]  # fmt: skip
     shapes = [tuple(array.shape) for array in arrays]

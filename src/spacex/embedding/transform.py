@@ -19,11 +19,16 @@ from spacex.imaging.layout import SectionLayout
 
 
 def maps_from_input(
-    images: GeneImages | np.ndarray, layout: SectionLayout, context: FitContext, batch_size: int
+    images: GeneImages | np.ndarray,
+    layout: SectionLayout,
+    library_factor: np.ndarray,
+    context: FitContext,
+    batch_size: int,
 ) -> Iterator[Tensor]:
     """Yield residual maps (B, P) on the device from `GeneImages` or an array (G, H, W).
 
-    In a process group, yields only the genes of this process. Raises `InputError` if the images have another layout.
+    Library sizes of `GeneImages` are multiplied by `library_factor` (P,), as in the fit. In a process group, yields
+    only the genes of this process. Raises `InputError` if the images have another layout.
     """
     if isinstance(images, GeneImages):
         if images.shape != layout.shape or not np.array_equal(images.layout.flat, layout.flat):
@@ -31,7 +36,8 @@ def maps_from_input(
                 f"the images lie on a grid of {images.shape} with {images.n_pixels} pixels, the model on one of "
                 f"{layout.shape} with {len(layout.section)}; fit a model to these images: SpaCEX(...).fit(images)"
             )
-        yield from map_batches(on_device(images, context.device), context, batch_size)
+        images = on_device(images.scale_library(library_factor), context.device)
+        yield from map_batches(images, context, batch_size)
         return
     try:
         images = np.asarray(images, dtype=np.float32)

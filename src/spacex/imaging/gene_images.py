@@ -101,6 +101,10 @@ class GeneImages:
         """Images of these genes and of further ones with counts (P, B); the library sizes stay the same."""
         return replace(self, counts=sp.csc_array(sp.hstack([self.counts, counts], format="csc")))
 
+    def scale_library(self, factor: np.ndarray) -> GeneImages:
+        """The images with library sizes multiplied by a factor (P,)."""
+        return replace(self, library=self.library * factor)
+
     def expected_counts(self, genes: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Expected counts (B, P) float32: gene total in the section x share of the pixel in the library size."""
         totals = self.totals[:, genes].T.astype(np.float32)

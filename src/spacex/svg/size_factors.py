@@ -16,7 +16,10 @@ from spacex.stats import group_mean
 from spacex.svg.design import Design
 from spacex.svg.kernels import PairKernel, section_images
 from spacex.svg.maps import StandardizedMaps
+from spacex.svg.moments import is_testable
 from spacex.svg.params import DEFAULT_PARAMS, SVGParams
+
+MIN_TESTED_GENES = 10
 
 
 def stable_size_factors(images: GeneImages, seed: int, params: SVGParams = DEFAULT_PARAMS) -> GeneImages:
@@ -34,6 +37,16 @@ def stable_size_factors(images: GeneImages, seed: int, params: SVGParams = DEFAU
     after = stability_statistics(corrected, kernel)[0]
     is_better = np.quantile(after, params.stable_quantile) < np.quantile(statistic, params.stable_quantile)
     return corrected if is_better else images
+
+
+def stable_library_factor(images: GeneImages, seed: int, params: SVGParams = DEFAULT_PARAMS) -> np.ndarray:
+    """Factor (P,) by which the library sizes of `stable_size_factors` differ; one if too few genes can be tested."""
+    tested = np.flatnonzero(is_testable(images, params))
+    if len(tested) < MIN_TESTED_GENES:
+        return np.ones(images.n_pixels)
+    corrected = stable_size_factors(images.take(tested), seed, params)
+    factor: np.ndarray = corrected.library / np.maximum(images.library, 1e-300)
+    return np.where(images.library > 0, factor, 1.0)
 
 
 def stability_kernel(images: GeneImages, seed: int, params: SVGParams = DEFAULT_PARAMS) -> PairKernel:
