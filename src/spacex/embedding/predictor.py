@@ -30,8 +30,8 @@ class Predictor:
         Parameters
         ----------
         images
-            `GeneImages` on the same grid as those of `fit`, or residual images (G, H, W). The library sizes of the former
-            are corrected as in the fit (`FittedState.library_factor`); the latter are used as they are.
+            `GeneImages` on the same grid as those of `fit`, or residual images (G, H, W). The library sizes of the
+            former are corrected as in the fit (`FittedState.library_factor`); the latter are used as they are.
 
         Returns
         -------
