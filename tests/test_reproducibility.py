@@ -81,6 +81,9 @@ SEEDED: dict[str, Callable[[AnnData, int], dict[str, np.ndarray]]] = {
     "tl.svg": in_place(lambda adata, seed: sx.tl.svg(adata, n_permutations=50, seed=seed, **QUICK)),
     "tl.domains": in_place(lambda adata, seed: sx.tl.domains(adata, n_domains=3, seed=seed)),
     "tl.interactions": in_place(lambda adata, seed: sx.tl.interactions(adata, known=PAIRS, seed=seed)),
+    "tl.module_stability": table(
+        lambda adata, seed: sx.tl.module_stability(adata, n_seeds=1, seed=seed, progress=False)
+    ),
     "tl.score_pairs": table(lambda adata, seed: sx.tl.score_pairs(adata, PAIRS, seed=seed)),
     "tl.compare": table(
         lambda adata, seed: sx.tl.compare(adata, condition_key="condition", library_key="slice", seed=seed)

@@ -90,7 +90,7 @@ def test_a_section_embedding_uses_only_its_pixels(is_trained: bool) -> None:
     sx.pp.rasterize(adata, library_key="slice")
     images = sx.pp.gene_images(adata)
     model = sx.SpaCEX(config, n_modules=3, progress=False).fit(images)
-    maps = images.residuals()
+    maps = images.scale_library(model.state_.library_factor).residuals()
     first = images.layout.section == 0
     other = np.where(first, maps, 3.0).astype(np.float32)
     parts = [model.transform_sections(images.layout.to_images(values)) for values in (maps, other)]

@@ -104,7 +104,7 @@ def test_target_of_intensities(split):
     intensities.X = sp.csr_matrix(np.sqrt(target.X.toarray()) * 1.7)
     imputed = tl.impute(intensities, reference, genes=names, progress=False)
     spatial = (target[:, names].var["module"] >= 0).to_numpy()
-    assert correlations(imputed, target)[spatial].mean() > 0.35
+    assert correlations(imputed, target)[spatial].mean() > 0.3
 
 
 def test_unmeasured_genes_are_imputed_by_default(split):
