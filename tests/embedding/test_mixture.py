@@ -152,9 +152,9 @@ def test_background_weight_of_levels() -> None:
     weight = mx.background_weight(score, level, is_null, 4)
     below = np.sum(score[~is_null] < np.quantile(score[is_null], mx.NULL_QUANTILE)) / mx.NULL_QUANTILE
     overall = (below + mx.PRIOR_GENES / 2) / (np.sum(~is_null) + mx.PRIOR_GENES)
-    trust = 500 / (500 + mx.SHRINKAGE)
-    assert weight[0] == pytest.approx(trust * 0.8 + (1 - trust) * overall, abs=0.08)
-    assert weight[1] == pytest.approx(trust * 0.2 + (1 - trust) * overall, abs=0.08)
+    own_weight = 500 / (500 + mx.SHRINKAGE)
+    assert weight[0] == pytest.approx(own_weight * 0.8 + (1 - own_weight) * overall, abs=0.08)
+    assert weight[1] == pytest.approx(own_weight * 0.2 + (1 - own_weight) * overall, abs=0.08)
     np.testing.assert_allclose(weight[2:], overall)
     assert mx.background_weight(np.where(is_null, 0.0, 9.0), level, is_null, 3).tolist() == [0.05] * 3
     assert mx.background_weight(np.where(is_null, 0.0, -9.0), level, is_null, 3).tolist() == [0.98] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +11,8 @@ from torch import Tensor
 
 from spacex.embedding.student_t import (
     AMPLITUDES,
-    LogJoint,
     Parameters,
-    log_chance,
     log_joint,
-    log_module_density,
-    log_noise,
     log_posterior,
     module_variance,
     squared_distance,
@@ -67,11 +64,10 @@ class Statistics(NamedTuple):
 
 def expectation(points: Points, p: Parameters) -> tuple[Statistics, Tensor]:
     """Return the expected statistics and the scores (N,) of the points, in blocks of bounded memory."""
-    size = max(1, MAX_BLOCK_VALUES // (p.n_modules * len(AMPLITUDES)))
     total: Statistics | None = None
     scores = []
-    for start in range(0, max(len(points.x), 1), size):
-        statistics, score = _expectation_of_block(points.take(slice(start, start + size)), p)
+    for block in _blocks(points, p):
+        statistics, score = _expectation_of_block(block, p)
         total = statistics if total is None else Statistics(*(a + b for a, b in zip(total, statistics, strict=True)))
         scores.append(score)
     assert total is not None
@@ -81,23 +77,18 @@ def expectation(points: Points, p: Parameters) -> tuple[Statistics, Tensor]:
 def _expectation_of_block(points: Points, p: Parameters) -> tuple[Statistics, Tensor]:
     x, level, is_null = points
     squares = [squared_distance(x, p, amplitude) for amplitude in AMPLITUDES.tolist()]
-    density = log_module_density(x, level, p, squares)
-    chance, noise = log_chance(density, level, p), log_noise(x, level, p)
-    background = torch.logaddexp(noise, torch.logsumexp(chance.flatten(1), dim=1))
-    joint = LogJoint(density + p.log_weight[:, None] + p.log_amplitude[level][:, None, :], background)
-    weight, score = p.background[level], joint.score
-    log_modules, log_background = joint.background + score + torch.log1p(-weight), background + torch.log(weight)
-    likelihood = torch.logaddexp(log_modules, log_background)
-    resp = torch.exp(joint.module + (torch.log1p(-weight) - likelihood)[:, None, None])  # (N, K, J)
+    joint = log_joint(x, level, p, squares)
+    likelihood = joint.log_likelihood
+    resp = torch.exp(joint.module + (torch.log1p(-joint.weight) - likelihood)[:, None, None])  # (N, K, J)
     n_levels = len(p.nu)
     by_level = resp.new_zeros(n_levels, resp.shape[2]).index_add_(0, level, resp.sum(1))
     first, precision = _mean_statistics(x, level, resp, p, squares)
-    null_resp = torch.exp(chance[is_null] - background[is_null][:, None, None])
+    null_resp = torch.exp(joint.chance[is_null] - joint.background[is_null][:, None, None])
     by_chance = resp.new_zeros(n_levels).index_add_(0, level[is_null], null_resp.sum((1, 2)))
     return Statistics(
         resp.sum((0, 2)), by_level, first, precision,
         by_chance, null_resp.sum((0, 2)), null_resp.sum((0, 1)), likelihood.sum(),
-    ), score  # fmt: skip
+    ), joint.score  # fmt: skip
 
 
 def _mean_statistics(
@@ -118,13 +109,16 @@ def _mean_statistics(
 
 def log_likelihood(points: Points, p: Parameters) -> Tensor:
     """Return the log likelihood (N,) of points."""
-    joint, weight = log_joint(points.x, points.level, p), p.background[points.level]
-    modules = joint.background + joint.score + torch.log1p(-weight)
-    return torch.logaddexp(modules, joint.background + torch.log(weight))
+    return log_joint(points.x, points.level, p).log_likelihood
 
 
 def posterior(points: Points, p: Parameters) -> Tensor:
     """Return the log posterior (N, K + 1) of points, in blocks of bounded memory."""
+    return torch.cat([log_posterior(block.x, block.level, p) for block in _blocks(points, p)])
+
+
+def _blocks(points: Points, p: Parameters) -> Iterator[Points]:
+    """Yield the points in blocks of at most `MAX_BLOCK_VALUES` values; one empty block if there are none."""
     size = max(1, MAX_BLOCK_VALUES // (p.n_modules * len(AMPLITUDES)))
-    blocks = [points.take(slice(start, start + size)) for start in range(0, max(len(points.x), 1), size)]
-    return torch.cat([log_posterior(block.x, block.level, p) for block in blocks])
+    for start in range(0, max(len(points.x), 1), size):
+        yield points.take(slice(start, start + size))

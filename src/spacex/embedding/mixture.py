@@ -15,7 +15,7 @@ from torch import Tensor
 from spacex._config import Config
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from spacex.embedding.expectation import Points, Statistics, expectation, log_likelihood
-from spacex.embedding.student_t import AMPLITUDES, MIN_CHANCE_AMPLITUDE, Parameters, log_t
+from spacex.embedding.student_t import Parameters, log_t, normalized_chance_amplitude
 
 NU_RANGE = (4.0, 2000.0)
 """Bounds of the degrees of freedom."""
@@ -73,12 +73,13 @@ class StudentMixture:
         self.tolerance = tolerance
 
     @classmethod
-    def from_config(cls, config: Config) -> StudentMixture:
-        """Create an unfitted mixture from the settings of the method."""
+    def from_config(cls, config: Config, *, max_iterations: int | None = None) -> StudentMixture:
+        """Create an unfitted mixture from the settings of the method, with at most `max_iterations` if not None."""
+        iterations = config.em_iterations if max_iterations is None else min(config.em_iterations, max_iterations)
         return cls(
             concentration=config.concentration,
             mean_precision=config.mean_precision,
-            iterations=config.em_iterations,
+            iterations=iterations,
             tolerance=config.em_tolerance,
         )
 
@@ -112,9 +113,7 @@ class StudentMixture:
         amplitude = s.amplitude + AMPLITUDE_PRIOR
         precision = s.precision + self.mean_precision / p.signal
         n_null = np.bincount(level[is_null], minlength=len(p.chance))
-        strong = (AMPLITUDES.to(p.mean) >= MIN_CHANCE_AMPLITUDE).to(p.mean)
         chance_module = s.chance_module + AMPLITUDE_PRIOR
-        chance_amplitude = (s.chance_amplitude + AMPLITUDE_PRIOR) * strong + 1e-12
         return p._replace(
             log_weight=torch.log(weight / weight.sum()),
             log_amplitude=torch.log(amplitude / amplitude.sum(1, keepdim=True)),
@@ -123,7 +122,7 @@ class StudentMixture:
             background=torch.from_numpy(background).to(p.mean),
             chance=(s.chance + CHANCE_PRIOR[0]) / (torch.from_numpy(n_null).to(p.mean) + CHANCE_PRIOR[1]),
             chance_module=chance_module / chance_module.sum(),
-            chance_amplitude=chance_amplitude / chance_amplitude.sum(),
+            chance_amplitude=normalized_chance_amplitude(s.chance_amplitude + AMPLITUDE_PRIOR),
         )
 
 
@@ -147,8 +146,8 @@ def background_weight(score: np.ndarray, level: np.ndarray, is_null: np.ndarray,
         genes = level == value
         n_null, n_real = np.sum(genes & is_null), np.sum(genes & ~is_null)
         if min(n_null, n_real) >= MIN_LEVEL_GENES:
-            trust = n_null / (n_null + SHRINKAGE)
-            weights[value] = trust * share(genes) + (1 - trust) * overall
+            own_weight = n_null / (n_null + SHRINKAGE)
+            weights[value] = own_weight * share(genes) + (1 - own_weight) * overall
     return np.clip(weights, *BACKGROUND_RANGE)
 
 

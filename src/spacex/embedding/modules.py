@@ -106,11 +106,10 @@ def fit_modules(
 
 def _best_start(points: Points, starts: list[Parameters], config: Config, group: ProcessGroup) -> Parameters:
     """Return the parameters after a few iterations from the start with the highest likelihood."""
-    fits = []
-    for start in starts:
-        mixture = StudentMixture.from_config(config)
-        mixture.iterations = min(FIRST_EM_ITERATIONS, mixture.iterations)
-        fits.append(mixture.fit(points, start, group=group))
+    fits = [
+        StudentMixture.from_config(config, max_iterations=FIRST_EM_ITERATIONS).fit(points, start, group=group)
+        for start in starts
+    ]
     return max(fits, key=lambda fit: fit.objective_[-1]).parameters_
 
 
@@ -162,8 +161,8 @@ def choose_n_modules(
 ) -> int:
     """Choose the number of modules by the likelihood of held-out genes.
 
-    See `smallest_sufficient`; 1 for too few genes.
-    Scores are added to the stage "modules" of `history`. Only genes with a clear pattern are used.
+    See `smallest_sufficient`; 1 for too few genes. Scores are added to the stage "modules" of `history`. Only genes
+    with a clear pattern are used.
     """
     rng = np.random.default_rng(seed)
     score, is_null = strength_score(points.x, signal).numpy(), points.is_null.numpy()
@@ -228,8 +227,7 @@ def remove_unsupported(
             break
         parameters = take_modules(parameters, np.flatnonzero(supported))
         with one_thread():
-            mixture = StudentMixture.from_config(config)
-            mixture.iterations = min(mixture.iterations, FIRST_EM_ITERATIONS)
+            mixture = StudentMixture.from_config(config, max_iterations=FIRST_EM_ITERATIONS)
             parameters = mixture.fit(points.take(group.shard(len(points.x))), parameters, group=group).parameters_
     return parameters
 

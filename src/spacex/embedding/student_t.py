@@ -115,33 +115,47 @@ class LogJoint(NamedTuple):
 
     module: Tensor  # (N, K, J)
     background: Tensor  # (N,)
+    chance: Tensor  # (N, K, J) part of the background that resembles a module
+    weight: Tensor  # (N,) weight of the background
 
     @property
     def score(self) -> Tensor:
         """Log likelihood ratio (N,) of all modules to the background."""
         return torch.logsumexp(self.module.flatten(1), dim=1) - self.background
 
+    @property
+    def log_likelihood(self) -> Tensor:
+        """Log likelihood (N,) of the mixture of modules and background."""
+        modules = self.background + self.score + torch.log1p(-self.weight)
+        return torch.logaddexp(modules, self.background + torch.log(self.weight))
 
-def log_joint(x: Tensor, level: Tensor, p: Parameters) -> LogJoint:
-    """Return the log densities of points (N, D) of expression levels (N,)."""
-    density = log_module_density(x, level, p)
-    chance = torch.logsumexp(log_chance(density, level, p).flatten(1), dim=1)
-    background = torch.logaddexp(log_noise(x, level, p), chance)
-    return LogJoint(density + p.log_weight[:, None] + p.log_amplitude[level][:, None, :], background)
+
+def log_joint(x: Tensor, level: Tensor, p: Parameters, squares: list[Tensor] | None = None) -> LogJoint:
+    """Return the log densities of points (N, D) of expression levels (N,); `squares` as in `log_module_density`."""
+    density = log_module_density(x, level, p, squares)
+    chance = log_chance(density, level, p)
+    background = torch.logaddexp(log_noise(x, level, p), torch.logsumexp(chance.flatten(1), dim=1))
+    module = density + p.log_weight[:, None] + p.log_amplitude[level][:, None, :]
+    return LogJoint(module, background, chance, p.background[level])
 
 
 def log_posterior(x: Tensor, level: Tensor, p: Parameters) -> Tensor:
     """Return the log posterior (N, K + 1) of the modules and, last, the background."""
     joint = log_joint(x, level, p)
-    weight = p.background[level]
-    modules = torch.logsumexp(joint.module, dim=2) + torch.log1p(-weight)[:, None]
-    return torch.log_softmax(torch.cat([modules, (joint.background + torch.log(weight))[:, None]], dim=1), dim=1)
+    modules = torch.logsumexp(joint.module, dim=2) + torch.log1p(-joint.weight)[:, None]
+    background = joint.background + torch.log(joint.weight)
+    return torch.log_softmax(torch.cat([modules, background[:, None]], dim=1), dim=1)
+
+
+def normalized_chance_amplitude(weight: Tensor) -> Tensor:
+    """Return probabilities (J,) from weights (J,) of amplitudes; those below `MIN_CHANCE_AMPLITUDE` get none."""
+    strong = (AMPLITUDES.to(weight) >= MIN_CHANCE_AMPLITUDE).to(weight)
+    return (weight * strong + 1e-12) / (weight * strong + 1e-12).sum()
 
 
 def initial_parameters(centers: Tensor, signal: Tensor, nu: Tensor, *, spread: float = 0.02) -> Parameters:
     """Return initial parameters from centers (K, D), signal shares (D,) and degrees of freedom (L,) of the noise."""
     k, n_levels, n_amplitudes = len(centers), len(nu), len(AMPLITUDES)
-    strong = (AMPLITUDES.to(centers) >= MIN_CHANCE_AMPLITUDE).to(centers)
     return Parameters(
         log_weight=centers.new_full((k,), -math.log(k)),
         mean=l2_normalize_tensor(centers),
@@ -153,5 +167,5 @@ def initial_parameters(centers: Tensor, signal: Tensor, nu: Tensor, *, spread: f
         background=centers.new_full((n_levels,), 0.5),
         chance=centers.new_full((n_levels,), 0.05),
         chance_module=centers.new_full((k,), 1.0 / k),
-        chance_amplitude=(strong + 1e-12) / (strong + 1e-12).sum(),
+        chance_amplitude=normalized_chance_amplitude(centers.new_ones(n_amplitudes)),
     )
