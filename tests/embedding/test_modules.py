@@ -228,10 +228,12 @@ def test_modules_are_sorted_by_evidence() -> None:
     points, _ = draw_points(p, 600, 100)
     is_null = points.is_null | (posterior(points, p).argmax(1) == 2)  # as if all genes of the last were null genes
     points = points._replace(is_null=is_null)
-    ordered = md.sort_by_evidence(points, p, 0.5)
+    ordered, assignment = md.sort_by_evidence(points, p, 0.5)
     np.testing.assert_array_equal(ordered.mean, p.mean[[1, 0, 2]])
     genes = points.take(np.flatnonzero(~points.is_null.numpy()))
     labels, probability = md.assign(posterior(genes, ordered), 0.5)
+    np.testing.assert_array_equal(assignment.labels, labels)
+    np.testing.assert_allclose(assignment.probabilities, probability, rtol=1e-12)
     evidence = np.bincount(labels[labels >= 0], probability[labels >= 0], minlength=3)
     assert (np.diff(evidence) <= 0).all()
     assert len(AMPLITUDES) == ordered.log_amplitude.shape[1]

@@ -10,7 +10,7 @@ from anndata import AnnData
 import spacex as sx
 from spacex import Config
 from spacex.embedding import stability
-from spacex.embedding.coordinates import Coordinates
+from spacex.embedding.coordinates import Coordinates, NoiseScale
 from spacex.embedding.expectation import Points
 from spacex.embedding.stability import jaccard_index
 
@@ -25,7 +25,8 @@ def coordinates(label: np.ndarray, means: np.ndarray, seed: int, *, amplitude: f
     x[in_module] += amplitude * means[label[in_module]]
     n_dims = means.shape[1]
     points = Points(torch.from_numpy(x), torch.zeros(len(x), dtype=torch.int64), torch.arange(len(x)) >= len(label))
-    return Coordinates(points, torch.full((n_dims,), 1.0 / n_dims, dtype=torch.float64))
+    ones = torch.ones(n_dims, dtype=torch.float64)
+    return Coordinates(points, NoiseScale(n_dims, torch.arange(n_dims), ones, ones / n_dims))
 
 
 def test_jaccard_index_by_hand() -> None:
@@ -122,9 +123,9 @@ def test_halves_have_the_genes_and_null_genes_of_the_fit() -> None:
         assert half.points.is_null.sum() == n_null
         null = half.points.x[half.points.is_null]
         np.testing.assert_allclose(null.square().mean(0), 1.0, rtol=1e-6)
-        assert float(half.signal.sum()) == pytest.approx(1.0)
+        assert float(half.scale.signal.sum()) == pytest.approx(1.0)
         in_module = half.points.x[:250][state.labels >= 0]
-        assert (in_module.square() @ half.signal).mean() > 2.0
+        assert (in_module.square() @ half.scale.signal).mean() > 2.0
 
 
 def test_halves_of_poisson_counts_are_independent() -> None:

@@ -86,12 +86,12 @@ class Coordinates(NamedTuple):
     ----------
     points
         Coordinates and expression levels of G + N genes.
-    signal
-        (M,) share of each coordinate in the variance of the signal.
+    scale
+        Scale of noise and signal that gives the coordinates.
     """
 
     points: Points
-    signal: Tensor
+    scale: NoiseScale
 
 
 def noise_coordinates(z: np.ndarray, z_null: np.ndarray, level: np.ndarray, n_smooth: int) -> Coordinates:
@@ -101,7 +101,7 @@ def noise_coordinates(z: np.ndarray, z_null: np.ndarray, level: np.ndarray, n_sm
     """
     scale = fit_noise_scale(z, z_null, n_smooth)
     x = scale.coordinates(torch.from_numpy(np.concatenate([z, z_null])))
-    return Coordinates(Points(x, torch.from_numpy(level), torch.arange(len(x)) >= len(z)), scale.signal)
+    return Coordinates(Points(x, torch.from_numpy(level), torch.arange(len(x)) >= len(z)), scale)
 
 
 def expression_bounds(total: np.ndarray, *, is_count: bool = True) -> np.ndarray:

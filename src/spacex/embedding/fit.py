@@ -10,14 +10,13 @@ import torch
 from spacex._config import Config
 from spacex._infra.errors import InputError
 from spacex.embedding.context import FitContext
-from spacex.embedding.coordinates import expression_bounds, expression_level, fit_noise_scale
+from spacex.embedding.coordinates import expression_bounds, expression_level, noise_coordinates
 from spacex.embedding.device_images import on_device
 from spacex.embedding.encoder import Encoder, patch_index
-from spacex.embedding.expectation import Points, posterior
+from spacex.embedding.expectation import Points
 from spacex.embedding.history import History
 from spacex.embedding.linear_init import linear_init
 from spacex.embedding.modules import (
-    assign,
     choose_n_modules,
     fit_modules,
     remove_unsupported,
@@ -47,7 +46,7 @@ def fit(
     context
         Device, seed and processes; every process passes all images and gets the same state.
     n_modules
-        Number of modules, or ``"auto"``: the number that best predicts held-out genes.
+        Number of modules, or ``"auto"``: see `find_modules`.
 
     Returns
     -------
@@ -66,26 +65,24 @@ def fit(
     if config.epochs:
         pretrain(model, train.take(genes), heldout.take(genes), config, history, context)
     z, null_mean = embed_genes(model, combined, is_null, config, context)
-    scale = fit_noise_scale(z[~is_null], z[is_null], model.encoder.basis.shape[1])
-    total = np.asarray(combined.counts.sum(axis=0)).ravel()
+    total = combined.totals.sum(axis=0)
     bounds = expression_bounds(total[~is_null], is_count=images.is_count)
-    level = torch.from_numpy(expression_level(total, bounds))
-    points = Points(scale.coordinates(torch.from_numpy(z)), level, torch.from_numpy(is_null))
+    level = expression_level(total, bounds)
+    points, scale = noise_coordinates(z[~is_null], z[is_null], level, model.encoder.basis.shape[1])
     parameters = find_modules(points, scale.signal, n_modules, config, context, history)
     if config.boost_rounds:
         strength = torch.from_numpy(np.linalg.norm(z.astype(np.float64), axis=1))
-        mixture = Mixture(parameters, scale, strength, level, points.is_null)
+        mixture = Mixture(parameters, scale, strength, points.level, points.is_null)
         parameters = refine(model, mixture, train, heldout, config, history, context)
         z, null_mean = embed_genes(model, combined, is_null, config, context)
         points = points._replace(x=scale.coordinates(torch.from_numpy(z)))
-    parameters = sort_by_evidence(points, parameters, config.min_module_prob)
-    labels, probabilities = assign(posterior(points.take(genes), parameters), config.min_module_prob)
+    parameters, (labels, probabilities) = sort_by_evidence(points, parameters, config.min_module_prob)
     return FittedState(
         config=config, seed=seed, layout=images.layout, autoencoder=model, null_mean=null_mean, scale=scale,
         library_factor=library_factor,
         level_bounds=bounds, mixture=parameters, history=history, embedding=z[~is_null], labels=labels,
-        probabilities=probabilities, levels=level.numpy()[~is_null],
-        null_embedding=z[is_null], null_level=level.numpy()[is_null],
+        probabilities=probabilities, levels=level[~is_null],
+        null_embedding=z[is_null], null_level=level[is_null],
     )  # fmt: skip
 
 

@@ -253,11 +253,16 @@ def assign(log_posterior: Tensor, min_probability: float) -> Assignment:
     return Assignment(np.where(is_assigned, module, -1), np.where(is_assigned, best, probability[:, -1]))
 
 
-def sort_by_evidence(points: Points, parameters: Parameters, min_probability: float) -> Parameters:
-    """Return the parameters with modules in decreasing order of the expected number of rightly assigned genes."""
+def sort_by_evidence(points: Points, parameters: Parameters, min_probability: float) -> tuple[Parameters, Assignment]:
+    """Sort the modules by evidence, the expected number of rightly assigned genes, largest first.
+
+    Returns the sorted parameters, and the assignment (G,) of the genes, without null genes.
+    """
     labels, probability = assign(
         posterior(points.take(np.flatnonzero(~points.is_null.numpy())), parameters), min_probability
     )
     assigned = labels >= 0
     evidence = np.bincount(labels[assigned], probability[assigned], minlength=parameters.n_modules)
-    return take_modules(parameters, np.argsort(-evidence, kind="stable"))
+    order = np.argsort(-evidence, kind="stable")
+    position = np.append(np.argsort(order), -1)  # of a module in the new order; -1 stays
+    return take_modules(parameters, order), Assignment(position[labels], probability)

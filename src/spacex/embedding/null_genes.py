@@ -45,7 +45,7 @@ def redraw_null_genes(images: GeneImages, n_null: int, seed: int) -> sp.csc_arra
         rng = np.random.default_rng([seed, int(keys[gene]), i // len(genes), copies])
         values = images.counts[:, [gene]].toarray().ravel()
         if images.is_count:
-            redrawn = _negative_binomial(values, images.totals[section, gene] * images.share, section, rng)
+            redrawn = _negative_binomial(values, images.totals[section, gene] * images.share, rng)
         else:
             redrawn = values[_permutation(section, rng)]
         columns.append(sp.csc_array(redrawn[:, None].astype(images.counts.dtype)))
@@ -60,9 +60,7 @@ def dispersion(counts: np.ndarray, mean: np.ndarray) -> float:
     return float(max(np.sum((counts - mean) ** 2 - mean) / max(np.sum(mean**2), 1e-300), 0.0))
 
 
-def _negative_binomial(
-    counts: np.ndarray, mean: np.ndarray, section: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _negative_binomial(counts: np.ndarray, mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     phi = dispersion(counts, mean)
     rate = mean * rng.gamma(1.0 / phi, phi, len(mean)) if phi > MIN_DISPERSION else mean
     drawn = rng.poisson(rate)

@@ -146,7 +146,7 @@ class Predictor:
         n_levels = len(state.level_bounds) + 1
         level = np.full(len(z), n_levels // 2)
         if isinstance(images, GeneImages):
-            level = expression_level(np.asarray(images.counts.sum(axis=0)).ravel(), state.level_bounds)
+            level = expression_level(images.totals.sum(axis=0), state.level_bounds)
         x = state.scale.coordinates(torch.from_numpy(z))
         return posterior(Points(x, torch.from_numpy(level), torch.zeros(len(z), dtype=torch.bool)), state.mixture)
 

@@ -10,10 +10,9 @@ import torch
 from spacex._config import Config
 from spacex.embedding.context import FitContext
 from spacex.embedding.coordinates import Coordinates
-from spacex.embedding.expectation import posterior
 from spacex.embedding.fit import find_modules
 from spacex.embedding.history import History
-from spacex.embedding.modules import Assignment, assign, sort_by_evidence
+from spacex.embedding.modules import Assignment, sort_by_evidence
 
 
 class NullGenes(NamedTuple):
@@ -34,10 +33,8 @@ class Refit(NamedTuple):
 
 def refit_modules(coordinates: Coordinates, n_modules: int | Literal["auto"], config: Config, seed: int) -> Refit:
     """Fit modules to the coordinates of genes and null genes."""
-    points, signal = coordinates
+    points, scale = coordinates
     history, context = History(), FitContext(torch.device("cpu"), seed)
-    parameters = find_modules(points, signal, n_modules, config, context, history)
-    parameters = sort_by_evidence(points, parameters, config.min_module_prob)
-    genes = points.take(np.flatnonzero(~points.is_null.numpy()))
-    assignment = assign(posterior(genes, parameters), config.min_module_prob)
+    parameters = find_modules(points, scale.signal, n_modules, config, context, history)
+    parameters, assignment = sort_by_evidence(points, parameters, config.min_module_prob)
     return Refit(assignment, parameters.n_modules, history)

@@ -115,8 +115,8 @@ def refitted_labels(coordinates: Coordinates, n_genes: int, n_modules: int, conf
 
     Null genes, which follow the genes, take part in the fit.
     """
-    points, signal = coordinates
-    parameters = fit_modules(points, n_modules, config, seed, signal=signal, n_starts=1)
+    points, scale = coordinates
+    parameters = fit_modules(points, n_modules, config, seed, signal=scale.signal, n_starts=1)
     return posterior(points.take(slice(n_genes)), parameters)[:, :-1].argmax(dim=1).numpy()
 
 
@@ -144,7 +144,7 @@ def half_coordinates(
     images = images.scale_library(stable_library_factor(images, seed))
     combined = images.append(redraw_null_genes(images, n_null, seed))
     is_null = np.arange(combined.n_genes) >= n_genes
-    total = np.asarray(combined.counts.sum(axis=0)).ravel()
+    total = combined.totals.sum(axis=0)
     level = expression_level(total, expression_bounds(total[~is_null], is_count=images.is_count))
     n_smooth = model.encoder.basis.shape[1]
     for half in combined.thin(0.5, np.random.default_rng([seed, 2])):
