@@ -40,10 +40,10 @@ def test_a_surplus_module_is_matched_to_none() -> None:
     labels = PLANTED.copy()
     labels[:10] = 3  # null genes
     labels[-5:] = 4  # a quarter of the last module
-    found = match_labels(labels, PLANTED)
-    assert (found[:10] == -2).all()
-    assert (found[-5:] == -2).all()
-    np.testing.assert_array_equal(found[10:-5], PLANTED[10:-5])
+    result = match_labels(labels, PLANTED)
+    assert (result[:10] == -2).all()
+    assert (result[-5:] == -2).all()
+    np.testing.assert_array_equal(result[10:-5], PLANTED[10:-5])
     assert measure.is_right(labels, PLANTED).mean() == pytest.approx(0.85)
     assert measure.assignment(labels, PLANTED)["null in module"] == 0.25
 
@@ -96,8 +96,8 @@ def test_likelihood_is_negative_binomial(section: AnnData) -> None:
     phi, spots = section.var["dispersion"].iloc[gene], np.flatnonzero(counts)
     mean = counts.sum() * share.astype(float)
     expected = stats.nbinom.logpmf(counts, 1 / phi, 1 / (1 + phi * mean)).sum(axis=1)
-    found = limit.negative_binomial(counts[spots], spots, share, phi)
-    np.testing.assert_allclose(found - found[0], expected - expected[0], atol=0.05)
+    result = limit.negative_binomial(counts[spots], spots, share, phi)
+    np.testing.assert_allclose(result - result[0], expected - expected[0], atol=0.05)
 
 
 def test_posterior_is_calibrated_and_right_for_most_genes(section: AnnData, posterior: np.ndarray) -> None:
@@ -112,9 +112,9 @@ def test_posterior_is_calibrated_and_right_for_most_genes(section: AnnData, post
 def test_posterior_does_not_depend_on_the_order_of_genes(section: AnnData, posterior: np.ndarray) -> None:
     order = np.random.default_rng(0).permutation(400)[:50]
     part = section[:, order].copy()
-    found = limit.log_likelihood(part)
+    result = limit.log_likelihood(part)
     whole = limit.log_likelihood(section)[order]
-    np.testing.assert_allclose(found, whole)
+    np.testing.assert_allclose(result, whole)
 
 
 def test_a_gene_is_in_its_best_module_above_one_half() -> None:
@@ -129,14 +129,14 @@ def test_a_gene_is_in_its_best_module_above_one_half() -> None:
 
 def test_all_methods_are_measured_and_none_exceeds_the_limit(section: AnnData) -> None:
     adata, planted = section.copy(), section.var["module"].to_numpy()
-    found = {name: call(adata, 0) for name, call in methods.METHODS.items()}
-    scores = {name: simulated_sections.figures(one, planted) for name, one in found.items()}
+    result = {name: call(adata, 0) for name, call in methods.METHODS.items()}
+    scores = {name: simulated_sections.figures(one, planted) for name, one in result.items()}
     assert scores["limit"]["ARI, all genes"] > scores["SpaCEX"]["ARI, all genes"] > scores["K-means"]["ARI, all genes"]
     assert scores["limit"]["SVG AUROC"] > scores["SpaCEX"]["SVG AUROC"] > 0.8
     assert scores["limit"]["ECE"] < 0.05
     assert "ECE" not in scores["K-means"]
-    assert found["K-means"].labels.max() == 5
-    genes = simulated_sections.judged(found["SpaCEX"], adata)
+    assert result["K-means"].labels.max() == 5
+    genes = simulated_sections.gene_reliability(result["SpaCEX"], adata)
     assert genes["third"].value_counts().to_dict() == {"low": 134, "middle": 133, "high": 133}
     table = simulated_sections.reliability_table(genes.assign(section="small"))
     assert len(table.splitlines()) == 9
@@ -150,9 +150,9 @@ def test_distance_is_a_difference_within_a_seed() -> None:
         for seed in (0, 1)
     ]
     columns = ["section", "method", "seed", "metric", "value"]
-    found = simulated_sections.distance(pd.DataFrame(rows, columns=columns))
-    assert found["value"].tolist() == [-1, -2, -1, -2, -1, -2]
-    assert found["section"].tolist() == ["a", "a", "bb", "bb", "all", "all"]
+    result = simulated_sections.distance(pd.DataFrame(rows, columns=columns))
+    assert result["value"].tolist() == [-1, -2, -1, -2, -1, -2]
+    assert result["section"].tolist() == ["a", "a", "bb", "bb", "all", "all"]
 
 
 def test_two_groups_find_the_planted_share() -> None:
@@ -173,9 +173,9 @@ def test_two_groups_find_nothing_among_null_genes() -> None:
 
 
 def test_redrawn_genes_are_rarely_in_modules(section: AnnData) -> None:
-    found = redrawn_sections.compared(section, 0)
-    assert set(found) == {"SpaCEX", "norm alone"}
-    for scores in found.values():
+    result = redrawn_sections.score_section(section, 0)
+    assert set(result) == {"SpaCEX", "norm alone"}
+    for scores in result.values():
         assert scores["redrawn in module"] < scores["real in module"]
         assert 0 <= scores["predicted"] < 0.5
         assert 0 <= scores["redrawn share"] < 0.5

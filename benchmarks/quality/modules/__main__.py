@@ -34,8 +34,8 @@ import spacex as sx
 
 from ..trials import COLUMNS, Trials, table
 from .methods import METHODS
-from .redrawn_sections import compared, real_sections
-from .simulated_sections import SIMULATED, distance, figures, judged, reliability_table
+from .redrawn_sections import real_sections, score_section
+from .simulated_sections import SIMULATED, distance, figures, gene_reliability, reliability_table
 
 TASKS = ("simulated", "redrawn")
 
@@ -47,11 +47,11 @@ def run_simulated(seeds: range, trials: Trials) -> pd.DataFrame:
         for name, arguments in SIMULATED.items():
             adata = sx.datasets.simulate_section(**arguments, seed=seed)
             for method, call in METHODS.items():
-                found = call(adata, seed)
-                scores = figures(found, adata.var["module"].to_numpy())
+                result = call(adata, seed)
+                scores = figures(result, adata.var["module"].to_numpy())
                 trials.add(name, method, ((seed, metric, value) for metric, value in scores.items()))
                 if method == "SpaCEX":
-                    genes.append(judged(found, adata).assign(section=name))
+                    genes.append(gene_reliability(result, adata).assign(section=name))
     return pd.concat(genes)
 
 
@@ -59,7 +59,7 @@ def run_redrawn(data: Path, seeds: range, trials: Trials) -> None:
     """Add the scores on real sections with redrawn genes."""
     for name, adata in real_sections(data):
         for seed in seeds:
-            for method, scores in compared(adata, seed).items():
+            for method, scores in score_section(adata, seed).items():
                 trials.add(name, method, ((seed, metric, value) for metric, value in scores.items()))
 
 

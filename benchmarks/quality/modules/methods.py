@@ -20,7 +20,7 @@ MIN_POSTERIOR = 0.5
 
 
 @dataclass(frozen=True)
-class Found:
+class ModuleResult:
     """Modules of a method.
 
     `labels` (G,) are numbers from 0, -1 for unassigned genes; `probability` (G,) is that of the label, None if the
@@ -39,28 +39,28 @@ def assign(posterior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(is_assigned, best, NONE), np.where(is_assigned, probability, posterior[:, -1])
 
 
-def bayes(adata: AnnData, seed: int) -> Found:
+def bayes(adata: AnnData, seed: int) -> ModuleResult:
     """The limit: a Bayes classifier with the true parameters of the simulation."""
     posterior = limit.posterior(adata)
     labels, probability = assign(posterior)
-    return Found(labels, probability, {"SVG AUROC": -posterior[:, -1]})
+    return ModuleResult(labels, probability, {"SVG AUROC": -posterior[:, -1]})
 
 
-def spacex(adata: AnnData, seed: int) -> Found:
+def spacex(adata: AnnData, seed: int) -> ModuleResult:
     """`sx.tl.embed` with default settings; spatial variation by the norm of the embedding and by `sx.tl.svg`."""
     sx.tl.embed(adata, seed=seed, progress=False)
     sx.tl.svg(adata)
     scores = {"SVG AUROC": strength(adata), "SVG AUROC, tl.svg": adata.var["spacex_svg_score"].to_numpy()}
-    return Found(module_numbers(adata), adata.var["spacex_module_prob"].to_numpy(), scores)
+    return ModuleResult(module_numbers(adata), adata.var["spacex_module_prob"].to_numpy(), scores)
 
 
-def k_means(adata: AnnData, seed: int) -> Found:
+def k_means(adata: AnnData, seed: int) -> ModuleResult:
     """K-means on the directions of an embedded section, with one cluster more than planted modules."""
     k = adata.obsm["module_pattern"].shape[1] + 1
-    return Found(KMeans(k, n_init=10, random_state=seed).fit_predict(unit(adata.varm["X_spacex"])))
+    return ModuleResult(KMeans(k, n_init=10, random_state=seed).fit_predict(unit(adata.varm["X_spacex"])))
 
 
-METHODS: dict[str, Callable[[AnnData, int], Found]] = {"limit": bayes, "SpaCEX": spacex, "K-means": k_means}
+METHODS: dict[str, Callable[[AnnData, int], ModuleResult]] = {"limit": bayes, "SpaCEX": spacex, "K-means": k_means}
 """In this order, since K-means uses the embedding of SpaCEX."""
 
 

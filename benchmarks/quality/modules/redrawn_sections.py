@@ -30,7 +30,7 @@ def real_sections(data: Path) -> Iterator[tuple[str, ad.AnnData]]:
                 yield section.name, adata
 
 
-def compared(adata: ad.AnnData, seed: int) -> dict[str, dict[str, float]]:
+def score_section(adata: ad.AnnData, seed: int) -> dict[str, dict[str, float]]:
     """Scores by method on one draw: `sx.tl.embed` with default settings, and two groups by strength alone.
 
     The null distribution of the strength is that of the null genes of the fit, which are other draws.

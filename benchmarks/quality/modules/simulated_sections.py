@@ -10,7 +10,7 @@ from spacex.stats import calibration_error
 
 from ..sections import SIMULATED as SCOREBOARD
 from .measure import assignment, auroc, is_right, recovery, reliability
-from .methods import Found
+from .methods import ModuleResult
 
 SIMULATED = {"default": {}, **{name.removeprefix("sim_"): arguments for name, arguments in SCOREBOARD.items()}}
 """Arguments of `sx.datasets.simulate_section`."""
@@ -18,21 +18,21 @@ SIMULATED = {"default": {}, **{name.removeprefix("sim_"): arguments for name, ar
 THIRDS = ("low", "middle", "high")
 
 
-def figures(found: Found, planted: np.ndarray) -> dict[str, float]:
+def figures(result: ModuleResult, planted: np.ndarray) -> dict[str, float]:
     """Scores of the modules of a method against planted modules (G,), -1 for genes without a pattern."""
-    scores = recovery(found.labels, planted)
-    if found.probability is not None:
-        scores |= assignment(found.labels, planted)
-        scores["ECE"] = calibration_error(found.probability, is_right(found.labels, planted))
-    return scores | {metric: auroc(score, planted) for metric, score in found.scores.items()}
+    scores = recovery(result.labels, planted)
+    if result.probability is not None:
+        scores |= assignment(result.labels, planted)
+        scores["ECE"] = calibration_error(result.probability, is_right(result.labels, planted))
+    return scores | {metric: auroc(score, planted) for metric, score in result.scores.items()}
 
 
-def judged(found: Found, adata: AnnData) -> pd.DataFrame:
+def gene_reliability(result: ModuleResult, adata: AnnData) -> pd.DataFrame:
     """Probability of the label of every gene, whether it is right, and the gene's third of expression."""
     total = np.asarray(adata.X.sum(axis=0)).ravel()
     third = np.argsort(np.argsort(total, kind="stable"), kind="stable") * 3 // len(total)
-    right = is_right(found.labels, adata.var["module"].to_numpy())
-    return pd.DataFrame({"probability": found.probability, "right": right, "third": np.array(THIRDS)[third]})
+    right = is_right(result.labels, adata.var["module"].to_numpy())
+    return pd.DataFrame({"probability": result.probability, "right": right, "third": np.array(THIRDS)[third]})
 
 
 def reliability_table(genes: pd.DataFrame) -> str:

@@ -82,7 +82,7 @@ def read_null_embedding(adata: AnnData) -> np.ndarray | None:
     null = read_array(entry["embedding"], name, n_dims=2)
     check_finite(null, name=name, hint="call sx.tl.embed(adata)")
     if null.shape[1] != width or not len(null):
-        raise InputError(f'{name} does not match varm["{keys.EMBEDDING}"]; call sx.tl.embed(adata)')
+        raise InputError(f"{name} does not match the embedding; call sx.tl.embed(adata)")
     return null
 
 

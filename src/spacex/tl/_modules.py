@@ -82,12 +82,13 @@ def stored_null_genes(adata: AnnData, n_dims: int) -> NullGenes:
     """
     stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
     n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=n_dims)
+    null = _adata.read_null_embedding(adata)
     try:
-        null, level = np.asarray(stored["embedding"], dtype=np.float32), np.asarray(stored["level"], dtype=np.int64)
-        is_valid = null.ndim == 2 and null.shape[1] == n_dims and level.shape == null.shape[:1] and len(null) > 0
-        is_valid = is_valid and bool(np.isfinite(null).all() and level.min() >= 0 and level.max() < N_LEVELS)
+        level = np.asarray(stored["level"], dtype=np.int64)
+        is_valid = null is not None and level.shape == null.shape[:1]
+        is_valid = is_valid and bool(level.min() >= 0 and level.max() < N_LEVELS)
     except (TypeError, ValueError, OverflowError):
         is_valid = False
-    if not is_valid:
+    if null is None or not is_valid:
         raise InputError('uns["spacex"]["null_genes"] does not match the embedding; call sx.tl.embed(adata)')
-    return NullGenes(null, level, n_smooth)
+    return NullGenes(null.astype(np.float32), level, n_smooth)
