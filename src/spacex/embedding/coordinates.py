@@ -6,6 +6,7 @@ which the noise is known: here it is standardized by genes redrawn without a pat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +26,8 @@ MIN_SMOOTH_SHARE = 0.05
 MIN_SIGNAL = 1e-6
 CLEAR_QUANTILE = 0.99
 """Quantile of the strength of null genes above which a gene clearly has a pattern."""
-MIN_NULL_GENES = 20
-"""Minimum number of null genes of an expression level from which its quantiles are taken."""
+MIN_LEVEL_GENES = 20
+"""Minimum number of null genes from which statistics of an expression level are computed."""
 
 
 class NoiseScale(NamedTuple):
@@ -119,6 +120,20 @@ def expression_level(total: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     return np.searchsorted(bounds, total)
 
 
+def level_statistics(
+    statistic: Callable[[np.ndarray], float], values: np.ndarray, level: np.ndarray, n_levels: int
+) -> np.ndarray:
+    """Return a statistic (L,) of the values (N,) of null genes in each expression level (N,).
+
+    It is that of all values in levels with fewer than `MIN_LEVEL_GENES` of them.
+    """
+    result = np.full(n_levels, statistic(values))
+    for i in range(n_levels):
+        if np.sum(level == i) >= MIN_LEVEL_GENES:
+            result[i] = statistic(values[level == i])
+    return result
+
+
 def strength_score(x: Tensor, signal: Tensor) -> Tensor:
     """Return the log likelihood ratio (G,) of a pattern of any direction to noise, for coordinates (G, M).
 
@@ -137,12 +152,10 @@ def clear_genes(score: np.ndarray, level: np.ndarray, is_null: np.ndarray, min_g
     Their strength score (G,) exceeds `CLEAR_QUANTILE` of those of null genes of their expression level. If fewer than
     `min_genes` do, the genes with the highest scores.
     """
-    bound = np.full(len(score), np.quantile(score[is_null], CLEAR_QUANTILE))
-    for value in np.unique(level):
-        null_scores = score[is_null & (level == value)]
-        if len(null_scores) >= MIN_NULL_GENES:
-            bound[level == value] = np.quantile(null_scores, CLEAR_QUANTILE)
-    clear = np.flatnonzero((score > bound) & ~is_null)
+    bound = level_statistics(
+        lambda values: float(np.quantile(values, CLEAR_QUANTILE)), score[is_null], level[is_null], int(level.max()) + 1
+    )
+    clear = np.flatnonzero((score > bound[level]) & ~is_null)
     if len(clear) >= min_genes:
         return clear
     real = np.flatnonzero(~is_null)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from spacex._config import Config
 from spacex.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from spacex.embedding.coordinates import MIN_LEVEL_GENES, level_statistics
 from spacex.embedding.expectation import Points, Statistics, expectation, log_likelihood
 from spacex.embedding.student_t import Parameters, log_t, normalized_chance_amplitude
 
@@ -36,7 +37,6 @@ SPREAD_INTERVAL = 3
 MAX_SPREAD_POINTS = 400
 SPREAD_RANGE = (1e-4, 0.1)
 """Bounds of the spread. With more, one module of a small panel takes genes without a pattern."""
-MIN_LEVEL_GENES = 20
 
 
 class StudentMixture:
@@ -176,12 +176,8 @@ def noise_nu(points: Points, n_levels: int) -> Tensor:
     """Estimate the degrees of freedom (L,) of each expression level from its null genes."""
     square = (points.x**2).sum(1).cpu().numpy()
     level, is_null = points.level.cpu().numpy(), points.is_null.cpu().numpy()
-    overall = fit_nu(square[is_null], points.x.shape[1])
-    nu = np.full(n_levels, overall)
-    for value in range(n_levels):
-        genes = is_null & (level == value)
-        if genes.sum() >= MIN_LEVEL_GENES:
-            nu[value] = fit_nu(square[genes], points.x.shape[1])
+    n_dims = points.x.shape[1]
+    nu = level_statistics(lambda values: fit_nu(values, n_dims), square[is_null], level[is_null], n_levels)
     return torch.from_numpy(nu).to(points.x)
 
 
