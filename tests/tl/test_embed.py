@@ -142,7 +142,7 @@ def test_module_probabilities_equal_the_posterior(fitted: tuple[AnnData, sx.SpaC
 
 
 def test_modules_are_numbered_by_evidence(fitted: tuple[AnnData, sx.SpaCEX]) -> None:
-    """Evidence is the expected number of genes that are rightly in the module."""
+    """Evidence is the expected number of correctly assigned genes."""
     evidence = fitted[0].var.groupby("spacex_module", observed=True)["spacex_module_prob"].sum()
     assert (np.diff(evidence.drop("unassigned")) <= 0).all()
 

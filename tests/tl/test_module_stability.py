@@ -91,7 +91,7 @@ def test_genes_may_be_removed_afterwards(measured: AnnData) -> None:
 
 def test_merged_modules_have_no_index(measured: AnnData) -> None:
     module = measured.var["spacex_module"].astype(str)
-    measured.var.loc[module == "1", SLOTS] = 0.75  # modules with equal indices cannot be told from one
+    measured.var.loc[module == "1", SLOTS] = 0.75  # modules with equal indices cannot be distinguished from one
     merged = module.replace({"1": "0"})
     measured.var["spacex_module"] = pd.Categorical(merged)
     table = sx.get.module_table(measured).set_index("module")

@@ -27,13 +27,13 @@ UNASSIGNED = "unassigned"
 """Category of ``MODULE`` for genes without a module."""
 
 MODULE_PROB = "spacex_module_prob"
-"""``var``: probability that the gene is rightly in its module, or rightly in none."""
+"""``var``: probability that the assignment of the gene, to its module or to none, is correct."""
 
 JACCARD_HALVES = "spacex_module_jaccard_halves"
-"""``var``: how well the gene's module is found again in halves of the counts (Jaccard index)."""
+"""``var``: Jaccard index of the gene's module with modules refitted to halves of the counts."""
 
 JACCARD_SEEDS = "spacex_module_jaccard_seeds"
-"""``var``: how well the gene's module is found again from other starts (Jaccard index)."""
+"""``var``: Jaccard index of the gene's module with modules refitted from other starts."""
 
 EXPRESSION_LEVEL = "spacex_expression_level"
 """``var``: expression level of each gene, from 0; -1 for genes that were not embedded."""

@@ -254,7 +254,7 @@ def assign(log_posterior: Tensor, min_probability: float) -> Assignment:
 
 
 def sort_by_evidence(points: Points, parameters: Parameters, min_probability: float) -> tuple[Parameters, Assignment]:
-    """Sort the modules by evidence, the expected number of rightly assigned genes, largest first.
+    """Sort the modules by evidence, the expected number of correctly assigned genes, largest first.
 
     Returns the sorted parameters, and the assignment (G,) of the genes, without null genes.
     """

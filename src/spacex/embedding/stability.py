@@ -1,4 +1,4 @@
-"""Stability of modules: how well they are found again in independent halves of the counts and under other seeds."""
+"""Stability of modules: agreement with modules refitted to independent halves of the counts and under other seeds."""
 
 from __future__ import annotations
 

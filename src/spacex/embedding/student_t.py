@@ -9,8 +9,9 @@ A point x is the pattern of a gene in coordinates in which genes without a patte
 Relative to the noise variance of one, τ² is the spread of genes around the mean of their module, with a share s of
 each dimension; v_k is the variance of the estimate of μ_k; δ² is the variance of the logarithm of the amplitude within
 a step of the grid over which amplitudes are integrated. Strength and direction of a pattern thus enter one likelihood
-ratio, which is unbounded. The degrees of freedom ν, the prior of the amplitudes and the weight of the background depend
-on the expression level. Everything is in log space and double precision.
+ratio, which is bounded only by the probability that a gene without a pattern resembles the module. The degrees of
+freedom ν, the prior of the amplitudes and the weight of the background depend on the expression level. Everything is in
+log space and double precision.
 """
 
 from __future__ import annotations

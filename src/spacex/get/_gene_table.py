@@ -22,7 +22,7 @@ def gene_table(adata: AnnData) -> pd.DataFrame:
     Table with the columns
 
     - ``gene``; ``symbol``, if symbols differ from the names;
-    - ``module`` and ``probability`` that the gene is rightly in it, or rightly in none (``"unassigned"``);
+    - ``module`` (``"unassigned"``: none), and ``probability`` that this assignment is correct;
     - ``strength``: norm of the embedding, NaN for genes that are not embedded;
     - ``svg_score``, ``svg_pvalue``, ``svg_qvalue``, after `spacex.tl.svg`;
     - ``mean_count``: counts per spot in the tissue; ``detected``: share of these spots with a count.

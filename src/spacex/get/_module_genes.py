@@ -13,7 +13,7 @@ from spacex._infra.errors import InputError
 def module_sizes(adata: AnnData) -> pd.Series:
     """Return the number of embedded genes in each module, in the order of the modules.
 
-    `spacex.tl.embed` numbers modules by evidence, so that the first ones have the most genes that are rightly in them.
+    `spacex.tl.embed` numbers modules by evidence, so that the first ones have the most correctly assigned genes.
 
     Parameters
     ----------

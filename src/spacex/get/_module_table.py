@@ -31,7 +31,7 @@ def module_table(adata: AnnData, enrichment: pd.DataFrame | None = None, *, alph
     Table with the columns
 
     - ``module``, ``size`` (number of genes) and ``probability`` (mean over its genes);
-    - ``evidence``: expected number of genes that are rightly in the module, the sum of their probabilities;
+    - ``evidence``: expected number of correctly assigned genes, the sum of their probabilities;
     - ``jaccard_halves``, ``jaccard_seeds`` and ``stable``, if `spacex.tl.module_stability` was called; missing for
       modules whose genes were changed since;
     - ``top_genes``: the first ten of `spacex.get.module_genes`, joined by commas; ``top_symbols``: their symbols, if

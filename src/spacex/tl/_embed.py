@@ -73,10 +73,10 @@ def embed(
     - ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm is the strength of the spatial signal
       (about one without a signal); NaN for genes that are not embedded.
     - ``obsm["spacex_components"]`` (S, D) float32: the spatial pattern of each dimension; zero outside the tissue.
-    - ``var["spacex_module"]``: module, numbered by evidence (the expected number of genes that are rightly in it), or
+    - ``var["spacex_module"]``: module, numbered by evidence (the expected number of correctly assigned genes), or
       ``"unassigned"`` where no module has a probability above `Config.min_module_prob`, 0.5 by default: the gene has
       no clear spatial pattern, too few counts to tell, or lies between modules.
-    - ``var["spacex_module_prob"]``: probability that the gene is rightly in its module, or rightly in none. It is
+    - ``var["spacex_module_prob"]``: probability that the assignment, to the module or to none, is correct. It is
       calibrated by genes that are redrawn without a pattern and take part in the fit.
     - ``var["spacex_expression_level"]``: group of genes by total counts; null genes are compared within it.
     - ``varm["X_spacex_sections"]`` (G, n_sections, D), for several sections in the sorted order of their names: the

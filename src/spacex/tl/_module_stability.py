@@ -1,4 +1,4 @@
-"""`module_stability`: how well modules are found again in halves of the counts and under other seeds."""
+"""`module_stability`: agreement of modules with refits to halves of the counts and under other seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_SEEDS = 100
 
 
 def module_stability(adata: AnnData, *, n_seeds: int = 2, seed: int = 0, progress: bool = True) -> pd.DataFrame:
-    """Measure how well each module is found again in independent halves of the counts and under other seeds.
+    """Measure how stable each module is in independent halves of the counts and under other seeds.
 
     The counts are split into two halves that are independent given the expected counts, by binomial thinning. The
     mixture of modules is refitted to each half, and to all counts, from `n_seeds` other starts, with the same number of
