@@ -128,6 +128,7 @@ def test_smallest_sufficient(
     sizes: list[int], scores: list[float], expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(md, "MIN_GAIN", 0.9)
+    monkeypatch.setattr(md, "NEGLIGIBLE_GAIN", 0.0)
     assert md.smallest_sufficient(np.array(sizes), np.array(scores)) == expected
 
 
@@ -136,9 +137,17 @@ def test_smallest_sufficient(
 def test_smallest_sufficient_has_no_unit(scores: list[float], scale: float, shift: float) -> None:
     values = np.round(scores, 3)  # no rounding errors in the differences
     sizes = np.arange(2, 2 + len(values))
-    chosen = md.smallest_sufficient(sizes, values)
-    assert sizes[0] <= chosen <= sizes[values.argmax()]
-    assert abs(md.smallest_sufficient(sizes, scale * values + shift) - chosen) <= 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(md, "NEGLIGIBLE_GAIN", 0.0)
+        chosen = md.smallest_sufficient(sizes, values)
+        assert sizes[0] <= chosen <= sizes[values.argmax()]
+        assert abs(md.smallest_sufficient(sizes, scale * values + shift) - chosen) <= 1
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.4, 2), (0.6, 3), (1.0, 4), (100.0, 8)])
+def test_a_negligible_gain_needs_no_modules(gain: float, expected: int) -> None:
+    """The score may be 0.5 below the largest: 2 · 4^(0.1 / 0.6) = 2.5 and 2 · 4^0.5 = 4; of 100, 5 % may be missing."""
+    assert md.smallest_sufficient(np.array([2, 8]), np.array([0.0, gain])) == expected
 
 
 # -- unsupported modules ---------------------------------------------------------------------------------------
