@@ -53,11 +53,9 @@ def fit(
     The fitted state.
     """
     seed, history, n_genes = context.seed, History(), images.n_genes
-    library_factor = context.group.broadcast(stable_library_factor(images, seed))
-    images = images.scale_library(library_factor)
-    n_null = number_of_null_genes(n_genes, config.n_null_genes)
-    combined = on_device(images.append(redraw_null_genes(images, n_null, seed)), context.device)
-    genes, is_null = np.arange(n_genes), np.arange(n_genes + n_null) >= n_genes
+    combined, library_factor = append_null_genes(images, config, context)
+    n_null = combined.n_genes - n_genes
+    genes, is_null = np.arange(n_genes), np.arange(combined.n_genes) >= n_genes
     train = heldout = combined
     if config.is_trained:  # training is evaluated on counts that the linear initialization has not seen
         train, heldout = combined.thin(1 - config.holdout_fraction, np.random.default_rng(seed))
@@ -84,6 +82,14 @@ def fit(
         probabilities=probabilities, levels=level[~is_null],
         null_embedding=z[is_null], null_level=level[is_null],
     )  # fmt: skip
+
+
+def append_null_genes(images: GeneImages, config: Config, context: FitContext) -> tuple[GeneImages, np.ndarray]:
+    """Images on the device of genes and null genes with library sizes from stable genes, and their factor (P,)."""
+    library_factor = context.group.broadcast(stable_library_factor(images, context.seed))
+    images = images.scale_library(library_factor)
+    n_null = number_of_null_genes(images.n_genes, config.n_null_genes)
+    return on_device(images.append(redraw_null_genes(images, n_null, context.seed)), context.device), library_factor
 
 
 def embed_genes(
