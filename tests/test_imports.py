@@ -35,6 +35,7 @@ LAYERS = {
     "io": 5,
     "pl": 5,
     "pp": 5,
+    "reference": 5,
     "tl": 5,
     "cli": 6,
     "report": 6,
@@ -49,6 +50,10 @@ ALLOWED_WITHIN_LAYER = {
     ("pl", "pp"),
     ("pl", "get"),
     ("datasets", "io"),
+    ("datasets", "reference"),
+    ("reference", "io"),
+    ("reference", "pp"),
+    ("tl", "reference"),
 }
 WITH_TORCH = {"distributed", "embedding", "imputation"}
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spacex.imputation.params import ImputationParams
     from spacex.io import read
     from spacex.pairs.params import PairParams
+    from spacex.reference.reference import Reference
     from spacex.svg.params import SVGParams
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "ImputationParams",
     "InputError",
     "PairParams",
+    "Reference",
     "SVGParams",
     "SpaCEX",
     "WorkerError",
@@ -52,6 +54,7 @@ _LAZY_ATTRIBUTES = {
     "InputError": "spacex._infra.errors",
     "ImputationParams": "spacex.imputation.params",
     "PairParams": "spacex.pairs.params",
+    "Reference": "spacex.reference.reference",
     "SVGParams": "spacex.svg.params",
     "SpaCEX": "spacex.embedding.estimator",
     "WorkerError": "spacex._infra.errors",

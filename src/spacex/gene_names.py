@@ -46,6 +46,34 @@ def normalize_name(name: str) -> str:
     return upper.partition(".")[0] if "." in upper and is_ensembl_id(upper) else upper
 
 
+def species_of_names(names: Iterable[str]) -> str:
+    """Species that gene symbols tell: ``"human"``, ``"mouse"``, or "" if undecided.
+
+    Human symbols are in capitals (open reading frames such as C1orf112 have a lower-case part), mouse symbols start
+    with one capital (mitochondrial genes with ``mt-``). Ensembl ids count by their prefix. Species with the same
+    conventions, such as rat, are not distinguished.
+
+    Examples
+    --------
+    >>> from spacex.gene_names import species_of_names
+    >>> species_of_names(["MBP", "PLP1", "C1orf112"]), species_of_names(["Mbp", "mt-Co1"]), species_of_names(["g1"])
+    ('human', 'mouse', '')
+    """
+    counts = Counter(_species_of_name(name) for name in names)
+    n_names = counts.total()
+    return next((species for species in ("human", "mouse") if 2 * counts[species] > n_names), "")
+
+
+def _species_of_name(name: str) -> str:
+    if is_ensembl_id(name):
+        return "mouse" if name.upper().startswith("ENSMUSG") else "human" if name.upper().startswith("ENSG") else ""
+    if sum(letter.isalpha() for letter in name) < 2:
+        return ""
+    if name == name.upper() or re.match(r"C(\d+|X|Y)orf\d", name):
+        return "human"
+    return "mouse" if name[0].isupper() or re.match(r"mt-[A-Z]|\d+[A-Z]\d+Rik", name) else ""
+
+
 class NameIndex:
     """Index from names to genes.
 

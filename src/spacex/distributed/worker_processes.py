@@ -53,7 +53,7 @@ def run_in_processes(work: Callable[..., None], folder: str, n_processes: int, *
     """
     worker_arguments, context = (work, folder, n_processes, _free_port(), *arguments), None
     try:
-        with _hide_main_module(), _block_sigint():
+        with hide_main_module(), block_sigint():
             context = start_processes(
                 _worker_main, worker_arguments, nprocs=n_processes, join=False, daemon=True, start_method="spawn"
             )
@@ -131,7 +131,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _block_sigint() -> Iterator[None]:
+def block_sigint() -> Iterator[None]:
     """Block SIGINT in children until `_worker_main`, to avoid interleaved tracebacks."""
     if not HAS_SIGNAL_MASK:
         yield
@@ -145,7 +145,7 @@ def _block_sigint() -> Iterator[None]:
 
 
 @contextmanager
-def _hide_main_module() -> Iterator[None]:
+def hide_main_module() -> Iterator[None]:
     """Keep new processes from importing the main script, which may have no ``__main__`` guard."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

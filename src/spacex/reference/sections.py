@@ -1,0 +1,141 @@
+"""The vectors of the genes of one section, from an AnnData or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+from spacex import _adata, pp
+from spacex._config import Config
+from spacex._infra.errors import InputError
+from spacex.gene_names import GeneNames, species_of_names
+from spacex.io import read
+from spacex.reference.factors import center, truncate
+from spacex.reference.sources import SectionSource
+from spacex.reference.state import GROUP_DIMS, SectionInfo
+
+MIN_GENES = 50
+"""Minimum number of genes with enough counts; the vectors of fewer genes say little about other sections."""
+
+SPECIES = {"homo sapiens": "human", "mus musculus": "mouse"}
+
+
+@dataclass(frozen=True)
+class SectionSettings:
+    """Settings that all sections share: see `spacex.Reference.fit`."""
+
+    library_key: str | None = None
+    layer: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class SectionRecord:
+    """What a section contributes to a reference.
+
+    Attributes
+    ----------
+    info
+        Description of the section.
+    genes
+        (G_s,) symbols, sorted and unique.
+    vectors
+        (G_s, d) float32, centered, in their d ≤ `GROUP_DIMS` leading directions.
+    """
+
+    info: SectionInfo
+    genes: np.ndarray
+    vectors: np.ndarray
+
+
+def section_records(source: SectionSource, settings: SectionSettings) -> Iterator[SectionRecord]:
+    """Read a source and yield its sections: one, or one per value of ``obs[library_key]``.
+
+    Raises
+    ------
+    InputError
+        If a section cannot be used; the message names it.
+    """
+    name, key = source.name, settings.library_key
+    try:
+        adata = _shallow_copy(source.data if isinstance(source.data, AnnData) else read(source.data))
+        if key is None:
+            yield _to_record(name, adata, settings)
+            return
+        section, parts = _adata.read_sections(adata, key)
+        for number, part in enumerate(parts):
+            name = f"{source.name}/{part}"
+            yield _to_record(name, adata[section == number].copy(), settings)
+    except InputError as error:
+        raise InputError(f"section {name!r}: {error}") from error
+
+
+def _shallow_copy(adata: AnnData) -> AnnData:
+    """Copy of an AnnData that shares its arrays; slots written to the copy do not appear in the original."""
+    if adata.isbacked:
+        return adata.to_memory()
+    obs, var = (columns.to_memory() if hasattr(columns, "to_memory") else columns for columns in (adata.obs, adata.var))
+    layers = {name: matrix for name, matrix in adata.layers.items() if name is not None}
+    return AnnData(
+        adata.X, obs=obs.copy(), var=var.copy(), uns=dict(adata.uns), obsm=dict(adata.obsm), layers=layers,
+        raw=adata.raw,
+    )  # fmt: skip
+
+
+def _to_record(name: str, adata: AnnData, settings: SectionSettings) -> SectionRecord:
+    """Compute the vectors of the genes of a section; its slots may be changed."""
+    names = _adata.read_gene_names(adata)
+    adata.var_names_make_unique()
+    _adata.check_genes_and_spots(adata)
+    genes, vectors = _gene_vectors(adata, names, settings)
+    info = SectionInfo(
+        name=name,
+        species=species_of_names(genes) or _uns_species(adata.uns),
+        **{key: _uns_text(adata.uns, key) for key in ("tissue", "technology", "group", "source", "licence")},
+        n_spots=int(_adata.read_tissue_mask(adata).sum()),
+        n_genes=len(genes),
+    )
+    return SectionRecord(info, genes, truncate(center(vectors), GROUP_DIMS))
+
+
+def _gene_vectors(adata: AnnData, names: GeneNames, settings: SectionSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Symbols (G_s,), sorted and unique, of the genes with enough counts, and their unit vectors (G_s, D).
+
+    Of several genes with the same symbol, the first of those with the most counts is used.
+    """
+    from spacex.embedding.context import FitContext, one_thread, resolve_device
+    from spacex.embedding.section_vectors import section_vectors
+
+    config = Config()
+    pp.require_grid(adata, config=config, library_key=settings.library_key)
+    images, _ = _adata.choose_images(adata, settings.layer, config=config, fresh=True)
+    total = np.asarray(images.counts.sum(axis=0)).ravel()
+    min_total = config.min_counts if images.is_count else 0.0
+    has_signal = (total >= min_total) & (np.diff(images.counts.indptr) > 1) & (names.symbols != "")
+    embedded = _adata.indices_sorted_by_name(adata, has_signal)
+    by_total = np.argsort(-total[embedded], kind="stable")
+    genes, first = np.unique(names.symbols[embedded][by_total].astype(str), return_index=True)
+    if len(genes) < MIN_GENES:
+        raise InputError(
+            f"{len(genes)} gene(s) have at least {config.min_counts} counts, in more than one pixel; a section of a "
+            f"reference needs {MIN_GENES}: leave it out"
+        )
+    _adata.check_working_memory(images, "embedding")
+    with one_thread():  # the bytes of the result must not depend on the number of threads
+        context = FitContext(resolve_device("cpu"), seed=settings.seed)
+        vectors = section_vectors(images.take(embedded), config, context)
+    return genes.astype(object), vectors[by_total[first]]
+
+
+def _uns_text(uns: Mapping[str, Any], key: str) -> str:
+    value = uns.get(key, "")
+    return str(value).strip() if isinstance(value, str) else ""
+
+
+def _uns_species(uns: Mapping[str, Any]) -> str:
+    species = _uns_text(uns, "species").lower()
+    return SPECIES.get(species, species)
