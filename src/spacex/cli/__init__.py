@@ -155,6 +155,37 @@ def run(
 
 
 @app.command()
+def reference(
+    section: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SECTION",
+            help="Any inputs of `spacex run`, or folders of .h5ad and .zarr files.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.safetensors", help="File to write.")],
+    update: Annotated[
+        Path | None, typer.Option(metavar="FILE.safetensors", help="Reference to which the sections are added.")
+    ] = None,
+    library_key: Annotated[
+        str | None, typer.Option(help="Column of obs with the section of each spot, if an input holds several.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with raw counts, or X, or raw; default: detected.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the random numbers; default: 0, or that of --update.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of sections to read in parallel.")] = 1,
+) -> None:
+    """Summarize what many sections know about genes in one file.
+
+    The summary is kept by tissue and technology (uns["tissue"], uns["technology"] of the sections); it holds no counts.
+    """
+    from spacex.cli._reference import write_reference
+
+    write_reference(section, out, update=update, library_key=library_key, layer=layer, seed=seed, workers=workers)
+
+
+@app.command()
 def query(
     result: Result,
     gene: Annotated[str, typer.Argument(help="Name or symbol of a gene.")],

@@ -21,7 +21,7 @@ from spacex._infra.validation import check_int, check_output_file, check_path, c
 from spacex.reference.state import GROUP_DIMS, GroupState, ReferenceState, SectionInfo
 
 FORMAT = 1
-HEADER = "spacex_reference"
+HEADER = "spacex-reference"
 """Key of the JSON header in the metadata of the file."""
 MAX_INT8 = 127
 HINT = "a file that Reference.save(path) wrote"
@@ -118,7 +118,7 @@ def _group_arrays(group: GroupState, *, quantize: bool) -> dict[str, np.ndarray]
         "factor": np.ascontiguousarray(steps),
         "scale": scale.astype(np.float32),
         "weight": weight.astype(np.float16),
-        "n_sections": group.n_sections,
+        "n_sections": np.minimum(group.n_sections, np.iinfo(np.uint16).max).astype(np.uint16),
     }
 
 
@@ -147,7 +147,7 @@ def _to_group(name: str, number: int, arrays: Mapping[str, np.ndarray], n_genes:
     factor, weight, n_sections = (arrays[f"{number}.{part}"] for part in ("factor", "weight", "n_sections"))
     if factor.dtype == np.int8:
         factor = factor * arrays[f"{number}.scale"]
-    if n_sections.shape != (n_genes,) or n_sections.dtype != np.int32 or (n_sections < 0).any():
+    if n_sections.shape != (n_genes,) or n_sections.dtype.kind not in "iu" or (n_sections < 0).any():
         raise InputError(f"the numbers of sections of group {name!r} have shape {n_sections.shape}")
     rows = np.flatnonzero(n_sections)
     n_dims = factor.shape[1] if factor.ndim == 2 else 0
@@ -156,7 +156,7 @@ def _to_group(name: str, number: int, arrays: Mapping[str, np.ndarray], n_genes:
     weight = weight.astype(np.float32)
     if not (np.isfinite(factor).all() and np.isfinite(weight).all() and (weight > 0).all()):
         raise InputError(f"the vectors or weights of group {name!r} are not finite")
-    measured = GroupState(name, factor.astype(np.float32), weight, n_sections[rows])
+    measured = GroupState(name, factor.astype(np.float32), weight, n_sections[rows].astype(np.int32))
     return measured.expand(rows, n_genes)
 
 

@@ -238,6 +238,11 @@ class Reference:
         return self.state.species
 
     @property
+    def seed(self) -> int:
+        """Seed of the vectors of the sections."""
+        return self.state.seed
+
+    @property
     def groups(self) -> list[str]:
         """Names of the groups, ``"tissue, technology"``, sorted."""
         return [group.name for group in self.state.groups]
@@ -296,6 +301,31 @@ class Reference:
             vectors[is_known] = group.vectors()[index[is_known]]
             result.append(vectors)
         return result
+
+    def gene_vectors(self, genes: Iterable[str]) -> np.ndarray:
+        """Joint vectors of genes.
+
+        Parameters
+        ----------
+        genes
+            Symbols of n genes, matched exactly or else ignoring case.
+
+        Returns
+        -------
+        (n, D) float32 rows of `vectors`; zero for genes that are unknown.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
+        >>> reference = sx.Reference.fit([adata], progress=False)
+        >>> reference.gene_vectors(["gene0001", "no such gene"]).any(axis=1).tolist()
+        [True, False]
+        """
+        index = self._names.indices(genes)
+        vectors = np.zeros((len(index), self.vectors.shape[1]), dtype=np.float32)
+        vectors[index >= 0] = self.vectors[index[index >= 0]]
+        return vectors
 
     def similar_genes(self, gene: str, *, n: int = 20) -> pd.DataFrame:
         """Find the genes nearest to a gene by their joint vectors.

@@ -60,7 +60,7 @@ def _checked(sections: Iterable[Any], taken: Collection[str]) -> Iterator[Sectio
         if source.name in used:
             problem = "is in this reference already" if source.name in taken else "occurs more than once"
             raise InputError(
-                f"the section name {source.name!r} {problem}; pass a dict from different names to the sections"
+                f"sections: the name {source.name!r} {problem}; rename the file, or pass a dict from names to sections"
             )
         used.add(source.name)
         yield source
