@@ -48,7 +48,8 @@ def truncate(factor: np.ndarray, n_dims: int) -> np.ndarray:
         leading = np.argsort(-value, kind="stable")[:n_dims]
         leading = leading[value[leading] > RANK_TOL * max(value.max(), 0.0)]
         projected = [factor[block].astype(np.float64) @ basis[:, leading] for block in blocks]
-    return np.asarray(fix_signs(np.concatenate(projected)), dtype=np.float32)
+    signed = fix_signs(np.concatenate(projected)) + 0.0  # turns -0.0 into 0.0
+    return np.asarray(signed, dtype=np.float32)
 
 
 def center(vectors: np.ndarray) -> np.ndarray:

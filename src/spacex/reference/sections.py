@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from anndata import AnnData
+from anndata.utils import make_index_unique
 
 from spacex import _adata, pp
 from spacex._config import Config
@@ -62,34 +63,38 @@ def section_records(source: SectionSource, settings: SectionSettings) -> Iterato
     """
     name, key = source.name, settings.library_key
     try:
-        adata = _shallow_copy(source.data if isinstance(source.data, AnnData) else read(source.data))
+        adata, names = _shallow_copy(source.data if isinstance(source.data, AnnData) else read(source.data))
         if key is None:
-            yield _to_record(name, adata, settings)
+            yield _to_record(name, adata, names, settings)
             return
         section, parts = _adata.read_sections(adata, key)
         for number, part in enumerate(parts):
             name = f"{source.name}/{part}"
-            yield _to_record(name, adata[section == number].copy(), settings)
+            yield _to_record(name, adata[section == number].copy(), names, settings)
     except InputError as error:
         raise InputError(f"section {name!r}: {error}") from error
 
 
-def _shallow_copy(adata: AnnData) -> AnnData:
-    """Copy of an AnnData that shares its arrays; slots written to the copy do not appear in the original."""
+def _shallow_copy(adata: AnnData) -> tuple[AnnData, GeneNames]:
+    """Copy of an AnnData that shares its arrays and has unique names, and the original names of the genes.
+
+    Slots written to the copy do not appear in the original.
+    """
     if adata.isbacked:
-        return adata.to_memory()
+        adata = adata.to_memory()
     obs, var = (columns.to_memory() if hasattr(columns, "to_memory") else columns for columns in (adata.obs, adata.var))
+    names, var = GeneNames.from_table(var), var.copy()
+    var.index = make_index_unique(var.index.astype(str))
     layers = {name: matrix for name, matrix in adata.layers.items() if name is not None}
-    return AnnData(
-        adata.X, obs=obs.copy(), var=var.copy(), uns=dict(adata.uns), obsm=dict(adata.obsm), layers=layers,
+    copy = AnnData(
+        adata.X, obs=obs.copy(), var=var, uns=dict(adata.uns), obsm=dict(adata.obsm), layers=layers,
         raw=adata.raw,
     )  # fmt: skip
+    return copy, names
 
 
-def _to_record(name: str, adata: AnnData, settings: SectionSettings) -> SectionRecord:
+def _to_record(name: str, adata: AnnData, names: GeneNames, settings: SectionSettings) -> SectionRecord:
     """Compute the vectors of the genes of a section; its slots may be changed."""
-    names = _adata.read_gene_names(adata)
-    adata.var_names_make_unique()
     _adata.check_genes_and_spots(adata)
     genes, vectors = _gene_vectors(adata, names, settings)
     info = SectionInfo(
