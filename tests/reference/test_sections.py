@@ -1,5 +1,10 @@
 """Inputs of a reference: names, sources, species, sections that cannot be used."""
 
+import multiprocessing
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from anndata import AnnData
@@ -8,6 +13,9 @@ from tests.reference.conftest import simulate
 
 import spacex as sx
 from spacex.gene_names import species_of_names
+from spacex.reference.sections import SectionSettings
+from spacex.reference.sources import SectionSource
+from spacex.reference.workers import compute_records, lost_worker_error
 
 
 def fit(sections, **arguments):
@@ -181,10 +189,26 @@ def test_errors_of_workers_are_those_of_one_process(sections, tmp_path):
 
 
 @pytest.mark.parametrize(("exit_code", "word"), [(-9, "SIGKILL"), (3, "exit code 3")])
-def test_killed_workers_are_named(exit_code, word, tmp_path):
-    from spacex.reference.workers import _to_error
+def test_killed_workers_are_named(exit_code, word):
+    message = str(lost_worker_error("s", exit_code))
+    assert "section 's'" in message
+    assert word in message
 
-    error = _to_error("s", exit_code, tmp_path / "none.json")
-    assert isinstance(error, sx.WorkerError)
-    assert "section 's'" in str(error)
-    assert word in str(error)
+
+@pytest.mark.slow
+def test_a_killed_worker_raises_and_stops_the_others(tmp_path):
+    paths = [tmp_path / f"{name}.h5ad" for name in ("x", "y", "z")]
+    for path in paths:
+        os.mkfifo(path)  # reading it waits for ever
+
+    def kill_first_worker():
+        while not multiprocessing.active_children():
+            time.sleep(0.05)
+        multiprocessing.active_children()[0].kill()
+
+    with ThreadPoolExecutor(1) as executor:
+        killer = executor.submit(kill_first_worker)
+        with pytest.raises(sx.WorkerError, match="SIGKILL"):
+            list(compute_records([SectionSource(p.stem, p) for p in paths], SectionSettings(), tmp_path, 2))
+        killer.result()
+    assert not multiprocessing.active_children()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import signal
-import sys
 from collections.abc import Iterable, Iterator
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from anndata import AnnData
 
@@ -33,8 +31,7 @@ def compute_records(
     folder
         Empty folder for the files.
     n_workers
-        Number of sources that are read in parallel. Above one, every source has its own process, whose memory is
-        released when it is complete.
+        Number of sources that are read in parallel. Above one, they are read in separate processes.
 
     Raises
     ------
@@ -58,63 +55,101 @@ def _write_records(source: SectionSource, settings: SectionSettings, folder: Pat
     return files
 
 
+class _Worker:
+    """Process that computes one source after the other, so that it imports the packages once."""
+
+    def __init__(self, settings: SectionSettings, folder: Path):
+        from spacex.distributed.worker_processes import block_sigint, hide_main_module
+
+        context = multiprocessing.get_context("spawn")
+        self.connection, other_end = context.Pipe()
+        self.process = context.Process(target=_worker_main, args=(other_end, settings, str(folder)), daemon=True)
+        self.name = ""
+        with hide_main_module(), block_sigint():  # the parent stops its children after Ctrl-C
+            self.process.start()
+        other_end.close()  # so that the end of the process closes the pipe
+
+    def start(self, number: int, source: SectionSource) -> None:
+        """Begin to compute the records of a source."""
+        if isinstance(source.data, AnnData) and source.data.isbacked:
+            raise InputError(f"section {source.name!r} is backed; pass its path, or n_workers=1")
+        self.name = source.name
+        try:
+            self.connection.send((number, source))
+        except OSError as error:  # the process has ended
+            raise self._lost() from error
+
+    def files(self) -> list[Path]:
+        """Return the files of the source when they are complete, or raise the error of the process."""
+        try:
+            result = self.connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
+        if isinstance(result, Exception):
+            raise result
+        return list(result)
+
+    def stop(self) -> None:
+        """End the process, also in the middle of a section."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+    def _lost(self) -> WorkerError:
+        self.process.join()
+        return lost_worker_error(self.name, self.process.exitcode or 0)
+
+
 def _in_processes(
     sources: Iterable[SectionSource], settings: SectionSettings, folder: Path, n_workers: int
 ) -> Iterator[list[Path]]:
-    from spacex.distributed.worker_processes import block_sigint, hide_main_module
-
-    context = multiprocessing.get_context("spawn")
-    running: dict[int, tuple[BaseProcess, int, str]] = {}
+    idle: list[_Worker] = []
+    busy: dict[Any, _Worker] = {}
     try:
         for number, source in enumerate(sources):
-            if isinstance(source.data, AnnData) and source.data.isbacked:
-                raise InputError(f"section {source.name!r} is backed; pass its path, or n_workers=1")
-            process: BaseProcess = context.Process(
-                target=_worker_main, args=(source, settings, str(folder), number), daemon=True
-            )
-            with hide_main_module(), block_sigint():  # the parent stops its children after Ctrl-C
-                process.start()
-            running[process.sentinel] = process, number, source.name
-            while len(running) >= n_workers:
-                yield from _finished(running, folder)
-        while running:
-            yield from _finished(running, folder)
+            if len(busy) == n_workers:
+                yield from _finished(busy, idle)
+            worker = idle.pop() if idle else _Worker(settings, folder)
+            busy[worker.connection] = worker
+            worker.start(number, source)
+        while busy:
+            yield from _finished(busy, idle)
     finally:
-        for process, _, _ in running.values():
-            process.kill()
-            process.join()
+        for worker in (*idle, *busy.values()):
+            worker.stop()
 
 
-def _finished(running: dict[int, tuple[BaseProcess, int, str]], folder: Path) -> Iterator[list[Path]]:
-    """Wait until a process ends; yield its files, or raise its error."""
-    for sentinel in wait(list(running)):
-        assert isinstance(sentinel, int)
-        process, number, name = running.pop(sentinel)
-        process.join()
-        if process.exitcode:
-            raise _to_error(name, process.exitcode, folder / f"{number}.json")
-        yield sorted(folder.glob(f"{number}-*.safetensors"))
+def _finished(busy: dict[Any, _Worker], idle: list[_Worker]) -> Iterator[list[Path]]:
+    """Wait until any worker completes a source; yield its files, or raise its error."""
+    for connection in wait(list(busy)):
+        files = busy[connection].files()
+        idle.append(busy.pop(connection))
+        yield files
 
 
-def _worker_main(source: SectionSource, settings: SectionSettings, folder: str, number: int) -> None:
-    """Write the records of one source; on failure write the reason to the folder."""
-    try:
-        _write_records(source, settings, Path(folder), number)
-    except Exception as error:
-        reason = {"is_input_error": isinstance(error, InputError), "message": str(error), "kind": type(error).__name__}
-        (Path(folder) / f"{number}.json").write_text(json.dumps(reason), encoding="utf-8")
-        sys.exit(1)
+def _worker_main(connection: Connection, settings: SectionSettings, folder: str) -> None:
+    """Compute sources until the process is stopped; send the files of each, or the error."""
+    while True:
+        try:
+            number, source = connection.recv()
+        except EOFError:  # the parent has ended
+            return
+        result: list[Path] | Exception
+        try:
+            result = _write_records(source, settings, Path(folder), number)
+        except InputError as error:
+            result = InputError(str(error))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            result = WorkerError(f"section {source.name!r}: {reason}; rerun with n_workers=1 for details")
+        connection.send(result)
 
 
-def _to_error(name: str, exit_code: int, file: Path) -> Exception:
+def lost_worker_error(name: str, exit_code: int) -> WorkerError:
+    """Return the error for a process that ended while it computed a section."""
     if exit_code < 0:
         return WorkerError(
             f"section {name!r}: its process was killed by {signal.Signals(-exit_code).name} (SIGKILL usually means out "
             "of memory), so the fit was stopped; pass fewer workers or free memory, and rerun"
         )
-    if not file.is_file():
-        return WorkerError(f"section {name!r}: its process ended with exit code {exit_code}; rerun with n_workers=1")
-    reason = json.loads(file.read_text(encoding="utf-8"))
-    if reason["is_input_error"]:
-        return InputError(reason["message"])
-    return WorkerError(f"section {name!r}: {reason['kind']}: {reason['message']}; rerun with n_workers=1 for details")
+    return WorkerError(f"section {name!r}: its process ended with exit code {exit_code}; rerun with n_workers=1")
