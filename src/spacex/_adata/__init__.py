@@ -38,6 +38,7 @@ from spacex._adata.positions import (
     read_positions,
 )
 from spacex._adata.results import (
+    read_cofunction,
     read_components,
     read_embedding,
     read_expression_level,
@@ -49,6 +50,7 @@ from spacex._adata.results import (
     read_pattern_probability,
     read_svg,
     restore_on_error,
+    write_cofunction,
     write_components,
     write_domains,
     write_embedding,
@@ -96,6 +98,7 @@ __all__ = [
     "prepare_adata",
     "rasterize_arguments",
     "read_array_positions",
+    "read_cofunction",
     "read_components",
     "read_config",
     "read_covariates",
@@ -133,6 +136,7 @@ __all__ = [
     "subset_to_tissue",
     "unstable_modules",
     "values_at_spots",
+    "write_cofunction",
     "write_components",
     "write_domains",
     "write_embedding",

@@ -11,6 +11,15 @@ PIXEL = "spacex_pixel"
 EMBEDDING = "X_spacex"
 """``varm`` (G, D): embedding of each gene; NaN for genes that were not embedded."""
 
+WITHOUT_REFERENCE = "X_spacex_without_reference"
+"""``varm`` (G, D): embedding of each gene from this section alone; only if a reference changed `EMBEDDING`."""
+
+COFUNCTION = "X_spacex_cofunction"
+"""``varm`` (G, D'): vectors for questions about the function of genes."""
+
+FROM_REFERENCE = "spacex_from_reference"
+"""``var``: whether the vector in `COFUNCTION` comes from the reference alone."""
+
 SECTION_EMBEDDINGS = "X_spacex_sections"
 """``varm`` (G, n_sections, D): embedding of each gene in each section."""
 

@@ -17,27 +17,57 @@ from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite
 
 
-def write_embedding(adata: AnnData, embedded: np.ndarray, embedding: np.ndarray) -> None:
+def write_embedding(
+    adata: AnnData, embedded: np.ndarray, embedding: np.ndarray, *, without_reference: np.ndarray | None = None
+) -> None:
     """Write ``varm["X_spacex"]`` (G, D) float32, with NaN rows for genes that are not in `embedded` (indices).
 
-    Removes the interactions of an earlier embedding.
+    If a reference changed the embeddings, those without it are written, too. Removes the interactions of an earlier
+    embedding.
     """
     adata.varp.pop(keys.INTERACTIONS, None)
-    full = np.full((adata.n_vars, embedding.shape[1]), np.nan, dtype=np.float32)
-    full[embedded] = embedding
-    adata.varm[keys.EMBEDDING] = full
+    adata.varm.pop(keys.WITHOUT_REFERENCE, None)
+    adata.varm[keys.EMBEDDING] = _all_genes(adata, embedded, embedding)
+    if without_reference is not None:
+        adata.varm[keys.WITHOUT_REFERENCE] = _all_genes(adata, embedded, without_reference)
 
 
-def read_embedding(adata: AnnData) -> np.ndarray:
-    """``varm["X_spacex"]`` (G, D); each row is finite or NaN. Raises `InputError` if it is missing or damaged."""
+def _all_genes(adata: AnnData, genes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values (G, D) float32 of all genes; NaN for genes that are not in `genes` (indices)."""
+    full = np.full((adata.n_vars, values.shape[1]), np.nan, dtype=np.float32)
+    full[genes] = values
+    return full
+
+
+def read_embedding(adata: AnnData, *, with_reference: bool = True) -> np.ndarray:
+    """``varm["X_spacex"]`` (G, D); each row is finite or NaN. Raises `InputError` if it is missing or damaged.
+
+    With `with_reference` false, the embedding from this section alone.
+    """
     if keys.EMBEDDING not in adata.varm:
         raise InputError('the genes have no embedding yet: varm["X_spacex"] is missing; call sx.tl.embed(adata)')
-    z = read_array(adata.varm[keys.EMBEDDING], f'varm["{keys.EMBEDDING}"]', n_dims=2)
+    key = keys.EMBEDDING if with_reference or keys.WITHOUT_REFERENCE not in adata.varm else keys.WITHOUT_REFERENCE
+    z = read_array(adata.varm[key], f'varm["{key}"]', n_dims=2)
     finite = np.isfinite(z)
     embedded = finite.all(axis=1)
     if not embedded.any() or not z.shape[1]:
-        raise InputError(f'varm["{keys.EMBEDDING}"] holds no embedding of any of these genes; call sx.tl.embed(adata)')
+        raise InputError(f'varm["{key}"] holds no embedding of any of these genes; call sx.tl.embed(adata)')
     return z if not finite[~embedded].any() else np.where(embedded[:, None], z, np.float32(np.nan))
+
+
+def write_cofunction(adata: AnnData, genes: np.ndarray, vectors: np.ndarray, from_reference: np.ndarray) -> None:
+    """Write ``varm["X_spacex_cofunction"]`` (G, D') of genes (indices), and which come from the reference alone."""
+    adata.varm[keys.COFUNCTION] = _all_genes(adata, genes, vectors)
+    full = np.zeros(adata.n_vars, dtype=bool)
+    full[genes] = from_reference
+    adata.var[keys.FROM_REFERENCE] = full
+
+
+def read_cofunction(adata: AnnData) -> np.ndarray:
+    """``varm["X_spacex_cofunction"]`` (G, D'); rows of NaN for genes without a vector."""
+    if keys.COFUNCTION not in adata.varm:
+        raise InputError(f'varm["{keys.COFUNCTION}"] is missing; call sx.tl.embed(adata)')
+    return read_array(adata.varm[keys.COFUNCTION], f'varm["{keys.COFUNCTION}"]', n_dims=2)
 
 
 def read_array(values: Any, name: str, *, n_dims: int, call: str = "call sx.tl.embed(adata)") -> np.ndarray:
@@ -73,13 +103,17 @@ def read_components(adata: AnnData, pixel: np.ndarray, n_pixels: int) -> np.ndar
     return components
 
 
-def read_null_embedding(adata: AnnData) -> np.ndarray | None:
-    """Embeddings (N, D) of the genes redrawn without a pattern; None if they are not stored."""
+def read_null_embedding(adata: AnnData, *, with_reference: bool = True) -> np.ndarray | None:
+    """Embeddings (N, D) of the genes redrawn without a pattern; None if they are not stored.
+
+    They are those to compare with `read_embedding`: if a reference changed the embeddings, it changed these, too.
+    """
     entry = read_uns_entry(adata, "null_genes")
-    if "embedding" not in entry:
+    column = "with_reference" if with_reference and "with_reference" in entry else "embedding"
+    if column not in entry:
         return None
-    name, width = 'uns["spacex"]["null_genes"]["embedding"]', read_embedding(adata).shape[1]
-    null = read_array(entry["embedding"], name, n_dims=2)
+    name, width = f'uns["spacex"]["null_genes"]["{column}"]', read_embedding(adata).shape[1]
+    null = read_array(entry[column], name, n_dims=2)
     check_finite(null, name=name, hint="call sx.tl.embed(adata)")
     if null.shape[1] != width or not len(null):
         raise InputError(f"{name} does not match the embedding; call sx.tl.embed(adata)")

@@ -23,12 +23,8 @@ def number_of_null_genes(n_genes: int, maximum: int) -> int:
     return min(maximum, max(MIN_NULL_GENES, n_genes // 4))
 
 
-def redraw_null_genes(images: GeneImages, n_null: int, seed: int) -> sp.csc_array:
-    """Draw counts (P, n_null) of genes without a pattern, with the totals and dispersions of random genes.
-
-    Counts are negative binomial with a mean proportional to the library size in each section. Intensities are permuted
-    over the pixels of each section. Draws follow from the values of a gene, not from the order of genes.
-    """
+def null_gene_sources(images: GeneImages, n_null: int, seed: int) -> np.ndarray:
+    """Indices (n_null,) of the genes that are redrawn, in random order; they repeat if there are fewer genes."""
     keys = gene_keys(images.counts, np.random.default_rng(seed))
     # Keys increase with counts; multiplicative hashing (Knuth 1998, section 6.4) makes their order random.
     genes = np.argsort(keys * HASH_FACTOR % 2**32, kind="stable")
@@ -36,13 +32,23 @@ def redraw_null_genes(images: GeneImages, n_null: int, seed: int) -> sp.csc_arra
         genes = genes[images.totals.sum(axis=0)[genes] > 0]
     if not len(genes):
         raise InputError("no gene has any counts; check the counts")
-    genes = genes[:n_null]
-    copies = -(-n_null // len(genes))
+    return np.resize(genes[:n_null], n_null)
+
+
+def redraw_null_genes(images: GeneImages, n_null: int, seed: int) -> sp.csc_array:
+    """Draw counts (P, n_null) of genes without a pattern, with the totals and dispersions of `null_gene_sources`.
+
+    Counts are negative binomial with a mean proportional to the library size in each section. Intensities are permuted
+    over the pixels of each section. Draws follow from the values of a gene, not from the order of genes.
+    """
+    keys = gene_keys(images.counts, np.random.default_rng(seed))
+    sources = null_gene_sources(images, n_null, seed)
+    n_genes = len(np.unique(sources))
+    copies = -(-n_null // n_genes)
     section = images.layout.section
     columns = []
-    for i in range(n_null):
-        gene = genes[i % len(genes)]
-        rng = np.random.default_rng([seed, int(keys[gene]), i // len(genes), copies])
+    for i, gene in enumerate(sources):
+        rng = np.random.default_rng([seed, int(keys[gene]), i // n_genes, copies])
         values = images.counts[:, [gene]].toarray().ravel()
         if images.is_count:
             redrawn = _negative_binomial(values, images.totals[section, gene] * images.share, rng)

@@ -93,6 +93,25 @@ class Predictor:
         """
         return self._fitted_state().autoencoder.encoder.linear.detach().cpu().numpy()
 
+    def dimension_weights(self) -> np.ndarray:
+        """Return the weight of each dimension in the embeddings.
+
+        Returns
+        -------
+        (D,) weights, at most one if the encoder is not trained: the share of the signal in the variance.
+
+        Examples
+        --------
+        >>> import spacex as sx
+        >>> images = sx.pp.gene_images(sx.datasets.toy())
+        >>> model = sx.SpaCEX(n_modules=4, progress=False).fit(images)
+        >>> model.dimension_weights().shape == (model.embedding_.shape[1],)
+        True
+        """
+        linear = self._fitted_state().autoencoder.encoder.linear
+        weights: np.ndarray = torch.linalg.vector_norm(linear, dim=0).numpy(force=True)
+        return weights
+
     def predict(self, images: GeneImages | np.ndarray) -> np.ndarray:
         """Predict the modules of genes.
 

@@ -15,6 +15,7 @@ from spacex._infra.validation import check_bool, check_n_modules, check_name, ch
 from spacex.embedding.context import resolve_device
 from spacex.embedding.estimator import SpaCEX
 from spacex.imaging.gene_images import GeneImages
+from spacex.tl._reference import ReferenceArgument, resolve_reference, write_reference_results
 
 
 def embed(
@@ -23,6 +24,7 @@ def embed(
     n_modules: int | Literal["auto"] = "auto",
     layer: str | None = None,
     library_key: str | None = None,
+    reference: ReferenceArgument = "auto",
     config: Config | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -48,6 +50,10 @@ def embed(
         Without any counts, ``X`` is treated as intensities, with a warning.
     library_key
         Column of ``obs`` with the section of each spot; the sections share one embedding.
+    reference
+        What other sections know about genes: ``"auto"`` (the shipped reference of the species that the gene symbols
+        tell; none if they tell none), ``"human"``, ``"mouse"``, a `Reference`, the path of a saved one, or None (this
+        section alone). Its weight is chosen on halves of the counts of this section, down to zero.
     config
         Settings of the method.
     device
@@ -64,14 +70,20 @@ def embed(
     Raises
     ------
     InputError
-        If counts, coordinates, names or arguments are invalid; `adata` is unchanged.
+        If counts, coordinates, names, the reference or arguments are invalid; `adata` is unchanged.
 
     Notes
     -----
     Writes:
 
     - ``varm["X_spacex"]`` (G, D) float32: the direction is the pattern, the norm is the strength of the spatial signal
-      (about one without a signal); NaN for genes that are not embedded.
+      (about one without a signal); NaN for genes that are not embedded. A reference changes directions only.
+    - ``varm["X_spacex_without_reference"]`` (G, D) float32: the embedding from this section alone, if a reference
+      changed it. Modules and strength are computed from it.
+    - ``varm["X_spacex_cofunction"]`` (G, D') float32: vectors for questions about function, the components of this
+      section beside the vectors of the reference; NaN for genes without either.
+    - ``var["spacex_from_reference"]``: whether a gene is not embedded and its vector for function comes from the
+      reference alone.
     - ``obsm["spacex_components"]`` (S, D) float32: the spatial pattern of each dimension; zero outside the tissue.
     - ``var["spacex_module"]``: module, numbered by evidence (the expected number of correctly assigned genes), or
       ``"unassigned"`` where no module has a probability above `Config.min_module_prob`, 0.5 by default: the gene has
@@ -81,7 +93,9 @@ def embed(
     - ``var["spacex_expression_level"]``: group of genes by total counts; null genes are compared within it.
     - ``varm["X_spacex_sections"]`` (G, n_sections, D), for several sections in the sorted order of their names: the
       embedding of each gene in each section, in the same space. Coordinates of the sections need not be aligned.
-    - ``uns["spacex"]``: parameters, grid, history, versions, seed, and the embedding of the redrawn genes.
+    - ``uns["spacex"]``: parameters, grid, history, versions, seed, and the embedding of the redrawn genes; in
+      ``["reference"]``, its name, digest, weight, and the agreement of halves of the counts with and without it: the
+      correlation of the cosines of gene pairs.
 
     Removes ``varp["spacex_interactions"]`` and the stability of modules of an earlier embedding.
 
@@ -100,13 +114,14 @@ def embed(
     seed, progress = check_seed(seed), check_bool(progress, name="progress")
     check_name(library_key, name="library_key")
     resolve_device(device)
+    named_reference = resolve_reference(reference, adata)
     with _adata.restore_on_error(adata):
         pp.require_grid(adata, config=config, library_key=library_key)
         images, source = _adata.choose_images(adata, layer, config=config, fresh=True)
         stored_layer = "" if (layer, source) == (None, "X") else source
         images, embedded = _genes_to_embed(adata, images, config, n_modules)
         model = SpaCEX(config, n_modules=n_modules, device=device, seed=seed, progress=progress).fit(images)
-        _adata.write_embedding(adata, embedded, model.embedding_)
+        null_with_reference = write_reference_results(adata, embedded, model, images, named_reference)
         _adata.write_components(adata, model.components(), _adata.read_pixel_of_spot(adata, images))
         has_sections = len(images.layout.grids) > 1
         _adata.write_section_embeddings(adata, embedded, model.transform_sections(images) if has_sections else None)
@@ -118,6 +133,8 @@ def embed(
         }
         state = model.state_
         null_genes = {"embedding": state.null_embedding, "level": state.null_level, "n_smooth": state.scale.n_smooth}
+        if null_with_reference is not None:
+            null_genes["with_reference"] = null_with_reference
         _adata.write_uns(
             adata,
             seed=seed,

@@ -73,7 +73,7 @@ def module_stability(adata: AnnData, *, n_seeds: int = 2, seed: int = 0, progres
     _adata.prepare_adata(adata, writes=True)
     n_seeds = check_int(n_seeds, name="n_seeds", low=1, high=MAX_SEEDS)
     seed, progress = check_seed(seed), check_bool(progress, name="progress")
-    full, config = _adata.read_embedding(adata), _adata.read_config(adata)
+    full, config = _adata.read_embedding(adata, with_reference=False), _adata.read_config(adata)
     embedded = _adata.indices_sorted_by_name(adata, np.isfinite(full).all(axis=1))
     module, n_modules = _fitted_modules(adata, embedded)
     whole = stored_points(adata, full[embedded], embedded)

@@ -47,7 +47,7 @@ def modules(adata: AnnData, *, n_modules: int | Literal["auto"] = "auto") -> Non
     ['0', '1', 'unassigned']
     """
     _adata.prepare_adata(adata, writes=True)
-    full = _adata.read_embedding(adata)
+    full = _adata.read_embedding(adata, with_reference=False)
     embedded = _adata.indices_sorted_by_name(adata, np.isfinite(full).all(axis=1))
     n_modules = check_n_modules(n_modules, high=len(embedded))
     config = _adata.read_config(adata)
@@ -82,7 +82,7 @@ def stored_null_genes(adata: AnnData, n_dims: int) -> NullGenes:
     """
     stored = _adata.read_uns_entry(adata, "null_genes", "embedding", "level", "n_smooth")
     n_smooth = check_int(stored["n_smooth"], name='uns["spacex"]["null_genes"]["n_smooth"]', low=1, high=n_dims)
-    null = _adata.read_null_embedding(adata)
+    null = _adata.read_null_embedding(adata, with_reference=False)
     try:
         level = np.asarray(stored["level"], dtype=np.int64)
         is_valid = null is not None and level.shape == null.shape[:1]

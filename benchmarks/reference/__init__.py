@@ -1,0 +1,1 @@
+"""References: building those that are shipped, and what a reference adds to sections of other donors."""

@@ -1,0 +1,106 @@
+"""Measure what references of other donors add to each section.
+
+    python -m benchmarks.reference FOLDER... --records DIR [--seeds 3] [--function RESOURCES] [--sections NAME ...]
+
+For every section, references are made of the other donors (or experiments) of its species:
+
+all
+    all their sections;
+same
+    those of the same tissue and technology;
+other
+    those of other tissues, and of other technologies.
+
+The agreement of the embedding of half of the counts with that of the other half (without reference) is printed for
+all gene pairs, and for the thirds of the genes with the fewest and the most counts. With ``--function``, gene sets and
+pairs are predicted from the vectors for function of all counts (``all``), beside three PCAs of the section alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .measures import PCA, function_scores, half_agreements
+from .records import compute_records, reference_of
+from .sections import CorpusSection, corpus_sections
+
+LEVELS = ("all pairs", "lowest third", "highest third")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of sections (.h5ad)")
+    parser.add_argument("--records", type=Path, required=True, help="folder in which the vectors of sections are kept")
+    parser.add_argument("--seeds", type=int, default=3, help="number of divisions of the counts")
+    parser.add_argument("--function", type=Path, help="folder of gene sets and pairs; measures these instead")
+    parser.add_argument("--sections", nargs="+", help="names of the sections to measure; all by default")
+    arguments = parser.parse_args()
+    sections = corpus_sections(arguments.folders)
+    compute_records(sections, arguments.records)
+    targets = [s for s in sections if arguments.sections is None or s.name in arguments.sections]
+    if arguments.function is not None:
+        print_function(targets, sections, arguments.records, arguments.function)
+    else:
+        print_agreement(targets, sections, arguments.records, arguments.seeds)
+
+
+def donors_left_out(target: CorpusSection, sections: list[CorpusSection]) -> dict[str, list[CorpusSection]]:
+    """Sections of other donors of the species, by kind of reference; kinds without sections are left out."""
+    others = [s for s in sections if s.species == target.species and s.donor != target.donor]
+    kind = (target.tissue, target.technology)
+    kinds = {
+        "all": others,
+        "same": [s for s in others if (s.tissue, s.technology) == kind],
+        "other": [s for s in others if (s.tissue, s.technology) != kind],
+    }
+    return {name: chosen for name, chosen in kinds.items() if chosen}
+
+
+def print_agreement(targets: list[CorpusSection], sections: list[CorpusSection], records: Path, n_seeds: int) -> None:
+    """Print agreements without reference and the gains by kind of reference: each section, then means."""
+    rows = []
+    for target in targets:
+        chosen = donors_left_out(target, sections)
+        references = {name: reference_of(members, records) for name, members in chosen.items()}
+        results = [half_agreements(target.load(), references, seed) for seed in range(n_seeds)]
+        for name, members in chosen.items():
+            base, value = (np.array([result[key] for result in results]) for key in ("none", name))
+            rows.append([target.name, name, len(members), *base.mean(axis=0), *(value - base).mean(axis=0)])
+            rows[-1].append(np.std((value - base)[:, 0], ddof=1) if n_seeds > 1 else np.nan)
+        text = to_table(rows[-len(chosen) :]).to_string(index=False, float_format="%.3f", header=target is targets[0])
+        print(text, flush=True)
+    table = to_table(rows)
+    gains = [f"gain, {level}" for level in LEVELS]
+    print("\nmean over sections")
+    print(table.groupby("reference")[[*LEVELS, *gains]].mean().to_string(float_format="%.3f"))
+    print("\nminimum over sections")
+    print(table.groupby("reference")[gains].min().to_string(float_format="%.3f"))
+
+
+def to_table(rows: list[list[object]]) -> pd.DataFrame:
+    """Table of the rows of `print_agreement`."""
+    gains = [f"gain, {level}" for level in LEVELS]
+    return pd.DataFrame(rows, columns=["section", "reference", "n", *LEVELS, *gains, "sd of gain"])
+
+
+def print_function(targets: list[CorpusSection], sections: list[CorpusSection], records: Path, resources: Path) -> None:
+    """Print scores of gene sets and pairs for each section and embedding, then the gains over the best PCA."""
+    rows = []
+    for target in targets:
+        reference = reference_of(donors_left_out(target, sections)["all"], records)
+        scores = pd.DataFrame(function_scores(target.load(), reference, resources)).T
+        print(f"\n{target.name}\n{scores.to_string(float_format='%.3f')}", flush=True)
+        gains = scores.loc[["no reference", "reference"]] - scores.loc[list(PCA)].max()
+        rows.append(gains.assign(section=target.name, embedding=gains.index))
+    table = pd.concat(rows).set_index(["section", "embedding"])
+    print("\ngain over the best of three PCAs, per metric")
+    print(table.to_string(float_format="%.3f"))
+    print(table.groupby("embedding").agg(["mean", "min"]).T.to_string(float_format="%.3f"))
+
+
+if __name__ == "__main__":
+    main()

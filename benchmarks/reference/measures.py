@@ -1,0 +1,101 @@
+"""What a reference adds: agreement with independent counts, and prediction of gene sets and pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from sklearn.metrics import roc_auc_score
+
+import spacex as sx
+from benchmarks.quality.genesets import egad, gene_sets, species_of
+from benchmarks.quality.halves import halves
+from benchmarks.quality.linear import log_pca, residual_pca, smoothed_pca
+from benchmarks.quality.neighbors import unit
+
+N_PAIRS = 300_000
+NEGATIVES = 20
+"""Number of pairs with a permuted partner for each known pair."""
+PAIRS = {"ligand-receptor": "lr_cellchatdb", "protein-protein": "ppi_cellchat"}
+PCA = {"log PCA": log_pca, "residual PCA": residual_pca, "smoothed PCA": smoothed_pca}
+
+
+def embed(adata: AnnData, reference: sx.Reference | None) -> AnnData:
+    """The section with its embedding; modules, which a reference does not change, are fixed at two."""
+    sx.tl.embed(adata, n_modules=2, reference=reference, progress=False)
+    return adata
+
+
+def agreement(first: np.ndarray, second: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Correlation of the cosines of gene pairs in one embedding with those in an embedding of independent counts.
+
+    Parameters
+    ----------
+    first, second
+        (G, D) and (G, D') embeddings.
+    total
+        (G,) total counts.
+
+    Returns
+    -------
+    (3,) for random pairs of all genes, of the third with the lowest and of the third with the highest total.
+    """
+    rng, order = np.random.default_rng(0), np.argsort(total, kind="stable")
+    x, y, n = unit(first), unit(second), len(total)
+    values = []
+    for genes in (order, order[: n // 3], order[-(n // 3) :]):
+        i, j = genes[rng.integers(len(genes), size=(2, N_PAIRS))]
+        cosines = [np.einsum("nd,nd->n", z[i[i != j]], z[j[i != j]]) for z in (x, y)]
+        values.append(np.corrcoef(*cosines)[0, 1])
+    return np.array(values)
+
+
+def half_agreements(adata: AnnData, references: dict[str, sx.Reference], seed: int) -> dict[str, np.ndarray]:
+    """Agreement (3,) of a half of the counts with the other half, which has no reference, by reference."""
+    first, second = halves(adata, seed)
+    z = embed(second, None).varm["X_spacex"]
+    result = {}
+    for name, reference in references.items():
+        part = embed(first.copy(), reference)
+        both = np.isfinite(part.varm["X_spacex"]).all(axis=1) & np.isfinite(z).all(axis=1)
+        total = np.asarray(first.X.sum(axis=0)).ravel()[both]
+        alone = "X_spacex_without_reference" if "X_spacex_without_reference" in part.varm else "X_spacex"
+        result.setdefault("none", agreement(part.varm[alone][both], z[both], total))
+        result[name] = agreement(part.varm["X_spacex"][both], z[both], total)
+    return result
+
+
+def function_scores(adata: AnnData, reference: sx.Reference | None, resources: Path) -> dict[str, dict[str, float]]:
+    """EGAD and AUROC of known pairs, by embedding: the vectors for function with and without reference, and PCAs."""
+    names = [str(name) for name in adata.var_names]
+    embeddings = {name: method(adata.copy(), 0).z for name, method in PCA.items()}
+    for label, value in (("no reference", None), ("reference", reference)):
+        embeddings[label] = embed(adata.copy(), value).varm["X_spacex_cofunction"]
+    # Of all embeddings the genes that every PCA has, so that no embedding gains by others.
+    kept = np.all([np.isfinite(z).all(axis=1) for z in embeddings.values()], axis=0)
+    genes = [name for name, keep in zip(names, kept, strict=True) if keep]
+    sets, scores = gene_sets(genes, resources), {}
+    for label, z in embeddings.items():
+        scores[label] = {metric: egad(z[kept], members) for metric, members in sets.items()}
+        scores[label] |= pair_scores(z[kept], genes, resources)
+    return scores
+
+
+def pair_scores(z: np.ndarray, genes: list[str], resources: Path) -> dict[str, float]:
+    """AUROC by cosine of known pairs against pairs with permuted partners, for each table of the species."""
+    index, x, scores = {gene.upper(): i for i, gene in enumerate(genes)}, unit(z), {}
+    for kind, word in PAIRS.items():
+        file = resources / f"{word}.{species_of(genes)}.csv"
+        if not file.is_file():
+            continue
+        table = pd.read_csv(file)[["gene_a", "gene_b"]].astype(str).map(str.upper)
+        table = table[table.isin(index).all(axis=1) & (table.gene_a != table.gene_b)].drop_duplicates()
+        a, b = (table[column].map(index).to_numpy() for column in table)
+        if len(a) < 20:
+            continue
+        permuted = np.random.default_rng(0).choice(b, (NEGATIVES, len(b)))
+        known, other = np.einsum("nd,nd->n", x[a], x[b]), np.einsum("nd,knd->kn", x[a], x[permuted]).ravel()
+        scores[kind] = float(roc_auc_score(np.arange(len(known) + len(other)) < len(known), np.r_[known, other]))
+    return scores

@@ -1,0 +1,186 @@
+"""What is known about genes from other sections as prior of their embeddings in this section.
+
+Directions of embeddings are predicted from the vectors of a reference by ridge regression, cross-fitted by gene. The
+prediction is added to the direction with a weight that is chosen on independent halves of the counts, down to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from spacex.embedding.predictor import Predictor
+from spacex.imaging.gene_images import GeneImages
+from spacex.stats import l2_normalize
+
+N_FOLDS = 5
+PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
+"""Ridge penalties, relative to the mean eigenvalue of the weighted covariance of the reference vectors."""
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Weights of the prediction relative to the direction of an embedding of half of the counts."""
+FULL_COUNTS = 0.5
+"""Factor of the weight with all counts: the noise of a map relative to its signal is half that with half of them."""
+MIN_GAIN = 0.0005
+"""Minimum gain in the agreement of halves with which a reference is used."""
+N_LEVELS = 5
+N_PAIRS = 50_000
+MIN_GENES = 100
+"""Minimum number of genes that the reference knows."""
+HALVES_STREAM, PAIRS_STREAM = 77, 24
+
+
+class Agreement(NamedTuple):
+    """Correlation of the similarities of genes in one half of the counts with those in the other half.
+
+    Attributes
+    ----------
+    without, with_reference
+        Without and with the reference in the first half; the second never has it.
+    """
+
+    without: float
+    with_reference: float
+
+
+class Prior(NamedTuple):
+    """Prediction of embeddings from other sections.
+
+    Attributes
+    ----------
+    prediction
+        (G, D) predicted directions, shorter than one where little is predictable; zero for genes without a vector.
+    weight
+        Weight of the prediction relative to the direction of the embedding; zero if the reference is not used.
+    penalty
+        Relative ridge penalty.
+    agreement
+        Agreement of halves of the counts.
+    """
+
+    prediction: np.ndarray
+    weight: float
+    penalty: float
+    agreement: Agreement
+
+    def apply(self, z: np.ndarray, gene: np.ndarray | None = None) -> np.ndarray:
+        """Add the prior to embeddings (G, D), or of genes with the indices (B,); norms are unchanged."""
+        if not self.weight:
+            return z
+        prediction = self.prediction if gene is None else self.prediction[gene]
+        norm = np.linalg.norm(z, axis=1, keepdims=True)
+        direction = l2_normalize(l2_normalize(z.astype(np.float64)) + self.weight * prediction)
+        return (norm * direction).astype(np.float32)
+
+
+def fit_prior(
+    z: np.ndarray, halves: tuple[np.ndarray, np.ndarray], vectors: list[np.ndarray], total: np.ndarray, seed: int
+) -> Prior:
+    """Predict embeddings from the vectors of a reference and choose the weight of the prediction.
+
+    Parameters
+    ----------
+    z
+        (G, D) embeddings of the genes from all counts.
+    halves
+        Embeddings (G, D) from independent halves of the counts, in the same space.
+    vectors
+        For each group of sections of the reference, vectors (G, F); rows of zeros for genes that it does not know.
+    total
+        (G,) total counts, whose square roots weight the genes in the regression.
+    seed
+        Seed of the folds and of the pairs of genes.
+
+    Returns
+    -------
+    The prior. Penalty and weight maximize the agreement of halves: the correlation, over pairs of genes, of the cosine
+    of embeddings with the prior in one half with the cosine of embeddings without it in the other.
+    """
+    features = np.hstack([v for v in vectors if v.any()] or [np.zeros((len(z), 1))]).astype(np.float32)
+    known = features.any(axis=1)
+    full, first, second = (l2_normalize(x) for x in (z, *halves))
+    rng = np.random.default_rng([seed, PAIRS_STREAM])
+    pairs = draw_pairs(total, rng)
+    similarity = [pair_products(x, x, pairs) for x in (first, second)]
+    without = correlation(*similarity)
+    none = Prior(np.zeros(z.shape, dtype=np.float32), 0.0, 0.0, Agreement(without, without))
+    if known.sum() < MIN_GENES:
+        return none
+    fold = rng.integers(N_FOLDS, size=len(z))
+    targets = np.hstack([full, first, second])
+    best, n_dims = none, z.shape[1]
+    for penalty, prediction in cross_fitted_ridge(features, targets, (np.sqrt(total) * known).astype(np.float32), fold):
+        p_full, p_first, p_second = (prediction[:, i * n_dims : (i + 1) * n_dims] for i in range(3))
+        values = (
+            agreement_by_weight(first, p_first, similarity[1], pairs)
+            + agreement_by_weight(second, p_second, similarity[0], pairs)
+        ) / 2
+        i = int(values.argmax())
+        if values[i] > max(best.agreement.with_reference, without + MIN_GAIN):
+            scores = Agreement(without, float(values[i]))
+            best = Prior(p_full.astype(np.float32), FULL_COUNTS * WEIGHTS[i], penalty, scores)
+    return best
+
+
+def section_prior(model: Predictor, images: GeneImages, vectors: list[np.ndarray], seed: int) -> Prior:
+    """Fit the prior of a fitted model, for the images to which it was fitted; see `fit_prior`.
+
+    The halves of the counts are embedded by the components of all counts, so that they are in the same space. Both
+    share the noise to which the components were fitted, which favors a small weight.
+    """
+    state = model._fitted_state()
+    halves = images.thin(0.5, np.random.default_rng([seed, HALVES_STREAM]))
+    first, second = (model.transform(half) for half in halves)
+    return fit_prior(state.embedding, (first, second), vectors, images.totals.sum(axis=0), seed)
+
+
+def draw_pairs(total: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Random pairs of genes (2, n); the first has each of `N_LEVELS` expression levels equally often."""
+    order = np.argsort(total, kind="stable")
+    first = np.concatenate([rng.choice(part, N_PAIRS // N_LEVELS) for part in np.array_split(order, N_LEVELS)])
+    second = rng.integers(len(total), size=len(first))
+    return np.stack([first, second])[:, first != second]
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson correlation of x (n,) and y (n,); zero if one is constant."""
+    return float(np.corrcoef(x, y)[0, 1]) if np.ptp(x) > 0 and np.ptp(y) > 0 else 0.0
+
+
+def pair_products(x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Dot products (n,) of the rows of x (G, D) and y (G, D) with the indices of pairs (2, n)."""
+    return np.einsum("nd,nd->n", x[pairs[0]], y[pairs[1]])
+
+
+def agreement_by_weight(x: np.ndarray, prediction: np.ndarray, other: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """For each weight, correlation over pairs of the cosines of x + weight * prediction (G, D) with other ones (n,)."""
+    square, product, predicted = (np.einsum("gd,gd->g", a, b) for a, b in ((x, x), (x, prediction), (prediction,) * 2))
+    own = pair_products(x, x, pairs)
+    mixed = pair_products(x, prediction, pairs) + pair_products(prediction, x, pairs)
+    both = pair_products(prediction, prediction, pairs)
+    values = []
+    for w in WEIGHTS:
+        norm = np.sqrt(np.maximum(square + 2 * w * product + w**2 * predicted, 1e-12))
+        cosine = (own + w * mixed + w**2 * both) / (norm[pairs[0]] * norm[pairs[1]])
+        values.append(correlation(cosine, other))
+    return np.array(values)
+
+
+def cross_fitted_ridge(
+    features: np.ndarray, targets: np.ndarray, weight: np.ndarray, fold: np.ndarray
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield penalties and predictions (G, T) of targets (G, T) from features (G, F); no gene is in its own fit."""
+    weighted = features * weight[:, None]
+    gram, moment = weighted.T @ features, weighted.T @ targets
+    parts = []
+    for i in range(N_FOLDS):
+        out = fold == i
+        value, basis = np.linalg.eigh(gram - weighted[out].T @ features[out])
+        parts.append((out, value, features[out] @ basis, basis.T @ (moment - weighted[out].T @ targets[out])))
+    for penalty in PENALTIES:
+        prediction = np.empty_like(targets)
+        for out, value, rotated, rotated_moment in parts:
+            value = np.maximum(value, 0.0)
+            prediction[out] = rotated @ (rotated_moment / (value + penalty * value.mean())[:, None])
+        yield penalty, prediction
