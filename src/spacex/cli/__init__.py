@@ -98,6 +98,13 @@ def run(
     gene_sets: Annotated[
         Path | None, typer.Option(metavar="FILE.gmt", help="Gene sets to test for enrichment in the modules.")
     ] = None,
+    reference: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|human|mouse|FILE",
+            help="What other sections know about genes: the shipped reference of the species, none, or a file.",
+        ),
+    ] = "auto",
     seed: Seed = 0,
     device: Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Number of processes or GPUs per machine.")] = 1,
@@ -135,6 +142,7 @@ def run(
         layer=layer,
         spatial_key=spatial_key,
         library_key=library_key,
+        reference=reference,
         n_modules=n_modules,
         n_domains=n_domains,
         gene_sets=gene_sets,

@@ -32,7 +32,10 @@ def run_file(path: Path, out: Path, options: RunOptions, *, resume: bool) -> Non
     gene_sets = sx.tl.read_gene_sets(options.gene_sets) if options.gene_sets is not None else None
     if not (path.is_file() or path.is_dir()) or (options.coordinates is not None and not options.coordinates.exists()):
         sx.read(path, coordinates=options.coordinates)  # raises the error of the reader
-    inputs = [file for file in (path, options.coordinates, options.gene_sets) if file is not None]
+    inputs = [
+        file for file in (path, options.coordinates, options.gene_sets, options.reference_file) if file is not None
+    ]
+    options.load_reference()  # raises an error for an invalid file
     check_folder(out)
     check_overwrite(out, inputs)
     source = {"input": fingerprint(path), "version": sx.__version__}
@@ -152,6 +155,7 @@ def embed(adata: AnnData, options: RunOptions, timer: StageTimer) -> Any:
             n_modules=options.n_modules or "auto",
             layer=options.layer,
             library_key=options.library_key,
+            reference=options.load_reference(),
             config=options.to_config(),
             device=options.device,
             seed=options.seed,

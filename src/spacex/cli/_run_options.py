@@ -9,6 +9,8 @@ from typing import Any
 import spacex as sx
 from spacex.cli._checkpoint import fingerprint
 
+SHIPPED_REFERENCES = ("auto", "human", "mouse")
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -20,6 +22,7 @@ class RunOptions:
     layer: str | None = None
     spatial_key: str | None = None
     library_key: str | None = None
+    reference: str = "auto"
     n_modules: int | None = None
     n_domains: int | None = None
     gene_sets: Path | None = None
@@ -36,6 +39,17 @@ class RunOptions:
         parallel: dict[str, Any] = {"strategy": self.strategy, "precision": self.precision}
         return sx.Config(devices=self.devices, num_nodes=self.num_nodes, **parallel)
 
+    @property
+    def reference_file(self) -> Path | None:
+        """File of the reference; None if the option is one of `SHIPPED_REFERENCES` or none."""
+        return None if self.reference in ("none", *SHIPPED_REFERENCES) else Path(self.reference)
+
+    def load_reference(self) -> str | sx.Reference | None:
+        """Return the reference for `spacex.tl.embed`; raises `InputError` if the file is not a reference."""
+        if self.reference_file is not None:
+            return sx.Reference.load(self.reference_file)
+        return None if self.reference == "none" else self.reference
+
     def to_flags(self) -> list[str]:
         """Return the options as command-line arguments, with absolute paths."""
         flags: list[str] = []
@@ -44,6 +58,8 @@ class RunOptions:
             if value is True:
                 flags.append(flag)
             elif value is not None and value is not False:
+                if field.name == "reference" and self.reference_file is not None:
+                    value = self.reference_file
                 flags += [flag, str(value.absolute() if isinstance(value, Path) else value)]
         return flags
 
@@ -56,6 +72,7 @@ class RunOptions:
             "layer": self.layer,
             "spatial_key": self.spatial_key,
             "library_key": self.library_key,
+            "reference": self.reference if self.reference_file is None else fingerprint(self.reference_file),
             "n_modules": self.n_modules or "auto",
             "seed": self.seed,
         }

@@ -1,7 +1,8 @@
-"""Tissue sections to try things on: simulated ones with known truth, and public ones that are downloaded once."""
+"""Sections to try things on, simulated or downloaded once, and the references that are shipped with the package."""
 
 from spacex.datasets._fetched import fetch_dlpfc, fetch_visium
+from spacex.datasets._reference import reference
 from spacex.datasets._simulated import simulate_section
 from spacex.datasets._toy import toy
 
-__all__ = ["fetch_dlpfc", "fetch_visium", "simulate_section", "toy"]
+__all__ = ["fetch_dlpfc", "fetch_visium", "reference", "simulate_section", "toy"]

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from spacex._infra.atomic_write import atomic_path
 from spacex._infra.errors import InputError
 from spacex._infra.serialization import json_sha256
 from spacex._infra.validation import check_int, check_output_file, check_path, check_seed
-from spacex.reference.state import GROUP_DIMS, GroupState, ReferenceState, SectionInfo
+from spacex.reference.records import to_genes, to_section_info, to_text
+from spacex.reference.state import GROUP_DIMS, GroupState, ReferenceState
 
 FORMAT = 1
 HEADER = "spacex-reference"
@@ -123,14 +123,9 @@ def _group_arrays(group: GroupState, *, quantize: bool) -> dict[str, np.ndarray]
 
 
 def _to_state(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> ReferenceState:
-    genes = np.array([_text(gene) for gene in header["genes"]], dtype=object)
-    if len(genes) < 1 or any(first >= second for first, second in pairwise(genes)):
-        raise InputError("the genes are not sorted and unique")
-    sections = tuple(SectionInfo(**section) for section in header["sections"])
-    for section in sections:
-        for name, value in asdict(section).items():
-            _ = check_int(value, name=name, low=0) if name in ("n_spots", "n_genes") else _text(value)
-    groups = tuple(_to_group(_text(name), number, arrays, len(genes)) for number, name in enumerate(header["groups"]))
+    genes = to_genes(header["genes"])
+    sections = tuple(to_section_info(section) for section in header["sections"])
+    groups = tuple(_to_group(to_text(name), number, arrays, len(genes)) for number, name in enumerate(header["groups"]))
     if {section.group_name for section in sections} != {group.name for group in groups}:
         raise InputError("sections and groups do not match")
     return ReferenceState(
@@ -139,7 +134,7 @@ def _to_state(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Re
         sections=sections,
         n_dims=check_int(header["n_dims"], name="n_dims", low=1),
         seed=check_seed(header["seed"]),
-        versions={_text(name): _text(value) for name, value in header["versions"].items()},
+        versions={to_text(name): to_text(value) for name, value in header["versions"].items()},
     )
 
 
@@ -158,9 +153,3 @@ def _to_group(name: str, number: int, arrays: Mapping[str, np.ndarray], n_genes:
         raise InputError(f"the vectors or weights of group {name!r} are not finite")
     measured = GroupState(name, factor.astype(np.float32), weight, n_sections[rows].astype(np.int32))
     return measured.expand(rows, n_genes)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{value!r} is not text")
-    return value

@@ -10,7 +10,7 @@ import numpy as np
 
 from spacex._infra.errors import InputError
 from spacex.gene_names import join_names
-from spacex.reference.record_files import load_record, read_info
+from spacex.reference.records import load_record
 from spacex.reference.state import GroupState, ReferenceState, SectionInfo
 
 
@@ -37,19 +37,23 @@ def check_sections(sections: Iterable[SectionInfo]) -> None:
 def merge(state: ReferenceState, files: Iterable[Path]) -> ReferenceState:
     """Add the sections of record files to a state; the result does not depend on the order of the files.
 
-    Records are read one at a time.
+    Vectors are read one section at a time.
     """
-    records = sorted(((read_info(file), file) for file in files), key=lambda record: record[0].name)
-    infos = [info for info, _ in records]
+    file_of_section: dict[SectionInfo, Path] = {}
+    all_genes = set(state.genes)
+    for file in files:
+        record = load_record(file)
+        file_of_section[record.info] = file
+        all_genes.update(record.genes)
+    infos = sorted(file_of_section, key=lambda info: info.name)
     check_sections([*state.sections, *infos])
-    genes_of_files = [load_record(file).genes for _, file in records]
-    genes = np.array(sorted(set(state.genes).union(*genes_of_files)), dtype=object)
+    genes = np.array(sorted(all_genes), dtype=object)
     row_of_gene = {gene: row for row, gene in enumerate(genes)}
     old_rows = np.array([row_of_gene[gene] for gene in state.genes], dtype=np.int64)
     groups = {group.name: group.expand(old_rows, len(genes)) for group in state.groups}
     n_of_donor = Counter((info.group_name, info.donor) for info in (*state.sections, *infos))
-    for info, file in records:
-        record, name = load_record(file), info.group_name
+    for info in infos:
+        record, name = load_record(file_of_section[info]), info.group_name
         rows = np.array([row_of_gene[gene] for gene in record.genes], dtype=np.int64)
         weight = section_weight(n_of_donor[name, info.donor])
         groups[name] = groups.get(name, GroupState.empty(name, len(genes))).add(rows, record.vectors, weight)

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sized
-from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
 from spacex._infra.errors import InputError
-from spacex._infra.validation import check_bool, check_int, check_name, check_seed
-from spacex.gene_names import GeneNames
-from spacex.reference.factors import joint_vectors
+from spacex._infra.validation import check_bool, check_int, check_name, check_path, check_seed
+from spacex.reference.contents import ReferenceContents
 from spacex.reference.files import load_state, save_state
-from spacex.reference.gene_knowledge import GeneKnowledge
 from spacex.reference.merging import check_sections, merge
-from spacex.reference.record_files import read_info
+from spacex.reference.records import load_record
 from spacex.reference.sections import SectionSettings
 from spacex.reference.sources import section_sources
-from spacex.reference.state import ReferenceState, SectionInfo
-from spacex.reference.workers import compute_records
-from spacex.stats import l2_normalize
+from spacex.reference.state import ReferenceState
+from spacex.reference.workers import compute_records, write_records
 
 Section: TypeAlias = AnnData | str | PathLike[str]
 Sections: TypeAlias = Iterable[Section] | Mapping[str, Section]
@@ -36,7 +32,7 @@ MAX_DIMS, MAX_WORKERS = 4096, 1024
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Reference:
+class Reference(ReferenceContents):
     """What many sections know about genes: similarity of their spatial patterns, averaged over sections.
 
     Made by `Reference.fit`, `Reference.load` or `Reference.update`, which return new objects. Sections with the same
@@ -58,8 +54,6 @@ class Reference:
     >>> reference.similar_genes("gene0001", n=3).columns.tolist()
     ['gene', 'similarity']
     """
-
-    state: ReferenceState
 
     @classmethod
     def fit(
@@ -83,11 +77,11 @@ class Reference:
         Parameters
         ----------
         sections
-            AnnData objects, or paths of anything that `spacex.read` reads; or a dict from names to these. Without a
-            dict, a section is named by its file (without suffix), by ``uns["name"]``, or by its position:
-            ``"section_1"``. ``uns["tissue"]`` and ``uns["technology"]`` tell the group of a section, and
-            ``uns["group"]`` its donor or experiment: in its group, each donor has a total weight of one. Without it,
-            every section is a donor. The AnnData objects are not changed.
+            AnnData objects, which are not changed, or paths of anything that `spacex.read` reads or `write_sections`
+            wrote; or a dict from names to these. Without a dict, a section is named by its file (without suffix), by
+            ``uns["name"]``, or by its position: ``"section_1"``. ``uns["tissue"]`` and ``uns["technology"]`` tell the
+            group of a section, and ``uns["group"]`` its donor or experiment: in its group, each donor has a total
+            weight of one. Without it, every section is a donor.
         n_dims
             Maximum number of dimensions of `vectors`.
         library_key
@@ -170,6 +164,60 @@ class Reference:
         """
         return Reference(_add_sections(self.state, sections, library_key, layer, n_workers, progress))
 
+    @staticmethod
+    def write_sections(
+        section: Section,
+        folder: str | PathLike[str],
+        *,
+        name: str | None = None,
+        library_key: str | None = None,
+        layer: str | None = None,
+        seed: int = 0,
+    ) -> list[Path]:
+        """Write the vectors of one input to files, which `fit` and `update` accept in its place.
+
+        The vectors can be computed on another machine, or where the counts must not leave: the files hold no counts.
+        The reference is the same, to the last bit, as of the input itself, if its seed is the same.
+
+        Parameters
+        ----------
+        section
+            An AnnData or a path, as for `fit`.
+        folder
+            Existing folder for the files.
+        name
+            Name of the section; by default as in `fit`.
+        library_key, layer, seed
+            As for `fit`.
+
+        Returns
+        -------
+        The files, one per section: ``"NAME-0.safetensors"``, with special characters of the name quoted.
+
+        Raises
+        ------
+        InputError
+            If the section cannot be used or the folder does not exist.
+
+        Examples
+        --------
+        >>> import spacex as sx, tempfile
+        >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = sx.Reference.write_sections(adata, folder, name="first")
+        ...     files[0].name, sx.Reference.fit(files, progress=False)
+        ('first-0.safetensors', Reference(unknown species, 80 genes, 1 section in 1 group))
+        """
+        check_name(name, name="name")
+        check_name(library_key, name="library_key")
+        check_name(layer, name="layer")
+        directory = check_path(folder, name="folder", hint="an existing folder")
+        if not directory.is_dir():
+            raise InputError(f"folder='{directory}' is not a folder; create it first")
+        (source,) = section_sources([section] if name is None else {name: section})
+        settings = SectionSettings(library_key, layer, check_seed(seed))
+        return write_records(source, settings, directory, quote(source.name, safe=" "))
+
     def save(self, path: str | PathLike[str], *, quantize: bool = False) -> None:
         """Write the reference to one safetensors file.
 
@@ -227,193 +275,6 @@ class Reference:
         """
         return cls(load_state(path))
 
-    @property
-    def genes(self) -> np.ndarray:
-        """(G,) symbols of the genes, sorted."""
-        return self.state.genes.copy()
-
-    @property
-    def species(self) -> str:
-        """Species of the sections, such as ``"human"``; "" if unknown."""
-        return self.state.species
-
-    @property
-    def seed(self) -> int:
-        """Seed of the vectors of the sections."""
-        return self.state.seed
-
-    @property
-    def groups(self) -> list[str]:
-        """Names of the groups, ``"tissue, technology"``, sorted."""
-        return [group.name for group in self.state.groups]
-
-    @property
-    def sections(self) -> pd.DataFrame:
-        """Table with a row per section.
-
-        Columns: name, species, tissue, technology, group (donor or experiment), n_spots, n_genes, source, licence.
-        """
-        columns = [field.name for field in fields(SectionInfo)]
-        return pd.DataFrame([asdict(section) for section in self.state.sections], columns=columns)
-
-    @cached_property
-    def vectors(self) -> np.ndarray:
-        """(G, D) float32 joint vectors of the genes over all groups, D ≤ n_dims; computed on first use."""
-        vectors = joint_vectors([group.vectors() for group in self.state.groups], self.state.n_dims)
-        vectors.flags.writeable = False
-        return vectors
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the contents."""
-        return self.state.digest()
-
-    @cached_property
-    def _names(self) -> GeneNames:
-        return GeneNames(self.state.genes, self.state.genes)
-
-    def group_vectors(self, genes: Iterable[str]) -> list[np.ndarray]:
-        """Vectors of genes in each group.
-
-        Parameters
-        ----------
-        genes
-            Symbols of n genes, matched exactly or else ignoring case.
-
-        Returns
-        -------
-        An array (n, d) float32 per group, in the order of `groups`; zero for genes that are unknown or were not
-        measured in the group.
-
-        Examples
-        --------
-        >>> import spacex as sx
-        >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
-        >>> reference = sx.Reference.fit([adata], progress=False)
-        >>> [vectors.any(axis=1).tolist() for vectors in reference.group_vectors(["gene0001", "no such gene"])]
-        [[True, False]]
-        """
-        index = self._names.indices(genes)
-        is_known = index >= 0
-        result = []
-        for group in self.state.groups:
-            vectors = np.zeros((len(index), group.factor.shape[1]), dtype=np.float32)
-            vectors[is_known] = group.vectors()[index[is_known]]
-            result.append(vectors)
-        return result
-
-    def gene_vectors(self, genes: Iterable[str]) -> np.ndarray:
-        """Joint vectors of genes.
-
-        Parameters
-        ----------
-        genes
-            Symbols of n genes, matched exactly or else ignoring case.
-
-        Returns
-        -------
-        (n, D) float32 rows of `vectors`; zero for genes that are unknown.
-
-        Examples
-        --------
-        >>> import spacex as sx
-        >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
-        >>> reference = sx.Reference.fit([adata], progress=False)
-        >>> reference.gene_vectors(["gene0001", "no such gene"]).any(axis=1).tolist()
-        [True, False]
-        """
-        index = self._names.indices(genes)
-        vectors = np.zeros((len(index), self.vectors.shape[1]), dtype=np.float32)
-        vectors[index >= 0] = self.vectors[index[index >= 0]]
-        return vectors
-
-    def similar_genes(self, gene: str, *, n: int = 20) -> pd.DataFrame:
-        """Find the genes nearest to a gene by their joint vectors.
-
-        Parameters
-        ----------
-        gene
-            Symbol of the gene.
-        n
-            Number of genes to return.
-
-        Returns
-        -------
-        A table with the columns ``gene`` and ``similarity`` (cosine), the most similar first.
-
-        Raises
-        ------
-        InputError
-            If the gene is unknown or ambiguous.
-
-        Examples
-        --------
-        >>> import spacex as sx
-        >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
-        >>> reference = sx.Reference.fit([adata], progress=False)
-        >>> len(reference.similar_genes("gene0001", n=5))
-        5
-        """
-        check_int(n, name="n", low=1)
-        index = self._index(gene)
-        direction = l2_normalize(self.vectors)
-        others = np.flatnonzero(self.vectors.any(axis=1) & (np.arange(len(direction)) != index))
-        similarity = direction[others] @ direction[index]
-        order = np.argsort(-similarity, kind="stable")[:n]
-        return pd.DataFrame({"gene": self.state.genes[others[order]], "similarity": similarity[order]})
-
-    def gene(self, gene: str, n: int = 10) -> GeneKnowledge:
-        """Summarize what the reference knows about a gene.
-
-        Parameters
-        ----------
-        gene
-            Symbol of the gene.
-        n
-            Number of similar genes.
-
-        Returns
-        -------
-        Its symbol, a table of the groups and a table of similar genes; see `GeneKnowledge`.
-
-        Raises
-        ------
-        InputError
-            If the gene is unknown or ambiguous.
-
-        Examples
-        --------
-        >>> import spacex as sx
-        >>> adata = sx.datasets.simulate_section(n_genes=80, n_spots=300, n_modules=3, depth=1.0)
-        >>> sx.Reference.fit([adata], progress=False).gene("gene0001").groups[["group", "n_sections"]].values.tolist()
-        [['unknown, unknown', 1]]
-        """
-        index = self._index(gene)
-        rows = [
-            (group.name, int(group.n_sections[index]), float(group.weight[index]), _length(group.vectors()[index]))
-            for group in self.state.groups
-        ]
-        groups = pd.DataFrame(rows, columns=["group", "n_sections", "weight", "norm"])
-        return GeneKnowledge(self.state.genes[index], groups, self.similar_genes(gene, n=n))
-
-    def _index(self, gene: str) -> int:
-        check_name(gene, name="gene")
-        if not self._names.matches(gene):
-            raise InputError(
-                f"gene {gene!r} is not among the {len(self._names)} genes of this reference"
-                f"{self._names.suggestion(str(gene))}"
-            )
-        return self._names.index(gene)
-
-    def __repr__(self) -> str:
-        n_genes, n_sections, n_groups = len(self.state.genes), len(self.state.sections), len(self.state.groups)
-        sections = f"{n_sections:,} section{'s' * (n_sections != 1)} in {n_groups:,} group{'s' * (n_groups != 1)}"
-        return f"Reference({self.species or 'unknown species'}, {n_genes:,} genes, {sections})"
-
-
-def _length(vector: np.ndarray) -> float:
-    return float(np.linalg.norm(vector))
-
 
 def _add_sections(
     state: ReferenceState, sections: Any, library_key: str | None, layer: str | None, n_workers: int, progress: bool
@@ -435,7 +296,7 @@ def _add_sections(
     ):
         for new_files in compute_records(sources, settings, Path(folder), n_workers):
             files += new_files
-            infos += [read_info(file) for file in new_files]
+            infos += [load_record(file).info for file in new_files]
             check_sections(infos)
             bar.update()
         if not files:

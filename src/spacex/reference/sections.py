@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from spacex._infra.errors import InputError
 from spacex.gene_names import GeneNames, species_of_names
 from spacex.io import read
 from spacex.reference.factors import center, truncate
+from spacex.reference.records import SUFFIX, SectionRecord, load_record
 from spacex.reference.sources import SectionSource
 from spacex.reference.state import GROUP_DIMS, SectionInfo
 
@@ -34,36 +35,23 @@ class SectionSettings:
     seed: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class SectionRecord:
-    """What a section contributes to a reference.
-
-    Attributes
-    ----------
-    info
-        Description of the section.
-    genes
-        (G_s,) symbols, sorted and unique.
-    vectors
-        (G_s, d) float32, centered, in their d ≤ `GROUP_DIMS` leading directions.
-    """
-
-    info: SectionInfo
-    genes: np.ndarray
-    vectors: np.ndarray
-
-
 def section_records(source: SectionSource, settings: SectionSettings) -> Iterator[SectionRecord]:
     """Read a source and yield its sections: one, or one per value of ``obs[library_key]``.
+
+    A file of a record is a source as well.
 
     Raises
     ------
     InputError
         If a section cannot be used; the message names it.
     """
-    name, key = source.name, settings.library_key
+    name, data, key = source.name, source.data, settings.library_key
     try:
-        adata, names = _shallow_copy(source.data if isinstance(source.data, AnnData) else read(source.data))
+        if not isinstance(data, AnnData) and data.suffix == SUFFIX:
+            record = load_record(data)
+            yield replace(record, info=replace(record.info, name=name))
+            return
+        adata, names = _shallow_copy(data if isinstance(data, AnnData) else read(data))
         if key is None:
             yield _to_record(name, adata, names, settings)
             return

@@ -12,6 +12,7 @@ from anndata import AnnData
 
 from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.validation import check_path
+from spacex.reference.records import SUFFIX, load_record
 
 HINT = "AnnData objects or paths that sx.read can read"
 
@@ -74,5 +75,10 @@ def _to_source(number: int, key: object, section: Any) -> SectionSource:
     path = check_path(section, name="sections", hint=HINT)
     if not os.path.exists(path):
         raise InputError(f"sections: '{path}' cannot be found; check its spelling and the working directory")
-    name = path.resolve().parent.name if path.name == "outs" else path.stem
-    return SectionSource(name if key is None else str(key), path)
+    return SectionSource(_name_of_path(path) if key is None else str(key), path)
+
+
+def _name_of_path(path: Path) -> str:
+    if path.suffix == SUFFIX:
+        return load_record(path).info.name
+    return path.resolve().parent.name if path.name == "outs" else path.stem

@@ -12,7 +12,7 @@ from typing import Any
 from anndata import AnnData
 
 from spacex._infra.errors import InputError, WorkerError
-from spacex.reference.record_files import save_record
+from spacex.reference.records import SUFFIX, save_record
 from spacex.reference.sections import SectionSettings, section_records
 from spacex.reference.sources import SectionSource
 
@@ -44,13 +44,14 @@ def compute_records(
         yield from _in_processes(sources, settings, folder, n_workers)
         return
     for number, source in enumerate(sources):
-        yield _write_records(source, settings, folder, number)
+        yield write_records(source, settings, folder, str(number))
 
 
-def _write_records(source: SectionSource, settings: SectionSettings, folder: Path, number: int) -> list[Path]:
+def write_records(source: SectionSource, settings: SectionSettings, folder: Path, prefix: str) -> list[Path]:
+    """Write the records of a source to files of a folder whose names start with `prefix`; return the files."""
     files = []
     for part, record in enumerate(section_records(source, settings)):
-        files.append(folder / f"{number}-{part}.safetensors")
+        files.append(folder / f"{prefix}-{part}{SUFFIX}")
         save_record(record, files[-1])
     return files
 
@@ -136,7 +137,7 @@ def _worker_main(connection: Connection, settings: SectionSettings, folder: str)
             return
         result: list[Path] | Exception
         try:
-            result = _write_records(source, settings, Path(folder), number)
+            result = write_records(source, settings, Path(folder), str(number))
         except InputError as error:
             result = InputError(str(error))
         except Exception as error:
