@@ -43,6 +43,26 @@ def test_workers_do_not_change_the_file(folder, tmp_path):
     assert sx.Reference.load(files[0]).seed == 3
 
 
+@pytest.mark.slow
+def test_a_cluster_makes_the_same_file(folder, tmp_path, cluster):
+    files = [tmp_path / "local.safetensors", tmp_path / "cluster.safetensors"]
+    assert main(["reference", str(folder), "-o", str(files[0])]) == 0
+    assert main(["reference", str(folder), "-o", str(files[1]), "--scheduler", cluster]) == 0
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+
+
+@pytest.mark.slow
+def test_errors_on_a_cluster_leave_nothing_behind(tmp_path, cluster, capfd):
+    (tmp_path / "empty.h5ad").touch()
+    out = tmp_path / "out" / "reference.safetensors"
+    out.parent.mkdir()
+    command = ["reference", str(tmp_path / "empty.h5ad"), "-o", str(out), "--scheduler", cluster]
+    assert main(command) == 2
+    assert "section 'empty': " in capfd.readouterr().err.splitlines()[-1]
+    assert not list(out.parent.iterdir())
+
+
 INVALID = {
     "missing section": (["{folder}/none.h5ad", "-o", "{out}"], "none.h5ad"),
     "missing reference": (["{folder}/s1.h5ad", "--update", "{folder}/none", "-o", "{out}"], "none"),

@@ -1,5 +1,6 @@
 """Inputs of a reference: names, sources, species, sections that cannot be used."""
 
+import json
 import multiprocessing
 import os
 import time
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 from anndata import AnnData
 from numpy.testing import assert_array_equal
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from tests.reference.conftest import simulate
 
 import spacex as sx
 from spacex.gene_names import species_of_names
+from spacex.reference.record_files import HEADER
 from spacex.reference.sections import SectionSettings
 from spacex.reference.sources import SectionSource
 from spacex.reference.workers import compute_records, lost_worker_error
@@ -55,6 +59,54 @@ def test_an_annotated_file_gives_the_same_reference(sections, tmp_path):
     assert fit([tmp_path / "b.h5ad"]).digest == fit({"b": sections["b"]}).digest
     sx.tl.embed(sections["b"], progress=False)
     assert fit({"b": sections["b"]}).digest == fit([tmp_path / "b.h5ad"]).digest
+
+
+def test_written_sections_replace_their_input(reference, sections, tmp_path):
+    files = [
+        file for name, adata in sections.items() for file in sx.Reference.write_sections(adata, tmp_path, name=name)
+    ]
+    assert [file.name for file in files] == [f"{name}-0.safetensors" for name in sections]
+    assert fit(files).digest == reference.digest
+    assert names(fit({"other": files[0]})) == ["other"]
+    with pytest.raises(sx.InputError, match="'a1' occurs more than once"):
+        fit([files[0], files[0]])
+    (quoted,) = sx.Reference.write_sections(files[0], tmp_path, name="../x y/z")
+    assert quoted.parent == tmp_path
+    assert names(fit([quoted])) == ["../x y/z"]
+    with pytest.raises(sx.InputError, match="folder="):
+        sx.Reference.write_sections(files[0], tmp_path / "none")
+
+
+def change_record(file, change):
+    with safe_open(file, framework="numpy") as stored:
+        header, arrays = json.loads(stored.metadata()[HEADER]), {"vectors": stored.get_tensor("vectors")}
+    change(header, arrays)
+    save_file(arrays, file, metadata={HEADER: json.dumps(header)})
+
+
+INVALID_RECORDS = {
+    "format": lambda header, arrays: header.update(format=9),
+    "genes": lambda header, arrays: header["genes"].reverse(),
+    "info": lambda header, arrays: header["info"].update(name=3),
+    "rows": lambda header, arrays: arrays.update(vectors=arrays["vectors"][1:].copy()),
+    "dimensions": lambda header, arrays: arrays.update(vectors=np.hstack([arrays["vectors"]] * 9)),
+    "values": lambda header, arrays: arrays["vectors"].__setitem__(0, np.nan),
+    "precision": lambda header, arrays: arrays.update(vectors=arrays["vectors"].astype(np.float64)),
+}
+
+
+@pytest.mark.parametrize("problem", INVALID_RECORDS)
+def test_damaged_vectors_of_sections_raise(problem, sections, tmp_path):
+    (file,) = sx.Reference.write_sections(sections["b"], tmp_path, name="b")
+    change_record(file, INVALID_RECORDS[problem])
+    with pytest.raises(sx.InputError, match=file.name):
+        fit([file])
+
+
+def test_a_reference_is_no_section(reference, tmp_path):
+    reference.save(tmp_path / "reference.safetensors")
+    with pytest.raises(sx.InputError, match="not of a section"):
+        fit([tmp_path / "reference.safetensors"])
 
 
 def test_library_key_separates_sections(sections):

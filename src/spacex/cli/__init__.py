@@ -183,14 +183,32 @@ def reference(
         int | None, typer.Option(min=0, help="Seed of the random numbers; default: 0, or that of --update.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of sections to read in parallel.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Dask scheduler that reads the sections, such as tcp://host:8786."),
+    ] = None,
 ) -> None:
     """Summarize what many sections know about genes in one file.
 
     The summary is kept by tissue and technology (uns["tissue"], uns["technology"] of the sections); it holds no counts.
     """
-    from spacex.cli._reference import write_reference
+    from spacex.cli._reference import ReferenceOptions, write_reference
 
-    write_reference(section, out, update=update, library_key=library_key, layer=layer, seed=seed, workers=workers)
+    options = ReferenceOptions(library_key, layer, seed, workers, scheduler)
+    write_reference(section, out, options, update=update)
+
+
+@app.command("reference-vectors", hidden=True)
+def reference_vectors(
+    section: Annotated[Path, typer.Argument(metavar="SECTION", help="Any input of `spacex run`.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Existing folder for the files.")],
+    library_key: Annotated[str | None, typer.Option(help="Column of obs with the section of each spot.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with raw counts, or X, or raw.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write the vectors of one input to files that `spacex reference` accepts in its place."""
+    for file in sx.Reference.write_sections(section, out, library_key=library_key, layer=layer, seed=seed):
+        log_status(f"wrote {file}")
 
 
 @app.command()

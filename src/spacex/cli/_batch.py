@@ -35,6 +35,14 @@ def _sections_in(folder: Path) -> list[Path]:
     return sections if sections and not is_section(folder) else []
 
 
+def section_names(sections: Sequence[Path]) -> list[str]:
+    """Return the names of the sections, or raise `InputError` if some have the same name."""
+    names = [path.stem if path.name != "outs" else path.resolve().parent.name for path in sections]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"INPUT has several sections named {', '.join(sorted(repeated))}; rename them")
+    return names
+
+
 def run_sections(
     sections: Sequence[Path],
     out: Path,
@@ -68,9 +76,7 @@ def run_sections(
     InputError
         If two sections have the same name, or a launcher started this process.
     """
-    names = [path.stem if path.name != "outs" else path.resolve().parent.name for path in sections]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"INPUT has several sections named {', '.join(sorted(repeated))}; rename them")
+    names = section_names(sections)
     if (process := launcher_for(options.to_config())) is not None:
         raise InputError(
             f"several sections cannot share the processes that {process.launcher} started; "

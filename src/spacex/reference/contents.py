@@ -193,13 +193,8 @@ class ReferenceContents:
         """
         index = self._index(gene)
         rows = [
-            (
-                group.name,
-                int(group.n_sections[index]),
-                float(group.weight[index]),
-                float(np.linalg.norm(group.vectors()[index])),
-            )
-            for group in self.state.groups
+            (group.name, int(group.n_sections[index]), float(group.weight[index]), float(np.linalg.norm(vector)))
+            for group, (vector,) in zip(self.state.groups, self.group_vectors([self.state.genes[index]]), strict=True)
         ]
         groups = pd.DataFrame(rows, columns=["group", "n_sections", "weight", "norm"])
         return GeneKnowledge(self.state.genes[index], groups, self.similar_genes(gene, n=n))

@@ -17,7 +17,7 @@ from spacex._infra.atomic_write import atomic_path
 from spacex._infra.errors import InputError
 from spacex._infra.serialization import json_sha256
 from spacex._infra.validation import check_int, check_output_file, check_path, check_seed
-from spacex.reference.records import to_genes, to_section_info, to_text
+from spacex.reference.record_files import to_genes, to_section_info, to_text
 from spacex.reference.state import GROUP_DIMS, GroupState, ReferenceState
 
 FORMAT = 1

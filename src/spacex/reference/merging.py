@@ -10,7 +10,7 @@ import numpy as np
 
 from spacex._infra.errors import InputError
 from spacex.gene_names import join_names
-from spacex.reference.records import load_record
+from spacex.reference.record_files import load_record
 from spacex.reference.state import GroupState, ReferenceState, SectionInfo
 
 

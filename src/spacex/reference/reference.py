@@ -19,7 +19,7 @@ from spacex._infra.validation import check_bool, check_int, check_name, check_pa
 from spacex.reference.contents import ReferenceContents
 from spacex.reference.files import load_state, save_state
 from spacex.reference.merging import check_sections, merge
-from spacex.reference.records import load_record
+from spacex.reference.record_files import load_record
 from spacex.reference.sections import SectionSettings
 from spacex.reference.sources import section_sources
 from spacex.reference.state import ReferenceState

@@ -16,7 +16,7 @@ from spacex._infra.errors import InputError
 from spacex.gene_names import GeneNames, species_of_names
 from spacex.io import read
 from spacex.reference.factors import center, truncate
-from spacex.reference.records import SUFFIX, SectionRecord, load_record
+from spacex.reference.record_files import SUFFIX, SectionRecord, load_record
 from spacex.reference.sources import SectionSource
 from spacex.reference.state import GROUP_DIMS, SectionInfo
 

@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from spacex._infra.errors import InputError, safe_repr
 from spacex._infra.validation import check_path
-from spacex.reference.records import SUFFIX, load_record
+from spacex.reference.record_files import SUFFIX, load_record
 
 HINT = "AnnData objects or paths that sx.read can read"
 

@@ -12,7 +12,7 @@ from typing import Any
 from anndata import AnnData
 
 from spacex._infra.errors import InputError, WorkerError
-from spacex.reference.records import SUFFIX, save_record
+from spacex.reference.record_files import SUFFIX, save_record
 from spacex.reference.sections import SectionSettings, section_records
 from spacex.reference.sources import SectionSource
 
