@@ -96,6 +96,16 @@ def weak_genes(z: np.ndarray) -> np.ndarray:
     return z[weak] if weak.sum() >= MIN_NULL_GENES else z
 
 
+def sign_flip_pvalue(similarity: np.ndarray) -> np.ndarray:
+    """P-values (n,) of similarities (n,): the share that is at most -c, with one added to both counts.
+
+    Without a relation, c and -c are equally likely (Barber & Candès 2015, section 1.2).
+    """
+    n_below = np.searchsorted(np.sort(similarity), -similarity, side="right")
+    pvalue: np.ndarray = (1.0 + n_below) / (1.0 + len(similarity))
+    return pvalue
+
+
 def cosine_pvalue(similarity: np.ndarray, query: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """P-values (G,) of cosine similarities (G,) to a query (D,), for the null of a gene without a pattern.
 

@@ -38,6 +38,7 @@ from spacex._adata.positions import (
     read_positions,
 )
 from spacex._adata.results import (
+    has_reference,
     read_cofunction,
     read_components,
     read_embedding,
@@ -92,6 +93,7 @@ __all__ = [
     "gene_index",
     "has_grid",
     "has_positions",
+    "has_reference",
     "indices_sorted_by_name",
     "keys",
     "log_off_tissue",

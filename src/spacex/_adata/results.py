@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from spacex._adata import keys
-from spacex._adata.uns import read_uns_entry
+from spacex._adata.uns import read_uns, read_uns_entry
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_finite
 
@@ -77,6 +77,11 @@ def read_array(values: Any, name: str, *, n_dims: int, call: str = "call sx.tl.e
         problem = type(values).__name__ if sp.issparse(values) else f"of shape {array.shape} and type {array.dtype}"
         raise InputError(f"{name} is not what SpaCEX wrote ({problem}); {call}")
     return array.astype(np.float32, copy=False)
+
+
+def has_reference(adata: AnnData) -> bool:
+    """Whether a reference took part in the embedding, so that the vectors for function contain its own."""
+    return "reference" in read_uns(adata)
 
 
 def write_components(adata: AnnData, components: np.ndarray, pixel: np.ndarray) -> None:

@@ -22,9 +22,10 @@ WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Weights of the prediction relative to the direction of an embedding of half of the counts."""
 FULL_COUNTS = 0.5
 """Factor of the weight with all counts: the noise of a map relative to its signal is half that with half of them."""
+COUNT_POWER = 0.25
+"""The weight of a gene decreases with this power of its total counts, relative to the median."""
 MIN_GAIN = 0.0005
 """Minimum gain in the agreement of halves with which a reference is used."""
-N_LEVELS = 5
 N_PAIRS = 50_000
 MIN_GENES = 100
 """Minimum number of genes that the reference knows."""
@@ -50,7 +51,8 @@ class Prior(NamedTuple):
     Attributes
     ----------
     prediction
-        (G, D) predicted directions, shorter than one where little is predictable; zero for genes without a vector.
+        (G, D) predicted directions times (median / total counts)^`COUNT_POWER`, shorter where less is predictable; zero
+        for genes without a vector.
     weight
         Weight of the prediction relative to the direction of the embedding; zero if the reference is not used.
     penalty
@@ -101,16 +103,19 @@ def fit_prior(
     known = features.any(axis=1)
     full, first, second = (l2_normalize(x) for x in (z, *halves))
     rng = np.random.default_rng([seed, PAIRS_STREAM])
-    pairs = draw_pairs(total, rng)
+    pairs = rng.integers(len(z), size=(2, N_PAIRS))
+    pairs = pairs[:, pairs[0] != pairs[1]]
     similarity = [pair_products(x, x, pairs) for x in (first, second)]
     without = correlation(*similarity)
     none = Prior(np.zeros(z.shape, dtype=np.float32), 0.0, 0.0, Agreement(without, without))
     if known.sum() < MIN_GENES:
         return none
+    scale = (np.median(total) / np.maximum(total, 1e-300))[:, None] ** COUNT_POWER
     fold = rng.integers(N_FOLDS, size=len(z))
     targets = np.hstack([full, first, second])
     best, n_dims = none, z.shape[1]
     for penalty, prediction in cross_fitted_ridge(features, targets, (np.sqrt(total) * known).astype(np.float32), fold):
+        prediction *= scale
         p_full, p_first, p_second = (prediction[:, i * n_dims : (i + 1) * n_dims] for i in range(3))
         values = (
             agreement_by_weight(first, p_first, similarity[1], pairs)
@@ -133,14 +138,6 @@ def section_prior(model: Predictor, images: GeneImages, vectors: list[np.ndarray
     halves = images.thin(0.5, np.random.default_rng([seed, HALVES_STREAM]))
     first, second = (model.transform(half) for half in halves)
     return fit_prior(state.embedding, (first, second), vectors, images.totals.sum(axis=0), seed)
-
-
-def draw_pairs(total: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Random pairs of genes (2, n); the first has each of `N_LEVELS` expression levels equally often."""
-    order = np.argsort(total, kind="stable")
-    first = np.concatenate([rng.choice(part, N_PAIRS // N_LEVELS) for part in np.array_split(order, N_LEVELS)])
-    second = rng.integers(len(total), size=len(first))
-    return np.stack([first, second])[:, first != second]
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from spacex._infra.validation import check_int, check_names
 from spacex.gene_names import GeneNames, normalize_name
 from spacex.stats import benjamini_hochberg, l2_normalize, stratified_overlap_pvalue
 from spacex.tl._gene_sets import GeneSets, read_gene_sets
+from spacex.tl._space import SpaceArgument, read_vectors, resolve_space
 
 logger = logging.getLogger("spacex")
 
@@ -28,6 +29,7 @@ def enrich(
     min_size: int = 2,
     around: str | Sequence[str] | None = None,
     n_neighbors: int = 50,
+    space: SpaceArgument = "auto",
 ) -> pd.DataFrame:
     r"""Test gene sets for over-representation in each module, or among the nearest neighbors of genes.
 
@@ -54,6 +56,9 @@ def enrich(
         itself, are tested.
     n_neighbors
         Number of nearest neighbors, with `around`.
+    space
+        Space of the neighbors, with `around`: ``"section"`` (similar pattern in this section), ``"cofunction"``
+        (similar function), or ``"auto"``, the latter if the embedding has a reference.
 
     Returns
     -------
@@ -84,6 +89,7 @@ def enrich(
     check_int(min_size, name="min_size", low=1)
     sets = read_gene_sets(gene_sets)
     check_int(n_neighbors, name="n_neighbors", low=1)
+    neighbor_space = resolve_space(adata, space)
     z = _adata.read_embedding(adata)
     embedded = np.isfinite(z).all(axis=1)
     all_genes = _adata.read_gene_names(adata)
@@ -91,7 +97,7 @@ def enrich(
     if around is None:
         names, in_group = _group_by_module(adata, embedded)
     else:
-        names, in_group = _group_by_neighbors(adata, z, embedded, around, n_neighbors)
+        names, in_group = _group_by_neighbors(adata, read_vectors(adata, neighbor_space), embedded, around, n_neighbors)
     in_set = _map_gene_sets(all_genes, embedded, sets)
     has_levels = _adata.keys.EXPRESSION_LEVEL in adata.var
     level = _adata.read_expression_level(adata, embedded) if has_levels else np.zeros(len(genes), dtype=np.int64)

@@ -23,6 +23,7 @@ from spacex.tl._pair_scorer import (
     write_scorer_parameters,
 )
 from spacex.tl._pair_table import PairTable, find_pairs, is_usable, read_pairs
+from spacex.tl._space import SpaceArgument, resolve_space
 
 logger = logging.getLogger("spacex")
 
@@ -32,24 +33,29 @@ def interactions(
     *,
     n_neighbors: int = 15,
     known: PairTable | None = None,
+    space: SpaceArgument = "auto",
     seed: int = 0,
     params: PairParams | None = None,
 ) -> None:
     """Estimate the probability of an interaction between each gene and its nearest neighbors.
 
-    Without `known`, the probability compares the cosine of two embeddings with that of unrelated genes of the same
-    strengths (see Notes). With `known`, a classifier is trained on these pairs and predicts the probability.
+    Without `known`, the probability compares the cosine of two genes with that of unrelated genes of the same strengths
+    (see Notes). With `known`, a classifier is trained on these pairs and predicts the probability.
 
     Parameters
     ----------
     adata
         An AnnData on which `spacex.tl.embed` was called.
     n_neighbors
-        Number of nearest genes, by cosine of the embeddings, to pair each gene with.
+        Number of nearest genes, by cosine, to pair each gene with.
     known
         Pairs of genes known to interact: a table with the columns ``gene_a`` and ``gene_b``, or a list of pairs, of
         names or symbols. At least 40 pairs must join two embedded genes. `spacex.tl.score_pairs` then uses the
         classifier too.
+    space
+        Vectors of which the cosine is computed: ``"section"`` (the embedding: similar pattern in this section),
+        ``"cofunction"`` (``varm["X_spacex_cofunction"]``: similar function), or ``"auto"``, the latter if the embedding
+        has a reference, with which it predicts known pairs better.
     seed
         Seed of the sampled null pairs, of the gene folds and of the negative pairs.
     params
@@ -98,10 +104,11 @@ def interactions(
     read_embedded(adata)
     known_pairs = None if known is None else KnownPairs(_read_pairs(adata, known, "known"), seed, params)
     names = _adata.read_gene_names(adata)
-    scorer = fit_pair_scorer(adata, names, known=known_pairs, seed=seed, params=params)
-    pairs = neighbor_pairs(scorer.z, n_neighbors)
+    by: By = "embedding" if resolve_space(adata, space) == "section" else "cofunction"
+    scorer = fit_pair_scorer(adata, names, known=known_pairs, seed=seed, params=params, by=by)
+    pairs = neighbor_pairs(scorer.vectors, n_neighbors)
     probability = scorer.probability(pairs, scorer.similarity.pairwise(pairs))
-    write_scorer_parameters(adata, names, scorer, n_neighbors=n_neighbors, seed=seed, params=params)
+    write_scorer_parameters(adata, names, scorer, n_neighbors=n_neighbors, by=by, seed=seed, params=params)
     _adata.write_interactions(adata, scorer.embedded[pairs], probability)
     logger.info(
         "scored %d pairs of %d genes: %d have a probability above 0.9",
@@ -113,7 +120,7 @@ def score_pairs(
     adata: AnnData,
     pairs: PairTable,
     *,
-    by: By | Literal["neighbours"] = "embedding",
+    by: By | Literal["auto", "neighbours"] = "auto",
     seed: int = 0,
     params: PairParams | None = None,
 ) -> pd.DataFrame:
@@ -127,10 +134,12 @@ def score_pairs(
     pairs
         A table with the columns ``gene_a`` and ``gene_b``, or a list of pairs; names or symbols, in any case.
     by
-        Similarity measure. ``"embedding"``: cosine of the embeddings. ``"same"``: correlation of the residual maps over
+        Similarity measure. ``"embedding"``: cosine of the embeddings. ``"cofunction"``: cosine of the vectors for
+        function. ``"auto"``: that of `spacex.tl.interactions` if its classifier is used, else ``"cofunction"`` if the
+        embedding has a reference, else ``"embedding"``. ``"same"``: correlation of the residual maps over
         the pixels. ``"neighbors"``: correlation of one gene's map with the mean of the other gene's map over the
-        neighbors of each pixel, for ligands and receptors, which need not share a spot. The last two never use the
-        classifier. The spelling ``"neighbours"`` is also accepted.
+        neighbors of each pixel, for ligands and receptors, which need not share a spot. These two never use the
+        classifier, nor does a space other than its own. The spelling ``"neighbours"`` is also accepted.
     seed
         Seed of the sampled null pairs. With a classifier, the seed of `spacex.tl.interactions` is used instead.
     params
@@ -160,8 +169,8 @@ def score_pairs(
     ['gene_a', 'gene_b', 'similarity', 'qvalue', 'probability']
     """
     _adata.prepare_adata(adata)
-    measure: By = "neighbors" if isinstance(by, str) and by == "neighbours" else by  # the older spelling
-    check_choice(measure, name="by", allowed=("embedding", "same", "neighbors"))
+    by = "neighbors" if isinstance(by, str) and by == "neighbours" else by  # the older spelling
+    check_choice(by, name="by", allowed=("auto", "embedding", "cofunction", "same", "neighbors"))
     seed = check_seed(seed)
     params = _check_params(params)
     embedded, _ = read_embedded(adata)
@@ -169,7 +178,7 @@ def score_pairs(
     names = _adata.read_gene_names(adata)
     positions = find_pairs(names, embedded, table, name="pairs")
     usable = is_usable(positions)
-    known = read_known_pairs(adata) if measure == "embedding" else None
+    measure, known = _measure_and_known_pairs(adata, by)
     scorer = fit_pair_scorer(adata, names, known=known, seed=seed, params=params, by=measure)
     columns = np.full((3, len(table)), np.nan)
     similarity = scorer.similarity.pairwise(positions[usable])
@@ -178,6 +187,18 @@ def score_pairs(
     columns[2, usable] = scorer.probability(positions[usable], similarity)
     scored = table.assign(similarity=columns[0], qvalue=columns[1], probability=columns[2])
     return names.with_symbols(scored, symbol_a=names.indices(table["gene_a"]), symbol_b=names.indices(table["gene_b"]))
+
+
+def _measure_and_known_pairs(adata: AnnData, by: By | Literal["auto", "neighbours"]) -> tuple[By, KnownPairs | None]:
+    """Similarity measure that `by` means, and the known pairs of the classifier if one was trained on this measure."""
+    known = read_known_pairs(adata)
+    trained: By = _adata.read_uns_entry(adata, "interactions").get("by", "embedding")
+    if by == "auto":
+        space = resolve_space(adata, "auto")
+        measure: By = trained if known is not None else "embedding" if space == "section" else "cofunction"
+    else:
+        measure = by  # type: ignore[assignment]
+    return measure, known if measure == trained else None
 
 
 def _check_params(params: PairParams | None) -> PairParams:

@@ -28,7 +28,7 @@ from spacex.tl._pair_table import find_pairs, is_usable
 
 logger = logging.getLogger("spacex")
 
-By = Literal["embedding", "same", "neighbors"]
+By = Literal["embedding", "cofunction", "same", "neighbors"]
 
 MIN_GENES = 10
 
@@ -61,7 +61,9 @@ class PairScorer:
     embedded
         (n,) indices of the embedded genes. All methods take pairs (N, 2) of positions in this array.
     z
-        (n, D) embeddings.
+        (n, D) embeddings, whose norms are the strengths.
+    vectors
+        (n, D') vectors of which the cosine is the similarity; the embeddings, or the vectors for function.
     similarity
         Similarity measure of the pairs.
     null
@@ -74,6 +76,7 @@ class PairScorer:
 
     embedded: np.ndarray
     z: np.ndarray
+    vectors: np.ndarray
     similarity: SimilarityMeasure
     null: SignFlipNull
     has_pattern: np.ndarray
@@ -140,16 +143,17 @@ def fit_pair_scorer(
     """
     params, seed = (known.params, known.seed) if known is not None else (params or PairParams(), seed)
     embedded, z = read_embedded(adata)
-    similarity: SimilarityMeasure = CosineSimilarity(z)
+    vectors = _adata.read_cofunction(adata)[embedded] if by == "cofunction" else z
+    similarity: SimilarityMeasure = CosineSimilarity(vectors)
     n_per_bin, has_pattern = params.sample_per_bin, _adata.read_pattern_probability(adata)[embedded]
-    if by != "embedding":
+    if by in ("same", "neighbors"):
         with _adata.restore_on_error(adata):
             pp.require_grid(adata, config=_adata.read_config(adata))
             images = embedded_images(adata).take(embedded)
             similarity = Colocation(images, by, sigma=params.colocation_sigma)
         n_per_bin, has_pattern = params.colocation_sample_per_bin, np.ones(len(embedded))
     null = SignFlipNull.from_similarity(similarity, _log_strength(z), params, n_per_bin=n_per_bin, seed=seed)
-    scorer = PairScorer(embedded, z, similarity, null, has_pattern)
+    scorer = PairScorer(embedded, z, vectors, similarity, null, has_pattern)
     return scorer if known is None else replace(scorer, learned=_learn_pairs(adata, names, scorer, known))
 
 
@@ -197,10 +201,17 @@ def read_embedded(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_scorer_parameters(
-    adata: AnnData, names: GeneNames, scorer: PairScorer, *, n_neighbors: int, seed: int, params: PairParams
+    adata: AnnData,
+    names: GeneNames,
+    scorer: PairScorer,
+    *,
+    n_neighbors: int,
+    by: By,
+    seed: int,
+    params: PairParams,
 ) -> None:
     """Write ``uns["spacex"]["interactions"]``: the arguments, the known pairs and the report of their classifier."""
-    parameters = {"n_neighbors": n_neighbors, "seed": seed, "params": settings_to_dict(params)}
+    parameters = {"n_neighbors": n_neighbors, "by": by, "seed": seed, "params": settings_to_dict(params)}
     if scorer.learned is not None:
         a, b = names.names[scorer.embedded[scorer.learned.pairs]].astype(object).T
         parameters |= {"known_a": a, "known_b": b, **asdict(scorer.learned.report)}
