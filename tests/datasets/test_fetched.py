@@ -241,4 +241,4 @@ def test_published_checksums_are_checksums():
     assert all(len(value) == 64 and int(value, 16) for value in sums)
     files = [*_addresses.dlpfc_files("151676"), _addresses.dlpfc_layers(), *_addresses.visium_files(HEART)]
     assert all(file.url.startswith("https://") for file in files)
-    assert set(sx.datasets.__all__) == {"fetch_dlpfc", "fetch_visium", "simulate_section", "toy"}
+    assert set(sx.datasets.__all__) == {"fetch_dlpfc", "fetch_visium", "reference", "simulate_section", "toy"}
