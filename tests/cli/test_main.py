@@ -55,6 +55,7 @@ INVALID = {
     "unknown option": ("run {section} {out} --fast", "No such option"),
     "unknown command": ("fly", "No such command"),
     "query without embedding": ("query {section} gene0001", "call sx.tl.embed"),
+    "query in another space": ("query {section} gene0001 --space tissue", "--space tissue is not allowed"),
     "report without embedding": ("report {section} -o {folder}/r.html", "call sx.tl.embed"),
 }
 
@@ -101,6 +102,18 @@ def test_query_prints_similar_genes(result, capsys):
     assert lines[0].split("\t") == ["gene", "similarity", "qvalue"]
     expected = sx.tl.similar_genes(sx.read(result / "result.h5ad"), "gene0005", n=4)
     assert [line.split("\t")[0] for line in lines[1:]] == list(expected["gene"])
+
+
+def test_query_prints_genes_of_similar_function(result, capsys):
+    file = str(result / "result.h5ad")
+    tables = []
+    for space in ("section", "cofunction"):
+        assert main(["query", file, "gene0005", "-n", "30", "--space", space]) == 0
+        tables.append([line.split("\t") for line in capsys.readouterr().out.splitlines()])
+        expected = sx.tl.similar_genes(sx.read(file), "gene0005", n=30, space=space)
+        assert [row[0] for row in tables[-1][1:]] == list(expected["gene"])
+    assert tables[0][0] == tables[1][0]
+    assert tables[0][1:] != tables[1][1:]
 
 
 def test_query_suggests_similar_names(result, capsys):

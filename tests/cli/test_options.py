@@ -47,7 +47,7 @@ def test_option_names_of_each_command():
     assert option_names(COMMANDS["run"]).items() >= {
         "layer": "--layer", "spatial_key": "--spatial-key", "library_key": "--library-key", "lazy": "--lazy",
     }.items()  # fmt: skip
-    assert option_names(COMMANDS["query"]) == {"n": "-n"}
+    assert option_names(COMMANDS["query"]) == {"n": "-n", "space": "--space"}
     assert option_names(None) == {}
     assert {"layer", "spatial_key", "library_key"} <= set(option_names(COMMANDS["impute"]))
     assert not {"lazy", "n_domains"} & set(option_names(COMMANDS["impute"]))

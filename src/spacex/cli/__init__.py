@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -216,9 +216,17 @@ def query(
     result: Result,
     gene: Annotated[str, typer.Argument(help="Name or symbol of a gene.")],
     n: Annotated[int, typer.Option("-n", min=1, help="Number of genes to print.")] = 20,
+    space: Annotated[
+        str,
+        typer.Option(
+            metavar="section|cofunction",
+            help="Similarity of patterns in this section, or of function, with what other sections know.",
+        ),
+    ] = "section",
 ) -> None:
     """Print the genes most similar to a gene as a tab-separated table."""
-    table = sx.tl.similar_genes(sx.read(result), gene, n=n)
+    checked = cast(Literal["section", "cofunction"], space)  # by similar_genes
+    table = sx.tl.similar_genes(sx.read(result), gene, n=n, space=checked)
     typer.echo(table.to_csv(sep="\t", index=False, float_format="%.4g"), nl=False)
 
 
