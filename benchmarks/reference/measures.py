@@ -14,6 +14,8 @@ from benchmarks.quality.genesets import egad, gene_sets, species_of
 from benchmarks.quality.halves import halves
 from benchmarks.quality.linear import log_pca, residual_pca, smoothed_pca
 from benchmarks.quality.neighbors import unit
+from spacex import _adata
+from spacex.embedding.prior import section_prior
 
 N_PAIRS = 300_000
 NEGATIVES = 20
@@ -53,17 +55,22 @@ def agreement(first: np.ndarray, second: np.ndarray, total: np.ndarray) -> np.nd
 
 
 def half_agreements(adata: AnnData, references: dict[str, sx.Reference], seed: int) -> dict[str, np.ndarray]:
-    """Agreement (3,) of a half of the counts with the other half, which has no reference, by reference."""
+    """Agreement (3,) of a half of the counts with the other half, which has no reference, by reference.
+
+    The half is embedded once, and each reference is applied to it as `spacex.tl.embed` does.
+    """
     first, second = halves(adata, seed)
     z = embed(second, None).varm["X_spacex"]
-    result = {}
+    model = sx.tl.embed(first, n_modules=2, reference=None, progress=False)
+    embedded = _adata.indices_sorted_by_name(first, np.isfinite(first.varm["X_spacex"]).all(axis=1))
+    images = sx.get.embedded_images(first).take(embedded)
+    symbols = _adata.read_gene_names(first).symbols[embedded]
+    both = np.isfinite(z[embedded]).all(axis=1)
+    total = np.asarray(first.X.sum(axis=0)).ravel()[embedded[both]]
+    result = {"none": agreement(model.embedding_[both], z[embedded[both]], total)}
     for name, reference in references.items():
-        part = embed(first.copy(), reference)
-        both = np.isfinite(part.varm["X_spacex"]).all(axis=1) & np.isfinite(z).all(axis=1)
-        total = np.asarray(first.X.sum(axis=0)).ravel()[both]
-        alone = "X_spacex_without_reference" if "X_spacex_without_reference" in part.varm else "X_spacex"
-        result.setdefault("none", agreement(part.varm[alone][both], z[both], total))
-        result[name] = agreement(part.varm["X_spacex"][both], z[both], total)
+        prior = section_prior(model, images, reference.group_vectors(symbols), model.seed)
+        result[name] = agreement(prior.apply(model.embedding_)[both], z[embedded[both]], total)
     return result
 
 

@@ -24,8 +24,10 @@ FULL_COUNTS = 0.5
 """Factor of the weight with all counts: the noise of a map relative to its signal is half that with half of them."""
 COUNT_POWER = 0.25
 """The weight of a gene decreases with this power of its total counts, relative to the median."""
-MIN_GAIN = 0.0005
-"""Minimum gain in the agreement of halves with which a reference is used."""
+MIN_GAIN = 3.0
+"""Minimum gain in the agreement of halves, in standard errors over `N_BLOCKS`, with which a reference is used."""
+N_BLOCKS = 10
+"""Number of blocks of gene pairs; no gene is first in pairs of two blocks."""
 N_PAIRS = 50_000
 MIN_GENES = 100
 """Minimum number of genes that the reference knows."""
@@ -97,16 +99,16 @@ def fit_prior(
     Returns
     -------
     The prior. Penalty and weight maximize the agreement of halves: the correlation, over pairs of genes, of the cosine
-    of embeddings with the prior in one half with the cosine of embeddings without it in the other.
+    of embeddings with the prior in one half with the cosine of embeddings without it in the other. The weight is zero
+    if the gain is not clearly above its standard error.
     """
     features = np.hstack([v for v in vectors if v.any()] or [np.zeros((len(z), 1))]).astype(np.float32)
     known = features.any(axis=1)
     full, first, second = (l2_normalize(x) for x in (z, *halves))
     rng = np.random.default_rng([seed, PAIRS_STREAM])
-    pairs = rng.integers(len(z), size=(2, N_PAIRS))
-    pairs = pairs[:, pairs[0] != pairs[1]]
+    pairs = draw_pairs(len(z), rng)
     similarity = [pair_products(x, x, pairs) for x in (first, second)]
-    without = correlation(*similarity)
+    without = float(correlation(*similarity).mean())
     none = Prior(np.zeros(z.shape, dtype=np.float32), 0.0, 0.0, Agreement(without, without))
     if known.sum() < MIN_GENES:
         return none
@@ -121,11 +123,21 @@ def fit_prior(
             agreement_by_weight(first, p_first, similarity[1], pairs)
             + agreement_by_weight(second, p_second, similarity[0], pairs)
         ) / 2
-        i = int(values.argmax())
-        if values[i] > max(best.agreement.with_reference, without + MIN_GAIN):
-            scores = Agreement(without, float(values[i]))
+        i = int(values.mean(axis=1).argmax())
+        gain = values[i] - values[0]
+        is_clear = gain.mean() > MIN_GAIN * gain.std(ddof=1) / np.sqrt(N_BLOCKS)
+        if is_clear and values[i].mean() > best.agreement.with_reference:
+            scores = Agreement(without, float(values[i].mean()))
             best = Prior(p_full.astype(np.float32), FULL_COUNTS * WEIGHTS[i], penalty, scores)
     return best
+
+
+def draw_pairs(n_genes: int, rng: np.random.Generator) -> np.ndarray:
+    """Random pairs of genes (2, `N_BLOCKS`, n)."""
+    blocks = np.array_split(rng.permutation(n_genes), N_BLOCKS)
+    first = np.stack([rng.choice(block, N_PAIRS // N_BLOCKS) for block in blocks])
+    second = (first + rng.integers(1, n_genes, size=first.shape)) % n_genes
+    return np.stack([first, second])
 
 
 def section_prior(model: Predictor, images: GeneImages, vectors: list[np.ndarray], seed: int) -> Prior:
@@ -140,18 +152,23 @@ def section_prior(model: Predictor, images: GeneImages, vectors: list[np.ndarray
     return fit_prior(state.embedding, (first, second), vectors, images.totals.sum(axis=0), seed)
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson correlation of x (n,) and y (n,); zero if one is constant."""
-    return float(np.corrcoef(x, y)[0, 1]) if np.ptp(x) > 0 and np.ptp(y) > 0 else 0.0
+def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Pearson correlations (...) of x (..., n) and y (..., n) along the last axis; zero if one is constant."""
+    x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
+    norm = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
+    return np.where(norm > 1e-12, (x * y).sum(axis=-1) / np.maximum(norm, 1e-12), 0.0)
 
 
 def pair_products(x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Dot products (n,) of the rows of x (G, D) and y (G, D) with the indices of pairs (2, n)."""
-    return np.einsum("nd,nd->n", x[pairs[0]], y[pairs[1]])
+    """Dot products (...) of the rows of x (G, D) and y (G, D) with the indices of pairs (2, ...)."""
+    return np.einsum("...d,...d->...", x[pairs[0]], y[pairs[1]])
 
 
 def agreement_by_weight(x: np.ndarray, prediction: np.ndarray, other: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """For each weight, correlation over pairs of the cosines of x + weight * prediction (G, D) with other ones (n,)."""
+    """For each weight and block, correlation of the cosines of x + weight * prediction (G, D) with other ones.
+
+    Pairs are (2, B, n) and the other cosines (B, n); the result is (len(WEIGHTS), B).
+    """
     square, product, predicted = (np.einsum("gd,gd->g", a, b) for a, b in ((x, x), (x, prediction), (prediction,) * 2))
     own = pair_products(x, x, pairs)
     mixed = pair_products(x, prediction, pairs) + pair_products(prediction, x, pairs)

@@ -62,30 +62,31 @@ def write_reference_results(
 
     Returns the null genes with the prior (N, D); None if the embeddings are those of the section alone.
     """
-    z, null = model.embedding_, None
+    z, null, joint, entry = model.embedding_, None, None, None
     symbols = _adata.read_gene_names(adata).symbols
-    entry = None
-    if named is not None:
+    if named is not None and (known := named[1].gene_vectors(symbols)).any():
         name, reference = named
+        joint = known
         prior = section_prior(model, images, reference.group_vectors(symbols[embedded]), model.seed)
-        entry = _summary(name, reference, prior)
+        entry = _summary(name, reference, prior, n_genes=int(joint[embedded].any(axis=1).sum()))
         if prior.weight:
             null_z = model.state_.null_embedding
             null = prior.apply(null_z, null_gene_sources(images, len(null_z), model.seed))
             z = prior.apply(z)
-    _adata.write_embedding(adata, embedded, z, without_reference=None if z is model.embedding_ else model.embedding_)
-    _write_cofunction(adata, embedded, model, None if named is None else named[1].gene_vectors(symbols))
+    elif named is not None:
+        logger.info("reference %s: not used, it knows none of the genes", named[0])
+    _adata.write_embedding(adata, embedded, z, without_reference=None if null is None else model.embedding_)
+    _write_cofunction(adata, embedded, model, joint)
     _adata.write_uns(adata, reference=entry)
     return null
 
 
-def _summary(name: str, reference: Reference, prior: Prior) -> dict[str, object]:
+def _summary(name: str, reference: Reference, prior: Prior, *, n_genes: int) -> dict[str, object]:
     """Entry of ``uns["spacex"]["reference"]``, which is also logged."""
     without, with_reference = prior.agreement
-    n_known = int(prior.prediction.any(axis=1).sum())
     logger.info(
         "reference %s: weight %.3g; agreement of halves of the counts %.3f without, %.3f with it; %d genes known",
-        name, prior.weight, without, with_reference, n_known,
+        name, prior.weight, without, with_reference, n_genes,
     )  # fmt: skip
     return {
         "name": name,
@@ -95,7 +96,7 @@ def _summary(name: str, reference: Reference, prior: Prior) -> dict[str, object]
         "agreement_without": without,
         "agreement_with": with_reference,
         "n_sections": len(reference.sections),
-        "n_genes": n_known,
+        "n_genes": n_genes,
     }
 
 
