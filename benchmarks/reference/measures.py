@@ -98,7 +98,7 @@ def pair_scores(z: np.ndarray, genes: list[str], resources: Path) -> dict[str, f
         if not file.is_file():
             continue
         table = pd.read_csv(file)[["gene_a", "gene_b"]].astype(str).map(str.upper)
-        table = table[table.isin(index).all(axis=1) & (table.gene_a != table.gene_b)].drop_duplicates()
+        table = table[table.isin(list(index)).all(axis=1) & (table.gene_a != table.gene_b)].drop_duplicates()
         a, b = (table[column].map(index).to_numpy() for column in table)
         if len(a) < 20:
             continue
