@@ -167,6 +167,43 @@ def test_a_gene_shows_its_counts_and_nearest_genes(page, adata):
     np.testing.assert_allclose(page.numbers("#gene-partners small"), expected, atol=0.0071)
 
 
+def test_a_gene_shows_its_neighbors_by_pattern_and_by_function(adata, browser, tmp_path):
+    richer = sx.datasets.simulate_section(n_genes=150, n_spots=400, n_modules=4, n_domains=3, depth=4.0, seed=4)
+    section = adata.copy()
+    section.var_names = richer.var_names
+    counts = section.X.toarray()
+    counts[:, 5] = 0
+    counts[0, 5] = 1
+    section.X = counts
+    reference = sx.Reference.fit([richer], progress=False)
+    config = sx.Config(epochs=0, boost_rounds=0)
+    sx.tl.embed(section, n_modules=4, reference=reference, config=config, progress=False)
+    report.write_report(section, tmp_path / "report.html")
+    page = browser.open(tmp_path / "report.html", "#gene=gene0031")
+    for space, name in (("section", "gene-nearest"), ("cofunction", "gene-function")):
+        nearest = sx.tl.similar_genes(section, "gene0031", n=12, space=space)
+        until(lambda name=name: len(page.genes(f"#{name}")) == 12)
+        cosines = [float(element.text.split(",")[0]) for element in page.all(f"#{name} small")]
+        np.testing.assert_allclose(cosines, nearest["similarity"], atol=0.02)
+        assert len(set(page.genes(f"#{name}")) & set(nearest["gene"])) >= 11
+    left, right = (page.element(name).rect for name in ("gene-nearest", "gene-function"))
+    assert left["y"] == right["y"]  # side by side
+    assert left["x"] + left["width"] < right["x"]
+    table = page.download(page.element("gene-function-csv"), "function_like_gene0031.csv")
+    assert len(table) == 100
+    page.search("gene0006")  # too few counts: only the reference knows it
+    until(lambda: page.element("gene-nearest-none").is_displayed())
+    assert not page.genes("#gene-nearest")
+    until(lambda: len(page.genes("#gene-function")) == 12)
+    assert not page.element("gene-function-none").is_displayed()
+    neighbor = sx.tl.similar_genes(section, "gene0006", n=1, space="cofunction")["gene"][0]
+    page.search(neighbor)
+    until(lambda: "gene0006" in page.genes("#gene-function"))
+    tile = page.genes("#gene-function").index("gene0006")
+    assert page.all("#gene-function small")[tile].text.endswith("few counts")
+    assert page.console_errors() == []
+
+
 def test_a_gene_without_a_module_shows_what_this_means(page, file, adata):
     is_unassigned = (adata.var["spacex_module"] == "unassigned").to_numpy()
     for genes, shown in ((adata.var_names[is_unassigned], True), (adata.var_names[~is_unassigned], False)):

@@ -212,6 +212,64 @@ def test_missing_results_name_the_call(fitted):
         assert text in page
 
 
+@pytest.fixture(scope="module")
+def with_reference():
+    """A section of 140 genes, one of them with too few counts, and a reference of the same section with more counts."""
+    rich = sx.datasets.simulate_section(n_genes=140, n_spots=300, n_modules=3, depth=3.0)
+    adata = rich.copy()
+    adata.X = sp.csr_matrix(np.random.default_rng(0).binomial(rich.X.toarray().astype(int), 0.1).astype(np.float32))
+    counts = adata.X.toarray()
+    counts[:, 5] = 0
+    counts[0, 5] = 1
+    adata.X = sp.csr_matrix(counts)
+    config = sx.Config(epochs=0, boost_rounds=0)
+    reference = sx.Reference.fit([rich], progress=False)
+    sx.tl.embed(adata, n_modules=3, reference=reference, config=config, progress=False)
+    adata.varm["X_spacex_umap"] = adata.varm["X_spacex"][:, :2].astype(float)
+    return adata
+
+
+def test_neighbors_by_function_are_beside_those_by_pattern(with_reference):
+    page = report.build(with_reference)
+    text = " ".join(" ".join(Reader(page).texts).split())
+    assert "Similar pattern in this section" in text
+    assert "Similar function, with what other sections know" in text
+    vectors, genes = unpack(page, "cofunction").astype(float), unpack(page, "cofunction genes")
+    assert vectors.shape[0] == len(genes) == 140
+    assert 5 not in unpack(page, "embedded")
+    direction = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    expected = sx.tl.similar_genes(with_reference, with_reference.var_names[5], n=139, space="cofunction")
+    cosine = direction[with_reference.var_names.get_indexer(expected["gene"])] @ direction[5]
+    np.testing.assert_allclose(cosine, expected["similarity"], atol=0.01)
+
+
+def test_the_weight_and_the_agreement_of_the_reference_are_shown(with_reference):
+    entry = with_reference.uns["spacex"]["reference"]
+    assert entry["weight"] > 0
+    page = report.build(with_reference)
+    for text in (
+        f"weight {entry['weight']:.3g}; agreement of halves {entry['agreement_without']:.2f} without it",
+        f"is {entry['agreement_without']:.3f} without the reference and {entry['agreement_with']:.3f} with it",
+        f"summarizes 1 section and knows {entry['n_genes']} of the embedded genes",
+    ):
+        assert text in page
+    adata = with_reference.copy()
+    adata.uns["spacex"]["reference"] = entry | {"weight": 0.0}
+    assert "Its weight in the embedding is 0, because it did not increase" in report.build(adata)
+
+
+def test_without_a_reference_the_report_lists_similar_patterns_only(fitted, page):
+    assert "No reference was used" in page
+    assert "Nearest genes" in page
+    assert "cofunction" not in read_metadata(page)["shapes"]
+    assert "other sections know" not in page
+    adata = fitted.copy()
+    del adata.varm["X_spacex_cofunction"]  # as in results of earlier versions
+    earlier = report.build(adata)
+    assert "Nearest genes" in earlier
+    assert "reference was used" not in earlier
+
+
 def test_sections_without_modules_have_a_report(fitted):
     adata = fitted.copy()
     adata.var["spacex_module"] = pd.Categorical(["unassigned"] * adata.n_vars)

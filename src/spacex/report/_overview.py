@@ -61,9 +61,47 @@ def key_figures(adata: AnnData, genes: pd.DataFrame) -> list[KeyFigure]:
         figures.append(
             KeyFigure("spatially variable genes", f"{n_significant:,}", f"q < {ALPHA:g}, {n_tested:,} genes tested")
         )
+    reference = _adata.read_uns_entry(adata, "reference")
+    if reference:
+        figures.append(KeyFigure("reference", str(reference["name"]), _reference_remark(reference)))
     if _adata.keys.DOMAIN in adata.obs:
         figures.append(KeyFigure("domains", f"{adata.obs[_adata.keys.DOMAIN].nunique()}", "of the tissue"))
     return figures
+
+
+def _reference_remark(reference: dict[str, Any]) -> str:
+    without, with_reference = float(reference["agreement_without"]), float(reference["agreement_with"])
+    if not reference["weight"]:
+        return f"weight 0 in the embedding; agreement of halves {without:.2f} without it"
+    return (
+        f"weight {reference['weight']:.3g}; agreement of halves {without:.2f} without it, {with_reference:.2f} with it"
+    )
+
+
+def reference_text(adata: AnnData) -> str:
+    """Return whether a reference was used, and its effect; empty for results of versions without references."""
+    reference = _adata.read_uns_entry(adata, "reference")
+    if not reference:
+        is_known = _adata.keys.COFUNCTION in adata.varm
+        return "No reference was used: the embedding is computed from this section alone." if is_known else ""
+    without, with_reference = float(reference["agreement_without"]), float(reference["agreement_with"])
+    weight, n_sections = float(reference["weight"]), int(reference["n_sections"])
+    text = (
+        f"The reference “{reference['name']}” summarizes {n_sections} section{'' if n_sections == 1 else 's'} and "
+        f"knows {int(reference['n_genes']):,} of the embedded genes. "
+    )
+    if not weight:
+        return text + (
+            "It is used for genes of similar function only. Its weight in the embedding is 0, because it did not "
+            "increase the agreement of the similarities of genes in independent halves of the counts, which is "
+            f"{without:.3f} without it."
+        )
+    return text + (
+        f"Its weight in the embedding is {weight:.3g}, chosen on independent halves of the counts. The agreement of "
+        f"the similarities of genes in the two halves is {without:.3f} without the reference and {with_reference:.3f} "
+        "with it. The agreement is overstated if the reference contains this section, or others of the same donor. "
+        "Modules, strengths and spatially variable genes are computed without the reference."
+    )
 
 
 def warning_texts(adata: AnnData) -> list[str]:

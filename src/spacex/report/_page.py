@@ -39,11 +39,12 @@ from spacex.report._overview import (
     ALPHA,
     key_figures,
     parameter_texts,
+    reference_text,
     stage_times,
     unassigned_text,
     warning_texts,
 )
-from spacex.report._payload import build_payload
+from spacex.report._payload import build_payload, has_cofunction
 from spacex.report._plots import gene_plot, library_script, tissue_plot
 
 N_GENES = 8
@@ -151,6 +152,8 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "has_terms": enrichment is not None,
         "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
         "has_domains": _adata.keys.DOMAIN in adata.obs,
+        "has_cofunction": has_cofunction(adata),
+        "reference": reference_text(adata),
         "has_interactions": _adata.keys.INTERACTIONS in adata.varp,
         "training_chart": training_chart(adata, n_stages) if n_stages else None,
         "stages": stage_times(run),

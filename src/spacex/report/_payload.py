@@ -61,6 +61,7 @@ def build_payload(adata: AnnData, genes: pd.DataFrame, modules: list[ModuleMaps]
     annotations = _add_annotations(arrays, adata, units)
     module_list = _add_modules(arrays, adata, units, modules)
     _add_embedding(arrays, adata, images)
+    _add_cofunction(arrays, adata)
     _add_interactions(arrays, adata)
     metadata: dict[str, Any] = {
         "genes": names.names.tolist(),
@@ -155,6 +156,25 @@ def _add_embedding(arrays: PackedArrays, adata: AnnData, images: GeneImages) -> 
     arrays.add("length", length.astype(np.float32))
     arrays.add("pixel library size", images.library.astype(np.float32))
     arrays.add("pixel section", images.layout.section.astype(np.int16))
+
+
+def has_cofunction(adata: AnnData) -> bool:
+    """Whether the report lists genes of similar function: only where they differ from those of similar pattern.
+
+    Without a reference, the vectors for function are the components of the section with other weights.
+    """
+    return _adata.keys.COFUNCTION in adata.varm and _adata.has_reference(adata)
+
+
+def _add_cofunction(arrays: PackedArrays, adata: AnnData) -> None:
+    """Add the directions of the vectors for function, with one byte per dimension, and the genes that have one."""
+    if not has_cofunction(adata):
+        return
+    vectors = _adata.read_cofunction(adata)
+    max_entry = np.abs(vectors).max(axis=1)
+    genes = np.flatnonzero(max_entry > 0)
+    arrays.add("cofunction genes", genes.astype(np.int32))
+    arrays.add("cofunction", np.rint(vectors[genes] / max_entry[genes, None] * 127).astype(np.int8))
 
 
 def _add_interactions(arrays: PackedArrays, adata: AnnData) -> None:

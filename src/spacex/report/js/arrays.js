@@ -10,7 +10,7 @@ const nGenes = metadata.genes.length;
 const nUnits = metadata.units.length;
 const symbols = metadata.symbols ?? metadata.genes;
 const labels = symbols.map((symbol, gene) => metadata.labels[gene] ?? symbol);
-const TYPES = { uint8: Uint8Array, int16: Int16Array, int32: Int32Array, float32: Float32Array };
+const TYPES = { int8: Int8Array, uint8: Uint8Array, int16: Int16Array, int32: Int32Array, float32: Float32Array };
 const unpacked = new Map();
 
 /** Promise of an array. Large arrays are at the end of the file and may not be loaded yet. */
@@ -92,14 +92,17 @@ function quantile(values, q) {
   return sorted[low] + (position - low) * (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]);
 }
 
-/** The n genes with the largest cosine similarity: [gene, cosine], in descending order. */
-async function similarGenes(gene, n) {
-  const [embedded, direction] = await Promise.all([getArray("embedded"), getArray("direction")]);
-  const nDims = shapeOf("direction")[1], row = embedded.indexOf(gene);
+/** Names of the arrays of each space: its genes and their vectors. */
+const SPACES = { section: ["embedded", "direction"], cofunction: ["cofunction genes", "cofunction"] };
+
+/** The n genes with the largest cosine similarity in a space: [gene, cosine], in descending order. */
+async function similarGenes(gene, n, space = "section") {
+  const [genes, direction] = await Promise.all(SPACES[space].map(getArray));
+  const nDims = shapeOf(SPACES[space][1])[1], row = genes.indexOf(gene);
   if (row < 0) return [];
   const directionOf = (i) => direction.subarray(i * nDims, (i + 1) * nDims);
   const query = directionOf(row), pairs = [];
-  embedded.forEach((other, i) => {
+  genes.forEach((other, i) => {
     if (i !== row) pairs.push([other, dot(query, directionOf(i)) / norm(query) / norm(directionOf(i))]);
   });
   return pairs.sort((a, b) => b[1] - a[1]).slice(0, n);

@@ -67,11 +67,18 @@ async function describeGene(gene) {
     createElement("div", {}, createElement("dt", {}, title), createElement("dd", {}, text))));
   const isEmbedded = !Number.isNaN((await getArray("column strength"))[gene]);
   byId("gene-unassigned").hidden = moduleName(gene) !== null || !isEmbedded;
-  const nearest = await similarGenes(gene, N_NEAREST);
+  await listSimilar(gene, "section", "gene-nearest");
+  if (hasArray("cofunction")) await listSimilar(gene, "cofunction", "gene-function");
+  if (gene === state.gene) await listPartners(gene);
+}
+
+/** Show the nearest genes in a space. Genes that are not embedded are marked: their maps hold few counts. */
+async function listSimilar(gene, space, id) {
+  const [nearest, embedded] = await Promise.all([similarGenes(gene, N_NEAREST, space), getArray("embedded")]);
   if (gene !== state.gene) return; // another gene was selected meanwhile
-  byId("gene-nearest").replaceChildren(...nearest.map(([other, cosine]) => geneTile(other, cosine.toFixed(2))));
-  byId("gene-nearest-none").hidden = nearest.length > 0;
-  await listPartners(gene);
+  byId(id).replaceChildren(...nearest.map(([other, cosine]) =>
+    geneTile(other, cosine.toFixed(2) + (embedded.includes(other) ? "" : ", few counts"))));
+  byId(id + "-none").hidden = nearest.length > 0;
 }
 
 async function listPartners(gene) {
@@ -137,6 +144,9 @@ function addListeners(filterByModule) {
   byId("pattern-clear").addEventListener("click", () => { plots.units.selected.indices = []; });
   byId("gene-csv").addEventListener("click", async () =>
     downloadSimilarities(`similar_to_${labels[state.gene]}.csv`, await similarGenes(state.gene, N_NEAREST_CSV)));
+  byId("gene-function-csv")?.addEventListener("click", async () =>
+    downloadSimilarities(`function_like_${labels[state.gene]}.csv`,
+      await similarGenes(state.gene, N_NEAREST_CSV, "cofunction")));
   byId("pattern-csv").addEventListener("click", () => downloadSimilarities("genes_of_pattern.csv", state.patternGenes));
   byId("spots-csv").addEventListener("click", () =>
     downloadCsv("spots.csv", [["spot"], ...[...state.units].map((unit) => [metadata.units[unit]])]));
