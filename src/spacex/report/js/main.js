@@ -67,18 +67,19 @@ async function describeGene(gene) {
     createElement("div", {}, createElement("dt", {}, title), createElement("dd", {}, text))));
   const isEmbedded = !Number.isNaN((await getArray("column strength"))[gene]);
   byId("gene-unassigned").hidden = moduleName(gene) !== null || !isEmbedded;
-  await listSimilar(gene, "section", "gene-nearest");
-  if (hasArray("cofunction")) await listSimilar(gene, "cofunction", "gene-function");
+  await listSimilar(gene, "section", "gene-nearest", "gene-csv");
+  if (hasArray("cofunction")) await listSimilar(gene, "cofunction", "gene-function", "gene-function-csv");
   if (gene === state.gene) await listPartners(gene);
 }
 
-/** Show the nearest genes in a space. Genes that are not embedded are marked: their maps hold few counts. */
-async function listSimilar(gene, space, id) {
+/** Show the nearest genes in a space. An asterisk marks genes with too few counts, which only the reference knows. */
+async function listSimilar(gene, space, id, buttonId) {
   const [nearest, embedded] = await Promise.all([similarGenes(gene, N_NEAREST, space), getArray("embedded")]);
   if (gene !== state.gene) return; // another gene was selected meanwhile
   byId(id).replaceChildren(...nearest.map(([other, cosine]) =>
-    geneTile(other, cosine.toFixed(2) + (embedded.includes(other) ? "" : ", few counts"))));
+    geneTile(other, cosine.toFixed(2) + (embedded.includes(other) ? "" : "*"))));
   byId(id + "-none").hidden = nearest.length > 0;
+  byId(buttonId).disabled = nearest.length === 0;
 }
 
 async function listPartners(gene) {
