@@ -181,7 +181,7 @@ SLOT_NAME = re.compile(r"(X_)?spacex(_\w+)?")
 PROGRAM_NAME_CALLS = {"logging.getLogger", "pooch.os_cache", "command"}
 MAPPINGS = ("obs", "obsm", "obsp", "var", "varm", "varp", "uns", "layers")
 # Readers and simulations fill a new AnnData with data that is no result; genes_as_obs and impute return a new one.
-NEW_ANNDATA = {"io", "datasets", "get", "tl/_impute.py", "tl/_markers.py"}
+NEW_ANNDATA = {"io", "datasets", "get", "tl/_imputed_result.py", "tl/_markers.py"}
 
 
 def slot_names(tree: ast.AST) -> list[tuple[int, str]]:

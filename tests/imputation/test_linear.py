@@ -12,7 +12,9 @@ from sklearn.kernel_ridge import KernelRidge
 from spacex.imaging.residuals import log_normalize
 from spacex.imputation import Cells, ImputationParams, fit_reference
 from spacex.imputation.cells import CELLS_PER_BLOCK
-from spacex.imputation.linear import predict_linear, ridge_weights
+from spacex.imputation.kernels import LinearKernel
+from spacex.imputation.linear import LinearModel, fit_linear, make_folds, ridge_weights
+from spacex.imputation.panel import Panel
 from spacex.imputation.reliability import calibrate
 
 PARAMS = ImputationParams()
@@ -34,20 +36,31 @@ def cells_of(values: np.ndarray, xy: np.ndarray | None = None) -> Cells:
     return Cells.from_values(sp.csr_array(values), xy, np.zeros(len(values), dtype=int), PARAMS)
 
 
+def fit(vectors: dict[str, np.ndarray], panel: Panel, rng: np.random.Generator) -> LinearModel:
+    """Fit candidate vectors (G, D) to the panel genes."""
+    kernels = {name: LinearKernel(values) for name, values in vectors.items()}
+    return fit_linear(kernels, PARAMS.ridges, panel, make_folds(len(panel), rng, PARAMS), PARAMS)
+
+
+def weights_of(panel: np.ndarray, genes: np.ndarray, ridge: float) -> np.ndarray:
+    """Weights (P, G) of panel genes with vectors (P, D) for genes with vectors (G, D)."""
+    return ridge_weights(panel @ panel.T, panel @ genes.T, ridge)
+
+
 def test_weights_equal_kernel_ridge_over_genes(rng):
     panel, genes = rng.standard_normal((20, 5)), rng.standard_normal((7, 5))
     maps = rng.standard_normal((20, 300))
     expected = KernelRidge(alpha=0.7, kernel="linear").fit(panel, maps).predict(genes)
-    np.testing.assert_allclose(ridge_weights(panel, genes, 0.7).T @ maps, expected, atol=1e-8)
+    np.testing.assert_allclose(weights_of(panel, genes, 0.7).T @ maps, expected, atol=1e-8)
 
 
 def test_adding_predicted_genes_to_the_panel_changes_nothing(rng):
     """Linear predictions add no information, so the linear prediction needs no rounds."""
     panel, near, far = (rng.standard_normal((n, 5)) for n in (20, 8, 6))
     maps = rng.standard_normal((20, 300))
-    predicted = ridge_weights(panel, near, 0.7).T @ maps
-    extended = ridge_weights(np.vstack([panel, near]), far, 0.7).T @ np.vstack([maps, predicted])
-    np.testing.assert_allclose(extended, ridge_weights(panel, far, 0.7).T @ maps, atol=1e-8)
+    predicted = weights_of(panel, near, 0.7).T @ maps
+    extended = weights_of(np.vstack([panel, near]), far, 0.7).T @ np.vstack([maps, predicted])
+    np.testing.assert_allclose(extended, weights_of(panel, far, 0.7).T @ maps, atol=1e-8)
 
 
 def test_cell_components_are_uncorrelated_with_variance_one(rng):
@@ -65,22 +78,23 @@ def test_panel_moments_agree_with_cells(rng):
     values = low_rank(rng, n, vectors, 1.0)
     panel_cells = cells_of(values[:, :25], xy)
     panel, mean = panel_cells.panel(np.arange(25))
-    linear = predict_linear({"true": vectors}, panel, np.arange(25, 30), np.random.default_rng(1), PARAMS)
+    linear = fit({"true": vectors}, panel, np.random.default_rng(1))
+    weights, features = linear.predict(np.arange(25, 30))
     predictors = np.concatenate([predictors for _, _, predictors in panel_cells.blocks()])
-    predicted = (predictors - mean) @ linear.weights
+    predicted = (predictors - mean) @ weights
     np.testing.assert_allclose(predicted.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(linear.features[:, 0], predicted.std(axis=0), rtol=1e-4)
-    assert (linear.features[:, 1] <= 1 + 1e-9).all()
+    np.testing.assert_allclose(features[:, 0], predicted.std(axis=0), rtol=1e-4)
+    assert (features[:, 1] <= 1 + 1e-9).all()
     measured = np.array([[np.corrcoef(p, values[:, j])[0, 1] for j in range(25)] for p in predicted.T])
-    np.testing.assert_allclose(linear.features[:, 2], np.sort(measured, axis=1)[:, -5:].mean(axis=1), atol=1e-4)
+    np.testing.assert_allclose(features[:, 2], np.sort(measured, axis=1)[:, -5:].mean(axis=1), atol=1e-4)
     truth = np.array([np.corrcoef(predicted[:, g], values[:, 25 + g])[0, 1] for g in range(5)])
     assert (truth > 0.3).all()
     # Out-of-fold correlations equal those of the first fold predicted cell by cell.
     folds = np.array_split(np.random.default_rng(1).permutation(25), 5)
     rest = np.setdiff1d(np.arange(25), folds[0])
     ridges = linear.candidates.loc[linear.candidates["chosen"], "ridge"]
-    weights = np.mean([ridge_weights(vectors[rest], vectors[folds[0]], ridge) for ridge in ridges], axis=0)
-    predicted = predictors[:, rest] @ weights
+    averaged = np.mean([weights_of(vectors[rest], vectors[folds[0]], ridge) for ridge in ridges], axis=0)
+    predicted = predictors[:, rest] @ averaged
     expected = [np.corrcoef(predicted[:, i], values[:, gene])[0, 1] for i, gene in enumerate(folds[0])]
     np.testing.assert_allclose(linear.held_out.loc[folds[0], "pcc"], expected, atol=1e-4)
 
@@ -90,7 +104,7 @@ def test_true_vectors_are_chosen_over_wrong_ones(rng):
     cells = cells_of(low_rank(rng, 400, vectors, 0.5)[:, :50])
     panel, _ = cells.panel(np.arange(50))
     candidates = {"wrong": rng.standard_normal((60, 4)), "true": vectors}
-    table = predict_linear(candidates, panel, np.arange(50, 60), rng, PARAMS).candidates
+    table = fit(candidates, panel, rng).candidates
     assert table.sort_values("pcc").iloc[-1]["vectors"] == "true"
     assert table.loc[table["vectors"] == "true", "chosen"].all()
 
@@ -99,9 +113,9 @@ def test_constant_panel_genes_give_finite_predictions(rng):
     values = low_rank(rng, 200, rng.standard_normal((20, 3)), 0.5)
     values[:, 4] = 0.0
     panel, _ = cells_of(values).panel(np.arange(20))
-    linear = predict_linear({"any": rng.standard_normal((25, 3))}, panel, np.arange(20, 25), rng, PARAMS)
-    assert np.isfinite(linear.weights).all()
-    assert np.isfinite(linear.features).all()
+    weights, features = fit({"any": rng.standard_normal((25, 3))}, panel, rng).predict(np.arange(20, 25))
+    assert np.isfinite(weights).all()
+    assert np.isfinite(features).all()
 
 
 def test_neighborhoods_stay_within_sections_and_replace_empty_cells(rng):

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from spacex import InputError, datasets, tl
 from spacex.cli import main
-from spacex.tl import _impute
+from spacex.tl import _imputed_result
 
 N_GENES = 60
 
@@ -187,7 +187,7 @@ def test_result_is_streamed_to_a_file(split, imputed, tmp_path, monkeypatch):
     columns = ["pcc", "spread", "agreement", "support", "reliability"]
     assert list(read.uns["spacex"]["impute"]["held_out"].columns) == columns
     assert [p.name for p in tmp_path.iterdir()] == ["result.h5ad"]
-    monkeypatch.setattr(_impute, "MAX_BYTES", 1000)
+    monkeypatch.setattr(_imputed_result, "MAX_BYTES", 1000)
     with pytest.raises(InputError, match=r"path=.result\.h5ad"):
         tl.impute(target, reference, genes=names, progress=False)
 
@@ -199,7 +199,7 @@ def test_failed_writing_leaves_no_file(split, tmp_path, monkeypatch):
         yield slice(0, 1), np.zeros((1, N_GENES), dtype=np.float32)
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(_impute.Imputer, "predict", fail)
+    monkeypatch.setattr(_imputed_result.Imputer, "predict", fail)
     with pytest.raises(RuntimeError, match="disk full"):
         tl.impute(target, reference, genes=names, path=tmp_path / "result.h5ad", progress=False)
     assert list(tmp_path.iterdir()) == []

@@ -233,12 +233,20 @@ def query(
 @app.command()
 def impute(
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="Targeted section: any input of `spacex run`.")],
-    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="Section or single cells with more genes.")],
+    reference: Annotated[
+        Path,
+        typer.Argument(
+            metavar="REFERENCE",
+            help="Section or single cells with more genes, or human, mouse or a file of `spacex reference`.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.")],
     genes: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Genes to predict, one gene name per line; default: all that are missing in TARGET."
+            metavar="FILE",
+            help="Genes to predict, one gene name per line; default: all that are missing in TARGET, or the reliable "
+            "ones with human, mouse or a .safetensors file.",
         ),
     ] = None,
     counts: Annotated[bool, typer.Option("--counts", help="Predict expected counts instead of their log1p.")] = False,
@@ -252,7 +260,8 @@ def impute(
 ) -> None:
     """Predict genes missing in a targeted section.
 
-    REFERENCE is a section or single cells of the same tissue.
+    REFERENCE is a section or single cells of the same tissue; or, without one, human, mouse or a .safetensors file of
+    `spacex reference`, with which values are relative.
     """
     gene_names = None
     if genes is not None:
@@ -267,11 +276,17 @@ def impute(
         if path.exists() and out.exists() and out.samefile(path):
             raise InputError(f"-o {out} would overwrite the input {path}; pass another file name")
     imputed = sx.tl.impute(
-        sx.read(target), sx.read(reference), genes=gene_names, counts=counts, layer=layer,
+        sx.read(target), _read_reference(reference), genes=gene_names, counts=counts, layer=layer,
         spatial_key=spatial_key or "spatial", library_key=library_key, path=out, seed=seed, device=device,
     )  # fmt: skip
     n_predictable = int(imputed.var["predictable"].sum())
     log_status(f"wrote {out}: {imputed.n_obs} cells × {imputed.n_vars} genes, {n_predictable} of them predictable")
+
+
+def _read_reference(reference: Path) -> Any:
+    """The argument REFERENCE of `impute`: a reference by name or file, or else the section."""
+    is_name = str(reference) in ("human", "mouse") and not reference.exists()
+    return str(reference) if is_name or reference.suffix == ".safetensors" else sx.read(reference)
 
 
 @app.command()

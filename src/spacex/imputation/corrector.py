@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from spacex.imputation.linear import LinearPrediction
 from spacex.imputation.panel import Panel
 from spacex.imputation.params import ImputationParams
 from spacex.stats import l2_normalize
@@ -199,23 +198,25 @@ class ResidualCorrector:
 def correct_weights(
     keys: np.ndarray,
     panel: Panel,
-    prediction: LinearPrediction,
+    oof_weights: np.ndarray,
+    weights: np.ndarray,
     gene_index: np.ndarray,
     corrector: ResidualCorrector,
     *,
     rounds: int,
 ) -> np.ndarray:
-    """Weights (P, G) to add to those of the linear prediction of the reference genes `gene_index` (G,).
+    """Weights (P, G) to add to the linear `weights` (P, G) of the reference genes `gene_index` (G,).
 
-    Fits `corrector` to the panel genes. `keys` (reference genes, D) are their vectors.
+    Fits `corrector` to the panel genes and their out-of-fold weights (P, P). `keys` (reference genes, D) are the
+    vectors of the genes.
     """
     axes = panel.cell_components(corrector.params.n_cell_components)
     to_coefficients = axes.T @ panel.cov_xx
     panel_keys, gene_keys = keys[panel.gene_index], keys[gene_index]
     measured = (axes.T @ panel.cov_xy).T
-    corrector.fit(GeneBatch(panel_keys, (to_coefficients @ prediction.oof_weights).T, measured))
+    corrector.fit(GeneBatch(panel_keys, (to_coefficients @ oof_weights).T, measured))
     max_cosine = np.asarray((l2_normalize(gene_keys) @ l2_normalize(panel_keys).T).max(axis=1))
-    genes = GeneBatch(gene_keys, (to_coefficients @ prediction.weights).T)
+    genes = GeneBatch(gene_keys, (to_coefficients @ weights).T)
     return np.asarray(axes @ corrector.correct(genes, rounds=rounds, max_cosine=max_cosine).T)
 
 

@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 
 from spacex.imputation.cells import Cells
 from spacex.imputation.corrector import ResidualCorrector, correct_weights
-from spacex.imputation.linear import RELIABILITY_FEATURES, predict_linear
+from spacex.imputation.kernels import LinearKernel
+from spacex.imputation.linear import RELIABILITY_FEATURES, fit_linear, make_folds
 from spacex.imputation.params import ImputationParams
 from spacex.imputation.reference import CovarianceReference
 from spacex.imputation.reliability import calibrate
@@ -32,10 +33,12 @@ class Imputer:
     held_out
         One row per panel gene: ``pcc`` of its out-of-fold prediction, `RELIABILITY_FEATURES` and ``reliability``.
     candidates
-        One row per candidate of the linear prediction, as in `LinearPrediction`.
+        One row per candidate of the linear prediction, as in `LinearModel`.
     corrector_gain
         Mean cosine of held-out panel genes before (``linear``) and after (``learned``) correction; empty without a
         corrector.
+    is_relative
+        Whether predictions are standardized values, with mean zero, instead of log-normalized ones.
     """
 
     coefficients: np.ndarray
@@ -44,12 +47,14 @@ class Imputer:
     held_out: pd.DataFrame
     candidates: pd.DataFrame
     corrector_gain: dict[str, float]
+    is_relative: bool = False
 
     def predict(self, cells: Cells, *, counts: bool, progress: bool) -> Iterator[tuple[slice, np.ndarray]]:
-        """Rows and values (B, G), at least zero, of blocks of cells; `counts`: expm1 of them."""
+        """Rows and values (B, G) of blocks of cells, at least zero unless relative; `counts`: expm1 of them."""
         with tqdm(total=len(cells), desc="impute", unit="cell", disable=not progress) as bar:
             for rows, _, predictors in cells.blocks():
-                values = np.maximum(predictors @ self.coefficients + self.intercept, 0.0)
+                values = predictors @ self.coefficients + self.intercept
+                values = values if self.is_relative else np.maximum(values, 0.0)
                 yield rows, np.expm1(values) if counts else values
                 bar.update(len(values))
 
@@ -67,15 +72,19 @@ def fit_imputer(
 ) -> Imputer:
     """Fit the prediction of reference genes `gene_index` (G,) in `cells` from the panel genes `panel_index` (P,)."""
     panel, predictor_mean = cells.panel(panel_index)
-    linear = predict_linear(reference.vectors, panel, gene_index, rng, params)
-    weights, gain = linear.weights, dict[str, float]()
+    kernels = {name: LinearKernel(vectors) for name, vectors in reference.vectors.items()}
+    linear = fit_linear(kernels, params.ridges, panel, make_folds(len(panel), rng, params), params)
+    (weights, features), gain = linear.predict(gene_index), dict[str, float]()
     if corrector is not None:
-        weights = weights + correct_weights(reference.keys, panel, linear, gene_index, corrector, rounds=rounds)
+        oof_weights = linear.oof_weights
+        weights = weights + correct_weights(
+            reference.keys, panel, oof_weights, weights, gene_index, corrector, rounds=rounds
+        )
         gain = {"linear": corrector.linear_cosine_, "learned": corrector.corrected_cosine_}
-    features = linear.held_out[list(RELIABILITY_FEATURES)].to_numpy()
-    calibration = calibrate(features, linear.held_out["pcc"].to_numpy())
-    held_out = linear.held_out.assign(reliability=calibration.predict(features))
-    reliability = np.where(reference.is_detected[gene_index], calibration.predict(linear.features), 0.0)
+    panel_features = linear.held_out[list(RELIABILITY_FEATURES)].to_numpy()
+    calibration = calibrate(panel_features, linear.held_out["pcc"].to_numpy())
+    held_out = linear.held_out.assign(reliability=calibration.predict(panel_features))
+    reliability = np.where(reference.is_detected[gene_index], calibration.predict(features), 0.0)
     coefficients = (weights * reference.scale[gene_index]).astype(np.float32)
     intercept = (reference.mean[gene_index] - predictor_mean @ coefficients).astype(np.float32)
     return Imputer(coefficients, intercept, reliability, held_out, linear.candidates, gain)

@@ -7,6 +7,7 @@ Gene vectors and ridge are chosen by out-of-fold predictions of the panel genes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy.linalg
 
+from spacex.imputation.kernels import GeneKernel
 from spacex.imputation.panel import Panel
 from spacex.imputation.params import ImputationParams
 
@@ -27,15 +29,17 @@ RELIABILITY_FEATURES = ("spread", "agreement", "support")
 
 
 @dataclass(frozen=True)
-class LinearPrediction:
-    """Weights that predict genes from the panel, and the evaluation on panel genes.
+class LinearModel:
+    """Linear prediction of genes from the panel, and its evaluation on panel genes.
 
     Attributes
     ----------
-    weights
-        (P, G) weights that predict standardized values from the predictors.
-    features
-        (G, 3) `RELIABILITY_FEATURES` of the predictions.
+    panel
+        Second moments of the panel genes.
+    averaged
+        Kernels and ridge penalties whose predictions are averaged.
+    n_support
+        Number of panel genes that support a prediction.
     oof_weights
         (P, P) out-of-fold weights of the panel genes; zero between genes of one fold.
     held_out
@@ -45,33 +49,46 @@ class LinearPrediction:
         One row per candidate: ``vectors``, ``ridge``, mean ``pcc``, ``chosen``.
     """
 
-    weights: np.ndarray
-    features: np.ndarray
+    panel: Panel
+    averaged: tuple[tuple[GeneKernel, float], ...]
+    n_support: int
     oof_weights: np.ndarray
     held_out: pd.DataFrame
     candidates: pd.DataFrame
 
+    def predict(self, gene_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (P, G) that predict standardized values of genes (G,), and their `RELIABILITY_FEATURES` (G, 3)."""
+        index = self.panel.gene_index
+        averaged = [
+            ridge_weights(kernel.between(index, index), kernel.between(index, gene_index), ridge)
+            for kernel, ridge in self.averaged
+        ]
+        return np.mean(averaged, axis=0), _reliability_features(averaged, self.panel, self.n_support)
 
-def predict_linear(
-    vectors: dict[str, np.ndarray],
+
+def make_folds(n_panel: int, rng: np.random.Generator, params: ImputationParams) -> list[np.ndarray]:
+    """Random folds of the panel genes."""
+    return np.array_split(rng.permutation(n_panel), min(params.n_folds, n_panel))
+
+
+def fit_linear(
+    kernels: Mapping[str, GeneKernel],
+    ridges: Sequence[float],
     panel: Panel,
-    gene_index: np.ndarray,
-    rng: np.random.Generator,
+    folds: list[np.ndarray],
     params: ImputationParams,
-) -> LinearPrediction:
-    """Predict the reference genes `gene_index` (G,) with the average of the best candidates (vectors × ridge)."""
-    candidates = [(name, ridge) for name in vectors for ridge in params.ridges]
-    folds = np.array_split(rng.permutation(len(panel)), min(params.n_folds, len(panel)))
-    panel_vectors = {name: values[panel.gene_index] for name, values in vectors.items()}
-    oof_weights = [_oof_weights(panel_vectors[name], ridge, folds) for name, ridge in candidates]
-    mean_pcc = np.array([_finite_mean(panel.correlation(weights)) for weights in oof_weights])
+) -> LinearModel:
+    """Choose the candidates (kernels × ridges) that predict held-out panel genes best; their average is the model."""
+    candidates = [(name, ridge) for name in kernels for ridge in ridges]
+    oof_weights = []
+    for kernel in kernels.values():
+        gram = kernel.between(panel.gene_index, panel.gene_index)
+        oof_weights += [out_of_fold_weights(gram, ridge, folds) for ridge in ridges]
+    mean_pcc = np.array([mean_correlation(panel, weights) for weights in oof_weights])
     chosen = np.sort(np.argsort(-mean_pcc, kind="stable")[: params.n_averaged])
     table = pd.DataFrame(candidates, columns=["vectors", "ridge"])
     table["pcc"], table["chosen"] = mean_pcc, np.isin(np.arange(len(candidates)), chosen)
-    averaged = [
-        ridge_weights(panel_vectors[name], vectors[name][gene_index], ridge)
-        for name, ridge in (candidates[c] for c in chosen)
-    ]
+    averaged = tuple((kernels[name], ridge) for name, ridge in (candidates[c] for c in chosen))
     averaged_oof = [oof_weights[c] for c in chosen]
     mean_oof = np.mean(averaged_oof, axis=0)
     held_out = pd.DataFrame(
@@ -79,23 +96,26 @@ def predict_linear(
         columns=list(RELIABILITY_FEATURES),
     )
     held_out.insert(0, "pcc", panel.correlation(mean_oof))
-    features = _reliability_features(averaged, panel, params.n_support)
-    return LinearPrediction(np.mean(averaged, axis=0), features, mean_oof, held_out, table)
+    return LinearModel(panel, averaged, params.n_support, mean_oof, held_out, table)
 
 
-def ridge_weights(panel: np.ndarray, genes: np.ndarray, ridge: float) -> np.ndarray:
-    """Weights (P, G) of panel genes with vectors (P, D) for genes with vectors (G, D)."""
-    gram = panel @ panel.T + ridge * np.eye(len(panel))
-    return np.asarray(scipy.linalg.solve(gram, panel @ genes.T, assume_a="pos"))
+def ridge_weights(gram: np.ndarray, cross: np.ndarray, ridge: float) -> np.ndarray:
+    """Weights (P, G) of panel genes with covariances (P, P), for genes with covariances (P, G) with them."""
+    return np.asarray(scipy.linalg.solve(gram + ridge * np.eye(len(gram)), cross, assume_a="pos"))
 
 
-def _oof_weights(panel: np.ndarray, ridge: float, folds: list[np.ndarray]) -> np.ndarray:
-    """Out-of-fold weights (P, P) of panel genes with vectors (P, D); zero between genes of one fold."""
-    weights = np.zeros((len(panel), len(panel)))
+def out_of_fold_weights(gram: np.ndarray, ridge: float, folds: list[np.ndarray]) -> np.ndarray:
+    """Out-of-fold weights (P, P) of panel genes with covariances (P, P); zero between genes of one fold."""
+    weights = np.zeros_like(gram, dtype=np.float64)
     for fold in folds:
-        rest = np.setdiff1d(np.arange(len(panel)), fold)
-        weights[np.ix_(rest, fold)] = ridge_weights(panel[rest], panel[fold], ridge)
+        rest = np.setdiff1d(np.arange(len(gram)), fold)
+        weights[np.ix_(rest, fold)] = ridge_weights(gram[np.ix_(rest, rest)], gram[np.ix_(rest, fold)], ridge)
     return weights
+
+
+def mean_correlation(panel: Panel, weights: np.ndarray) -> float:
+    """Mean correlation of predictions of the panel genes, weights (P, P), with their values; NaN if all are."""
+    return _finite_mean(panel.correlation(weights))
 
 
 def _finite_mean(values: np.ndarray) -> float:

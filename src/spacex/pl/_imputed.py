@@ -135,8 +135,9 @@ def _positions_in(source: AnnData, imputed: AnnData) -> dict[int, int]:
 def _values(adata: AnnData, gene: int, kind: str) -> tuple[np.ndarray, str]:
     """Values (S,) of a gene and their label."""
     if kind == "imputed":
-        counts = bool(_adata.read_uns_entry(adata, "impute", "counts")["counts"])
-        return np.asarray(adata.X[:, gene], dtype=float).ravel(), "expected counts" if counts else "log1p, imputed"
+        entry = _adata.read_uns_entry(adata, "impute", "counts")
+        label = "expected counts" if entry["counts"] else f"{entry.get('values', 'log1p')}, imputed"
+        return np.asarray(adata.X[:, gene], dtype=float).ravel(), label
     values, label = get.gene_values(adata, [gene])
     return values[0], label
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,28 +12,25 @@ from anndata import AnnData
 
 from spacex import _adata
 from spacex._infra.errors import InputError, safe_repr
-from spacex._infra.settings import resolve_settings, settings_to_dict
-from spacex._infra.validation import check_bool, check_int, check_names, check_seed
+from spacex._infra.settings import resolve_settings
+from spacex._infra.validation import check_bool, check_int, check_seed
 from spacex.embedding.context import resolve_device
-from spacex.gene_names import GeneNames, normalize_name
-from spacex.imaging.residuals import log_normalize
-from spacex.imputation import Cells, ImputationParams, find_requested_genes, fit_reference, shared_genes, shares_name
+from spacex.imputation import Cells, ImputationParams, fit_reference, shared_genes, shares_name
 from spacex.imputation.corrector import ResidualCorrector
-from spacex.imputation.imputer import Imputer, fit_imputer
+from spacex.imputation.imputer import fit_imputer
+from spacex.reference import Reference
 from spacex.stats import l2_normalize, signal_share
 from spacex.tl._embed import embed
+from spacex.tl._impute_genes import genes_to_predict, panel_values
 from spacex.tl._impute_positions import reference_positions, spots_in_tissue, target_positions
-from spacex.tl._stream import check_h5ad, write_blocks
-
-logger = logging.getLogger("spacex")
-
-MAX_BYTES = 4_000_000_000
-"""Maximum size of a result that is held in memory."""
+from spacex.tl._impute_sources import ReferenceSource, impute_from_sources, resolve_sources
+from spacex.tl._imputed_result import check_size, empty_result, fill, write_record
+from spacex.tl._stream import check_h5ad
 
 
 def impute(
     target: AnnData,
-    reference: AnnData,
+    reference: ReferenceSource | Sequence[ReferenceSource],
     *,
     genes: Sequence[str] | None = None,
     aliases: Mapping[str, str] | None = None,
@@ -59,6 +53,10 @@ def impute(
     of the embedding of its genes. Covariances and ridge penalty are chosen on held-out panel genes, and the four best
     predictions are averaged. The sections need not be aligned.
 
+    Without a matched section, pass a `spacex.Reference`: the weights follow from the similarity of the vectors of genes
+    in its groups of sections. Groups that predict held-out panel genes better have larger weights. Several sections,
+    or sections and a `spacex.Reference`, are combined in the same way.
+
     Parameters
     ----------
     target
@@ -67,19 +65,23 @@ def impute(
     reference
         Spots or dissociated cells × genes, of the same tissue and species. If it has ``obsm["spatial"]``, its genes are
         embedded, unless ``varm["X_spacex"]`` exists. Spots off the tissue are omitted; counts are chosen as in
-        `spacex.tl.embed`.
+        `spacex.tl.embed`. Or a `spacex.Reference`, ``"human"`` or ``"mouse"`` (the shipped ones), the path of a saved
+        one, or a list of any of these.
     genes
-        Reference genes to predict, by name or symbol. None: all that the target does not measure. Ambiguous symbols are
-        omitted with a warning. Measured values of these genes in the target are not used, so that predictions can be
-        compared with them.
+        Reference genes to predict, by name or symbol. None: all that the target does not measure; with a
+        `spacex.Reference` or several sections only those with a reliability of at least 0.1, and at most the 2,000 most
+        reliable (settings ``min_reliability`` and ``max_reported_genes``). Ambiguous symbols are omitted with a
+        warning. Measured values of these genes in the target are not used, so that predictions can be compared with
+        them.
     aliases
         Renames target genes: name or symbol in the target -> name in the reference.
     counts
-        Whether to return expected counts, at the median library size of the reference, instead of their log1p.
+        Whether to return expected counts, at the median library size of the reference, instead of their log1p. Not
+        possible with a `spacex.Reference`, which does not hold expression levels.
     learned
         Whether to add a learned correction to the linear prediction, by a generator with a memory that is trained
         against a critic on panel genes. It is used only if held-out panel genes gain. ``"auto"``: with at least 200
-        panel genes; with fewer there was no gain (``docs/method.md``).
+        panel genes; with fewer there was no gain (``docs/method.md``). Only with one section as reference.
     rounds
         Number of rounds of the learned correction. Genes most similar to the panel are corrected first and then join
         the generator's memory. The linear prediction does not depend on it.
@@ -107,19 +109,23 @@ def impute(
         target.
 
         - ``X``: float32, log1p of counts scaled to the median library size of the reference, at least zero
-          (intensities: in the units of the reference).
+          (intensities: in the units of the reference). With a `spacex.Reference` the values are relative: the mean of a
+          gene is zero and its standard deviation is the reliability (at least 0.01), so that they predict the
+          standardized expression; levels of genes must not be compared.
         - ``var["reliability"]``: expected correlation with the truth, 0 to 1.
         - ``var["predictable"]``: whether the reliability is at least 0.1 and at least 5 reference cells express the
           gene. Other genes are predicted close to their mean.
         - ``var["symbol"]``: symbols, if the reference has symbols that differ from the names.
-        - ``uns["spacex"]["impute"]``: held-out panel genes with correlation and reliability, the candidates, and the
-          settings.
+        - ``uns["spacex"]["impute"]``: held-out panel genes with correlation and reliability, the candidates, the
+          settings, and ``["values"]``: ``"log1p"``, ``"counts"`` or ``"relative"``. With a `spacex.Reference` or
+          several sections also ``["sources"]``, the weight of each group.
 
     Raises
     ------
     InputError
-        If fewer than 10 genes are shared or the species differ, `genes` contains unknown or repeated genes, sections
-        overlap, or the result fits neither in memory (without `path`) nor on the disk of `path`.
+        If fewer than 10 genes are shared (30 with a `spacex.Reference`) or the species differ, `genes` contains unknown
+        or repeated genes, sections overlap, the result fits neither in memory (without `path`) nor on the disk of
+        `path`, or no gene is reliable (without `genes`).
 
     Notes
     -----
@@ -135,15 +141,32 @@ def impute(
     >>> imputed = sx.tl.impute(adata[:, :80].copy(), adata, progress=False)
     >>> imputed.shape, bool(imputed.var["reliability"].between(0, 1).all())
     ((300, 40), True)
+
+    Without a matched section:
+
+    >>> sections = [sx.datasets.simulate_section(120, 300, 3, seed=seed, depth=2.0) for seed in range(2)]
+    >>> reference = sx.Reference.fit(sections[:1], progress=False)
+    >>> names = list(reference.genes[:3])
+    >>> imputed = sx.tl.impute(sections[1], reference, genes=names, progress=False)
+    >>> imputed.shape, imputed.uns["spacex"]["impute"]["values"]
+    ((300, 3), 'relative')
     """
     _adata.prepare_adata(target, name="target")
-    _adata.prepare_adata(reference, name="reference")
     params = resolve_settings(params, ImputationParams)
     _check_settings(aliases, learned, rounds, seed)
     counts, progress = check_bool(counts, name="counts"), check_bool(progress, name="progress")
     resolve_device(device)
+    sources = resolve_sources(reference, target)
     output_path = check_h5ad(path) if path is not None else None
-    target, reference = spots_in_tissue(target, "target"), spots_in_tissue(reference, "reference")
+    if len(sources) > 1 or isinstance(sources[0][1], Reference):
+        if learned is True:
+            raise InputError("learned=True needs one section as reference; omit it")
+        return impute_from_sources(
+            target, sources, genes=genes, aliases=aliases, counts=counts, layer=layer, spatial_key=spatial_key,
+            library_key=library_key, path=output_path, params=params, seed=seed, progress=progress,
+        )  # fmt: skip
+    section_reference = sources[0][1]
+    target, reference = spots_in_tissue(target, "target"), spots_in_tissue(section_reference, "reference")
     _adata.check_genes_and_spots(reference)
     _adata.check_genes_and_spots(target)
     xy, section = target_positions(target, spatial_key, library_key)
@@ -153,12 +176,12 @@ def impute(
     reference_xy = reference_positions(reference) if is_count else None
     target_genes, reference_genes = _adata.read_gene_names(target), _adata.read_gene_names(reference)
     target_genes = target_genes.rename({str(name): str(new) for name, new in (aliases or {}).items()})
-    gene_index, names = _genes_to_predict(target_genes, reference_genes, genes)
-    _check_size(target.n_obs, len(names), output_path)
+    gene_index, names = genes_to_predict(target_genes, reference_genes, genes)
+    check_size(target.n_obs, len(names), output_path)
     usable = np.flatnonzero(~shares_name(target_genes, reference_genes.take(gene_index)))
     panel_in_usable, panel_index = shared_genes(target_genes.take(usable), reference_genes)
     panel_in_target = usable[panel_in_usable]
-    cells = Cells.from_values(_panel_values(target, usable, panel_in_usable, layer), xy, section, params)
+    cells = Cells.from_values(panel_values(target, usable, panel_in_usable, layer), xy, section, params)
     rng = np.random.default_rng(seed)
     embedding = _gene_embedding(reference, matrix, reference_xy, seed=seed, device=device) if is_count else None
     covariances = fit_reference(matrix, is_count, rng, embedding=embedding, params=params)
@@ -166,11 +189,11 @@ def impute(
     if learned is True or (learned == "auto" and len(panel_index) >= params.min_panel_genes):
         corrector = ResidualCorrector(params, seed=seed, device=resolve_device(device), progress=progress)
     imputer = fit_imputer(covariances, cells, panel_index, gene_index, rng, params, corrector=corrector, rounds=rounds)
-    result = _empty_result(target, names, reference_genes.symbols[gene_index], imputer.reliability, params)
+    result = empty_result(target, names, reference_genes.symbols[gene_index], imputer.reliability, params)
     held_out = imputer.held_out.set_axis(target.var_names[panel_in_target].astype(str))
     held_out = target_genes.with_symbols(held_out, symbol=panel_in_target)
-    _write_record(result, imputer, held_out, counts=counts, seed=seed, params=params)
-    return _fill(result, imputer, cells, output_path, counts=counts, progress=progress)
+    write_record(result, imputer, held_out, counts=counts, seed=seed, params=params)
+    return fill(result, imputer, cells, output_path, counts=counts, progress=progress)
 
 
 def _check_settings(aliases: object, learned: object, rounds: object, seed: object) -> None:
@@ -182,43 +205,6 @@ def _check_settings(aliases: object, learned: object, rounds: object, seed: obje
         )
     if not isinstance(learned, (bool, str)) or learned not in (True, False, "auto"):
         raise InputError(f"learned={safe_repr(learned)} is not allowed; pass True, False or 'auto'")
-
-
-def _check_size(n_cells: int, n_genes: int, path: Path | None) -> None:
-    """Raise `InputError` if the result does not fit in memory (without a path) or on the disk of `path`."""
-    needed = 4 * n_cells * n_genes
-    size = f"{n_cells} cells × {n_genes} genes need {needed / 1e9:.1f} GB"
-    if path is None:
-        if needed > MAX_BYTES:
-            hint = "pass path='result.h5ad' to write them block by block, or fewer genes"
-            raise InputError(f"{size}; {hint}")
-    elif needed > (free := shutil.disk_usage(path.parent).free):
-        hint = "free some space, pass a path on another disk, or fewer genes"
-        raise InputError(f"{size}, and {free / 1e9:.1f} GB are free on the disk of path='{path}'; {hint}")
-
-
-def _genes_to_predict(
-    target: GeneNames, reference: GeneNames, genes: Sequence[str] | None
-) -> tuple[np.ndarray, list[str]]:
-    """Positions in the reference, and names, of the genes to predict."""
-    if genes is None:
-        unmeasured = np.flatnonzero(~shares_name(reference, target))
-        if not len(unmeasured):
-            raise InputError("the target measures every gene of the reference; pass genes= to predict some of them")
-        return unmeasured, list(reference.names[unmeasured])
-    if isinstance(genes, str):
-        raise InputError(f"genes={genes!r} is one name; pass a list of names")
-    names = check_names(genes, name="genes")
-    if not names:
-        raise InputError("genes is empty; pass names of reference genes, or omit it")
-    return find_requested_genes(names, reference)
-
-
-def _panel_values(target: AnnData, usable: np.ndarray, panel: np.ndarray, layer: str | None) -> np.ndarray:
-    """Values (N, P) of the panel genes at positions `panel` among the `usable` genes, which make the library sizes."""
-    matrix, is_count = _adata.choose_matrix(target, layer)
-    values = matrix[:, usable]
-    return (log_normalize(values) if is_count else values)[:, panel]
 
 
 def _gene_embedding(
@@ -237,43 +223,3 @@ def _gene_embedding(
         embed(reference, n_modules=2, seed=seed, device=device, progress=False)
     z = np.nan_to_num(_adata.read_embedding(reference)).astype(np.float64)
     return l2_normalize(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))
-
-
-def _empty_result(
-    target: AnnData, names: list[str], symbols: np.ndarray, reliability: np.ndarray, params: ImputationParams
-) -> AnnData:
-    """The result without its matrix."""
-    is_predictable = reliability >= params.min_reliability
-    var = pd.DataFrame({"reliability": reliability, "predictable": is_predictable}, index=names)
-    if any(normalize_name(name) != normalize_name(symbol) for name, symbol in zip(names, symbols, strict=True)):
-        var["symbol"] = symbols
-    obsm = {key: np.array(value) for key, value in target.obsm.items()}
-    result = AnnData(obs=target.obs.copy(), var=var, obsm=obsm)
-    if "spatial" in target.uns:
-        result.uns["spatial"] = target.uns["spatial"]
-    return result
-
-
-def _write_record(
-    result: AnnData, imputer: Imputer, held_out: pd.DataFrame, *, counts: bool, seed: int, params: ImputationParams
-) -> None:
-    """Write ``uns["spacex"]["impute"]``, and warn of genes that cannot be predicted."""
-    settings = {"n_panel": len(held_out), "seed": seed, "counts": counts, "params": settings_to_dict(params)}
-    record = {"held_out": held_out, "tried": imputer.candidates, **settings, **imputer.corrector_gain}
-    _adata.write_uns(result, impute=record)
-    n_unpredictable = int((~result.var["predictable"]).sum())
-    if n_unpredictable:
-        logger.warning("%d of %d gene(s) cannot be predicted: see var['predictable']", n_unpredictable, result.n_vars)
-
-
-def _fill(
-    result: AnnData, imputer: Imputer, cells: Cells, path: Path | None, *, counts: bool, progress: bool
-) -> AnnData:
-    """Predict the matrix of the result, in memory or in the file `path`."""
-    blocks = imputer.predict(cells, counts=counts, progress=progress)
-    if path is not None:
-        return write_blocks(result, blocks, path)
-    result.X = np.empty(result.shape, dtype=np.float32)
-    for rows, values in blocks:
-        result.X[rows] = values
-    return result
