@@ -32,8 +32,10 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "extensions"]
 templates_path = ["_templates"]
 nitpicky = True
-# Not linked: types of other packages, since the build does not use the network, and the internal fitted state.
-nitpick_ignore_regex = [("py:(class|obj|data)", r"(?!spacex\.).*|spacex\.embedding\.state\.FittedState")]
+# Not linked: types of other packages, since the build does not use the network, and internal states.
+nitpick_ignore_regex = [
+    ("py:(class|obj|data)", r"(?!spacex\.).*|spacex\.(embedding\.state\.Fitted|reference\.state\.Reference)State")
+]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

@@ -255,7 +255,7 @@ def test_the_weight_and_the_agreement_of_the_reference_are_shown(with_reference)
         assert text in page
     adata = with_reference.copy()
     adata.uns["spacex"]["reference"] = entry | {"weight": 0.0}
-    assert "Its weight in the embedding is 0, because it did not increase" in report.build(adata)
+    assert "Its weight in the embedding is 0, because it did not clearly increase" in report.build(adata)
 
 
 def test_without_a_reference_the_report_lists_similar_patterns_only(fitted, page):

@@ -93,7 +93,7 @@ def reference_text(adata: AnnData) -> str:
     if not weight:
         return text + (
             "It is used for genes of similar function only. Its weight in the embedding is 0, because it did not "
-            "increase the agreement of the similarities of genes in independent halves of the counts, which is "
+            "clearly increase the agreement of the similarities of genes in independent halves of the counts, which is "
             f"{without:.3f} without it."
         )
     return text + (
