@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from benchmarks.quality.costs import alone
+from benchmarks.quality.coverage import unmatched
 from benchmarks.quality.coverage.measure import quality
 from benchmarks.quality.trials import Trials
+
+import spacex as sx
 
 
 def test_metrics_are_perfect_for_rescaled_truth() -> None:
@@ -51,3 +55,20 @@ def test_subprocess_returns_result_and_costs_and_raises_errors() -> None:
     assert costs["peak MB"] > 1
     with pytest.raises(ZeroDivisionError):
         alone(divmod, 1, 0)
+
+
+def test_reference_beats_its_permutation_without_a_matched_section(capsys, tmp_path) -> None:
+    sections = [sx.datasets.simulate_section(150, 400, 4, 3, seed=0, depth=2.0, effect=2.0)]
+    sections.append(sections[0][::2].copy())
+    sx.Reference.fit([sections[0]], progress=False).save(tmp_path / "reference.safetensors")
+    sections[1].write_h5ad(tmp_path / "target.h5ad")
+    sections[0].write_h5ad(tmp_path / "section.h5ad")
+    paths = {name: str(tmp_path / name) for name in ("target.h5ad", "section.h5ad", "reference.safetensors", "all.csv")}
+    unmatched.main([
+        paths["target.h5ad"], "--reference", paths["reference.safetensors"], "--section", paths["section.h5ad"],
+        "--seeds", "1", "--csv", paths["all.csv"],
+    ])  # fmt: skip
+    figures = pd.read_csv(paths["all.csv"]).set_index(["method", "metric"])["value"]
+    assert figures["reference", "PCC"] > figures["permuted", "PCC"] + 0.1
+    assert figures["sections and reference", "matched"] == figures["sections and reference", "PCC"]
+    assert "permuted" in capsys.readouterr().out
