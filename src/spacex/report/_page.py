@@ -152,6 +152,7 @@ def build(adata: AnnData, *, enrichment: pd.DataFrame | None = None, title: str 
         "has_terms": enrichment is not None,
         "svg_chart": svg_chart(adata, alpha=ALPHA) if "svg_score" in genes else None,
         "has_domains": _adata.keys.DOMAIN in adata.obs,
+        "here": "these sections" if tissue.labels else "this section",
         "has_cofunction": has_cofunction(adata),
         "reference": reference_text(adata),
         "has_interactions": _adata.keys.INTERACTIONS in adata.varp,
