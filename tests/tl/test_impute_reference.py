@@ -164,6 +164,8 @@ def test_invalid_arguments(target, reference, names):
         tl.impute(target, "mouse", progress=False)
     with pytest.raises(InputError, match="reference is empty"):
         tl.impute(target, [], progress=False)
+    with pytest.raises(InputError, match=r"sx\.read"):
+        tl.impute(target, "section.h5ad", progress=False)
     with pytest.raises(InputError, match=r"none\.safetensors"):
         tl.impute(target, "none.safetensors", progress=False)
 

@@ -28,6 +28,7 @@ from spacex.imputation import (
 )
 from spacex.imputation.vector_imputer import VectorImputer, fit_vector_imputer
 from spacex.reference import Reference
+from spacex.reference.shipped import SPECIES
 from spacex.tl._impute_genes import check_requested, panel_values
 from spacex.tl._impute_positions import spots_in_tissue, target_positions
 from spacex.tl._imputed_result import check_size, empty_result, fill, write_record
@@ -68,12 +69,15 @@ def resolve_sources(reference: object, target: AnnData) -> list[tuple[str, AnnDa
             raise InputError("reference is empty; pass a section, a Reference, or a list of them")
         sources = [source for one in reference for source in resolve_sources(one, target)]
         return [(f"{number}: {name}", source) for number, (name, source) in enumerate(sources, start=1)]
+    if isinstance(reference, (str, PathLike)) and str(reference) not in SPECIES:
+        if Path(reference).suffix != ".safetensors":
+            raise InputError(
+                f"reference={safe_repr(reference)} is not a reference; pass an AnnData, such as sx.read(path), a "
+                "Reference, 'human', 'mouse', or the path of a saved Reference, which ends with .safetensors"
+            )
     if isinstance(reference, (Reference, str, PathLike)):
         named = resolve_reference(reference, target)
-        if named is None:
-            raise InputError(
-                f"reference={safe_repr(reference)}: genes do not tell the species; pass 'human' or 'mouse'"
-            )
+        assert named is not None
         return [named]
     _adata.prepare_adata(reference, name="reference")
     assert isinstance(reference, AnnData)
