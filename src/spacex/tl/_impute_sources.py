@@ -69,12 +69,12 @@ def resolve_sources(reference: object, target: AnnData) -> list[tuple[str, AnnDa
             raise InputError("reference is empty; pass a section, a Reference, or a list of them")
         sources = [source for one in reference for source in resolve_sources(one, target)]
         return [(f"{number}: {name}", source) for number, (name, source) in enumerate(sources, start=1)]
-    if isinstance(reference, (str, PathLike)) and str(reference) not in SPECIES:
-        if Path(reference).suffix != ".safetensors":
-            raise InputError(
-                f"reference={safe_repr(reference)} is not a reference; pass an AnnData, such as sx.read(path), a "
-                "Reference, 'human', 'mouse', or the path of a saved Reference, which ends with .safetensors"
-            )
+    is_path = isinstance(reference, (str, PathLike)) and str(reference) not in SPECIES
+    if is_path and Path(str(reference)).suffix != ".safetensors":
+        raise InputError(
+            f"reference={safe_repr(reference)} is not a reference; pass an AnnData, such as sx.read(path), a "
+            "Reference, 'human', 'mouse', or the path of a saved Reference, which ends with .safetensors"
+        )
     if isinstance(reference, (Reference, str, PathLike)):
         named = resolve_reference(reference, target)
         assert named is not None
