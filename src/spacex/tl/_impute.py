@@ -220,6 +220,6 @@ def _gene_embedding(
             return None
         var, obs = pd.DataFrame(index=reference.var_names), pd.DataFrame(index=reference.obs_names)
         reference = AnnData(counts, obs=obs, var=var, obsm={"spatial": xy})
-        embed(reference, n_modules=2, seed=seed, device=device, progress=False)
+        embed(reference, n_modules=2, reference=None, seed=seed, device=device, progress=False)
     z = np.nan_to_num(_adata.read_embedding(reference)).astype(np.float64)
     return l2_normalize(z) * np.sqrt(signal_share(np.linalg.norm(z, axis=1, keepdims=True)))
