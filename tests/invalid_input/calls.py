@@ -154,6 +154,7 @@ CALLS: dict[str, Call] = {
     "datasets.simulate_section": Call(
         sx.datasets.simulate_section, lambda a: {"n_genes": 40, "n_spots": 100, "n_modules": 2}, section=False
     ),
+    "datasets.reference": Call(sx.datasets.reference, section=False),
     "datasets.fetch_dlpfc": Call(sx.datasets.fetch_dlpfc, section=False),
     "datasets.fetch_visium": Call(sx.datasets.fetch_visium, section=False),
     "Config": Call(sx.Config, section=False),
@@ -167,4 +168,5 @@ CALLS: dict[str, Call] = {
     "SpaCEX.predict_proba": Call(lambda images: model().predict_proba(images), section=False),
     "SpaCEX.save": Call(lambda directory: model().save(directory), section=False),
     "SpaCEX.load": Call(sx.SpaCEX.load, section=False),
+    "Reference.load": Call(sx.Reference.load, section=False),
 }

@@ -111,9 +111,9 @@ def test_the_input_is_unchanged(section: AnnData, embedded: AnnData) -> None:
     pd.testing.assert_frame_equal(embedded.obs, section.obs)
     pd.testing.assert_frame_equal(embedded.var[section.var.columns], section.var)
     assert set(embedded.obsm) - set(section.obsm) == {"spacex_pixel", "spacex_components"}
-    assert set(embedded.varm) - set(section.varm) == {"X_spacex"}
+    assert set(embedded.varm) - set(section.varm) == {"X_spacex", "X_spacex_cofunction"}
     assert set(embedded.uns) - set(section.uns) == {"spacex"}
-    new = {"spacex_module", "spacex_module_prob", "spacex_expression_level"}
+    new = {"spacex_module", "spacex_module_prob", "spacex_expression_level", "spacex_from_reference"}
     assert set(embedded.var) - set(section.var) == new
 
 
