@@ -117,7 +117,8 @@ def draw_sizes(table: pd.DataFrame, file: Path) -> None:
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     axes = figure.subplots()
     for name, gains in table.iterrows():
-        axes.plot(np.arange(len(gains)), gains, marker="o", markersize=4, label=name)
+        measured = np.flatnonzero(gains.notna())  # a species may have fewer sections
+        axes.plot(measured, gains.iloc[measured], marker="o", markersize=4, label=name)
     axes.set_xticks(np.arange(table.shape[1]), table.columns)
     axes.set(xlabel="sections of other donors in the reference", ylabel="gain in agreement of halves")
     axes.axhline(0, color="0.7", linewidth=0.8)
