@@ -11,9 +11,12 @@ from spacex.reference.reference import Reference
 SPECIES = ("human", "mouse")
 
 
-@lru_cache(maxsize=len(SPECIES))
 def shipped_reference(species: str) -> Reference:
     """Return the shipped reference of a species, ``"human"`` or ``"mouse"``; raises `InputError` for others."""
-    check_choice(species, name="species", allowed=SPECIES)
+    return _load(check_choice(species, name="species", allowed=SPECIES))
+
+
+@lru_cache(maxsize=len(SPECIES))
+def _load(species: str) -> Reference:
     with as_file(files("spacex.reference") / "data" / f"{species}.safetensors") as path:
         return Reference.load(path)
