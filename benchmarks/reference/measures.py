@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 import spacex as sx
 from benchmarks.quality.genesets import egad, gene_sets, species_of
 from benchmarks.quality.halves import halves
-from benchmarks.quality.linear import log_pca, residual_pca, smoothed_pca
+from benchmarks.quality.linear import LINEAR
 from benchmarks.quality.neighbors import unit
 from spacex import _adata
 from spacex.embedding.prior import section_prior
@@ -21,7 +21,7 @@ N_PAIRS = 300_000
 NEGATIVES = 20
 """Number of pairs with a permuted partner for each known pair."""
 PAIRS = {"ligand-receptor": "lr_cellchatdb", "protein-protein": "ppi_cellchat"}
-PCA = {"log PCA": log_pca, "residual PCA": residual_pca, "smoothed PCA": smoothed_pca}
+PCA = {name: LINEAR[name] for name in ("log PCA", "residual PCA", "smoothed PCA")}
 
 
 def embed(adata: AnnData, reference: sx.Reference | None) -> AnnData:

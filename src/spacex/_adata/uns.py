@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from anndata import AnnData
 from spacex._adata import keys
 from spacex._config import Config
 from spacex._infra.errors import InputError
+from spacex._infra.versions import installed_versions
 
 PACKAGES = ("anndata", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
 WRITTEN_BY = {
@@ -32,7 +32,7 @@ def write_uns(adata: AnnData, **entries: Any) -> None:
             uns.pop(name, None)
         else:
             uns[name] = _writable(values)
-    uns["versions"] = _versions()
+    uns["versions"] = installed_versions(PACKAGES)
     adata.uns[keys.UNS] = uns
 
 
@@ -79,13 +79,3 @@ def _writable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return np.asarray(value)
     return value
-
-
-def _versions() -> dict[str, str]:
-    versions: dict[str, str] = {}
-    for package in ("spacex-st", *PACKAGES):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions

@@ -35,7 +35,7 @@ def run_file(path: Path, out: Path, options: RunOptions, *, resume: bool) -> Non
     inputs = [
         file for file in (path, options.coordinates, options.gene_sets, options.reference_file) if file is not None
     ]
-    options.load_reference()  # raises an error for an invalid file
+    _ = options.loaded_reference  # raises an error for an invalid file
     check_folder(out)
     check_overwrite(out, inputs)
     source = {"input": fingerprint(path), "version": sx.__version__}
@@ -155,7 +155,7 @@ def embed(adata: AnnData, options: RunOptions, timer: StageTimer) -> Any:
             n_modules=options.n_modules or "auto",
             layer=options.layer,
             library_key=options.library_key,
-            reference=options.load_reference(),
+            reference=options.loaded_reference,
             config=options.to_config(),
             device=options.device,
             seed=options.seed,

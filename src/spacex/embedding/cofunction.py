@@ -1,4 +1,4 @@
-"""Vectors for questions about function: this section's components, beside what a reference knows of the gene."""
+"""Gene vectors for function: the components of this section, beside the vectors of a reference."""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ def number_of_null_genes(n_genes: int, maximum: int) -> int:
 
 def null_gene_sources(images: GeneImages, n_null: int, seed: int) -> np.ndarray:
     """Indices (n_null,) of the genes that are redrawn, in random order; they repeat if there are fewer genes."""
-    keys = gene_keys(images.counts, np.random.default_rng(seed))
+    return _sources(images, gene_keys(images.counts, np.random.default_rng(seed)), n_null)
+
+
+def _sources(images: GeneImages, keys: np.ndarray, n_null: int) -> np.ndarray:
     # Keys increase with counts; multiplicative hashing (Knuth 1998, section 6.4) makes their order random.
     genes = np.argsort(keys * HASH_FACTOR % 2**32, kind="stable")
     if images.is_count:
@@ -42,7 +45,7 @@ def redraw_null_genes(images: GeneImages, n_null: int, seed: int) -> sp.csc_arra
     over the pixels of each section. Draws follow from the values of a gene, not from the order of genes.
     """
     keys = gene_keys(images.counts, np.random.default_rng(seed))
-    sources = null_gene_sources(images, n_null, seed)
+    sources = _sources(images, keys, n_null)
     n_genes = len(np.unique(sources))
     copies = -(-n_null // n_genes)
     section = images.layout.section

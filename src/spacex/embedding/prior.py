@@ -1,4 +1,4 @@
-"""What is known about genes from other sections as prior of their embeddings in this section.
+"""Prior of the embeddings of genes from the vectors of a reference.
 
 Directions of embeddings are predicted from the vectors of a reference by ridge regression, cross-fitted by gene. The
 prediction is added to the direction with a weight that is chosen on independent halves of the counts, down to zero.

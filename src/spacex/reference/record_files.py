@@ -27,7 +27,7 @@ HINT = "pass a file that Reference.write_sections wrote"
 
 @dataclass(frozen=True, eq=False)
 class SectionRecord:
-    """What a section contributes to a reference.
+    """Gene vectors of a section, from which a reference is made.
 
     Attributes
     ----------

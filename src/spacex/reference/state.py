@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from spacex._infra.serialization import json_sha256
+from spacex._infra.versions import installed_versions
 from spacex.reference.factors import add_section
 
 GROUP_DIMS = 64
@@ -127,7 +127,7 @@ class ReferenceState:
     sections: tuple[SectionInfo, ...]
     n_dims: int
     seed: int
-    versions: dict[str, str] = field(default_factory=lambda: current_versions())
+    versions: dict[str, str] = field(default_factory=lambda: installed_versions(PACKAGES))
 
     @property
     def species(self) -> str:
@@ -152,14 +152,3 @@ class ReferenceState:
     def _arrays(self) -> Iterator[np.ndarray]:
         for group in self.groups:
             yield from (group.factor, group.weight, group.n_sections)
-
-
-def current_versions() -> dict[str, str]:
-    """Return the versions of this package and of those that compute the vectors."""
-    versions: dict[str, str] = {}
-    for package in ("spacex-st", *PACKAGES):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions

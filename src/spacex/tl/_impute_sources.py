@@ -1,4 +1,4 @@
-"""`impute` from what other sections know about genes: references, several sections, or both."""
+"""`impute` from gene vectors of references, several sections, or both."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MIN_PANEL = 30
 
 @dataclass(frozen=True)
 class GeneSources:
-    """What references and sections know about genes.
+    """Gene vectors of references and sections.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a reference contributes to an embedding."""
+"""Resolution of the argument `reference` of `embed`, and the results that depend on it."""
 
 from __future__ import annotations
 
