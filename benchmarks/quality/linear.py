@@ -91,8 +91,7 @@ def project(adata: AnnData, *pairs: tuple[Maps, Maps, int]) -> Outcome:
     Genes with fewer counts than `Config.min_counts`, or with all counts in one pixel, are not embedded.
     """
     images = gene_images(adata)
-    is_embedded = np.asarray(images.counts.sum(axis=0)).ravel() >= Config().min_counts
-    is_embedded &= np.diff(images.counts.indptr) > 1
+    is_embedded = images.has_enough_counts(Config().min_counts)
     images, parts = images.take(np.flatnonzero(is_embedded)), []
     for source, target, n in pairs:
         maps = source(images, images.layout)

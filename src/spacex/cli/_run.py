@@ -35,7 +35,8 @@ def run_file(path: Path, out: Path, options: RunOptions, *, resume: bool) -> Non
     inputs = [
         file for file in (path, options.coordinates, options.gene_sets, options.reference_file) if file is not None
     ]
-    _ = options.loaded_reference  # raises an error for an invalid file
+    if options.reference_file is not None:
+        sx.Reference.load(options.reference_file)  # raises an error for an invalid file, before the section is read
     check_folder(out)
     check_overwrite(out, inputs)
     source = {"input": fingerprint(path), "version": sx.__version__}
@@ -155,7 +156,7 @@ def embed(adata: AnnData, options: RunOptions, timer: StageTimer) -> Any:
             n_modules=options.n_modules or "auto",
             layer=options.layer,
             library_key=options.library_key,
-            reference=options.loaded_reference,
+            reference=options.reference_argument,
             config=options.to_config(),
             device=options.device,
             seed=options.seed,

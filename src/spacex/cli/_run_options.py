@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,10 @@ class RunOptions:
         """File of the reference; None if the option is one of `SHIPPED_REFERENCES` or none."""
         return None if self.reference in ("none", *SHIPPED_REFERENCES) else Path(self.reference)
 
-    @cached_property
-    def loaded_reference(self) -> str | sx.Reference | None:
-        """Reference for `spacex.tl.embed`; raises `InputError` if the file is not a reference."""
-        if self.reference_file is not None:
-            return sx.Reference.load(self.reference_file)
-        return None if self.reference == "none" else self.reference
+    @property
+    def reference_argument(self) -> str | Path | None:
+        """The argument `reference` of `spacex.tl.embed`."""
+        return self.reference_file or (None if self.reference == "none" else self.reference)
 
     def to_flags(self) -> list[str]:
         """Return the options as command-line arguments, with absolute paths."""

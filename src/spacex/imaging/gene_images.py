@@ -93,6 +93,12 @@ class GeneImages:
     def __len__(self) -> int:
         return self.n_genes
 
+    def has_enough_counts(self, min_counts: int) -> np.ndarray:
+        """Whether each gene (G,) has counts in more than one pixel and, if they are counts, at least `min_counts`."""
+        total = np.asarray(self.counts.sum(axis=0)).ravel()
+        mask: np.ndarray = (total >= (min_counts if self.is_count else 0.0)) & (np.diff(self.counts.indptr) > 1)
+        return mask
+
     def take(self, genes: np.ndarray) -> GeneImages:
         """Images of selected genes, with the library sizes of all genes."""
         return replace(self, counts=self.counts[:, genes])

@@ -107,9 +107,8 @@ def _gene_vectors(adata: AnnData, names: GeneNames, settings: SectionSettings) -
     pp.require_grid(adata, config=config, library_key=settings.library_key)
     images, _ = _adata.choose_images(adata, settings.layer, config=config, fresh=True)
     total = np.asarray(images.counts.sum(axis=0)).ravel()
-    min_total = config.min_counts if images.is_count else 0.0
-    has_signal = (total >= min_total) & (np.diff(images.counts.indptr) > 1) & (names.symbols != "")
-    embedded = _adata.indices_sorted_by_name(adata, has_signal)
+    is_used = images.has_enough_counts(config.min_counts) & (names.symbols != "")
+    embedded = _adata.indices_sorted_by_name(adata, is_used)
     by_total = np.argsort(-total[embedded], kind="stable")
     genes, first = np.unique(names.symbols[embedded][by_total].astype(str), return_index=True)
     if len(genes) < MIN_GENES:

@@ -155,9 +155,7 @@ def _genes_to_embed(
 
     Genes are sorted by name, so that results do not depend on their order in `adata`.
     """
-    total = np.asarray(images.counts.sum(axis=0)).ravel()
-    min_total = config.min_counts if images.is_count else 0.0
-    embedded = _adata.indices_sorted_by_name(adata, (total >= min_total) & (np.diff(images.counts.indptr) > 1))
+    embedded = _adata.indices_sorted_by_name(adata, images.has_enough_counts(config.min_counts))
     min_genes = 2 if n_modules == "auto" else max(2, n_modules)
     if len(embedded) < min_genes:
         raise InputError(

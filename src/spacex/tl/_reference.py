@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
@@ -41,7 +42,7 @@ def resolve_reference(reference: ReferenceArgument, adata: AnnData) -> tuple[str
     elif isinstance(reference, Reference):
         name, resolved = "Reference", reference
     elif isinstance(reference, (str, PathLike)):
-        name, resolved = str(reference), Reference.load(reference)
+        name, resolved = Path(reference).name, Reference.load(reference)
     else:
         raise InputError(
             f"reference={safe_repr(reference)} is not a reference; pass None, 'auto', 'human', 'mouse', a Reference, "
