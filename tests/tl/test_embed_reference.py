@@ -248,3 +248,25 @@ def test_both_spaces_are_in_genes_as_obs(informed: AnnData) -> None:
     genes = sx.get.genes_as_obs(informed)
     assert {"X_spacex", "X_spacex_cofunction"} <= set(genes.obsm)
     assert len(genes) == np.isfinite(informed.varm["X_spacex"][:, 0]).sum()
+
+
+def test_a_section_is_not_its_own_reference(shallow: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+    sections = {"other": simulate(1, tissue="liver"), "same": shallow, "sister": simulate(2)}
+    with caplog.at_level(logging.WARNING):
+        result = embedded(shallow, sx.Reference.fit(sections, progress=False))
+    assert "contains this section (same)" in caplog.text
+    entry = result.uns["spacex"]["reference"]
+    assert list(entry["left_out"]) == ["same", "sister"]
+    assert entry["n_sections"] == 1
+    expected = embedded(shallow, sx.Reference.fit({"other": sections["other"]}, progress=False))
+    for key in ("X_spacex", "X_spacex_cofunction"):
+        np.testing.assert_allclose(result.varm[key], expected.varm[key], atol=1e-6)
+
+
+def test_a_reference_of_this_section_alone_changes_nothing(shallow: AnnData, alone: AnnData) -> None:
+    result = embedded(shallow, sx.Reference.fit([shallow], progress=False))
+    entry = result.uns["spacex"]["reference"]
+    assert entry["weight"] == 0
+    assert entry["agreement_with"] == entry["agreement_without"]
+    np.testing.assert_array_equal(result.varm["X_spacex"], alone.varm["X_spacex"])
+    np.testing.assert_array_equal(result.varm["X_spacex_cofunction"], alone.varm["X_spacex_cofunction"])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_int, check_name
 from spacex.gene_names import GeneNames
 from spacex.reference.factors import joint_vectors
+from spacex.reference.fingerprint import is_same_section
 from spacex.reference.gene_knowledge import GeneKnowledge
 from spacex.reference.state import ReferenceState, SectionInfo
 from spacex.stats import l2_normalize
@@ -56,13 +59,14 @@ class ReferenceContents:
 
         Columns: name, species, tissue, technology, group (donor or experiment), n_spots, n_genes, source, licence.
         """
-        columns = [field.name for field in fields(SectionInfo)]
+        columns = [field.name for field in fields(SectionInfo) if field.name != "fingerprint"]
         return pd.DataFrame([asdict(section) for section in self.state.sections], columns=columns)
 
     @cached_property
     def vectors(self) -> np.ndarray:
         """(G, D) float32 joint vectors of the genes over all groups, D ≤ n_dims; computed on first use."""
-        vectors = joint_vectors([group.vectors() for group in self.state.groups], self.state.n_dims)
+        empty = np.zeros((len(self.state.genes), 0), dtype=np.float32)
+        vectors = joint_vectors([empty, *(group.vectors() for group in self.state.groups)], self.state.n_dims)
         vectors.flags.writeable = False
         return vectors
 
@@ -74,6 +78,27 @@ class ReferenceContents:
     @cached_property
     def _names(self) -> GeneNames:
         return GeneNames(self.state.genes, self.state.genes)
+
+    def without_section(self, counts: sp.csc_array, genes: np.ndarray) -> tuple[Self, list[str]]:
+        """Leave out the groups that hold a section, so that it is not compared with its own noise.
+
+        Parameters
+        ----------
+        counts
+            (P, n) counts of the section per pixel.
+        genes
+            (n,) symbols.
+
+        Returns
+        -------
+        The reference without these groups (tissue and technology), and the names of the sections that are recognized
+        as this one.
+        """
+        found = [s for s in self.state.sections if is_same_section(s.fingerprint, counts, genes)]
+        if not found:
+            return self, []
+        state = self.state.without_groups({section.group_name for section in found})
+        return replace(self, state=state), [section.name for section in found]
 
     def group_vectors(self, genes: Iterable[str]) -> list[np.ndarray]:
         """Vectors of genes in each group.

@@ -84,6 +84,7 @@ def to_section_info(values: dict[str, Any]) -> SectionInfo:
     info = SectionInfo(**values)
     for name, value in asdict(info).items():
         _ = check_int(value, name=name, low=0) if name in ("n_spots", "n_genes") else to_text(value)
+    json.loads(info.fingerprint or "[]")
     return info
 
 

@@ -16,6 +16,7 @@ from spacex._infra.errors import InputError
 from spacex.gene_names import GeneNames, species_of_names
 from spacex.io import read
 from spacex.reference.factors import center, truncate
+from spacex.reference.fingerprint import fingerprint
 from spacex.reference.record_files import SUFFIX, SectionRecord, load_record
 from spacex.reference.sources import SectionSource
 from spacex.reference.state import GROUP_DIMS, SectionInfo
@@ -84,19 +85,20 @@ def _shallow_copy(adata: AnnData) -> tuple[AnnData, GeneNames]:
 def _to_record(name: str, adata: AnnData, names: GeneNames, settings: SectionSettings) -> SectionRecord:
     """Compute the vectors of the genes of a section; its slots may be changed."""
     _adata.check_genes_and_spots(adata)
-    genes, vectors = _gene_vectors(adata, names, settings)
+    genes, vectors, hashes = _gene_vectors(adata, names, settings)
     info = SectionInfo(
         name=name,
         species=species_of_names(genes) or _uns_species(adata.uns),
         **{key: _uns_text(adata.uns, key) for key in ("tissue", "technology", "group", "source", "licence")},
         n_spots=int(_adata.read_tissue_mask(adata).sum()),
         n_genes=len(genes),
+        fingerprint=hashes,
     )
     return SectionRecord(info, genes, truncate(center(vectors), GROUP_DIMS))
 
 
-def _gene_vectors(adata: AnnData, names: GeneNames, settings: SectionSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Symbols (G_s,), sorted and unique, of the genes with enough counts, and their unit vectors (G_s, D).
+def _gene_vectors(adata: AnnData, names: GeneNames, settings: SectionSettings) -> tuple[np.ndarray, np.ndarray, str]:
+    """Symbols (G_s,), sorted and unique, of the genes with enough counts, unit vectors (G_s, D), and a fingerprint.
 
     Of several genes with the same symbol, the first of those with the most counts is used.
     """
@@ -120,7 +122,8 @@ def _gene_vectors(adata: AnnData, names: GeneNames, settings: SectionSettings) -
     with one_thread():  # the bytes of the result must not depend on the number of threads
         context = FitContext(resolve_device("cpu"), seed=settings.seed)
         vectors = section_vectors(images.take(embedded), config, context)
-    return genes.astype(object), vectors[by_total[first]]
+    hashes = fingerprint(images.counts[:, embedded], names.symbols[embedded])
+    return genes.astype(object), vectors[by_total[first]], hashes
 
 
 def _uns_text(uns: Mapping[str, Any], key: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class SectionInfo:
         The entries of ``uns`` with these names, "" if missing; `group` is the donor or experiment.
     n_spots, n_genes
         Number of spots in the tissue, and of genes that were used.
+    fingerprint
+        Hashes of the counts of some pixels; see `spacex.reference.fingerprint`. "" if there are too few.
     """
 
     name: str
@@ -43,6 +45,7 @@ class SectionInfo:
     n_genes: int
     source: str
     licence: str
+    fingerprint: str = ""
 
     @property
     def donor(self) -> str:
@@ -133,6 +136,12 @@ class ReferenceState:
     def species(self) -> str:
         """Species of the sections, "" if unknown."""
         return next((section.species for section in self.sections if section.species), "")
+
+    def without_groups(self, names: Collection[str]) -> ReferenceState:
+        """Return the state without the groups with these names and their sections; genes that nothing knows stay."""
+        groups = tuple(group for group in self.groups if group.name not in names)
+        sections = tuple(section for section in self.sections if section.group_name not in names)
+        return replace(self, groups=groups, sections=sections)
 
     def digest(self) -> str:
         """SHA-256 of the contents, independent of versions and of the file format."""

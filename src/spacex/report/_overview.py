@@ -90,6 +90,11 @@ def reference_text(adata: AnnData) -> str:
         f"The reference “{reference['name']}” summarizes {n_sections} section{'' if n_sections == 1 else 's'} and "
         f"knows {int(reference['n_genes']):,} of the embedded genes. "
     )
+    if "left_out" in reference:
+        text += (
+            "It contains this section too; all its sections of the same tissue and technology are left out "
+            f"({', '.join(np.atleast_1d(reference['left_out']))}). "
+        )
     if not weight:
         return text + (
             "It is used for genes of similar function only. Its weight in the embedding is 0, because it did not "
@@ -99,7 +104,7 @@ def reference_text(adata: AnnData) -> str:
     return text + (
         f"Its weight in the embedding is {weight:.3g}, chosen on independent halves of the counts. The agreement of "
         f"the similarities of genes in the two halves is {without:.3f} without the reference and {with_reference:.3f} "
-        "with it. The agreement is overstated if the reference contains this section, or others of the same donor. "
+        "with it. "
         "Modules, strengths and spatially variable genes are computed without the reference."
     )
 

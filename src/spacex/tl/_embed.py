@@ -53,7 +53,9 @@ def embed(
     reference
         What other sections know about genes: ``"auto"`` (the shipped reference of the species that the gene symbols
         tell; none if they tell none), ``"human"``, ``"mouse"``, a `Reference`, the path of a saved one, or None (this
-        section alone). Its weight is chosen on halves of the counts of this section, down to zero.
+        section alone). Its weight is chosen on halves of the counts of this section, down to zero. If the reference
+        contains this section, by the counts of its pixels, the group of the section (tissue and technology) is left
+        out with a warning.
     config
         Settings of the method.
     device

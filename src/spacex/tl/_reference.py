@@ -15,7 +15,7 @@ from spacex.embedding.cofunction import cofunction_vectors
 from spacex.embedding.estimator import SpaCEX
 from spacex.embedding.null_genes import null_gene_sources
 from spacex.embedding.prior import Prior, section_prior
-from spacex.gene_names import species_of_names
+from spacex.gene_names import join_names, species_of_names
 from spacex.imaging.gene_images import GeneImages
 from spacex.reference import Reference
 from spacex.reference.shipped import SPECIES, shipped_reference
@@ -63,42 +63,61 @@ def write_reference_results(
 
     Returns the null genes with the prior (N, D); None if the embeddings are those of the section alone.
     """
-    z, null, joint, entry = model.embedding_, None, None, None
     symbols = _adata.read_gene_names(adata).symbols
-    if named is not None and (known := named[1].gene_vectors(symbols)).any():
-        name, reference = named
-        joint = known
-        prior = section_prior(model, images, reference.group_vectors(symbols[embedded]), model.seed)
-        entry = _summary(name, reference, prior, n_genes=int(joint[embedded].any(axis=1).sum()))
-        if prior.weight:
-            null_z = model.state_.null_embedding
-            null = prior.apply(null_z, null_gene_sources(images, len(null_z), model.seed))
-            z = prior.apply(z)
-    elif named is not None:
-        logger.info("reference %s: not used, it knows none of the genes", named[0])
+    z, null = model.embedding_, None
+    prior, joint, entry = None, None, None
+    if named is not None:
+        prior, joint, entry = _prior_and_vectors(*named, model, images, symbols, embedded)
+    if prior is not None and prior.weight:
+        null_z = model.state_.null_embedding
+        null = prior.apply(null_z, null_gene_sources(images, len(null_z), model.seed))
+        z = prior.apply(z)
     _adata.write_embedding(adata, embedded, z, without_reference=None if null is None else model.embedding_)
     _write_cofunction(adata, embedded, model, joint)
     _adata.write_uns(adata, reference=entry)
     return null
 
 
-def _summary(name: str, reference: Reference, prior: Prior, *, n_genes: int) -> dict[str, object]:
-    """Entry of ``uns["spacex"]["reference"]``, which is also logged."""
+def _prior_and_vectors(
+    name: str, whole: Reference, model: SpaCEX, images: GeneImages, symbols: np.ndarray, embedded: np.ndarray
+) -> tuple[Prior | None, np.ndarray | None, dict[str, object] | None]:
+    """The prior, vectors of all genes, and the entry of ``uns["spacex"]["reference"]``; None if no gene is known."""
+    reference, same = whole.without_section(images.counts, symbols[embedded])
+    joint = reference.gene_vectors(symbols)
+    if not same and not joint.any():
+        logger.info("reference %s: not used, it knows none of the genes", name)
+        return None, None, None
+    left_out = _left_out(name, whole, reference, same)
+    prior = section_prior(model, images, reference.group_vectors(symbols[embedded]), model.seed)
+    n_genes = int(joint[embedded].any(axis=1).sum())
     without, with_reference = prior.agreement
     logger.info(
         "reference %s: weight %.3g; agreement of halves of the counts %.3f without, %.3f with it; %d genes known",
         name, prior.weight, without, with_reference, n_genes,
     )  # fmt: skip
-    return {
+    return prior, joint, {
         "name": name,
-        "digest": reference.digest,
+        "digest": whole.digest,
         "weight": prior.weight,
         "penalty": prior.penalty,
         "agreement_without": without,
         "agreement_with": with_reference,
         "n_sections": len(reference.sections),
         "n_genes": n_genes,
-    }
+        **left_out,
+    }  # fmt: skip
+
+
+def _left_out(name: str, whole: Reference, reference: Reference, same: list[str]) -> dict[str, object]:
+    """Entry with the sections that are left out of a reference because one is the same; empty without any."""
+    if not same:
+        return {}
+    logger.warning(
+        "reference %s contains this section (%s): its sections of %s are left out, because noise of the section would "
+        "count as knowledge",
+        name, join_names(same), "; ".join(sorted(set(whole.groups) - set(reference.groups))),
+    )  # fmt: skip
+    return {"left_out": sorted(set(whole.sections["name"]) - set(reference.sections["name"]))}
 
 
 def _write_cofunction(adata: AnnData, embedded: np.ndarray, model: SpaCEX, joint: np.ndarray | None) -> None:
