@@ -28,7 +28,7 @@ import pandas as pd
 
 from .measures import PCA, function_scores, half_agreements
 from .records import compute_records, reference_of
-from .sections import CorpusSection, corpus_sections
+from .sections import CorpusSection, corpus_sections, donors_left_out
 
 LEVELS = ("all pairs", "lowest third", "highest third")
 
@@ -57,18 +57,6 @@ def main() -> None:
             draw_sizes(table, arguments.figure)
     else:
         print_agreement(targets, sections, arguments.records, arguments.seeds)
-
-
-def donors_left_out(target: CorpusSection, sections: list[CorpusSection]) -> dict[str, list[CorpusSection]]:
-    """Sections of other donors of the species, by kind of reference; kinds without sections are left out."""
-    others = [s for s in sections if s.species == target.species and s.donor != target.donor]
-    kind = (target.tissue, target.technology)
-    kinds = {
-        "all": others,
-        "same": [s for s in others if (s.tissue, s.technology) == kind],
-        "other": [s for s in others if (s.tissue, s.technology) != kind],
-    }
-    return {name: chosen for name, chosen in kinds.items() if chosen}
 
 
 def print_agreement(targets: list[CorpusSection], sections: list[CorpusSection], records: Path, n_seeds: int) -> None:

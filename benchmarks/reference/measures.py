@@ -5,22 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
 
 import spacex as sx
-from benchmarks.quality.genesets import egad, gene_sets, species_of
+from benchmarks.quality.genesets import egad, gene_sets
 from benchmarks.quality.halves import halves
 from benchmarks.quality.linear import LINEAR
 from benchmarks.quality.neighbors import unit
+from benchmarks.quality.pairs.tables import KINDS, human_names, known_pairs, with_negatives
 from spacex import _adata
 from spacex.embedding.prior import section_prior
+from spacex.pairs import CosineSimilarity
 
 N_PAIRS = 300_000
-NEGATIVES = 20
-"""Number of pairs with a permuted partner for each known pair."""
-PAIRS = {"ligand-receptor": "lr_cellchatdb", "protein-protein": "ppi_cellchat"}
+MIN_PAIRS = 20
 PCA = {name: LINEAR[name] for name in ("log PCA", "residual PCA", "smoothed PCA")}
 
 
@@ -91,18 +90,11 @@ def function_scores(adata: AnnData, reference: sx.Reference | None, resources: P
 
 
 def pair_scores(z: np.ndarray, genes: list[str], resources: Path) -> dict[str, float]:
-    """AUROC by cosine of known pairs against pairs with permuted partners, for each table of the species."""
-    index, x, scores = {gene.upper(): i for i, gene in enumerate(genes)}, unit(z), {}
-    for kind, word in PAIRS.items():
-        file = resources / f"{word}.{species_of(genes)}.csv"
-        if not file.is_file():
-            continue
-        table = pd.read_csv(file)[["gene_a", "gene_b"]].astype(str).map(str.upper)
-        table = table[table.isin(list(index)).all(axis=1) & (table.gene_a != table.gene_b)].drop_duplicates()
-        a, b = (table[column].map(index).to_numpy() for column in table)
-        if len(a) < 20:
-            continue
-        permuted = np.random.default_rng(0).choice(b, (NEGATIVES, len(b)))
-        known, other = np.einsum("nd,nd->n", x[a], x[b]), np.einsum("nd,knd->kn", x[a], x[permuted]).ravel()
-        scores[kind] = float(roc_auc_score(np.arange(len(known) + len(other)) < len(known), np.r_[known, other]))
+    """AUROC by cosine of known pairs against random pairs of the same genes, mean of three draws."""
+    names, similarity, scores = human_names(genes, resources), CosineSimilarity(z).pairwise, {}
+    for kind in (kind for kind, file in KINDS.items() if (resources / file).is_file()):
+        known = known_pairs(kind, names, resources)
+        if len(known) >= MIN_PAIRS:
+            draws = [with_negatives(known, len(genes), seed) for seed in range(3)]
+            scores[kind] = float(np.mean([roc_auc_score(truth, similarity(pairs)) for pairs, truth in draws]))
     return scores

@@ -87,3 +87,15 @@ def corpus_sections(folders: list[Path]) -> list[CorpusSection]:
             sections.append(CorpusSection(path.stem, path, species, tissue, technology, donor, licence, source))
         adata.file.close()
     return sections
+
+
+def donors_left_out(target: CorpusSection, sections: list[CorpusSection]) -> dict[str, list[CorpusSection]]:
+    """Sections of other donors of the species, by kind of reference; kinds without sections are left out."""
+    others = [s for s in sections if s.species == target.species and s.donor != target.donor]
+    kind = (target.tissue, target.technology)
+    kinds = {
+        "all": others,
+        "same": [s for s in others if (s.tissue, s.technology) == kind],
+        "other": [s for s in others if (s.tissue, s.technology) != kind],
+    }
+    return {name: chosen for name, chosen in kinds.items() if chosen}

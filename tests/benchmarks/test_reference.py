@@ -78,7 +78,7 @@ def test_agreement_is_one_with_itself_and_zero_with_unrelated_vectors() -> None:
     assert np.abs(agreement(x, y, total)).max() < 0.03
 
 
-def test_known_pairs_are_compared_with_permuted_ones(tmp_path: Path) -> None:
+def test_known_pairs_are_compared_with_random_pairs_of_the_same_genes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     z = rng.normal(size=(200, 10))
     z[100:] = z[:100] + 0.3 * rng.normal(size=(100, 10))

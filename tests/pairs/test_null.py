@@ -92,6 +92,22 @@ def test_few_genes_and_only_negative_similarities() -> None:
     assert opposed.probability(np.array([0.9]), np.ones(1), np.ones(1))[0] == 0.0
 
 
+def test_opposite_patterns_of_strong_genes_do_not_hide_relations() -> None:
+    """Strong genes of one axis are similar or opposite; among all pairs, large positive cosines are more frequent."""
+    rng = np.random.default_rng(0)
+    weak, _ = genes(400, 8, seed=2, groups=6, share=0.8)
+    strong = np.zeros((100, weak.shape[1]))
+    strong[:, 0] = rng.choice([-1.0, 1.0], 100)
+    strong += rng.normal(0, 0.1, strong.shape)
+    strength = np.r_[np.ones(400), np.full(100, 2.0)]
+    null = sign_flip_null(np.vstack([weak, strong]), strength)
+    assert len(null.sampled) > 1
+    high, low = (null.probability(np.array([c]), np.full(1, 2.0), np.full(1, 2.0))[0] for c in (0.97, 0.2))
+    alone = SignFlipNull(null.edges, null.sampled, null.curve)
+    assert high > alone.probability(np.array([0.97]), np.full(1, 2.0), np.full(1, 2.0))[0]
+    assert low < 0.5
+
+
 def test_neighbor_pairs_are_nearest_by_cosine() -> None:
     z, _ = genes(60, 5, seed=1)
     unit = z / np.linalg.norm(z, axis=1, keepdims=True)

@@ -1,6 +1,7 @@
 """Gene pairs: known interactions against pairs of the same genes, by SpaCEX, linear baselines and controls.
 
     python -m benchmarks.quality.pairs --data DIR --resources DIR [--seeds 3] [--sections NAME ...] [--csv FILE]
+                                       [--reference FOLDER ... --records DIR]
 
 Positives are protein-protein edges and ligand-receptor pairs; negatives are random pairs of the same genes, each as
 often as among the positives, so that degree is not informative. *unsupervised*: AUROC and AUPRC (positives: one half)
@@ -9,7 +10,9 @@ evaluated on pairs of held-out genes; also the same classifier on single feature
 in each section and over the pairs of all sections (with few pairs, ten bins are noisy). *pooled*: the mean over all
 sections of every method's standardized score (log odds of the supervised one) for pairs measured in at least three
 sections. *ceiling*: gradient boosting on all features of a pair in 1, 2, 5 and all sections (similarity, co-location,
-expression, strength in each), cross-fitted by gene.
+expression, strength in each), cross-fitted by gene. "SpaCEX similarity" is the cosine of embeddings, "SpaCEX function"
+that of the vectors for function, and "SpaCEX probability" uses the latter with a reference. With ``--reference``, each
+section has a reference of all sections of other donors in these folders.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from spacex.pairs import PairClassifier
 from spacex.stats import calibration_error
 
+from ...reference.records import compute_records, reference_of
+from ...reference.sections import corpus_sections, donors_left_out
 from .measures import CONTROLS, METHODS, Section
 from .tables import KINDS, human_names, known_pairs, together, with_negatives
 
@@ -206,11 +211,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--csv", type=Path, help="write all figures")
+    parser.add_argument("--reference", nargs="+", type=Path, help="folders of sections of references")
+    parser.add_argument("--records", type=Path, help="folder in which the vectors of these sections are kept")
     options = parser.parse_args(argv)
+    if (options.reference is None) != (options.records is None):
+        parser.error("--reference and --records are used together")
+    corpus = corpus_sections(options.reference or [])
+    if options.records is not None:
+        compute_records(corpus, options.records)
     sections, names, rows = {}, {}, []
     asked: Asked = {}
     for name in options.sections:
-        sections[name] = section = Section(ad.read_h5ad(options.data / f"{name}.h5ad"))
+        target = next((s for s in corpus if s.name == name), None)
+        reference = target and reference_of(donors_left_out(target, corpus)["all"], options.records)
+        sections[name] = section = Section(ad.read_h5ad(options.data / f"{name}.h5ad"), reference)
         names[name] = human_names(list(section.adata.var_names), options.resources)
         print(f"{name}: {section.adata.n_vars} genes embedded", file=sys.stderr, flush=True)
         for kind in KINDS:

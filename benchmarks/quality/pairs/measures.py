@@ -16,7 +16,8 @@ from .. import linear
 
 PCA = {"log PCA": linear.log_pca, "residual PCA": linear.residual_pca, "smoothed PCA": linear.smoothed_pca,
        "both PCA": linear.both_pca}  # fmt: skip
-METHODS = ("SpaCEX similarity", "SpaCEX probability", *PCA, "same spot", "neighbors", "expression", "strength")
+METHODS = ("SpaCEX similarity", "SpaCEX probability", "SpaCEX function", *PCA, "same spot", "neighbors", "expression",
+           "strength")  # fmt: skip
 CONTROLS = ("SpaCEX similarity", "smoothed PCA", "same spot", "expression")
 """Single features of the classifiers in the supervised task."""
 
@@ -24,14 +25,21 @@ CONTROLS = ("SpaCEX similarity", "smoothed PCA", "same spot", "expression")
 class Section:
     """A section with the inputs of all methods.
 
+    Parameters
+    ----------
+    adata
+        The section.
+    reference
+        Reference without sections of its donor; None for the section alone.
+
     Attributes
     ----------
     adata
         Embedded genes only.
     """
 
-    def __init__(self, adata: ad.AnnData):
-        sx.tl.embed(adata, progress=False)
+    def __init__(self, adata: ad.AnnData, reference: sx.Reference | None = None):
+        sx.tl.embed(adata, reference=reference, progress=False)
         z = adata.varm["X_spacex"]
         self.adata = adata[:, np.isfinite(z).all(axis=1)].copy()
         images = sx.pp.gene_images(self.adata)
@@ -41,6 +49,7 @@ class Section:
         self.of: dict[str, Callable[[np.ndarray], np.ndarray]] = {
             "SpaCEX similarity": CosineSimilarity(self.z).pairwise,
             "SpaCEX probability": self._probability,
+            "SpaCEX function": CosineSimilarity(self.adata.varm["X_spacex_cofunction"]).pairwise,
             "same spot": Colocation(images, "same").pairwise,
             "neighbors": Colocation(images, "neighbors").pairwise,
             "expression": lambda pairs: self.expression[pairs].sum(axis=1),

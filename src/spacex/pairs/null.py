@@ -19,6 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from spacex.pairs.params import PairParams
 from spacex.pairs.similarity import SimilarityMeasure
 
+MAX_OVERALL_PAIRS = 200_000
+"""Number of sampled pairs, within a factor of two, to which the curve of all strengths is fitted."""
 MIN_EXCESS_PAIRS = 1e-3
 """Expected number of related pairs in a sample below which no curve is fitted."""
 
@@ -35,6 +37,8 @@ class SignFlipNull:
         For each pair of bins, the similarities of sampled pairs, in ascending order.
     curve
         For each pair of bins, intercept and slope of the log odds of a relation as a function of Fisher's z.
+    overall
+        The same, for pairs of all bins.
     max_similarity
         Bound of similarities in Fisher's z.
     """
@@ -42,6 +46,7 @@ class SignFlipNull:
     edges: np.ndarray
     sampled: dict[tuple[int, int], np.ndarray]
     curve: dict[tuple[int, int], tuple[float, float]]
+    overall: tuple[float, float] = (-np.inf, 0.0)
     max_similarity: float = PairParams.max_similarity
 
     @classmethod
@@ -63,7 +68,9 @@ class SignFlipNull:
                 values = block[np.triu_indices(len(block), 1)] if a == b else block.ravel()
                 sampled[a, b] = np.sort(values.astype(np.float64))
                 curve[a, b] = fit_relation_curve(sampled[a, b], params)
-        return cls(edges, sampled, curve, params.max_similarity)
+        every = np.sort(np.concatenate(list(sampled.values())))
+        overall = fit_relation_curve(every[:: max(1, len(every) // MAX_OVERALL_PAIRS)], params)
+        return cls(edges, sampled, curve, overall, params.max_similarity)
 
     def pvalue(self, similarity: np.ndarray, strength_a: np.ndarray, strength_b: np.ndarray) -> np.ndarray:
         """P-values (N,): share of sampled pairs of the same strengths with similarity at most -c, add-one corrected."""
@@ -75,11 +82,15 @@ class SignFlipNull:
         return pvalue
 
     def probability(self, similarity: np.ndarray, strength_a: np.ndarray, strength_b: np.ndarray) -> np.ndarray:
-        """Probability (N,) that a random pair with these strengths and this similarity is related, 1 - f(-c) / f(c)."""
-        probability = np.zeros(len(similarity))
+        """Probability (N,) that a random pair with these strengths and this similarity is related, 1 - f(-c) / f(c).
+
+        It is the larger of the estimates from pairs of the same strengths and from pairs of all strengths. Both are too
+        low where many patterns are opposite, as those of strong genes in a tissue with one dominant axis.
+        """
+        z = fisher_z(similarity, self.max_similarity)
+        probability = _relation(self.overall, z)
         for bins, in_bins in self._groups(strength_a, strength_b):
-            intercept, slope = self.curve[bins]
-            probability[in_bins] = expit(intercept + slope * fisher_z(similarity[in_bins], self.max_similarity))
+            probability[in_bins] = np.maximum(probability[in_bins], _relation(self.curve[bins], z[in_bins]))
         return probability
 
     def _groups(self, strength_a: np.ndarray, strength_b: np.ndarray) -> list[tuple[tuple[int, int], np.ndarray]]:
@@ -92,6 +103,12 @@ class SignFlipNull:
 def fisher_z(similarity: np.ndarray, max_similarity: float = PairParams.max_similarity) -> np.ndarray:
     """Fisher's z transform artanh(c) of similarities clipped to ±`max_similarity`."""
     return np.asarray(np.arctanh(np.clip(similarity, -max_similarity, max_similarity)))
+
+
+def _relation(curve: tuple[float, float], z: np.ndarray) -> np.ndarray:
+    """Probability (N,) of a relation by a curve, for similarities in Fisher's z (N,)."""
+    intercept, slope = curve
+    return np.asarray(expit(intercept + slope * z))
 
 
 def fit_relation_curve(similarity: np.ndarray, params: PairParams) -> tuple[float, float]:
