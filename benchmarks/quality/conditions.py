@@ -8,7 +8,8 @@ cut into quarters, which count as sections; strong genes of similar expression a
 all sections together) are exchanged in the quarters of one condition. Reported are power and false discoveries at
 q < 0.05 of genes and of pairs (true: a pair of the same module before or after, with one exchanged gene; false: a pair
 without one), and for *no change* the shares of genes and pairs with q < 0.05 and p < 0.05. *whole sections*: replicates
-of her2st assigned to two conditions, nothing exchanged.
+of her2st assigned to two conditions, nothing exchanged. *donors*: six donors with two sections each, whose genes are
+exchanged by donor and not by condition; tested with sections and with donors as the units.
 """
 
 from __future__ import annotations
@@ -146,10 +147,23 @@ def labeled(adata: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
     return adata
 
 
-def compared(adata: ad.AnnData, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def with_donors(technology: str, rng: np.random.Generator, seed: int) -> ad.AnnData:
+    """Six donors with two sections each; genes are exchanged in the sections of each donor, not by condition."""
+    adata = simulated(technology, 12, 1.45, seed)
+    group, donor = adata.var["group"], adata.obs["section"].astype(str).str[1:].astype(int) // 2
+    for d in range(6):
+        adata.obs["condition"] = np.where(donor == d, "b", "a")
+        adata, _, _ = exchanged(adata, rng)
+        adata.var["group"] = group
+    adata.obs["donor"] = donor.astype(str).to_numpy()
+    adata.obs["condition"] = np.where(donor < 3, "a", "b")
+    return adata
+
+
+def compared(adata: ad.AnnData, seed: int, donor_key: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results of `sx.tl.compare` for genes and for pairs."""
     sx.tl.embed(adata, library_key="section", progress=False, seed=seed)
-    table = sx.tl.compare(adata, condition_key="condition", library_key="section")
+    table = sx.tl.compare(adata, condition_key="condition", library_key="section", donor_key=donor_key)
     gene = table["partner"] == ""
     return table[gene], table[~gene]
 
@@ -173,9 +187,9 @@ def figures(
     }
 
 
-def null_figures(adata: ad.AnnData, seed: int) -> dict[str, float]:
+def null_figures(adata: ad.AnnData, seed: int, donor_key: str | None = None) -> dict[str, float]:
     """Shares of significant genes and pairs without changes."""
-    genes, pairs = compared(adata, seed)
+    genes, pairs = compared(adata, seed, donor_key)
     return {
         "genes q<0.05": (genes["qvalue"] < 0.05).mean(), "genes p<0.05": (genes["pvalue"] < 0.05).mean(),
         "pairs q<0.05": (pairs["qvalue"] < 0.05).mean(), "pairs p<0.05": (pairs["pvalue"] < 0.05).mean(),
@@ -185,11 +199,16 @@ def null_figures(adata: ad.AnnData, seed: int) -> dict[str, float]:
 def runs(options: argparse.Namespace) -> Iterator[dict[str, object]]:
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for technology in N_SPOTS:
-            for n_sections, effect in ((4, 1.45), (6, 1.45), (8, 1.45), (6, 1.0), (6, 0.7)):
+            for n_sections, effect in ((6, 1.45), (8, 1.45), (6, 1.0), (6, 0.7)):
                 rng = np.random.default_rng([seed, 12])
                 adata = labeled(simulated(technology, n_sections, effect, seed), rng)
                 name = f"simulated {technology}, {n_sections} sections, effect {effect}"
                 yield from both(adata, name, seed, rng)
+            adata = with_donors(technology, np.random.default_rng([seed, 14]), seed)
+            for donor_key, units in ((None, "sections"), ("donor", "donors")):
+                yield from rows(
+                    "no change", f"donors {technology}, {units}", seed, null_figures(adata, seed, donor_key)
+                )
         for tissue, names in TISSUES.items():
             if options.data is None or not all((options.data / f"{name}.h5ad").is_file() for name in names):
                 continue

@@ -1,15 +1,15 @@
-"""Differences between two conditions, tested with the section as the unit: statistics and permutation p-values.
+"""Differences between two conditions: statistics and permutation p-values, with sections or donors as the units.
 
 The context of a gene in a section is its vector of similarities to all modules. Contexts also differ between sections
 of one condition, and genes of one module change together. A gene's statistic is therefore compared with the statistics
-of all genes under the other assignments of sections to conditions (pooled permutation null, Tusher, Tibshirani & Chu
-2001). All assignments are used if they are few.
+of all genes under the other assignments of sections (or donors) to conditions (pooled permutation null, Tusher,
+Tibshirani & Chu 2001). All assignments are used if they are few.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from math import comb
 
 import numpy as np
@@ -61,6 +61,34 @@ class CompareParams:
     def __post_init__(self) -> None:
         coerce_ints(self, {"min_counts": (1, 2**31 - 1), "max_splits": (1, 100_000), "cosine_power": (1, 100)})
         coerce_floats(self, "min_context_norm", "pair_sd_offset", above=0.0)
+
+
+MIN_SPLITS = 9
+"""Minimum number of other assignments for q-values: those of three units of each condition."""
+
+
+def pair_splits(second: np.ndarray, pair: np.ndarray, max_splits: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Other assignments (masks (U,)) in which the two units of some pairs exchange their conditions.
+
+    Parameters
+    ----------
+    second
+        (U,) mask of the units of the second condition.
+    pair
+        (U,) pair of each unit, from 0; each has one unit of each condition.
+    max_splits
+        Maximum number of assignments; a random sample if there are more.
+    rng
+        Random generator.
+    """
+    n = int(pair.max()) + 1  # the first pair is fixed, because a mask and its complement are the same split
+    if 2 ** (n - 1) <= 4 * max_splits:
+        flips = np.array(list(product([False, True], repeat=n - 1))).reshape(-1, n - 1)
+    else:
+        flips = rng.random((4 * max_splits, n - 1)) < 0.5
+    flips = np.unique(flips[flips.any(axis=1)], axis=0)
+    chosen = rng.permutation(len(flips))[:max_splits] if len(flips) > max_splits else np.arange(len(flips))
+    return [second ^ np.r_[False, flips[i]][pair] for i in chosen]
 
 
 def label_splits(second: np.ndarray, max_splits: int, rng: np.random.Generator) -> list[np.ndarray]:

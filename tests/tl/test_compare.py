@@ -13,6 +13,7 @@ from anndata import AnnData
 
 import spacex as sx
 from spacex._infra.errors import InputError
+from spacex.differential import pair_splits
 
 N_SECTIONS = 6
 
@@ -187,3 +188,66 @@ def test_stored_sections_are_compared(changed: AnnData, kind: str, tmp_path: Pat
         sx.tl.compare(adata, condition_key="state", library_key="slice"),
         sx.tl.compare(changed, condition_key="state", library_key="slice"),
     )
+
+
+def with_donors(adata: AnnData, donor_of_section: dict[str, str]) -> AnnData:
+    adata = adata.copy()
+    adata.obs["donor"] = adata.obs["slice"].astype(str).map(donor_of_section).to_numpy()
+    return adata
+
+
+def test_every_section_a_donor_is_the_same_as_no_donors(changed: AnnData) -> None:
+    adata = with_donors(changed, {f"s{i}": f"d{i}" for i in range(N_SECTIONS)})
+    arguments = {"condition_key": "state", "library_key": "slice"}
+    expected, result = sx.tl.compare(adata, **arguments), sx.tl.compare(adata, donor_key="donor", **arguments)
+    assert result.attrs == expected.attrs
+    joined = expected.merge(result, on=["gene", "partner"], suffixes=("", "_2"))
+    assert len(joined) == len(expected)
+    np.testing.assert_allclose(joined["effect"], joined["effect_2"], atol=1e-5)
+
+
+def test_two_donors_of_a_condition_are_too_few_for_q_values(changed: AnnData, caplog: pytest.LogCaptureFixture) -> None:
+    adata = with_donors(changed, {"s0": "a", "s1": "a", "s2": "b", "s3": "c", "s4": "c", "s5": "d"})
+    table = sx.tl.compare(adata, condition_key="state", library_key="slice", donor_key="donor")
+    assert table.attrs["labelings"] == 3
+    assert table["qvalue"].isna().all()
+    assert "q-values are not computed" in caplog.text
+    genes = table[table["partner"] == ""].nlargest(8, "effect")
+    assert changed.var["swapped"][genes["gene"]].mean() > 0.6  # effects still rank
+
+
+def test_conditions_are_exchanged_within_donors(changed: AnnData) -> None:
+    adata = with_donors(changed, {f"s{i}": f"d{i % 3}" for i in range(N_SECTIONS)})
+    table = sx.tl.compare(adata, condition_key="state", library_key="slice", donor_key="donor")
+    assert table.attrs == {"labelings": 4, "rank": 1}
+
+
+def test_pairs_of_units_are_exchanged_once_each() -> None:
+    second, pair = np.array([False, True] * 5), np.repeat(np.arange(5), 2)
+    splits = pair_splits(second, pair, 200, np.random.default_rng(0))
+    assert len(splits) == len({mask.tobytes() for mask in splits}) == 2**4 - 1
+    for mask in splits:
+        assert (np.bincount(pair[mask], minlength=5) == 1).all()
+        assert (mask != second).any()
+        assert (mask == second)[pair == 0].all()
+    assert len(pair_splits(second, pair, 7, np.random.default_rng(0))) == 7
+
+
+@pytest.mark.parametrize(
+    ("donors", "message"),
+    [
+        ({f"s{i}": "d" for i in range(6)}, "all sections are of the donor 'd'"),
+        ({f"s{i}": f"d{max(i, 2)}" for i in range(6)}, "condition 'healthy' has one donor.*two donors"),
+        ({f"s{i}": f"d{i % 5}" for i in range(6)}, "donor 'd0' has sections of both conditions and donor 'd1' of one"),
+    ],
+)
+def test_invalid_donors_raise(changed: AnnData, donors: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        sx.tl.compare(with_donors(changed, donors), condition_key="state", library_key="slice", donor_key="donor")
+
+
+def test_several_donors_of_a_section_raise(changed: AnnData) -> None:
+    adata = changed.copy()
+    adata.obs["donor"] = ["a", "b"] * (adata.n_obs // 2)
+    with pytest.raises(InputError, match="has 2 donors in one section"):
+        sx.tl.compare(adata, condition_key="state", library_key="slice", donor_key="donor")

@@ -13,16 +13,17 @@ from spacex._infra.errors import InputError
 from spacex._infra.settings import resolve_settings
 from spacex._infra.validation import check_int, check_name, check_seed
 from spacex.differential import (
+    MIN_SPLITS,
     CompareParams,
     context_change,
     context_distance,
-    label_splits,
     module_context,
     pair_change,
     pooled_pvalue,
 )
 from spacex.pairs import neighbor_pairs
 from spacex.stats import benjamini_hochberg, l2_normalize
+from spacex.tl._compare_design import average_sections, read_sections_and_conditions, read_units
 
 logger = logging.getLogger("spacex")
 
@@ -32,6 +33,7 @@ def compare(
     *,
     condition_key: str,
     library_key: str,
+    donor_key: str | None = None,
     n_neighbors: int = 8,
     seed: int = 0,
     params: CompareParams | None = None,
@@ -39,8 +41,13 @@ def compare(
     """Find genes, and pairs of genes, whose spatial context differs between two conditions.
 
     The context of a gene in a section is its vector of similarities to all modules. It does not depend on the
-    expression level, and the coordinates of sections need not be aligned. The unit of the test is the section: a
-    difference between conditions is compared with those under other assignments of the sections to two conditions.
+    expression level, and the coordinates of sections need not be aligned. The unit of the test is the section, or the
+    donor if `donor_key` is passed: a difference between conditions is compared with those under other assignments of
+    the units to two conditions.
+
+    Pass three units of each condition or more: with two, there are only two other assignments, and q-values are not
+    computed. On simulated sections of 900 spots, 82 % of the genes that change their module are found with three
+    sections of each condition; sections of about 100 spots are too small.
 
     Parameters
     ----------
@@ -50,6 +57,9 @@ def compare(
         Column of ``obs`` with two conditions. All spots of a section have the same condition.
     library_key
         Column of ``obs`` with the names of the sections, the one passed to `spacex.tl.embed`.
+    donor_key
+        Column of ``obs`` with the donor of each spot, if a donor has several sections: these are not independent, and
+        are averaged. If every donor has sections of both conditions, the conditions are exchanged within donors.
     n_neighbors
         Pairs to test: each gene and this number of its nearest genes in each section.
     seed
@@ -61,9 +71,10 @@ def compare(
     -------
     A table with a row for each gene, followed by a row for each pair; both parts are sorted by p-value. Columns:
     ``gene``, ``partner`` (empty for genes), ``effect``, ``pvalue``, ``qvalue`` (Benjamini-Hochberg, separately for
-    genes and pairs), and for each condition ``context_<condition>``, the module most similar to the gene, and
-    ``similarity_<condition>``, the mean cosine of the pair; also ``symbol`` and ``partner_symbol``, if a column of
-    ``var`` has symbols that differ from the names. The effect of a gene is the mean distance of its contexts between
+    genes and pairs; NaN, with a warning, with fewer than nine other assignments), and for each condition
+    ``context_<condition>``, the module most similar to the gene, and ``similarity_<condition>``, the mean cosine of the
+    pair; also ``symbol`` and ``partner_symbol``, if a column of ``var`` has symbols that differ from the names. The
+    effect of a gene is the mean distance of its contexts between
     conditions minus the mean distance within conditions (0: no change, 1: no module in common). The effect of a pair is
     the difference of its mean cosines. Genes with fewer than 5 counts in all but one of the sections of a condition
     have NaN p-values.
@@ -72,7 +83,8 @@ def compare(
     ------
     InputError
         If there are no embeddings of the sections, if there are not exactly two conditions, if a section has both, if a
-        condition has only one section, or if an argument is out of range.
+        condition has only one section or donor, if some donors have both conditions and others one, or if an argument
+        is out of range.
 
     Notes
     -----
@@ -81,7 +93,7 @@ def compare(
     as large (Tusher, Tibshirani & Chu 2001). There are two other labelings with two sections per condition, nine with
     three. Genes of one module change together by chance, so the number of significant genes varies much with few
     sections. ``attrs["labelings"]`` of the table is the number of labelings, and ``attrs["rank"]`` the rank of the
-    actual one by the number of genes above the 99th percentile of all; check it if there are few sections.
+    actual one by the number of genes above the 99th percentile of all; check it if there are few units.
 
     Examples
     --------
@@ -103,20 +115,30 @@ def compare(
     check_int(n_neighbors, name="n_neighbors", low=1)
     seed = check_seed(seed)
     params = resolve_settings(params, CompareParams)
-    section, second, conditions = _read_design(adata, condition_key, library_key)
+    section, section_is_second, conditions = read_sections_and_conditions(adata, condition_key, library_key)
+    design = read_units(adata, donor_key, section, section_is_second, conditions)
     z = _adata.read_section_embeddings(adata, library_key)
     genes = np.flatnonzero(np.isfinite(z).all(axis=(1, 2)))
     z = z[genes].astype(np.float64)
     module, module_names = _read_modules(adata, genes)
     matrix, is_count = _adata.choose_matrix(adata, None)
-    total = (matrix.T @ np.eye(len(second))[section])[genes]
+    total = (matrix.T @ np.eye(len(section_is_second))[section])[genes]
     present = total >= params.min_counts if is_count else total > 0
-    splits = label_splits(second, params.max_splits, np.random.default_rng(seed))
+    if donor_key is not None:
+        z, present = average_sections(z, present, design.unit)
+    second, splits = design.second, design.splits(params.max_splits, np.random.default_rng(seed))
     by_gene, rank = _compare_genes(z, module, present, second, splits, params)
     by_gene["gene"], by_gene["partner"] = genes, -1
     for column in ("context_0", "context_1"):
         by_gene[column] = module_names[by_gene[column]]
     by_pair = _compare_pairs(z, present, second, splits, n_neighbors, params)
+    if len(splits) < MIN_SPLITS:
+        by_gene["qvalue"] = by_pair["qvalue"] = np.nan
+        logger.warning(
+            "q-values are not computed: %d section(s) or donor(s) have %d other assignments to the conditions, and %d "
+            "are needed; pass three of each condition, or five donors with both. P-values rank the genes",
+            len(second), len(splits), MIN_SPLITS,
+        )  # fmt: skip
     for column in ("gene", "partner"):
         by_pair[column] = genes[by_pair[column]]
     table = _with_gene_names(_combine(by_gene, by_pair, conditions), adata)
@@ -127,35 +149,6 @@ def compare(
         (by_gene["qvalue"] < 0.05).sum(), (by_pair["qvalue"] < 0.05).sum(), rank, len(splits) + 1,
     )  # fmt: skip
     return table
-
-
-def _read_design(adata: AnnData, condition_key: str, library_key: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Section (n_obs,) of each spot, mask (S,) of the sections of the second condition, names of the conditions."""
-    section, names = _adata.read_sections(adata, library_key)
-    if condition_key not in adata.obs:
-        raise InputError(f"condition_key={condition_key!r} is not a column of adata.obs; pass one")
-    if adata.obs[condition_key].isna().any():
-        raise InputError(f"obs[{condition_key!r}] is missing for some spots; drop them, or fill in their condition")
-    code, conditions = pd.factorize(adata.obs[condition_key].astype(str), sort=True)
-    if len(conditions) != 2:
-        raise InputError(
-            f"obs[{condition_key!r}] has {len(conditions)} condition(s) ({', '.join(conditions[:6])}); compare takes "
-            "two: subset adata to the sections of two conditions and embed them"
-        )
-    n_spots = np.stack([np.bincount(section[code == k], minlength=len(names)) for k in (0, 1)])
-    mixed = np.flatnonzero((n_spots > 0).all(axis=0))
-    if len(mixed):
-        raise InputError(
-            f"section {names[mixed[0]]!r} has spots of both conditions; pass a column with one condition per section"
-        )
-    for condition, in_condition in zip(conditions, n_spots > 0, strict=True):
-        if in_condition.sum() < 2:
-            raise InputError(
-                f"condition {condition!r} has one section ({names[in_condition.argmax()]!r}), so differences between "
-                "conditions cannot be distinguished from differences between sections; pass at least two sections of "
-                "each condition"
-            )
-    return section, n_spots[1] > 0, [str(name) for name in conditions]
 
 
 def _read_modules(adata: AnnData, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
