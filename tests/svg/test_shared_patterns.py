@@ -12,6 +12,7 @@ from spacex.datasets import simulate_section
 from spacex.imaging.gene_images import GeneImages
 from spacex.svg import spatial_variability_test
 from spacex.svg.design import Design
+from spacex.svg.library_error import LibraryError
 from spacex.svg.maps import StandardizedMaps
 from spacex.svg.pattern_kernel import PatternKernel
 from spacex.svg.pattern_test import SharedPatternTest, gene_folds
@@ -93,7 +94,8 @@ def test_correlated_genes_without_spatial_order_share_no_pattern() -> None:
 def test_patterns_are_orthonormal_and_from_other_folds() -> None:
     images = pp.gene_images(simulate_section(n_genes=300, n_spots=400, n_modules=4, seed=0))
     maps = standard(images)
-    shared = SharedPatternTest(maps, enabled=True, seed=0)
+    no_error = LibraryError(np.zeros((0, images.n_pixels), np.float32), np.ones((images.n_genes, 1)))
+    shared = SharedPatternTest(maps, no_error, enabled=True, seed=0)
     for fold, patterns in enumerate(shared.patterns):
         np.testing.assert_allclose(patterns.T @ patterns, np.eye(patterns.shape[1]), atol=1e-4)
         again = learn_patterns(maps, np.flatnonzero(shared.fold != fold), patterns.shape[1], 0)

@@ -5,27 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from spacex.imaging.gene_images import GeneImages
+from spacex.svg.gene_hash import gene_hash
+from spacex.svg.library_error import LibraryError
 from spacex.svg.maps import MapBatch, StandardizedMaps
 from spacex.svg.params import DEFAULT_PARAMS, SVGParams
 from spacex.svg.pattern_kernel import PatternKernel
 from spacex.svg.shared_patterns import learn_patterns, pattern_weights, rms_correlation
 from spacex.svg.tails import gaussian_share, log_shifted_gamma_sf
 
-HASH_FACTOR = 2654435761
-"""Factor of Knuth's multiplicative hash modulo 2³²."""
-
 
 def gene_folds(images: GeneImages, params: SVGParams = DEFAULT_PARAMS) -> np.ndarray:
-    """Pseudorandom fold (G,) of each gene, computed from its counts and the library sizes of their pixels.
-
-    It does not depend on the order of genes or pixels, nor on a rotation of the section.
-    """
+    """Pseudorandom fold (G,) of each gene; see `gene_hash`."""
     n_folds = params.n_folds if images.n_genes <= params.max_small_genes else params.n_folds_large
-    # Sums of products below 2^53 are exact in any order.
-    weight = ((images.library % 2.0**32).astype(np.int64) * HASH_FACTOR % 2**32) // 2**12
-    key = np.rint(images.counts.T @ weight.astype(np.float64) * (1 if images.is_count else 2**10))
-    key = (key % 2.0**53).astype(np.int64)  # huge values have more bits
-    return (key * HASH_FACTOR % 2**32) * n_folds // 2**32
+    return gene_hash(images) * n_folds // 2**32
 
 
 class SharedPatternTest:
@@ -37,6 +29,8 @@ class SharedPatternTest:
     ----------
     maps
         Standardized maps.
+    error
+        Error of the library sizes, which `accumulate` subtracts.
     enabled
         Whether to test; if not, all p-values are NaN.
     seed
@@ -45,9 +39,17 @@ class SharedPatternTest:
         Settings.
     """
 
-    def __init__(self, maps: StandardizedMaps, *, enabled: bool, seed: int, params: SVGParams = DEFAULT_PARAMS):
+    def __init__(
+        self,
+        maps: StandardizedMaps,
+        error: LibraryError,
+        *,
+        enabled: bool,
+        seed: int,
+        params: SVGParams = DEFAULT_PARAMS,
+    ):
         images = maps.images
-        self.maps, self.seed, self.params = maps, seed, params
+        self.maps, self.error, self.seed, self.params = maps, error, seed, params
         self.fold = gene_folds(images, params)
         n_patterns = params.max_patterns if enabled else 0
         n_patterns = min(n_patterns, max(4, images.n_genes // params.genes_per_pattern), images.n_pixels // 4)
@@ -63,6 +65,13 @@ class SharedPatternTest:
     def accumulate(self, batch: MapBatch) -> None:
         """Store the energies of a batch of maps along the patterns."""
         self._energy[:, batch.genes] = self._measure(batch)
+        if not len(self.error.maps):
+            return
+        for fold, patterns in enumerate(self.patterns):
+            genes = batch.gene_index[self.fold[batch.genes] == fold]
+            if patterns is not None and len(genes):
+                section = self.maps.images.layout.section
+                self._energy[:, genes] -= self.error.pattern_excess(patterns, genes, section)
 
     def finalize(self) -> None:
         """Weight the patterns by the signal of the genes that are tested on them."""

@@ -7,6 +7,7 @@ spatial, they bias library sizes and induce spurious patterns in all other genes
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,21 +23,30 @@ from spacex.svg.params import DEFAULT_PARAMS, SVGParams
 MIN_TESTED_GENES = 10
 
 
-def stable_size_factors(images: GeneImages, seed: int, params: SVGParams = DEFAULT_PARAMS) -> GeneImages:
+class StableLibrary(NamedTuple):
+    """Images, and the genes (mask, (G,)) from which their library sizes are computed."""
+
+    images: GeneImages
+    genes: np.ndarray
+
+
+def stable_size_factors(images: GeneImages, seed: int, params: SVGParams = DEFAULT_PARAMS) -> StableLibrary:
     """The images with library sizes from the stable half of the genes, if these make most genes more stable.
 
     They are used if the `SVGParams.stable_quantile` of the genes' statistics decreases; otherwise, and for intensities,
-    the images are returned unchanged.
+    the images are returned unchanged, with all genes.
     """
+    unchanged = StableLibrary(images, np.ones(images.n_genes, dtype=bool))
     if not images.is_count:
-        return images
+        return unchanged
     kernel = stability_kernel(images, seed, params)
     statistic, per_change = stability_statistics(images, kernel)
     change = statistic * per_change
-    corrected = library_from_genes(images, change <= np.median(change), params)
+    is_stable = change <= np.median(change)
+    corrected = library_from_genes(images, is_stable, params)
     after = stability_statistics(corrected, kernel)[0]
     is_better = np.quantile(after, params.stable_quantile) < np.quantile(statistic, params.stable_quantile)
-    return corrected if is_better else images
+    return StableLibrary(corrected, is_stable) if is_better else unchanged
 
 
 def stable_library_factor(images: GeneImages, seed: int, params: SVGParams = DEFAULT_PARAMS) -> np.ndarray:
@@ -44,7 +54,7 @@ def stable_library_factor(images: GeneImages, seed: int, params: SVGParams = DEF
     tested = np.flatnonzero(is_testable(images, params))
     if len(tested) < MIN_TESTED_GENES:
         return np.ones(images.n_pixels)
-    corrected = stable_size_factors(images.take(tested), seed, params)
+    corrected = stable_size_factors(images.take(tested), seed, params).images
     factor: np.ndarray = corrected.library / np.maximum(images.library, 1e-300)
     return np.where(images.library > 0, factor, 1.0)
 

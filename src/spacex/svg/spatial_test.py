@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from spacex.imaging.gene_images import GeneImages
 from spacex.svg.design import Design
 from spacex.svg.kernels import NullCumulants, PairKernel, choose_scales, section_images
+from spacex.svg.library_error import LibraryError
 from spacex.svg.maps import MapBatch, StandardizedMaps
 from spacex.svg.moments import is_testable
 from spacex.svg.params import DEFAULT_PARAMS, SVGParams
@@ -35,9 +36,10 @@ def spatial_variability_test(
     Under the null, the residuals of a gene are independent between pixels, with a variance that depends on the library
     size and one skewness per section: those of negative binomial counts with the moments of the gene, or those of the
     map of intensities. Every kernel has a zero diagonal, so that the mean of its quadratic form is zero and its second
-    and third cumulants are known (`PairKernel.null`). A shifted gamma distribution with these cumulants gives a
-    p-value. The p-values of Gaussian kernels at several scales and of shared patterns are combined by the Cauchy
-    combination (`combine_kernel_pvalues`).
+    and third cumulants are known (`PairKernel.null`). In panels of few genes, the expected effect of errors of library
+    sizes is subtracted (`LibraryError`). A shifted gamma distribution with these cumulants gives a p-value. The
+    p-values of Gaussian kernels at several scales and of shared patterns are combined by the Cauchy combination
+    (`combine_kernel_pvalues`).
 
     Parameters
     ----------
@@ -99,15 +101,18 @@ class VariationTest:
         layout = images.layout
         design = Design.from_covariates(layout.section, covariates, ridge=params.covariate_ridge)
         self.params, self.scales = params, scales
-        self.maps = StandardizedMaps(stable_size_factors(images, seed, params), design)
+        library = stable_size_factors(images, seed, params)
+        self.maps = StandardizedMaps(library.images, design)
         self.n_pixels = np.maximum(
             np.bincount(layout.section, minlength=len(layout.grids)), 1
         )  # a section may be empty
-        library, n_rows = self.maps.library, params.n_trace_rows
+        relative, n_rows = self.maps.library, params.n_trace_rows
         self.kernels = [
-            PairKernel(layout, sigma, design=design, library=library, n_rows=n_rows, seed=seed) for sigma in scales
+            PairKernel(layout, sigma, design=design, library=relative, n_rows=n_rows, seed=seed) for sigma in scales
         ]
-        self.pattern_test = SharedPatternTest(self.maps, enabled=shared, seed=seed, params=params)
+        self.error = LibraryError.estimate(self.maps, library.genes, params)
+        self.kernel_excess = self.error.kernel_excess(self.kernels, self.maps)
+        self.pattern_test = SharedPatternTest(self.maps, self.error, enabled=shared, seed=seed, params=params)
 
     def run(self) -> SVGResult:
         """Test all genes."""
@@ -119,6 +124,7 @@ class VariationTest:
         for batch in self.maps.batches():
             self.pattern_test.accumulate(batch)
             statistic, null = self._measure(batch)
+            statistic -= self.kernel_excess[:, None] * self.error.influence[batch.genes]
             by_scale, weight[:, batch.genes] = self._by_scale(statistic, null)
             best = by_scale.argmin(axis=0)
             log_p_by_scale[batch.genes] = by_scale.T
@@ -138,7 +144,7 @@ class VariationTest:
         return SVGResult(log_p, log_p_by_scale, log_p_shared, scale, log_p_by_section, i_squared, self.scales)
 
     def log_p(self, batch: MapBatch) -> np.ndarray:
-        """Log p-values (B,) of other maps, after `run`."""
+        """Log p-values (B,) of other maps, after `run`; they have no error of library sizes."""
         by_scale, weight = self._by_scale(*self._measure(batch))
         shared, shared_weight = self.pattern_test.pvalues(batch, accumulated=False)
         return combine_kernel_pvalues(by_scale, weight, shared, shared_weight, self.params)
