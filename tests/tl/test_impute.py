@@ -256,3 +256,16 @@ def test_command_line(split, imputed, tmp_path, capsys):
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\xfe")
     assert main(["impute", *files, "-o", str(tmp_path / "new.h5ad"), "--genes", str(tmp_path / "picture.png")]) == 2
     assert "not a text file" in capsys.readouterr().err
+
+
+def test_imputed_genes_are_not_taken_for_measured(
+    split: tuple[AnnData, AnnData, list[str]], imputed: AnnData, caplog: pytest.LogCaptureFixture
+) -> None:
+    target, _, names = split
+    measured = target[:, ~target.var_names.isin(names)].copy()
+    joined = ad.concat([measured, imputed], axis=1, join="outer", merge="first")
+    tl.svg(joined)
+    assert f"{N_GENES} of {joined.n_vars} gene(s) are imputed" in caplog.text
+    caplog.clear()
+    tl.svg(joined[:, ~joined.var_names.isin(names)].copy())
+    assert "imputed" not in caplog.text

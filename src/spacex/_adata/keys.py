@@ -47,6 +47,9 @@ JACCARD_SEEDS = "spacex_module_jaccard_seeds"
 EXPRESSION_LEVEL = "spacex_expression_level"
 """``var``: expression level of each gene, from 0; -1 for genes that were not embedded."""
 
+IMPUTED = "spacex_imputed"
+"""``var``: whether the values of a gene are predictions of `impute`, not measurements."""
+
 SVG_PREFIX = "spacex_svg"
 """``var``: prefix of the columns of the SVG test; see `svg_column`."""
 

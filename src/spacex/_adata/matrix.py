@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
+from spacex._adata import keys
 from spacex._adata.block_reducer import BlockReducer, Rows, reduce_matrix
 from spacex._adata.on_disk import as_dask
 from spacex._adata.sources import RAW, Source, X, read_first_with_counts
@@ -89,9 +90,10 @@ def choose(
 
     Notes
     -----
-    Logs one line if the matrix does not hold counts, or is used in place of ``X``, unless the embedding was computed
-    from the same matrix.
+    Logs a warning if genes are imputed, and one line if the matrix does not hold counts, or is used in place of ``X``,
+    unless the embedding was computed from the same matrix.
     """
+    _warn_of_imputed_genes(adata)
     requested = layer if layer is not None or fresh else read_embedded_layer(adata)
     reading = read(adata, requested)
     source, is_count = reading.source, reading.is_count
@@ -106,6 +108,18 @@ def choose(
     elif requested is None and source.layer != X:
         logger.warning("X does not hold counts; %s is used", ".raw" if source.name == RAW else source.name)
     return reading
+
+
+def _warn_of_imputed_genes(adata: AnnData) -> None:
+    if keys.IMPUTED not in adata.var:
+        return
+    n_imputed = int((adata.var[keys.IMPUTED].astype(object) == True).sum())  # noqa: E712 - missing where measured
+    if n_imputed:
+        logger.warning(
+            "%d of %d gene(s) are imputed (var['%s']): they repeat what measured genes show, and p-values, domains and "
+            "similarities that use them are not evidence; subset adata to the measured genes",
+            n_imputed, adata.n_vars, keys.IMPUTED,
+        )  # fmt: skip
 
 
 def _is_embedded_matrix(adata: AnnData, source: Source, is_count: bool) -> bool:

@@ -115,6 +115,7 @@ def impute(
         - ``var["reliability"]``: expected correlation with the truth, 0 to 1.
         - ``var["predictable"]``: whether the reliability is at least 0.1 and at least 5 reference cells express the
           gene. Other genes are predicted close to their mean.
+        - ``var["spacex_imputed"]``: true; other functions warn where they use genes with this mark.
         - ``var["symbol"]``: symbols, if the reference has symbols that differ from the names.
         - ``uns["spacex"]["impute"]``: held-out panel genes with correlation and reliability, the candidates, the
           settings, and ``["values"]``: ``"log1p"``, ``"counts"`` or ``"relative"``. With a `spacex.Reference` or

@@ -43,6 +43,7 @@ def empty_result(
     """The result without its matrix."""
     is_predictable = reliability >= params.min_reliability
     var = pd.DataFrame({"reliability": reliability, "predictable": is_predictable}, index=names)
+    var[_adata.keys.IMPUTED] = True
     if any(normalize_name(name) != normalize_name(symbol) for name, symbol in zip(names, symbols, strict=True)):
         var["symbol"] = symbols
     obsm = {key: np.array(value) for key, value in target.obsm.items()}
