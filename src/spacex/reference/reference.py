@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote
 
 import numpy as np
 from anndata import AnnData
-from tqdm.auto import tqdm
 
 from spacex._infra.errors import InputError
 from spacex._infra.validation import check_bool, check_int, check_name, check_path, check_seed
+from spacex.reference.building import add_sections
 from spacex.reference.contents import ReferenceContents
 from spacex.reference.files import load_state, save_state
-from spacex.reference.merging import check_sections, merge
-from spacex.reference.record_files import load_record
 from spacex.reference.sections import SectionSettings
 from spacex.reference.sources import section_sources
 from spacex.reference.state import ReferenceState
-from spacex.reference.workers import compute_records, write_records
+from spacex.reference.workers import write_records
 
 Section: TypeAlias = AnnData | str | PathLike[str]
 Sections: TypeAlias = Iterable[Section] | Mapping[str, Section]
 
-MAX_DIMS, MAX_WORKERS = 4096, 1024
+MAX_DIMS = 4096
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,7 +121,7 @@ class Reference(ReferenceContents):
             n_dims=check_int(n_dims, name="n_dims", low=1, high=MAX_DIMS),
             seed=check_seed(seed),
         )
-        return cls(_add_sections(state, sections, library_key, layer, n_workers, progress))
+        return cls(add_sections(state, sections, library_key, layer, n_workers, progress))
 
     def update(
         self,
@@ -162,7 +159,7 @@ class Reference(ReferenceContents):
         >>> reference.update({"second": second}, progress=False)
         Reference(unknown species, 80 genes, 2 sections in 1 group)
         """
-        return Reference(_add_sections(self.state, sections, library_key, layer, n_workers, progress))
+        return Reference(add_sections(self.state, sections, library_key, layer, n_workers, progress))
 
     @staticmethod
     def write_sections(
@@ -274,31 +271,3 @@ class Reference(ReferenceContents):
         path='none.safetensors' is not a file; pass a file that Reference.save(path) wrote
         """
         return cls(load_state(path))
-
-
-def _add_sections(
-    state: ReferenceState, sections: Any, library_key: str | None, layer: str | None, n_workers: int, progress: bool
-) -> ReferenceState:
-    """Compute the vectors of sections, keep them in a temporary folder, and merge them into a state."""
-    check_name(library_key, name="library_key")
-    check_name(layer, name="layer")
-    n_workers = check_int(n_workers, name="n_workers", low=1, high=MAX_WORKERS)
-    progress = check_bool(progress, name="progress")
-    taken: Collection[str] = {section.name for section in state.sections}
-    sources = section_sources(sections, taken)
-    settings = SectionSettings(library_key, layer, state.seed)
-    total = len(sources) if isinstance(sources, Sized) else None
-    files: list[Path] = []
-    infos = list(state.sections)
-    with (
-        tempfile.TemporaryDirectory(prefix="spacex-reference-") as folder,
-        tqdm(total=total, desc="reference", unit="section", disable=not progress) as bar,
-    ):
-        for new_files in compute_records(sources, settings, Path(folder), n_workers):
-            files += new_files
-            infos += [load_record(file).info for file in new_files]
-            check_sections(infos)
-            bar.update()
-        if not files:
-            raise InputError("sections holds no section; pass AnnData objects or paths that sx.read can read")
-        return merge(state, files)
