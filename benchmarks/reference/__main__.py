@@ -26,11 +26,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .measures import PCA, function_scores, half_agreements
+from .measures import LEVELS, PCA, function_scores, half_agreements
 from .records import compute_records, reference_of
 from .sections import CorpusSection, corpus_sections, donors_left_out
-
-LEVELS = ("all pairs", "lowest third", "highest third")
 
 
 def main() -> None:

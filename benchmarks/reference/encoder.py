@@ -42,14 +42,13 @@ from spacex.embedding.prior import HALVES_STREAM, N_FOLDS, cross_fitted_ridge, f
 from spacex.stats import l2_normalize
 
 from .encoder_models import N_VECTOR_DIMS, Gate, MapNet, PriorEncoder, Sample, apply, fit, posterior_mean
-from .measures import N_PAIRS
+from .measures import LEVELS, agreement
 from .records import compute_records, reference_of
 from .sections import CorpusSection, corpus_sections
 
 N_GENES = 4000
 GATE_TIME = 0.25
 """Training time of networks without maps, relative to that of networks on maps."""
-LEVELS = ("all pairs", "lowest third", "highest third")
 
 
 class Halves(NamedTuple):
@@ -266,19 +265,6 @@ def evaluate(half: Halves, known: Knowledge, models: dict[str, PriorEncoder]) ->
         values = agreement(embedding, half.second, half.total, factor)
         neighbors = overlap(embedding, half.second) if factor is None else np.nan
         yield {"candidate": name, **dict(zip(LEVELS, values, strict=True)), "neighbors": neighbors}
-
-
-def agreement(first: np.ndarray, second: np.ndarray, total: np.ndarray, reliability: np.ndarray | None) -> np.ndarray:
-    """As `measures.agreement`, with the cosines in the first embedding multiplied by reliabilities (G,)."""
-    rng, order = np.random.default_rng(0), np.argsort(total, kind="stable")
-    x, y, n = l2_normalize(first), l2_normalize(second), len(total)
-    x = x if reliability is None else x * reliability[:, None]
-    values = []
-    for genes in (order, order[: n // 3], order[-(n // 3) :]):
-        i, j = genes[rng.integers(len(genes), size=(2, N_PAIRS))]
-        products = [np.einsum("nd,nd->n", z[i[i != j]], z[j[i != j]]) for z in (x, y)]
-        values.append(np.corrcoef(*products)[0, 1])
-    return np.array(values)
 
 
 def print_tables(rows: pd.DataFrame) -> None:

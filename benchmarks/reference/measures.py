@@ -18,6 +18,7 @@ from spacex import _adata
 from spacex.embedding.prior import section_prior
 from spacex.pairs import CosineSimilarity
 
+LEVELS = ("all pairs", "lowest third", "highest third")
 N_PAIRS = 300_000
 MIN_PAIRS = 20
 PCA = {name: LINEAR[name] for name in ("log PCA", "residual PCA", "smoothed PCA")}
@@ -29,7 +30,9 @@ def embed(adata: AnnData, reference: sx.Reference | None) -> AnnData:
     return adata
 
 
-def agreement(first: np.ndarray, second: np.ndarray, total: np.ndarray) -> np.ndarray:
+def agreement(
+    first: np.ndarray, second: np.ndarray, total: np.ndarray, reliability: np.ndarray | None = None
+) -> np.ndarray:
     """Correlation of the cosines of gene pairs in one embedding with those in an embedding of independent counts.
 
     Parameters
@@ -38,13 +41,16 @@ def agreement(first: np.ndarray, second: np.ndarray, total: np.ndarray) -> np.nd
         (G, D) and (G, D') embeddings.
     total
         (G,) total counts.
+    reliability
+        (G,) factors of the cosines in the first embedding; one by default.
 
     Returns
     -------
-    (3,) for random pairs of all genes, of the third with the lowest and of the third with the highest total.
+    (3,) for `LEVELS`: random pairs of all genes, of the third with the lowest and of the third with the highest total.
     """
     rng, order = np.random.default_rng(0), np.argsort(total, kind="stable")
     x, y, n = unit(first), unit(second), len(total)
+    x = x if reliability is None else x * reliability[:, None]
     values = []
     for genes in (order, order[: n // 3], order[-(n // 3) :]):
         i, j = genes[rng.integers(len(genes), size=(2, N_PAIRS))]

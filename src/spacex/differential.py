@@ -17,6 +17,9 @@ import numpy as np
 from spacex._infra.settings import coerce_floats, coerce_ints
 from spacex.stats import l2_normalize
 
+MIN_SPLITS = 9
+"""Minimum number of other assignments for q-values: those of three units of each condition."""
+
 
 @dataclass(frozen=True)
 class CompareParams:
@@ -61,10 +64,6 @@ class CompareParams:
     def __post_init__(self) -> None:
         coerce_ints(self, {"min_counts": (1, 2**31 - 1), "max_splits": (1, 100_000), "cosine_power": (1, 100)})
         coerce_floats(self, "min_context_norm", "pair_sd_offset", above=0.0)
-
-
-MIN_SPLITS = 9
-"""Minimum number of other assignments for q-values: those of three units of each condition."""
 
 
 def pair_splits(second: np.ndarray, pair: np.ndarray, max_splits: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from spacex._infra.errors import InputError
 from spacex.imaging.gene_images import GeneImages
 from spacex.imaging.thinning import gene_keys
+from spacex.svg.gene_hash import HASH_FACTOR
 
-HASH_FACTOR = 2654435761
 MIN_DISPERSION = 1e-6
 MIN_NULL_GENES = 100
 

@@ -74,10 +74,9 @@ def compare(
     genes and pairs; NaN, with a warning, with fewer than nine other assignments), and for each condition
     ``context_<condition>``, the module most similar to the gene, and ``similarity_<condition>``, the mean cosine of the
     pair; also ``symbol`` and ``partner_symbol``, if a column of ``var`` has symbols that differ from the names. The
-    effect of a gene is the mean distance of its contexts between
-    conditions minus the mean distance within conditions (0: no change, 1: no module in common). The effect of a pair is
-    the difference of its mean cosines. Genes with fewer than 5 counts in all but one of the sections of a condition
-    have NaN p-values.
+    effect of a gene is the mean distance of its contexts between conditions minus the mean distance within conditions
+    (0: no change, 1: no module in common). The effect of a pair is the difference of its mean cosines. Genes with fewer
+    than 5 counts in all but one of the sections of a condition have NaN p-values.
 
     Raises
     ------

@@ -113,8 +113,8 @@ def _left_out(name: str, whole: Reference, reference: Reference, same: list[str]
     if not same:
         return {}
     logger.warning(
-        "reference %s contains this section (%s): its sections of %s are left out, because noise of the section would "
-        "count as knowledge",
+        "reference %s contains this section (%s): its sections of %s are left out, because its own noise would "
+        "overstate the agreement",
         name, join_names(same), "; ".join(sorted(set(whole.groups) - set(reference.groups))),
     )  # fmt: skip
     return {"left_out": sorted(set(whole.sections["name"]) - set(reference.sections["name"]))}
